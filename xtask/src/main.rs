@@ -1,2 +1,46 @@
-//! Placeholder.
-fn main() {}
+//! The workspace's own commands: `cargo xtask COMMAND`.
+//!
+//! This file only dispatches. Each command is a module of its own, and what several commands need
+//! is a small module beside them.
+
+#![allow(
+    dead_code,
+    reason = "the helpers come before the commands that use them"
+)]
+
+mod interrupt;
+mod packages;
+mod process;
+mod progress;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Builds, boots and measures this workspace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Test(test::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Test(args) => test::run(&args),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

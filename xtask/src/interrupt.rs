@@ -1,0 +1,17 @@
+//! Ctrl-C: noted, not obeyed on the spot, so that what was started is also ended and undone.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+
+static REQUESTED: AtomicBool = AtomicBool::new(false);
+
+/// From here on Ctrl-C (SIGINT), SIGTERM and SIGHUP only set what [`requested`] returns.
+pub(crate) fn catch() -> Result<()> {
+    ctrlc::set_handler(|| REQUESTED.store(true, Ordering::Relaxed)).context("can't catch Ctrl-C")
+}
+
+/// Whether the user wants to stop.
+pub(crate) fn requested() -> bool {
+    REQUESTED.load(Ordering::Relaxed)
+}

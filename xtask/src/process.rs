@@ -1,0 +1,169 @@
+//! Running other programs: each with a time limit, each failure naming the command.
+
+use std::ffi::OsStr;
+use std::io::{self, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use wait_timeout::ChildExt;
+
+use crate::interrupt;
+
+/// How often a wait looks whether the user has pressed Ctrl-C.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// The command as one would type it.
+pub(crate) fn shown(command: &Command) -> String {
+    std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(quoted)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn quoted(word: &OsStr) -> String {
+    let word = word.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+./:,@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.into_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// Runs a command whose output goes to the terminal; anything but success is an error.
+pub(crate) fn run(command: &mut Command, limit: Duration) -> Result<()> {
+    let status = status(command, limit)?;
+    if !status.success() {
+        bail!("`{}` failed: {status}", shown(command));
+    }
+    Ok(())
+}
+
+/// Runs a command whose output goes to the terminal, and says how it ended.
+pub(crate) fn status(command: &mut Command, limit: Duration) -> Result<ExitStatus> {
+    let mut child = spawn(command)?;
+    wait(&mut child, command, limit)
+}
+
+/// Runs a command and returns what it wrote to standard output. What it wrote to standard error
+/// is part of the error when it fails, and is dropped otherwise.
+pub(crate) fn output(command: &mut Command, limit: Duration) -> Result<String> {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = spawn(command)?;
+    let stdout = drain(child.stdout.take());
+    let stderr = drain(child.stderr.take());
+    let status = wait(&mut child, command, limit)?;
+    let [stdout, stderr] = [stdout, stderr].map(|thread| thread.join().unwrap_or_default());
+    if !status.success() {
+        let said = String::from_utf8_lossy(&stderr);
+        bail!("`{}` failed: {status}\n{}", shown(command), said.trim_end());
+    }
+    String::from_utf8(stdout)
+        .with_context(|| format!("`{}` wrote something that isn't UTF-8", shown(command)))
+}
+
+fn spawn(command: &mut Command) -> Result<Child> {
+    command.spawn().map_err(|error| {
+        let name = command.get_program().to_string_lossy();
+        if error.kind() == io::ErrorKind::NotFound {
+            anyhow::anyhow!("`{name}` isn't installed, or isn't in PATH")
+        } else {
+            anyhow::anyhow!("can't start `{}`: {error}", shown(command))
+        }
+    })
+}
+
+/// Waits for the child's end, and ends it itself when the limit has passed or on Ctrl-C.
+fn wait(child: &mut Child, command: &Command, limit: Duration) -> Result<ExitStatus> {
+    let mut waited = Duration::ZERO;
+    loop {
+        let slice = LOOK.min(limit.saturating_sub(waited));
+        if let Some(status) = child.wait_timeout(slice).context("waiting for a child")? {
+            return Ok(status);
+        }
+        waited += slice;
+        let late = waited >= limit;
+        if late || interrupt::requested() {
+            child.kill().ok();
+            child.wait().ok();
+            if late {
+                bail!(
+                    "`{}` was still running after {} s",
+                    shown(command),
+                    limit.as_secs()
+                );
+            }
+            bail!("interrupted");
+        }
+    }
+}
+
+/// Reads a pipe to its end beside the child, so that a full pipe never stops it.
+fn drain(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            pipe.read_to_end(&mut bytes).ok();
+        }
+        bytes
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHORT: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn shows_a_command_as_one_would_type_it() {
+        let mut command = Command::new("echo");
+        command.args(["a b", "--c=d", "it's", ""]);
+        assert_eq!(shown(&command), r"echo 'a b' --c=d 'it'\''s' ''");
+    }
+
+    #[test]
+    fn hands_back_the_output() {
+        let text = output(
+            Command::new("sh").args(["-c", "echo out; echo err >&2"]),
+            SHORT,
+        );
+        assert_eq!(text.unwrap(), "out\n");
+    }
+
+    #[test]
+    fn a_failure_names_the_command_and_its_words() {
+        let error = output(
+            Command::new("sh").args(["-c", "echo why >&2; exit 3"]),
+            SHORT,
+        );
+        let error = error.unwrap_err().to_string();
+        assert!(
+            error.contains("sh -c") && error.contains("exit status: 3"),
+            "{error}"
+        );
+        assert!(error.ends_with("why"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let error = run(&mut Command::new("no-such-program-here"), SHORT).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("`no-such-program-here` isn't installed")
+        );
+    }
+
+    #[test]
+    fn ends_a_command_at_its_limit() {
+        let error = run(Command::new("sleep").arg("60"), Duration::from_millis(50)).unwrap_err();
+        assert!(error.to_string().contains("still running"), "{error}");
+    }
+}
