@@ -1,0 +1,55 @@
+//! The handle of a context.
+
+use static_assertions::{assert_impl_all, const_assert_eq};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// The handle of a context: what `io_setup` hands out and every other call takes.
+///
+/// It is the address of the completion ring in the process, and 0 is no context ([`NONE`](Self::NONE)). It is a plain
+/// number: copying it does nothing, and a number that names no context is answered with `EINVAL`.
+///
+/// As wide as the kernel's `unsigned long`. On x32 that is 64 bits, twice as wide as a pointer, and the
+/// kernel's `io_setup` writes the lower 32 bits only while `io_getevents` reads all 64: so it has to be
+/// [`NONE`](Self::NONE) before `io_setup`, the upper half too.
+///
+/// Source: `aio_context_t` in `linux/aio_abi.h`.
+#[doc(alias = "aio_context_t")]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(transparent)]
+pub struct AioContext(crate::ulong::Ulong);
+
+impl AioContext {
+    /// No context. What `io_setup` wants to find where it is to put the handle.
+    pub const NONE: Self = Self(0);
+
+    /// The handle as a number: the address of the ring.
+    #[must_use]
+    #[allow(
+        clippy::unnecessary_cast,
+        reason = "on x32 the handle is wider than an address"
+    )]
+    pub const fn addr(self) -> usize {
+        self.0 as usize
+    }
+
+    /// The handle of the context whose ring is at this address.
+    #[must_use]
+    #[allow(
+        clippy::unnecessary_cast,
+        reason = "on x32 the handle is wider than an address"
+    )]
+    pub const fn from_addr(addr: usize) -> Self {
+        Self(addr as crate::ulong::Ulong)
+    }
+
+    /// True if this is [`NONE`](Self::NONE).
+    #[must_use]
+    pub const fn is_none(self) -> bool {
+        self.0 == 0
+    }
+}
+
+const_assert_eq!(size_of::<AioContext>(), size_of::<crate::ulong::Ulong>());
+assert_impl_all!(AioContext: Send, Sync, Unpin, Copy);

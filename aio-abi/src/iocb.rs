@@ -1,0 +1,211 @@
+//! What one request asks for.
+
+use core::mem::offset_of;
+use static_assertions::{assert_eq_align, assert_impl_all, const_assert_eq};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::{IoPrio, IocbFlags, Iovec, Opcode, RwFlags};
+
+/// What the kernel stores in [`Iocb::aio_key`] when a request is submitted, and wants to find there in `io_cancel`.
+///
+/// In the kernel's source only (`fs/aio.c`).
+pub const KIOCB_KEY: u32 = 0;
+
+/// What one request asks for.
+///
+/// The kernel copies it in `io_submit` and stores [`aio_key`](Self::aio_key) in it: it has to be writable, and may be
+/// freed when that call has returned. What it points to is another matter: **the buffers have to stay where they are
+/// until the event**, or until `io_destroy` has returned.
+///
+/// The functions for each opcode leave all that the opcode doesn't use at 0, as the kernel wants it. Every field is
+/// public, for the rest:
+///
+/// ```
+/// use aio_abi::{Iocb, RwFlags};
+///
+/// let mut buffer = [0; 512];
+/// let iocb = Iocb {
+///     aio_data: 7,
+///     aio_rw_flags: RwFlags::NOWAIT,
+///     ..Iocb::pread(3, buffer.as_mut_ptr(), buffer.len(), 4096)
+/// };
+/// assert_eq!(iocb.aio_offset, 4096);
+/// ```
+///
+/// Source: `struct iocb` in `linux/aio_abi.h`; `__io_submit_one` in the kernel's `fs/aio.c`.
+#[doc(alias = "iocb")]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct Iocb {
+    /// The caller's own: comes back in [`IoEvent::data`](crate::IoEvent::data).
+    pub aio_data: u64,
+    /// The kernel's own: written by `io_submit` ([`KIOCB_KEY`]), wanted by `io_cancel`.
+    ///
+    /// Before [`aio_rw_flags`](Self::aio_rw_flags) on little-endian targets, after it on big-endian ones.
+    #[cfg(target_endian = "little")]
+    pub aio_key: u32,
+    /// How to read or write. Since Linux 4.13; reserved and 0 before. Other opcodes want 0 (`EINVAL`).
+    pub aio_rw_flags: RwFlags,
+    /// The kernel's own: written by `io_submit` ([`KIOCB_KEY`]), wanted by `io_cancel`.
+    ///
+    /// Before [`aio_rw_flags`](Self::aio_rw_flags) on little-endian targets, after it on big-endian ones.
+    #[cfg(target_endian = "big")]
+    pub aio_key: u32,
+    /// What to do. `EINVAL` if the kernel doesn't know it.
+    pub aio_lio_opcode: Opcode,
+    /// The I/O priority, used with [`IocbFlags::IOPRIO`] alone.
+    pub aio_reqprio: IoPrio,
+    /// The file descriptor. `EBADF` if it isn't open, or not for this operation.
+    pub aio_fildes: u32,
+    /// The address of the buffer; of the array of [`Iovec`]s for the vectored opcodes; the events for a poll; 0 for a
+    /// sync.
+    ///
+    /// `EINVAL` if it doesn't fit into the kernel's `unsigned long`. A bad address is `EFAULT` in the event, not in
+    /// `io_submit`, unless it is the kernel's.
+    pub aio_buf: u64,
+    /// How many bytes; how many [`Iovec`]s for the vectored opcodes; else 0.
+    ///
+    /// `EINVAL` if it is negative as the kernel's `ssize_t`. More than 2 GiB less a page are cut off there.
+    pub aio_nbytes: u64,
+    /// Where in the file, in bytes. `EINVAL` if negative. 0 for a sync or a poll.
+    pub aio_offset: i64,
+    /// 0. `EINVAL` if not.
+    pub aio_reserved2: u64,
+    /// Which of the optional fields are in use.
+    pub aio_flags: IocbFlags,
+    /// The eventfd that is signalled, used with [`IocbFlags::RESFD`] alone.
+    pub aio_resfd: u32,
+}
+
+impl Iocb {
+    /// Reads up to `len` bytes at `offset` of a file to `buf`. [`Opcode::PREAD`], since Linux 2.5.
+    ///
+    /// The event's `res` is how many bytes were read: 0 at the end of the file, and fewer than `len` before it.
+    ///
+    /// With `O_DIRECT`, address, length and offset have to be aligned as the file wants it; if they aren't, the event
+    /// says `EINVAL`.
+    #[doc(alias = "IOCB_CMD_PREAD")]
+    #[must_use]
+    pub fn pread(fd: i32, buf: *mut u8, len: usize, offset: i64) -> Self {
+        Self::transfer(Opcode::PREAD, fd, buf.expose_provenance(), len, offset)
+    }
+
+    /// Writes up to `len` bytes from `buf` at `offset` of a file. [`Opcode::PWRITE`], since Linux 2.5.
+    ///
+    /// The event's `res` is how many bytes were written. Alignment as for [`pread`](Self::pread).
+    #[doc(alias = "IOCB_CMD_PWRITE")]
+    #[must_use]
+    pub fn pwrite(fd: i32, buf: *const u8, len: usize, offset: i64) -> Self {
+        Self::transfer(Opcode::PWRITE, fd, buf.expose_provenance(), len, offset)
+    }
+
+    /// Reads to `count` buffers, one after another. [`Opcode::PREADV`], since Linux 2.6.19.
+    ///
+    /// The array at `iov` may be freed when `io_submit` has returned, the buffers may not. `EINVAL` for more than
+    /// [`Iovec::MAX_COUNT`] of them.
+    #[doc(alias = "IOCB_CMD_PREADV")]
+    #[must_use]
+    pub fn preadv(fd: i32, iov: *const Iovec, count: usize, offset: i64) -> Self {
+        Self::transfer(Opcode::PREADV, fd, iov.expose_provenance(), count, offset)
+    }
+
+    /// Writes from `count` buffers, one after another. [`Opcode::PWRITEV`], since Linux 2.6.19.
+    ///
+    /// As for [`preadv`](Self::preadv).
+    #[doc(alias = "IOCB_CMD_PWRITEV")]
+    #[must_use]
+    pub fn pwritev(fd: i32, iov: *const Iovec, count: usize, offset: i64) -> Self {
+        Self::transfer(Opcode::PWRITEV, fd, iov.expose_provenance(), count, offset)
+    }
+
+    /// Writes the file's data and metadata to the medium. [`Opcode::FSYNC`], since Linux 4.18.
+    ///
+    /// It covers writes whose events have been seen, and no others: the kernel doesn't order requests that are in
+    /// flight. `EINVAL` for files that can't sync (pipes, sockets) and on kernels before 4.18.
+    #[doc(alias = "IOCB_CMD_FSYNC")]
+    #[must_use]
+    pub fn fsync(fd: i32) -> Self {
+        Self::transfer(Opcode::FSYNC, fd, 0, 0, 0)
+    }
+
+    /// Writes the file's data to the medium, and the metadata needed to read it. [`Opcode::FDSYNC`], since Linux 4.18.
+    ///
+    /// As for [`fsync`](Self::fsync).
+    #[doc(alias = "IOCB_CMD_FDSYNC")]
+    #[must_use]
+    pub fn fdsync(fd: i32) -> Self {
+        Self::transfer(Opcode::FDSYNC, fd, 0, 0, 0)
+    }
+
+    /// Waits until one of the events (`POLLIN`, `POLLOUT`, …) is there. [`Opcode::POLL`], since Linux 4.19.
+    ///
+    /// Once: the event's `res` is the set of events that are there, `POLLERR` and `POLLHUP` too even if they weren't
+    /// asked for, or 0 if it was cancelled. `EINVAL` for files that poll can't wait for. It is the one request that
+    /// `io_cancel` can end early.
+    #[doc(alias = "IOCB_CMD_POLL")]
+    #[must_use]
+    pub fn poll(fd: i32, events: u16) -> Self {
+        Self::transfer(Opcode::POLL, fd, usize::from(events), 0, 0)
+    }
+
+    /// The same request, with 1 added to this eventfd when it has ended. Sets both the descriptor and
+    /// [`IocbFlags::RESFD`]. Since Linux 2.6.22.
+    #[must_use]
+    pub const fn with_resfd(mut self, eventfd: i32) -> Self {
+        self.aio_flags = self.aio_flags.union(IocbFlags::RESFD);
+        self.aio_resfd = eventfd as u32;
+        self
+    }
+
+    /// The same request with this I/O priority. Sets both the priority and [`IocbFlags::IOPRIO`]. Since Linux 4.18.
+    #[must_use]
+    pub const fn with_ioprio(mut self, ioprio: IoPrio) -> Self {
+        self.aio_flags = self.aio_flags.union(IocbFlags::IOPRIO);
+        self.aio_reqprio = ioprio;
+        self
+    }
+
+    fn transfer(opcode: Opcode, fd: i32, buf: usize, nbytes: usize, offset: i64) -> Self {
+        Self {
+            aio_lio_opcode: opcode,
+            aio_fildes: fd as u32,
+            aio_buf: buf as u64,
+            aio_nbytes: nbytes as u64,
+            aio_offset: offset,
+            ..Self::default()
+        }
+    }
+}
+
+const_assert_eq!(size_of::<Iocb>(), 64);
+assert_eq_align!(Iocb, u64);
+assert_impl_all!(Iocb: Send, Sync, Unpin, Copy);
+
+const_assert_eq!(offset_of!(Iocb, aio_data), 0);
+const_assert_eq!(
+    offset_of!(Iocb, aio_key),
+    if cfg!(target_endian = "little") {
+        8
+    } else {
+        12
+    }
+);
+const_assert_eq!(
+    offset_of!(Iocb, aio_rw_flags),
+    if cfg!(target_endian = "little") {
+        12
+    } else {
+        8
+    }
+);
+const_assert_eq!(offset_of!(Iocb, aio_lio_opcode), 16);
+const_assert_eq!(offset_of!(Iocb, aio_reqprio), 18);
+const_assert_eq!(offset_of!(Iocb, aio_fildes), 20);
+const_assert_eq!(offset_of!(Iocb, aio_buf), 24);
+const_assert_eq!(offset_of!(Iocb, aio_nbytes), 32);
+const_assert_eq!(offset_of!(Iocb, aio_offset), 40);
+const_assert_eq!(offset_of!(Iocb, aio_reserved2), 48);
+const_assert_eq!(offset_of!(Iocb, aio_flags), 56);
+const_assert_eq!(offset_of!(Iocb, aio_resfd), 60);

@@ -1,0 +1,244 @@
+//! I/O priorities: class, hint and level in one number.
+
+use core::fmt;
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// A priority class: which requests the I/O scheduler serves first.
+///
+/// Any number of three bits can be held; the kernel knows 0 to 3 and answers `EINVAL` to the others.
+///
+/// Source: `linux/ioprio.h`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct IoPrioClass(u8);
+
+impl IoPrioClass {
+    /// No class: the priority follows from the thread's nice value. Its level has to be 0.
+    #[doc(alias = "IOPRIO_CLASS_NONE")]
+    pub const NONE: Self = Self(0);
+    /// Real time: served before everything else. Needs `CAP_SYS_ADMIN`, or `CAP_SYS_NICE` since Linux 5.14 (else
+    /// `EPERM`).
+    #[doc(alias = "IOPRIO_CLASS_RT")]
+    pub const RT: Self = Self(1);
+    /// Best effort: the normal class.
+    #[doc(alias = "IOPRIO_CLASS_BE")]
+    pub const BE: Self = Self(2);
+    /// Idle: served when nobody else asks.
+    #[doc(alias = "IOPRIO_CLASS_IDLE")]
+    pub const IDLE: Self = Self(3);
+    /// What the kernel uses for "no valid class" since Linux 6.5. Answered with `EINVAL`.
+    #[doc(alias = "IOPRIO_CLASS_INVALID")]
+    pub const INVALID: Self = Self(7);
+
+    /// How many classes the three bits can tell apart.
+    #[doc(alias = "IOPRIO_NR_CLASSES")]
+    pub const COUNT: usize = 8;
+
+    /// The class with this number, or `None` if it is more than 7.
+    #[must_use]
+    pub const fn from_raw(raw: u8) -> Option<Self> {
+        if raw < 8 { Some(Self(raw)) } else { None }
+    }
+
+    /// The class as a number, 0 to 7.
+    #[must_use]
+    pub const fn raw(self) -> u8 {
+        self.0
+    }
+}
+
+impl fmt::Debug for IoPrioClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::NONE => f.write_str("NONE"),
+            Self::RT => f.write_str("RT"),
+            Self::BE => f.write_str("BE"),
+            Self::IDLE => f.write_str("IDLE"),
+            Self::INVALID => f.write_str("INVALID"),
+            Self(raw) => f.debug_tuple("IoPrioClass").field(&raw).finish(),
+        }
+    }
+}
+
+/// An I/O priority: the value of [`Iocb::aio_reqprio`](crate::Iocb::aio_reqprio), and of `ioprio_set(2)`.
+///
+/// Bits 13 to 15 are the class, 3 to 12 a hint to the device (since Linux 6.5; part of the level before), 0 to 2 the
+/// level: 0 is served first and 7 last. Every number can be held.
+///
+/// ```
+/// use aio_abi::{IoPrio, IoPrioClass};
+///
+/// let low = IoPrio::new(IoPrioClass::BE, 7);
+/// assert_eq!(low.class(), IoPrioClass::BE);
+/// assert_eq!(low.level(), 7);
+/// assert_eq!(low.raw(), 0x4007);
+/// ```
+///
+/// Source: `linux/ioprio.h`; `ioprio_check_cap` in the kernel's `block/ioprio.c`.
+#[derive(
+    Clone, Copy, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(transparent)]
+pub struct IoPrio(i16);
+
+impl IoPrio {
+    /// Class [`NONE`](IoPrioClass::NONE) with level 0: the thread's own priority.
+    #[doc(alias = "IOPRIO_DEFAULT")]
+    pub const NONE: Self = Self(0);
+
+    /// Where the class begins.
+    #[doc(alias = "IOPRIO_CLASS_SHIFT")]
+    pub const CLASS_SHIFT: u32 = 13;
+    /// The class's bits, after shifting.
+    #[doc(alias = "IOPRIO_CLASS_MASK")]
+    pub const CLASS_MASK: u16 = 0x7;
+    /// The bits below the class: hint and level.
+    #[doc(alias = "IOPRIO_PRIO_MASK")]
+    pub const DATA_MASK: u16 = (1 << Self::CLASS_SHIFT) - 1;
+    /// How many bits the level has.
+    #[doc(alias = "IOPRIO_LEVEL_NR_BITS")]
+    pub const LEVEL_BITS: u32 = 3;
+    /// How many levels there are in the real-time and best-effort classes.
+    #[doc(alias = "IOPRIO_NR_LEVELS")]
+    #[doc(alias = "IOPRIO_BE_NR")]
+    pub const LEVELS: u8 = 1 << Self::LEVEL_BITS;
+    /// The level's bits.
+    #[doc(alias = "IOPRIO_LEVEL_MASK")]
+    pub const LEVEL_MASK: u16 = (1 << Self::LEVEL_BITS) - 1;
+    /// The level in the middle, which a nice value of 0 stands for.
+    #[doc(alias = "IOPRIO_NORM")]
+    #[doc(alias = "IOPRIO_BE_NORM")]
+    pub const NORM_LEVEL: u8 = 4;
+    /// Where the hint begins. Since Linux 6.5.
+    #[doc(alias = "IOPRIO_HINT_SHIFT")]
+    pub const HINT_SHIFT: u32 = Self::LEVEL_BITS;
+    /// How many bits the hint has. Since Linux 6.5.
+    #[doc(alias = "IOPRIO_HINT_NR_BITS")]
+    pub const HINT_BITS: u32 = 10;
+    /// How many hints the bits can tell apart. Since Linux 6.5.
+    #[doc(alias = "IOPRIO_NR_HINTS")]
+    pub const HINTS: u16 = 1 << Self::HINT_BITS;
+    /// The hint's bits, after shifting. Since Linux 6.5.
+    #[doc(alias = "IOPRIO_HINT_MASK")]
+    pub const HINT_MASK: u16 = Self::HINTS - 1;
+    /// No hint.
+    #[doc(alias = "IOPRIO_HINT_NONE")]
+    pub const HINT_NONE: u16 = 0;
+
+    /// The hint for the device's command duration limit number `descriptor`, 1 to 7; `None` for other numbers. Since
+    /// Linux 6.5.
+    #[doc(alias = "IOPRIO_HINT_DEV_DURATION_LIMIT_1")]
+    #[doc(alias = "IOPRIO_HINT_DEV_DURATION_LIMIT_7")]
+    #[must_use]
+    pub const fn hint_duration_limit(descriptor: u16) -> Option<u16> {
+        match descriptor {
+            1..=7 => Some(descriptor),
+            _ => None,
+        }
+    }
+
+    /// Class and level, without a hint. Of the level, the lower three bits count (0 to 7).
+    ///
+    /// The kernel answers `EINVAL` to a level other than 0 with class [`NONE`](IoPrioClass::NONE), and takes no notice
+    /// of it with [`IDLE`](IoPrioClass::IDLE).
+    #[doc(alias = "IOPRIO_PRIO_VALUE")]
+    #[must_use]
+    pub const fn new(class: IoPrioClass, level: u8) -> Self {
+        Self::with_hint(class, level, Self::HINT_NONE)
+    }
+
+    /// Class, level and hint. Of the level, the lower three bits count, and of the hint the lower ten. Since Linux 6.5.
+    #[doc(alias = "IOPRIO_PRIO_VALUE_HINT")]
+    #[doc(alias = "ioprio_value")]
+    #[must_use]
+    pub const fn with_hint(class: IoPrioClass, level: u8, hint: u16) -> Self {
+        let class = (class.0 as u16) << Self::CLASS_SHIFT;
+        let hint = (hint & Self::HINT_MASK) << Self::HINT_SHIFT;
+        Self((class | hint | (level as u16 & Self::LEVEL_MASK)) as i16)
+    }
+
+    /// The priority with these bits.
+    #[must_use]
+    pub const fn from_raw(raw: i16) -> Self {
+        Self(raw)
+    }
+
+    /// The bits.
+    #[must_use]
+    pub const fn raw(self) -> i16 {
+        self.0
+    }
+
+    /// The class.
+    #[doc(alias = "IOPRIO_PRIO_CLASS")]
+    #[must_use]
+    pub const fn class(self) -> IoPrioClass {
+        IoPrioClass((((self.0 as u16) >> Self::CLASS_SHIFT) & Self::CLASS_MASK) as u8)
+    }
+
+    /// Everything below the class: hint and level in one number.
+    #[doc(alias = "IOPRIO_PRIO_DATA")]
+    #[must_use]
+    pub const fn data(self) -> u16 {
+        self.0 as u16 & Self::DATA_MASK
+    }
+
+    /// The level, 0 to 7.
+    #[doc(alias = "IOPRIO_PRIO_LEVEL")]
+    #[must_use]
+    pub const fn level(self) -> u8 {
+        ((self.0 as u16) & Self::LEVEL_MASK) as u8
+    }
+
+    /// The hint, 0 to 1023.
+    #[doc(alias = "IOPRIO_PRIO_HINT")]
+    #[must_use]
+    pub const fn hint(self) -> u16 {
+        ((self.0 as u16) >> Self::HINT_SHIFT) & Self::HINT_MASK
+    }
+}
+
+impl fmt::Debug for IoPrio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IoPrio")
+            .field("class", &self.class())
+            .field("level", &self.level())
+            .field("hint", &self.hint())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{IoPrio, IoPrioClass};
+
+    #[test]
+    fn class_hint_and_level_make_up_every_number() {
+        for raw in i16::MIN..=i16::MAX {
+            let prio = IoPrio::from_raw(raw);
+            assert_eq!(
+                IoPrio::with_hint(prio.class(), prio.level(), prio.hint()),
+                prio
+            );
+            assert_eq!(prio.data(), prio.hint() << 3 | u16::from(prio.level()));
+        }
+    }
+
+    #[test]
+    fn too_much_is_cut_off_and_touches_no_neighbour() {
+        let prio = IoPrio::with_hint(IoPrioClass::BE, 0xf9, 0xfc01);
+        assert_eq!(
+            (prio.class(), prio.level(), prio.hint()),
+            (IoPrioClass::BE, 1, 1)
+        );
+        assert_eq!(IoPrioClass::from_raw(8), None);
+        assert_eq!(IoPrioClass::from_raw(7), Some(IoPrioClass::INVALID));
+    }
+
+    #[test]
+    fn only_seven_duration_limits() {
+        assert_eq!(IoPrio::hint_duration_limit(0), None);
+        assert_eq!(IoPrio::hint_duration_limit(7), Some(7));
+        assert_eq!(IoPrio::hint_duration_limit(8), None);
+    }
+}

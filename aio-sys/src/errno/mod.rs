@@ -1,0 +1,159 @@
+//! What went wrong with a call, or with a request.
+
+use core::fmt;
+use core::num::NonZero;
+
+#[cfg(not(any(
+    target_arch = "mips",
+    target_arch = "mips32r6",
+    target_arch = "mips64",
+    target_arch = "mips64r6",
+    target_arch = "sparc",
+    target_arch = "sparc64"
+)))]
+#[path = "generic.rs"]
+mod numbers;
+#[cfg(any(
+    target_arch = "mips",
+    target_arch = "mips32r6",
+    target_arch = "mips64",
+    target_arch = "mips64r6"
+))]
+#[path = "mips.rs"]
+mod numbers;
+#[cfg(any(target_arch = "sparc", target_arch = "sparc64"))]
+#[path = "sparc.rs"]
+mod numbers;
+
+mod names;
+#[cfg(feature = "std")]
+mod std_io;
+
+/// What went wrong with a call, or with a request: a number from 1 to 4095.
+///
+/// Numbers differ by architecture; the constants are those of the target. A number without a name can be held all the
+/// same. `Option<Errno>` and `Result<(), Errno>` are two bytes.
+///
+/// ```
+/// use aio_sys::Errno;
+///
+/// let errno = Errno::from_raw(11).unwrap();
+/// assert_eq!(errno, Errno::EAGAIN);
+/// assert_eq!(errno.to_string(), "EAGAIN: resource temporarily unavailable");
+/// assert_eq!(Errno::from_raw(0), None);
+/// ```
+///
+/// An event's [`res`](aio_abi::IoEvent::res) is a count or an errno times -1; [`from_result`](Self::from_result) tells
+/// them apart.
+#[doc(alias = "errno")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(transparent)]
+pub struct Errno(NonZero<u16>);
+
+/// The highest number of an error: a system call never returns a lower value than -4095 for one.
+const MAX: u16 = 4095;
+
+impl Errno {
+    /// A number from the tables.
+    const fn known(number: u16) -> Self {
+        assert!(number <= MAX);
+        match NonZero::new(number) {
+            Some(number) => Self(number),
+            None => panic!("no error has the number 0"),
+        }
+    }
+
+    /// The error with this (positive) number, or `None` if it is not from 1 to 4095.
+    #[must_use]
+    pub const fn from_raw(raw: i32) -> Option<Self> {
+        if raw < 1 || raw > MAX as i32 {
+            return None;
+        }
+        match NonZero::new(raw as u16) {
+            Some(number) => Some(Self(number)),
+            None => None,
+        }
+    }
+
+    /// The (positive) number.
+    #[must_use]
+    pub const fn raw(self) -> i32 {
+        self.0.get() as i32
+    }
+
+    /// What an event's [`res`](aio_abi::IoEvent::res) says: a count, or what went wrong.
+    ///
+    /// `None` for a number that is neither (below -4095): no kernel stores one.
+    ///
+    /// ```
+    /// use aio_sys::Errno;
+    ///
+    /// assert_eq!(Errno::from_result(512), Some(Ok(512)));
+    /// assert_eq!(Errno::from_result(-5), Some(Err(Errno::EIO)));
+    /// assert_eq!(Errno::from_result(-4096), None);
+    /// ```
+    #[must_use]
+    pub const fn from_result(res: i64) -> Option<Result<u64, Self>> {
+        if res >= 0 {
+            return Some(Ok(res as u64));
+        }
+        if res < -(MAX as i64) {
+            return None;
+        }
+        match Self::from_raw(-res as i32) {
+            Some(errno) => Some(Err(errno)),
+            None => None,
+        }
+    }
+
+    /// The name, such as `"EAGAIN"`, or `None` if the number has none.
+    #[must_use]
+    pub const fn name(self) -> Option<&'static str> {
+        match self.entry() {
+            Some((name, _)) => Some(name),
+            None => None,
+        }
+    }
+
+    /// What the number means in general, in a few words. What it means for each call is on that call's page.
+    #[must_use]
+    pub const fn description(self) -> &'static str {
+        match self.entry() {
+            Some((_, description)) => description,
+            None => "unknown error",
+        }
+    }
+
+    /// What a system call returned: `Some` from -4095 to -1.
+    #[inline(always)]
+    pub(crate) const fn from_return_value(value: isize) -> Option<Self> {
+        if (value as usize) < -(MAX as isize) as usize {
+            return None;
+        }
+        // The value is from -4095 to -1, so this is never `None` for want of a number.
+        match NonZero::new((-value) as u16) {
+            Some(number) => Some(Self(number)),
+            None => None,
+        }
+    }
+}
+
+impl fmt::Debug for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => f.debug_tuple("Errno").field(&self.0).finish(),
+        }
+    }
+}
+
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.entry() {
+            Some((name, description)) => write!(f, "{name}: {description}"),
+            None => write!(f, "error {}: unknown error", self.0),
+        }
+    }
+}
+
+impl core::error::Error for Errno {}
