@@ -1,0 +1,63 @@
+//! The cases, one file per area.
+//!
+//! Each area has a list; [`all`] is all of them, in the order in which they run.
+
+mod direct;
+mod setup;
+mod submit;
+mod support;
+
+use crate::case::Case;
+use crate::guest;
+
+/// All cases, in the order in which they run.
+pub fn all() -> impl Iterator<Item = Case> {
+    [setup::CASES, submit::CASES, direct::CASES]
+        .into_iter()
+        .flatten()
+        .copied()
+}
+
+/// The case of that name, also one that is only there to break a guest.
+#[must_use]
+pub fn by_name(name: &str) -> Option<Case> {
+    all().chain([guest::FAILS]).find(|case| case.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_plain() {
+        let mut seen = HashSet::new();
+        for case in all() {
+            assert!(seen.insert(case.name), "{} is there twice", case.name);
+            // Names are words of a kernel's command line.
+            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_:".contains(c);
+            assert!(case.name.chars().all(plain), "{}", case.name);
+            assert!(case.name.contains("::"), "{}", case.name);
+        }
+    }
+
+    #[test]
+    fn summaries_are_one_line() {
+        for case in all() {
+            assert!(
+                !case.summary.is_empty() && !case.summary.contains('\n'),
+                "{}",
+                case.name
+            );
+        }
+    }
+
+    #[test]
+    fn every_case_is_found_by_its_name() {
+        for case in all() {
+            assert_eq!(by_name(case.name).unwrap().summary, case.summary);
+        }
+        assert!(by_name("nothing::of_the_kind").is_none());
+    }
+}

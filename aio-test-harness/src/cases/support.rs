@@ -1,0 +1,108 @@
+//! What cases of several areas need.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+
+use aio_sys::abi::IoEvent;
+
+use crate::case::{CaseResult, Stop};
+use crate::env::Env;
+use crate::raw::{Context, Request, Timeout};
+
+/// How long anything may take that has to happen: far longer than it takes on the slowest emulated machine, and less
+/// than a case may take.
+pub(super) const LONG: Timeout = Timeout::Exactly(30, 0);
+
+/// The length and alignment of what is read and written directly: fits every disk there is.
+pub(super) const BLOCK: usize = 4096;
+
+/// A pattern that differs from block to block and from seed to seed.
+pub(super) fn pattern(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    (0..length)
+        .map(|_| {
+            // xorshift64
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_be_bytes()[0]
+        })
+        .collect()
+}
+
+/// A new file with this content, open for reading and writing with these flags.
+pub(super) fn file_with(env: &Env, name: &str, content: &[u8], flags: i32) -> CaseResult<File> {
+    let path = env.directory()?.join(name);
+    let mut file = File::create(&path)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    Ok(OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(flags)
+        .open(path)?)
+}
+
+/// A new empty file for buffered use.
+pub(super) fn file(env: &Env, name: &str) -> CaseResult<File> {
+    file_with(env, name, b"", 0)
+}
+
+/// Submits one request.
+#[track_caller]
+pub(super) fn submit_one(context: &Context, request: &Request) -> CaseResult {
+    match context.submit(&[request]) {
+        Ok(1) => Ok(()),
+        other => Err(Stop::fail(format_args!(
+            "io_submit of one request: {other:?}, expected Ok(1)"
+        ))),
+    }
+}
+
+/// Waits for one event.
+#[track_caller]
+pub(super) fn one_event(context: &Context) -> CaseResult<IoEvent> {
+    match context.getevents(1, 1, LONG).as_deref() {
+        Ok([event]) => Ok(*event),
+        other => Err(Stop::fail(format_args!(
+            "io_getevents of one event: {other:?}"
+        ))),
+    }
+}
+
+/// Submits one request and waits for its result.
+#[track_caller]
+pub(super) fn complete(context: &Context, request: &Request) -> CaseResult<i64> {
+    submit_one(context, request)?;
+    let event = one_event(context)?;
+    if event.obj != request.address().addr() as u64 {
+        return Err(Stop::fail(format_args!(
+            "the event is another request's: {event:?}"
+        )));
+    }
+    Ok(event.res)
+}
+
+/// Checks that the content is as expected, and if not says where it differs rather than all of it.
+#[track_caller]
+pub(super) fn same_bytes(got: &[u8], expected: &[u8]) -> CaseResult {
+    if got == expected {
+        return Ok(());
+    }
+    let at = got
+        .iter()
+        .zip(expected)
+        .position(|(got, expected)| got != expected);
+    Err(Stop::fail(format_args!(
+        "contents differ from byte {} on: got {} bytes {:02x?}…, expected {} bytes {:02x?}…",
+        at.unwrap_or(got.len().min(expected.len())),
+        got.len(),
+        &got[at.unwrap_or(0)..].iter().take(8).collect::<Vec<_>>(),
+        expected.len(),
+        &expected[at.unwrap_or(0)..]
+            .iter()
+            .take(8)
+            .collect::<Vec<_>>(),
+    )))
+}

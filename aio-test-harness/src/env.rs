@@ -1,0 +1,279 @@
+//! What a case has to work with: [`Targets`], and the [`Requirement`]s that it may name.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek, SeekFrom};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::case::{CaseResult, skip};
+use crate::probe;
+use crate::sys;
+
+/// A whole disk that the cases may overwrite.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    /// Its device node.
+    pub path: PathBuf,
+    /// Size of a logical block in bytes.
+    pub block_size: u32,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+impl Disk {
+    /// Opens the disk with `O_DIRECT` for reading and writing.
+    ///
+    /// # Errors
+    ///
+    /// As of [`File::open`].
+    pub fn open(&self) -> io::Result<File> {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_DIRECT)
+            .open(&self.path)
+    }
+}
+
+/// What the cases work on: at most one of each kind. A case that requires one that isn't there is skipped.
+#[derive(Clone, Debug, Default)]
+pub struct Targets {
+    /// A directory to make files in.
+    pub directory: Option<PathBuf>,
+    /// A disk with 512-byte logical blocks.
+    pub disk512: Option<Disk>,
+    /// A disk with 4096-byte logical blocks.
+    pub disk4096: Option<Disk>,
+}
+
+impl Targets {
+    /// Sorts paths into a directory and disks.
+    ///
+    /// A disk is opened exclusively for a moment, so that one that is mounted or otherwise in use is refused
+    /// before anything has been written to it.
+    ///
+    /// # Errors
+    ///
+    /// A path that can't be opened, that is neither a directory nor a block device, or a second one of a
+    /// kind; the text says which.
+    pub fn classify<P: AsRef<Path>>(paths: &[P]) -> io::Result<Self> {
+        let mut targets = Self::default();
+        for path in paths {
+            let path = path.as_ref();
+            let at = |error: io::Error| named(path, &error);
+            let kind = fs::metadata(path).map_err(at)?.file_type();
+            let taken = if kind.is_dir() {
+                targets
+                    .directory
+                    .replace(path.canonicalize().map_err(at)?)
+                    .is_some()
+            } else if kind.is_block_device() {
+                let disk = probe_disk(path).map_err(at)?;
+                match disk.block_size {
+                    512 => targets.disk512.replace(disk).is_some(),
+                    4096 => targets.disk4096.replace(disk).is_some(),
+                    other => {
+                        let text = format!("logical blocks of {other} bytes; 512 or 4096 wanted");
+                        return Err(at(io::Error::other(text)));
+                    }
+                }
+            } else {
+                return Err(at(io::Error::other(
+                    "neither a directory nor a block device",
+                )));
+            };
+            if taken {
+                return Err(at(io::Error::other(
+                    "a second target of its kind: one directory, one disk with 512-byte and one with \
+                     4096-byte logical blocks at most",
+                )));
+            }
+        }
+        Ok(targets)
+    }
+
+    /// The paths again, for the command line of a case's process.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<OsString> {
+        let disks = [&self.disk512, &self.disk4096]
+            .into_iter()
+            .flatten()
+            .map(|disk| &disk.path);
+        self.directory
+            .iter()
+            .chain(disks)
+            .map(|path| path.clone().into_os_string())
+            .collect()
+    }
+}
+
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+fn probe_disk(path: &Path) -> io::Result<Disk> {
+    let mut device = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_EXCL)
+        .open(path)
+        .map_err(|error| match error.raw_os_error() {
+            Some(libc::EBUSY) => {
+                io::Error::other("in use (mounted?), and the cases would overwrite it")
+            }
+            _ => error,
+        })?;
+    Ok(Disk {
+        path: path.canonicalize()?,
+        block_size: sys::block::logical_block_size(&device)?,
+        size: device.seek(SeekFrom::End(0))?,
+    })
+}
+
+/// What a case gets: the targets and what it may do to the machine.
+#[derive(Clone, Debug, Default)]
+pub struct Env {
+    /// What to work on.
+    pub targets: Targets,
+    /// Nobody else uses native AIO on this machine, and its limits may be changed.
+    pub alone: bool,
+}
+
+impl Env {
+    /// The directory to work in.
+    ///
+    /// # Errors
+    ///
+    /// Skips the case when there is none.
+    pub fn directory(&self) -> CaseResult<&Path> {
+        match &self.targets.directory {
+            Some(path) => Ok(path),
+            None => skip("no directory to work in was given"),
+        }
+    }
+
+    /// The disk with 512-byte logical blocks.
+    ///
+    /// # Errors
+    ///
+    /// Skips the case when there is none.
+    pub fn disk512(&self) -> CaseResult<&Disk> {
+        match &self.targets.disk512 {
+            Some(disk) => Ok(disk),
+            None => skip("no disk with 512-byte logical blocks was given"),
+        }
+    }
+
+    /// The disk with 4096-byte logical blocks.
+    ///
+    /// # Errors
+    ///
+    /// Skips the case when there is none.
+    pub fn disk4096(&self) -> CaseResult<&Disk> {
+        match &self.targets.disk4096 {
+            Some(disk) => Ok(disk),
+            None => skip("no disk with 4096-byte logical blocks was given"),
+        }
+    }
+}
+
+/// What a case may require.
+///
+/// What can differ between kernels is probed by trying it, never guessed from a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Requirement {
+    /// A directory to make files in.
+    Directory,
+    /// A directory whose file system takes `O_DIRECT`.
+    DirectIo,
+    /// A disk with 512-byte logical blocks.
+    Disk512,
+    /// A disk with 4096-byte logical blocks.
+    Disk4096,
+    /// Being root.
+    Root,
+    /// Being the only user of native AIO on the machine, with the right to change its limits.
+    Alone,
+}
+
+impl Requirement {
+    /// Looks whether it is met.
+    ///
+    /// # Errors
+    ///
+    /// Skips the case when it isn't, naming what is missing; fails it when that can't be found out.
+    pub fn check(self, env: &Env) -> CaseResult {
+        match self {
+            Self::Directory => env.directory().map(drop),
+            Self::DirectIo => probe::direct_io(env.directory()?),
+            Self::Disk512 => env.disk512().map(drop),
+            Self::Disk4096 => env.disk4096().map(drop),
+            Self::Root if sys::process::is_root() => Ok(()),
+            Self::Root => skip("root wanted"),
+            Self::Alone if env.alone && sys::process::is_root() => Ok(()),
+            Self::Alone => skip("changes system-wide limits: wants --alone and root"),
+        }
+    }
+}
+
+impl fmt::Display for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Directory => "a directory",
+            Self::DirectIo => "a directory with O_DIRECT",
+            Self::Disk512 => "a disk with 512-byte blocks",
+            Self::Disk4096 => "a disk with 4096-byte blocks",
+            Self::Root => "root",
+            Self::Alone => "--alone",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::case::Stop;
+
+    #[test]
+    fn a_directory_is_recognised_and_only_one_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let targets = Targets::classify(&[dir.path()]).unwrap();
+        assert_eq!(targets.directory, Some(dir.path().canonicalize().unwrap()));
+        assert_eq!(targets.arguments().len(), 1);
+        let twice = Targets::classify(&[dir.path(), dir.path()]).unwrap_err();
+        assert!(twice.to_string().contains("second target"), "{twice}");
+    }
+
+    #[test]
+    fn what_is_no_target_is_named() {
+        let error = Targets::classify(&["/dev/null"]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "/dev/null: neither a directory nor a block device"
+        );
+        let error = Targets::classify(&["/nowhere/at/all"]).unwrap_err();
+        assert!(
+            error.to_string().starts_with("/nowhere/at/all: "),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_missing_requirement_skips() {
+        let env = Env::default();
+        for requirement in [
+            Requirement::Directory,
+            Requirement::DirectIo,
+            Requirement::Disk512,
+            Requirement::Disk4096,
+            Requirement::Alone,
+        ] {
+            assert!(
+                matches!(requirement.check(&env), Err(Stop::Skip(_))),
+                "{requirement}"
+            );
+        }
+    }
+}

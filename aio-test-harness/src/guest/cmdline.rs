@@ -1,0 +1,80 @@
+//! What the kernel's command line asks of the guest.
+
+use std::fs;
+use std::io;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::sabotage::Sabotage;
+use crate::filter::Filter;
+
+/// The `aio.*` words of the command line.
+#[derive(Debug, PartialEq)]
+pub(super) struct Options {
+    pub(super) filter: Filter,
+    pub(super) timeout: Duration,
+    pub(super) sabotage: Sabotage,
+}
+
+impl Options {
+    /// Reads `/proc/cmdline`.
+    pub(super) fn read() -> io::Result<Self> {
+        fs::read_to_string("/proc/cmdline")?
+            .parse()
+            .map_err(io::Error::other)
+    }
+}
+
+impl FromStr for Options {
+    type Err = String;
+
+    fn from_str(line: &str) -> Result<Self, String> {
+        let mut options = Self {
+            filter: Filter::default(),
+            timeout: Duration::from_secs(60),
+            sabotage: Sabotage::None,
+        };
+        for word in line.split_ascii_whitespace() {
+            let Some((name, value)) = word.strip_prefix("aio.").and_then(|w| w.split_once('='))
+            else {
+                continue;
+            };
+            let wrong = || format!("kernel command line: {word} is not understood");
+            match name {
+                "case" => options.filter = Filter::new(value),
+                "timeout" => {
+                    options.timeout = Duration::from_secs(value.parse().map_err(|_| wrong())?);
+                }
+                "sabotage" => options.sabotage = value.parse().map_err(|()| wrong())?,
+                _ => return Err(wrong()),
+            }
+        }
+        Ok(options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_words_count() {
+        let options: Options =
+            "console=ttyS0 aio.case=a::b panic=-1 aio.timeout=7 aio.sabotage=die\n"
+                .parse()
+                .unwrap();
+        assert_eq!(options.filter, Filter::new("a::b"));
+        assert_eq!(options.timeout, Duration::from_secs(7));
+        assert_eq!(options.sabotage, Sabotage::Die);
+        let options: Options = "console=ttyS0".parse().unwrap();
+        assert_eq!(options.filter, Filter::default());
+        assert_eq!(options.sabotage, Sabotage::None);
+    }
+
+    #[test]
+    fn a_wrong_word_of_ours_is_named() {
+        for word in ["aio.sabotage=x", "aio.timeout=soon", "aio.cases=1"] {
+            assert!(word.parse::<Options>().unwrap_err().contains(word));
+        }
+    }
+}

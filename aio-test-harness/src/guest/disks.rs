@@ -1,0 +1,91 @@
+//! The guest's disks, known by the serial numbers that the machine's emulator was told.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::wait_for;
+use crate::env::Targets;
+use crate::sys;
+
+/// Where the ext4 file system gets mounted.
+const EXT4: &str = "/mnt/ext4";
+
+/// Waits for the disks `raw512`, `raw4096` and `ext4`, and mounts the last.
+///
+/// # Errors
+///
+/// A disk that doesn't come up, or one whose logical blocks are not of the size that its name says: the cases that
+/// need it would otherwise be skipped without anybody noticing.
+pub(super) fn find() -> io::Result<Targets> {
+    let [raw512, raw4096, ext4] = [wait("raw512")?, wait("raw4096")?, wait("ext4")?];
+    fs::create_dir_all(EXT4)?;
+    let source = ext4
+        .to_str()
+        .ok_or_else(|| io::Error::other("odd device name"))?;
+    sys::init::mount(source, Path::new(EXT4), "ext4")
+        .map_err(|error| io::Error::other(format!("mounting {source} as ext4: {error}")))?;
+    let targets = Targets::classify(&[&raw512, &raw4096, Path::new(EXT4)])?;
+    match (&targets.disk512, &targets.disk4096) {
+        (Some(small), Some(large)) if small.path == raw512 && large.path == raw4096 => Ok(targets),
+        _ => Err(io::Error::other(
+            "raw512 and raw4096 don't have the logical blocks that they should",
+        )),
+    }
+}
+
+/// Unmounts the file system, so that its disk is worth looking at afterwards.
+pub(super) fn release() -> io::Result<()> {
+    sys::init::unmount(Path::new(EXT4))
+}
+
+/// Waits for the disk with that serial number and for its device node.
+fn wait(serial: &str) -> io::Result<PathBuf> {
+    let node = wait_for(|| {
+        let node =
+            by_serial(Path::new("/sys/block"), serial)?.map(|name| Path::new("/dev").join(name));
+        Ok(node.filter(|node| node.exists()))
+    })?;
+    node.ok_or_else(|| io::Error::other(format!("no disk has the serial number {serial}")))
+}
+
+/// The name of the disk with that serial number.
+fn by_serial(block: &Path, serial: &str) -> io::Result<Option<std::ffi::OsString>> {
+    let entries = match fs::read_dir(block) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        // Disks of other drivers have no such file.
+        match fs::read_to_string(entry.path().join("serial")) {
+            Ok(found) if found.trim_end() == serial => return Ok(Some(entry.file_name())),
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_is_found_by_its_whole_serial_number() {
+        let block = tempfile::tempdir().unwrap();
+        let dir = block.path();
+        for (disk, serial) in [
+            ("vda", Some("raw4096")),
+            ("vdb", Some("raw512\n")),
+            ("loop0", None),
+        ] {
+            fs::create_dir(dir.join(disk)).unwrap();
+            if let Some(serial) = serial {
+                fs::write(dir.join(disk).join("serial"), serial).unwrap();
+            }
+        }
+        assert_eq!(by_serial(dir, "raw512").unwrap().unwrap(), "vdb");
+        assert_eq!(by_serial(dir, "raw4096").unwrap().unwrap(), "vda");
+        assert_eq!(by_serial(dir, "raw").unwrap(), None);
+    }
+}

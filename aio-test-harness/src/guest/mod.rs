@@ -1,0 +1,115 @@
+//! The program as the first process of a guest.
+//!
+//! What it does, in order: mounts proc, sysfs, devtmpfs and a tmpfs; loads the modules of `/modules/order`
+//! ([`modules`]); finds its disks by their serial numbers ([`disks`]); runs the cases; sends the report's lines
+//! through the virtio-serial port named `aio.results` ([`port`]); switches the machine off. The console gets the
+//! same report as text.
+//!
+//! The kernel's command line may say `aio.case=FILTER`, `aio.timeout=SECONDS` (for one case) and
+//! `aio.sabotage=fail|hang|panic|die`, which breaks the guest on purpose so that whoever watches it can be
+//! tested ([`sabotage`]).
+
+mod cmdline;
+mod disks;
+mod modules;
+mod port;
+mod sabotage;
+
+pub(crate) use sabotage::FAILS;
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::cases;
+use crate::env::Env;
+use crate::progress;
+use crate::runner::Runner;
+use crate::sys;
+
+use cmdline::Options;
+
+/// Where the kernel finds the program in its initramfs.
+const INIT: &str = "/init";
+
+/// How long devices may take to come up after their modules have been loaded.
+const DEVICES: Duration = Duration::from_secs(10);
+
+/// Whether this process is a guest's init.
+///
+/// Being process 1 isn't enough: a container's only process is that, too.
+#[must_use]
+pub fn is_init() -> bool {
+    std::process::id() == 1 && std::env::args_os().next().is_some_and(|name| name == INIT)
+}
+
+/// Does everything that the guest is for, and switches the machine off.
+pub fn main() -> ! {
+    if let Err(error) = run() {
+        // No end has been reported, which is how the other side knows.
+        eprintln!("aio-conformance: the guest gives up: {error}");
+    }
+    let error = sys::init::power_off();
+    panic!("the machine can't be switched off: {error}");
+}
+
+fn run() -> io::Result<()> {
+    mount_all()?;
+    let options = Options::read()?;
+    modules::load_all()?;
+    let mut port = port::open()?;
+    let env = Env {
+        targets: disks::find()?,
+        alone: true,
+    };
+    let cases = options
+        .filter
+        .pick(cases::all().chain(options.sabotage.extra_case()));
+    let runner = Runner {
+        program: INIT.into(),
+        env,
+        timeout: options.timeout,
+    };
+    let mut console = io::stdout();
+    runner.run(&cases, |line| {
+        sys::process::reap_orphans();
+        writeln!(port, "{line}")?;
+        progress::show(&mut console, line)?;
+        options.sabotage.act(line);
+        Ok(())
+    })?;
+    // Closing the port first: the other side then has everything before the machine goes.
+    drop(port);
+    disks::release()
+}
+
+/// Mounts what the runner and the cases need.
+fn mount_all() -> io::Result<()> {
+    for (source, target, fs_type) in [
+        ("proc", "/proc", "proc"),
+        ("sysfs", "/sys", "sysfs"),
+        ("devtmpfs", "/dev", "devtmpfs"),
+        ("tmpfs", "/tmp", "tmpfs"),
+    ] {
+        fs::create_dir_all(target)?;
+        match sys::init::mount(source, Path::new(target), fs_type) {
+            // A kernel may have mounted devtmpfs itself.
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
+            Err(error) => return Err(io::Error::other(format!("mounting {target}: {error}"))),
+            Ok(()) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Asks again and again until there is an answer or time is up.
+fn wait_for<T>(mut ask: impl FnMut() -> io::Result<Option<T>>) -> io::Result<Option<T>> {
+    let started = Instant::now();
+    loop {
+        match ask()? {
+            None if started.elapsed() < DEVICES => std::thread::sleep(Duration::from_millis(20)),
+            answer => return Ok(answer),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Breaks the guest on purpose, so that whoever watches it can be tested.
+
+use std::fs;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::case::{Case, Stop};
+use crate::report::Line;
+use crate::sys;
+
+/// How the guest is to be broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sabotage {
+    /// Not at all.
+    None,
+    /// One more case, which fails.
+    Fail,
+    /// Stops for ever once the run has begun.
+    Hang,
+    /// Makes the kernel panic once the run has begun.
+    Panic,
+    /// Switches the machine off once the run has begun, without a word.
+    Die,
+}
+
+impl FromStr for Sabotage {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<Self, ()> {
+        match name {
+            "fail" => Ok(Self::Fail),
+            "hang" => Ok(Self::Hang),
+            "panic" => Ok(Self::Panic),
+            "die" => Ok(Self::Die),
+            _ => Err(()),
+        }
+    }
+}
+
+/// The case that fails. The runner starts it by its name like any other.
+pub(crate) const FAILS: Case = Case::new(
+    "sabotage::fails",
+    "a case that fails on purpose",
+    &[],
+    |_| Err(Stop::fail("this case fails on purpose")),
+);
+
+impl Sabotage {
+    /// The case that comes on top of all others.
+    pub(super) fn extra_case(self) -> Option<Case> {
+        (self == Self::Fail).then_some(FAILS)
+    }
+
+    /// Does the damage when its moment has come, which is after the first line.
+    pub(super) fn act(self, line: &Line) {
+        if !matches!(line, Line::Hello { .. }) {
+            return;
+        }
+        match self {
+            Self::None | Self::Fail => {}
+            Self::Hang => loop {
+                std::thread::sleep(Duration::from_secs(3600));
+            },
+            Self::Panic => {
+                // Where the kernel has no such trigger, losing its first process makes it panic as well.
+                let _ = fs::write("/proc/sysrq-trigger", "c");
+                std::process::exit(1);
+            }
+            Self::Die => {
+                sys::init::power_off();
+            }
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! `aio-conformance`: runs the conformance cases on this machine, or is the init of a guest.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use aio_test_harness::case::Case;
+use aio_test_harness::env::{Env, Targets};
+use aio_test_harness::filter::Filter;
+use aio_test_harness::runner::{self, Runner};
+use aio_test_harness::{cases, guest, progress};
+use clap::Parser;
+
+/// Tries out what the kernel answers to Linux native AIO.
+///
+/// Exit status: 0 when no case failed, 1 when one did, 2 on wrong use. Skipped cases don't fail; each says what it
+/// would have wanted.
+#[derive(Parser)]
+#[command(name = "aio-conformance", version)]
+struct Cli {
+    /// What to work on: at most one directory, one block device with 512-byte and one with 4096-byte logical blocks.
+    ///
+    /// What is on a BLOCK DEVICE IS OVERWRITTEN; one that is in use is refused. In a directory, files are made in
+    /// a directory of their own, which is removed at the end. Without any target, a temporary directory is used.
+    #[arg(value_name = "TARGET")]
+    targets: Vec<PathBuf>,
+
+    /// Run only the cases whose name contains this text.
+    #[arg(
+        long,
+        value_name = "FILTER",
+        default_value = "",
+        hide_default_value = true
+    )]
+    case: String,
+
+    /// List the cases (name, what they require, summary) and run none.
+    #[arg(long)]
+    list: bool,
+
+    /// Print one JSON object per line instead of text.
+    #[arg(long)]
+    json: bool,
+
+    /// How long one case may take, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    timeout: u64,
+
+    /// Nothing else on this machine uses native AIO: also run the cases that use up or change the system-wide
+    /// limits (/proc/sys/fs/aio-max-nr). They want root.
+    #[arg(long)]
+    alone: bool,
+
+    /// Run one case in this process, on exactly these targets, for use under a debugger or strace.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["case", "list", "json", "timeout"])]
+    run_case: Option<String>,
+}
+
+fn main() -> ExitCode {
+    if guest::is_init() {
+        guest::main();
+    }
+    let cli = Cli::parse();
+    let result = match &cli.run_case {
+        Some(name) => run_one(name, &cli),
+        None if cli.list => list(&cli).map(|()| ExitCode::SUCCESS),
+        None => run(&cli),
+    };
+    match result {
+        Ok(code) => code,
+        // Whoever read the output has gone; there is nobody to tell.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(2),
+        Err(error) => {
+            eprintln!("aio-conformance: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The cases that the filter picks.
+fn picked(cli: &Cli) -> io::Result<Vec<Case>> {
+    let picked = Filter::new(&cli.case).pick(cases::all());
+    if picked.is_empty() {
+        let text = format!("no case has \"{}\" in its name; --list shows all", cli.case);
+        return Err(io::Error::other(text));
+    }
+    Ok(picked)
+}
+
+fn list(cli: &Cli) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    for case in picked(cli)? {
+        let requires: Vec<String> = case.requires.iter().map(ToString::to_string).collect();
+        let requires = if requires.is_empty() {
+            String::new()
+        } else {
+            format!(" [{}]", requires.join(", "))
+        };
+        writeln!(out, "{}{requires}\n    {}", case.name, case.summary)?;
+    }
+    Ok(())
+}
+
+fn run(cli: &Cli) -> io::Result<ExitCode> {
+    let cases = picked(cli)?;
+    let mut targets = Targets::classify(&cli.targets)?;
+    if cli.targets.is_empty() {
+        targets.directory = Some(std::env::temp_dir());
+    }
+    // Cases that are killed can't tidy up behind them, so everything is made in here.
+    let scratch = match &targets.directory {
+        Some(directory) => Some(
+            tempfile::Builder::new()
+                .prefix("aio-conformance-")
+                .tempdir_in(directory)?,
+        ),
+        None => None,
+    };
+    targets.directory = scratch.as_ref().map(|dir| dir.path().to_owned());
+    let runner = Runner {
+        program: std::env::current_exe()?,
+        env: Env {
+            targets,
+            alone: cli.alone,
+        },
+        timeout: Duration::from_secs(cli.timeout),
+    };
+    let mut out = io::stdout().lock();
+    let totals = runner.run(&cases, |line| {
+        if cli.json {
+            writeln!(out, "{line}")?;
+            out.flush()
+        } else {
+            progress::show(&mut out, line)
+        }
+    })?;
+    Ok(if totals.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn run_one(name: &str, cli: &Cli) -> io::Result<ExitCode> {
+    let case = cases::by_name(name).ok_or_else(|| {
+        io::Error::other(format!("no case is named \"{name}\"; --list shows all"))
+    })?;
+    let env = Env {
+        targets: Targets::classify(&cli.targets)?,
+        alone: cli.alone,
+    };
+    Ok(runner::run_one(&case, &env))
+}

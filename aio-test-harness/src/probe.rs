@@ -1,0 +1,28 @@
+//! Finds out by trying what this kernel and this file system can do.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use crate::case::{CaseResult, skip};
+
+/// Skips the case unless the directory's file system takes `O_DIRECT`.
+pub(crate) fn direct_io(directory: &Path) -> CaseResult {
+    let path = directory.join("probe-direct-io");
+    let opened = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .custom_flags(libc::O_DIRECT)
+        .open(&path);
+    // The file may have been made even where opening it failed.
+    let _ = std::fs::remove_file(&path);
+    match opened {
+        Ok(_) => Ok(()),
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => skip(format_args!(
+            "{}: its file system does not take O_DIRECT",
+            directory.display()
+        )),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,211 @@
+//! An AIO context.
+
+use std::io;
+use std::ptr;
+
+use aio_sys::Errno;
+use aio_sys::abi::{AioContext, AioSigset, IoEvent, Iocb};
+
+use super::{Mask, Memory, Request, Ring, Timeout};
+
+/// A context, destroyed when dropped.
+#[derive(Debug)]
+pub(crate) struct Context {
+    raw: AioContext,
+    /// The kernel has said so; any other number may be no address at all.
+    real: bool,
+}
+
+/// `io_setup` with the handle at this place, and what it is afterwards. No context is made that stays.
+pub(crate) fn setup_at(nr_events: u32, handle: Memory) -> Result<Context, Errno> {
+    assert!(
+        handle.takes(size_of::<AioContext>()),
+        "there is room for the handle"
+    );
+    // SAFETY: the memory is there for ever and has room for a handle, or faults, which the kernel answers.
+    unsafe { aio_sys::io_setup(nr_events, handle.as_ptr().cast()) }?;
+    // SAFETY: the kernel has just written a handle there, which is aligned to a page.
+    let raw = unsafe { handle.as_ptr().cast::<AioContext>().read_volatile() };
+    Ok(Context { raw, real: true })
+}
+
+impl Context {
+    /// `io_setup`.
+    pub(crate) fn new(nr_events: u32) -> Result<Self, Errno> {
+        let mut raw = AioContext::NONE;
+        // SAFETY: `raw` is readable and writable during the call, after which the kernel forgets its address.
+        unsafe { aio_sys::io_setup(nr_events, &raw mut raw) }?;
+        Ok(Self { raw, real: true })
+    }
+
+    /// The handle.
+    pub(crate) fn raw(&self) -> AioContext {
+        self.raw
+    }
+
+    /// A handle of any number as if it were a context's. Dropping it calls `io_destroy` on it.
+    pub(crate) fn from_raw(raw: AioContext) -> Self {
+        Self { raw, real: false }
+    }
+
+    /// Gives up the handle without destroying the context.
+    pub(crate) fn into_raw(self) -> AioContext {
+        let raw = self.raw;
+        std::mem::forget(self);
+        raw
+    }
+
+    /// `io_submit` of several requests.
+    pub(crate) fn submit(&self, requests: &[&Request]) -> Result<usize, Errno> {
+        let pointers: Vec<*mut Iocb> = requests.iter().map(|request| request.address()).collect();
+        // SAFETY: the array holds as many pointers as is said. A `Request` vouches that the iocb and the buffers that
+        // it names stay for ever, or fault; the iocb is only ever accessed through raw pointers, so the kernel may
+        // write to it.
+        unsafe { aio_sys::io_submit(self.raw, pointers.len() as isize, pointers.as_ptr()) }
+    }
+
+    /// `io_submit` of these requests, claiming that there are `nr`. Reading a pointer behind the last faults.
+    pub(crate) fn submit_claiming(&self, nr: isize, requests: &[&Request]) -> Result<usize, Errno> {
+        let pointers: Vec<u8> = requests
+            .iter()
+            .flat_map(|request| request.address().addr().to_ne_bytes())
+            .collect();
+        let array = Memory::guarded(pointers.len()).expect("memory for the pointers");
+        array.write(&pointers);
+        // SAFETY: the array is followed by memory that faults, so the kernel reads no other pointers than those of
+        // the requests; for these as in `submit`.
+        unsafe { aio_sys::io_submit(self.raw, nr, array.as_ptr().cast()) }
+    }
+
+    /// `io_getevents`.
+    pub(crate) fn getevents(
+        &self,
+        min: isize,
+        nr: isize,
+        timeout: Timeout,
+    ) -> Result<Vec<IoEvent>, Errno> {
+        let room = usize::try_from(nr).unwrap_or(0);
+        let mut events = vec![IoEvent::default(); room.max(1)];
+        let mut time = aio_sys::GetEventsTimespec::default();
+        let time = match timeout.parts() {
+            Some((seconds, nanoseconds)) => {
+                time.tv_sec = seconds as _;
+                time.tv_nsec = nanoseconds as _;
+                &raw const time
+            }
+            None => unusual(timeout),
+        };
+        // SAFETY: there is room for `nr` events, writable during the call; `time` is readable during the call, null,
+        // or faults.
+        let got = unsafe { aio_sys::io_getevents(self.raw, min, nr, events.as_mut_ptr(), time) }?;
+        events.truncate(got);
+        Ok(events)
+    }
+
+    /// `io_getevents` with the events at this place.
+    pub(crate) fn getevents_at(
+        &self,
+        min: isize,
+        nr: isize,
+        events: Memory,
+    ) -> Result<usize, Errno> {
+        let length = usize::try_from(nr).unwrap_or(0) * size_of::<IoEvent>();
+        assert!(events.takes(length), "there is room for the events");
+        // SAFETY: there is room for `nr` events, or running over it faults; null is no timeout.
+        unsafe { aio_sys::io_getevents(self.raw, min, nr, events.as_ptr().cast(), ptr::null()) }
+    }
+
+    /// `io_pgetevents`.
+    pub(crate) fn pgetevents(
+        &self,
+        min: isize,
+        nr: isize,
+        timeout: Timeout,
+        mask: Mask,
+    ) -> Result<Vec<IoEvent>, Errno> {
+        let room = usize::try_from(nr).unwrap_or(0);
+        let mut events = vec![IoEvent::default(); room.max(1)];
+        let mut time = aio_sys::PgetEventsTimespec::default();
+        let time = match timeout.parts() {
+            Some((seconds, nanoseconds)) => {
+                time.tv_sec = seconds as _;
+                time.tv_nsec = nanoseconds as _;
+                &raw const time
+            }
+            None => unusual(timeout),
+        };
+        let (set, size) = match mask {
+            Mask::Set(set, size) => (Some(set), size),
+            Mask::Empty(size) => (None, size),
+            _ => (None, 8),
+        };
+        let set = set.as_ref().map_or(ptr::null(), ptr::from_ref);
+        let mut sig = AioSigset {
+            sigsetsize: size as _,
+            ..AioSigset::new(set)
+        };
+        let sig = match mask {
+            Mask::None => ptr::null(),
+            Mask::Inaccessible => nowhere().cast(),
+            Mask::InaccessibleSet => {
+                sig.sigmask = nowhere().addr() as _;
+                &raw const sig
+            }
+            Mask::Empty(_) | Mask::Set(..) => &raw const sig,
+        };
+        // SAFETY: there is room for `nr` events, writable during the call; `time` and `sig`, and the mask that `sig`
+        // names, are readable during the call, null, or fault.
+        let got =
+            unsafe { aio_sys::io_pgetevents(self.raw, min, nr, events.as_mut_ptr(), time, sig) }?;
+        events.truncate(got);
+        Ok(events)
+    }
+
+    /// `io_cancel`. No kernel writes to the result; if one did, there would be room.
+    pub(crate) fn cancel(&self, request: &Request) -> Result<(), Errno> {
+        let mut result = IoEvent::default();
+        // SAFETY: the iocb stays for ever or faults, and `result` is writable during the call.
+        unsafe { aio_sys::io_cancel(self.raw, request.address(), &raw mut result) }
+    }
+
+    /// `io_destroy`.
+    pub(crate) fn destroy(self) -> Result<(), Errno> {
+        // SAFETY: what requests in flight write to is never freed, so the context may end at any time. No `Ring` is
+        // left that reads its memory: each borrows `self`.
+        unsafe { aio_sys::io_destroy(self.into_raw()) }
+    }
+
+    /// The ring, which the handle is the address of.
+    ///
+    /// # Panics
+    ///
+    /// For a context made of any number: there may be no such memory.
+    pub(crate) fn ring(&self) -> Ring<'_> {
+        assert!(
+            self.real,
+            "only the kernel's own handle is the address of a ring"
+        );
+        Ring::of(self)
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        // SAFETY: as in `destroy`. A context that has gone already is an error of no interest.
+        let _ = unsafe { aio_sys::io_destroy(self.raw) };
+    }
+}
+
+/// The pointer for a timeout that is no timespec.
+fn unusual<T>(timeout: Timeout) -> *const T {
+    match timeout {
+        Timeout::Inaccessible => nowhere().cast(),
+        _ => ptr::null(),
+    }
+}
+
+/// An address that every access to faults.
+fn nowhere() -> *const u8 {
+    let memory: io::Result<Memory> = Memory::inaccessible();
+    memory.expect("address space").as_ptr()
+}

@@ -1,0 +1,175 @@
+//! Requests as the cases build them.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::ptr::NonNull;
+
+use aio_sys::abi::{IoPrio, Iocb, IocbFlags, Opcode, RwFlags};
+
+use super::Memory;
+
+/// An iocb at a fixed address, whose buffer is [`Memory`]. It is [`Memory`] itself, too.
+#[derive(Debug)]
+pub(crate) struct Request {
+    /// As long as an iocb, and aligned for one.
+    memory: Memory,
+}
+
+impl Request {
+    fn new(iocb: Iocb) -> io::Result<Self> {
+        let request = Self {
+            memory: Memory::zeroed(size_of::<Iocb>())?,
+        };
+        request.store(iocb);
+        Ok(request)
+    }
+
+    pub(crate) fn read(file: impl AsFd, memory: Memory, offset: i64) -> io::Result<Self> {
+        let file = file.as_fd().as_raw_fd();
+        Self::new(Iocb::pread(file, memory.as_ptr(), memory.len(), offset))
+    }
+
+    pub(crate) fn write(file: impl AsFd, memory: Memory, offset: i64) -> io::Result<Self> {
+        let file = file.as_fd().as_raw_fd();
+        Self::new(Iocb::pwrite(file, memory.as_ptr(), memory.len(), offset))
+    }
+
+    pub(crate) fn readv(file: impl AsFd, parts: &[Memory], offset: i64) -> io::Result<Self> {
+        let array = iovecs(parts)?;
+        let file = file.as_fd().as_raw_fd();
+        Self::new(Iocb::preadv(
+            file,
+            array.as_ptr().cast(),
+            parts.len(),
+            offset,
+        ))
+    }
+
+    pub(crate) fn writev(file: impl AsFd, parts: &[Memory], offset: i64) -> io::Result<Self> {
+        let array = iovecs(parts)?;
+        let file = file.as_fd().as_raw_fd();
+        Self::new(Iocb::pwritev(
+            file,
+            array.as_ptr().cast(),
+            parts.len(),
+            offset,
+        ))
+    }
+
+    pub(crate) fn fsync(file: impl AsFd) -> io::Result<Self> {
+        Self::new(Iocb::fsync(file.as_fd().as_raw_fd()))
+    }
+
+    pub(crate) fn fdsync(file: impl AsFd) -> io::Result<Self> {
+        Self::new(Iocb::fdsync(file.as_fd().as_raw_fd()))
+    }
+
+    pub(crate) fn poll(file: impl AsFd, events: i16) -> io::Result<Self> {
+        Self::new(Iocb::poll(file.as_fd().as_raw_fd(), events as u16))
+    }
+
+    /// An iocb that every access to faults.
+    pub(crate) fn inaccessible() -> io::Result<Self> {
+        Ok(Self {
+            memory: Memory::inaccessible()?,
+        })
+    }
+
+    /// The same at an address that can't be written to.
+    pub(crate) fn into_read_only(self) -> io::Result<Self> {
+        self.memory.make_read_only()?;
+        Ok(self)
+    }
+
+    /// The number that comes back with the event.
+    pub(crate) fn data(self, data: u64) -> Self {
+        self.with(|iocb| iocb.aio_data = data)
+    }
+
+    /// A descriptor in place of the file's: for what is no open file.
+    pub(crate) fn descriptor(self, fd: RawFd) -> Self {
+        self.with(|iocb| iocb.aio_fildes = fd as u32)
+    }
+
+    pub(crate) fn offset(self, offset: i64) -> Self {
+        self.with(|iocb| iocb.aio_offset = offset)
+    }
+
+    pub(crate) fn rw_flags(self, flags: RwFlags) -> Self {
+        self.with(|iocb| iocb.aio_rw_flags = flags)
+    }
+
+    pub(crate) fn flags(self, flags: IocbFlags) -> Self {
+        self.with(|iocb| iocb.aio_flags = flags)
+    }
+
+    pub(crate) fn ioprio(self, priority: IoPrio) -> Self {
+        self.with(|iocb| *iocb = iocb.with_ioprio(priority))
+    }
+
+    /// Has the eventfd counted up when the request is done.
+    pub(crate) fn resfd(self, eventfd: RawFd) -> Self {
+        self.with(|iocb| *iocb = iocb.with_resfd(eventfd))
+    }
+
+    pub(crate) fn reserved2(self, value: u64) -> Self {
+        self.with(|iocb| iocb.aio_reserved2 = value)
+    }
+
+    pub(crate) fn key(self, key: u32) -> Self {
+        self.with(|iocb| iocb.aio_key = key)
+    }
+
+    /// An opcode that no kernel implements.
+    pub(crate) fn opcode(self, opcode: Opcode) -> Self {
+        assert!(opcode.0 > 8 || opcode.name().is_none() || [4, 6].contains(&opcode.0));
+        self.with(|iocb| iocb.aio_lio_opcode = opcode)
+    }
+
+    /// Changes anything.
+    ///
+    /// # Safety
+    ///
+    /// Where the kernel accepts the request then, all memory it names has to be [`Memory`], memory that the kernel
+    /// only reads and that lives until the end, or no memory of this process at all.
+    pub(crate) unsafe fn edit(self, change: impl FnOnce(&mut Iocb)) -> Self {
+        self.with(change)
+    }
+
+    /// The iocb as it is now: the kernel writes `aio_key` when it is submitted.
+    pub(crate) fn iocb(&self) -> Iocb {
+        // SAFETY: the memory holds an iocb (`new` stored one), is aligned to a page, and is never unmapped. It may be
+        // inaccessible, which ends the process as any crash does.
+        unsafe { self.address().read_volatile() }
+    }
+
+    /// Its address, by which `io_cancel` and `io_event.obj` know it.
+    pub(crate) fn address(&self) -> *mut Iocb {
+        self.memory.as_ptr().cast()
+    }
+
+    fn with(self, change: impl FnOnce(&mut Iocb)) -> Self {
+        let mut iocb = self.iocb();
+        change(&mut iocb);
+        self.store(iocb);
+        self
+    }
+
+    fn store(&self, iocb: Iocb) {
+        let at = NonNull::new(self.address()).expect("memory is never at address 0");
+        // SAFETY: the memory is as long as an iocb, aligned to a page, never unmapped, and nobody has a reference to
+        // it. It may be inaccessible, which ends the process as any crash does.
+        unsafe { at.write_volatile(iocb) };
+    }
+}
+
+/// The iovec array of some parts, as the kernel wants it.
+fn iovecs(parts: &[Memory]) -> io::Result<Memory> {
+    let mut bytes = Vec::new();
+    for part in parts {
+        // struct iovec: an address and a length, each as wide as a pointer.
+        bytes.extend_from_slice(&part.as_ptr().addr().to_ne_bytes());
+        bytes.extend_from_slice(&part.len().to_ne_bytes());
+    }
+    Memory::from_bytes(if bytes.is_empty() { &[0] } else { &bytes })
+}

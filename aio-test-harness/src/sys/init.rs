@@ -1,0 +1,59 @@
+//! What only the first process of a machine does.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::check;
+
+/// Mounts `source` on `target`.
+pub(crate) fn mount(source: &str, target: &Path, fs_type: &str) -> io::Result<()> {
+    let source = CString::new(source)?;
+    let target = CString::new(target.as_os_str().as_bytes())?;
+    let fs_type = CString::new(fs_type)?;
+    // SAFETY: the three strings are null-terminated and outlive the call; no data is given.
+    let result = unsafe {
+        libc::mount(
+            source.as_ptr(),
+            target.as_ptr(),
+            fs_type.as_ptr(),
+            0,
+            std::ptr::null(),
+        )
+    };
+    check(result).map(drop)
+}
+
+/// Unmounts a file system.
+pub(crate) fn unmount(target: &Path) -> io::Result<()> {
+    let target = CString::new(target.as_os_str().as_bytes())?;
+    // SAFETY: the string is null-terminated and outlives the call.
+    check(unsafe { libc::umount2(target.as_ptr(), 0) }).map(drop)
+}
+
+/// Loads a kernel module. One that is there already is fine.
+pub(crate) fn load_module(file: &File) -> io::Result<()> {
+    // SAFETY: finit_module takes a descriptor, a null-terminated string and flags; `file` keeps the descriptor
+    // open. libc has no function of its own for it.
+    let result =
+        unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), c"".as_ptr(), 0) };
+    match result {
+        -1 => match io::Error::last_os_error() {
+            error if error.raw_os_error() == Some(libc::EEXIST) => Ok(()),
+            error => Err(error),
+        },
+        _ => Ok(()),
+    }
+}
+
+/// Switches the machine off, without syncing anything.
+///
+/// Returns only where the machine can't be switched off.
+pub(crate) fn power_off() -> io::Error {
+    // SAFETY: reboot touches no memory of ours.
+    unsafe { libc::reboot(libc::RB_POWER_OFF) };
+    io::Error::last_os_error()
+}
