@@ -1,0 +1,34 @@
+//! What a transfer gives back: its result and, whatever that is, the buffer.
+
+use crate::OpError;
+
+/// The outcome of an operation that owned a buffer. The buffer comes back on every path.
+///
+/// ```
+/// # use aio_safe::{BufResult, OpError};
+/// # fn show(outcome: BufResult<usize, Vec<u8>>) -> Result<(), OpError> {
+/// let BufResult { result, buffer } = outcome;
+/// println!("{} of {} bytes", result?, buffer.capacity());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "the operation may have failed"]
+pub struct BufResult<T, B> {
+    /// What the operation returned: for a transfer the number of bytes, which may be less than
+    /// asked for.
+    pub result: Result<T, OpError>,
+    /// The buffer that was handed in.
+    pub buffer: B,
+}
+
+impl<T, B> BufResult<T, B> {
+    /// Turns it into a `Result`, dropping the buffer when the operation failed.
+    ///
+    /// # Errors
+    ///
+    /// The operation's own.
+    pub fn ok(self) -> Result<(T, B), OpError> {
+        self.result.map(|value| (value, self.buffer))
+    }
+}

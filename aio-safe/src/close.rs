@@ -1,0 +1,83 @@
+//! The end of a queue: draining it, and destroying its context.
+
+#![allow(unsafe_code, reason = "submits a request, makes a file")]
+
+use std::{
+    fs::File,
+    os::fd::{AsRawFd, FromRawFd},
+    time::{Duration, Instant},
+};
+
+use aio_abi::Iocb;
+
+use crate::{
+    CloseError,
+    leader::{Goal, Lead, Turn},
+    reap::KICK,
+    shared::Shared,
+};
+
+impl Shared {
+    /// See [`Queue::drain`](crate::Queue::drain).
+    pub(crate) fn drain(&self) -> Result<(), CloseError> {
+        match self.wait_until(Goal::Idle, None, |_| true) {
+            Ok(_) => Ok(()),
+            Err(errno) => Err(CloseError::Reap(errno)),
+        }
+    }
+
+    /// See [`Queue::close`](crate::Queue::close).
+    pub(crate) fn close(&self) -> Result<(), CloseError> {
+        if !self.gate.close() {
+            return Err(CloseError::Closed);
+        }
+        self.drain()?;
+        let lead = self.take_over();
+        let result = self.destroy().map_err(CloseError::Destroy);
+        lead.pass_on(|goal| self.reached(goal));
+        result
+    }
+
+    /// Takes the role for good. The gate is closed and nothing is in flight, so whoever has it
+    /// either leaves by itself, or waits in the kernel for an event that it must be given.
+    fn take_over(&self) -> Lead<'_> {
+        let mut seat = match self.leadership.join(Goal::Role) {
+            Turn::Lead(lead) => return lead,
+            Turn::Follow(seat) => seat,
+        };
+        let mut kicked = false;
+        loop {
+            kicked = kicked || self.kick().is_some();
+            // Where no request could be had for the kick, it is tried again soon.
+            let deadline = (!kicked).then(|| Instant::now() + Duration::from_millis(10));
+            seat.park(deadline);
+            if seat.is_heir() {
+                match seat.leave() {
+                    Some(lead) => return lead,
+                    None => match self.leadership.join(Goal::Role) {
+                        Turn::Lead(lead) => return lead,
+                        Turn::Follow(again) => seat = again,
+                    },
+                }
+            }
+        }
+    }
+
+    /// Ends a wait in the kernel with an event that belongs to nothing: the read of an empty file.
+    fn kick(&self) -> Option<()> {
+        // SAFETY: the name is a C string.
+        let fd = unsafe { libc::memfd_create(c"aio-kick".as_ptr(), libc::MFD_CLOEXEC) };
+        if fd < 0 {
+            return None;
+        }
+        // SAFETY: it is a fresh descriptor of our own.
+        let file = unsafe { File::from_raw_fd(fd) };
+        let mut iocb = Iocb::pread(file.as_raw_fd(), std::ptr::null_mut(), 0, 0);
+        iocb.aio_data = KICK;
+        // SAFETY: the iocb is our own, and has no buffer. The context lives: only the caller, who
+        // closes the queue, destroys it.
+        unsafe { self.kernel.io_submit(self.ctx, &[&raw mut iocb]) }
+            .ok()
+            .map(drop)
+    }
+}

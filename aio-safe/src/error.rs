@@ -1,0 +1,329 @@
+//! What can go wrong, and when.
+//!
+//! | error | when | what was lost |
+//! |---|---|---|
+//! | [`SetupError`] | making a queue | nothing |
+//! | [`SubmitError`] | the queue didn't take the operation | nothing: it is handed back |
+//! | [`OpError`] | the kernel refused the operation, or carried it out and failed | nothing: the buffer is handed back |
+//! | [`ReapError`] | reaping for a loop of one's own | nothing |
+//! | [`CloseError`] | closing a queue | the context stays until the process ends |
+
+use std::{error::Error, fmt, io};
+
+use aio_sys::Errno;
+
+/// A queue couldn't be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// The depth is 0, or more than [`Queue::MAX_DEPTH`](crate::Queue::MAX_DEPTH).
+    Depth(u32),
+    /// The whole system's limit on requests, `fs.aio-max-nr`, leaves no room (EAGAIN).
+    Limit {
+        /// The depth that was asked for.
+        depth: u32,
+        /// What all contexts of the system have reserved, as `/proc/sys/fs/aio-nr` said just after.
+        used: Option<u64>,
+        /// The limit, as `/proc/sys/fs/aio-max-nr` said just after.
+        limit: Option<u64>,
+    },
+    /// The kernel was built without native AIO (ENOSYS, `CONFIG_AIO`).
+    Unsupported,
+    /// A filter on system calls forbids native AIO (EPERM or EACCES), as in some containers.
+    Forbidden(Errno),
+    /// Memory ran out (ENOMEM).
+    OutOfMemory,
+    /// Any other error of `io_setup`.
+    Os(Errno),
+}
+
+impl SetupError {
+    /// What an errno of `io_setup` means for a queue of this depth.
+    pub(crate) fn of(errno: Errno, depth: u32) -> Self {
+        match errno {
+            Errno::EAGAIN => Self::Limit {
+                depth,
+                used: proc_number("/proc/sys/fs/aio-nr"),
+                limit: proc_number("/proc/sys/fs/aio-max-nr"),
+            },
+            Errno::ENOSYS => Self::Unsupported,
+            Errno::EPERM | Errno::EACCES => Self::Forbidden(errno),
+            Errno::ENOMEM => Self::OutOfMemory,
+            _ => Self::Os(errno),
+        }
+    }
+
+    /// The errno that `io_setup` answered, or the one that says the same.
+    pub fn errno(&self) -> Errno {
+        match self {
+            Self::Depth(_) => Errno::EINVAL,
+            Self::Limit { .. } => Errno::EAGAIN,
+            Self::Unsupported => Errno::ENOSYS,
+            Self::OutOfMemory => Errno::ENOMEM,
+            Self::Forbidden(errno) | Self::Os(errno) => *errno,
+        }
+    }
+}
+
+fn proc_number(path: &str) -> Option<u64> {
+    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+impl fmt::Display for SetupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Depth(depth) => {
+                write!(
+                    f,
+                    "a queue's depth is 1 to {}, not {depth}",
+                    crate::Queue::MAX_DEPTH
+                )
+            }
+            Self::Limit {
+                depth,
+                used: Some(used),
+                limit: Some(limit),
+            } => write!(
+                f,
+                "no room for a queue of depth {depth}: the system has {used} of fs.aio-max-nr = \
+                 {limit} in use; make room with `sysctl -w fs.aio-max-nr={}`",
+                used.saturating_add(u64::from(depth))
+                    .max(limit.saturating_mul(2))
+            ),
+            Self::Limit { depth, .. } => write!(
+                f,
+                "no room for a queue of depth {depth}: raise fs.aio-max-nr (sysctl), the system's \
+                 limit on native AIO requests"
+            ),
+            Self::Unsupported => {
+                f.write_str("this kernel has no native AIO (it was built without CONFIG_AIO)")
+            }
+            Self::Forbidden(errno) => write!(
+                f,
+                "io_setup is forbidden ({errno}): allow the io_* calls in the container's seccomp \
+                 profile"
+            ),
+            Self::OutOfMemory => f.write_str("no memory for an AIO context"),
+            Self::Os(errno) => write!(f, "io_setup: {errno}"),
+        }
+    }
+}
+
+impl Error for SetupError {}
+
+/// The queue didn't take an operation. Nothing was submitted; the operation is handed back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SubmitError<T> {
+    /// Why.
+    pub reason: SubmitErrorKind,
+    /// What was to be submitted, unchanged.
+    pub op: T,
+}
+
+/// Why a queue didn't take an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SubmitErrorKind {
+    /// As many operations as the queue is deep are in flight, or completed and not yet taken. Take
+    /// or reap some, then try again.
+    QueueFull,
+    /// The kernel has no room or no memory for more requests (EAGAIN). Waiting alone doesn't
+    /// clear it: reap completions, then try again.
+    Again,
+    /// The queue was closed.
+    Closed,
+    /// This process was forked from the one that made the queue. A context stays behind with the
+    /// parent: make a queue here.
+    Forked,
+}
+
+impl SubmitErrorKind {
+    /// The errno that says the same.
+    pub fn errno(self) -> Errno {
+        match self {
+            Self::QueueFull | Self::Again => Errno::EAGAIN,
+            Self::Closed => Errno::ECANCELED,
+            Self::Forked => Errno::EINVAL,
+        }
+    }
+}
+
+impl fmt::Display for SubmitErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::QueueFull => "the queue is full: take completed operations, then try again",
+            Self::Again => {
+                "the kernel has no room for more requests (EAGAIN): reap completions, then try again"
+            }
+            Self::Closed => "the queue was closed",
+            Self::Forked => {
+                "the queue belongs to the parent process: a queue doesn't survive fork, make one here"
+            }
+        })
+    }
+}
+
+impl Error for SubmitErrorKind {}
+
+impl From<SubmitErrorKind> for io::Error {
+    fn from(kind: SubmitErrorKind) -> Self {
+        let io_kind = match kind {
+            SubmitErrorKind::QueueFull | SubmitErrorKind::Again => io::ErrorKind::WouldBlock,
+            SubmitErrorKind::Closed => io::ErrorKind::BrokenPipe,
+            SubmitErrorKind::Forked => io::ErrorKind::InvalidInput,
+        };
+        Self::new(io_kind, kind)
+    }
+}
+
+impl<T> fmt::Debug for SubmitError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubmitError")
+            .field("reason", &self.reason)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Display for SubmitError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reason.fmt(f)
+    }
+}
+
+impl<T> Error for SubmitError<T> {}
+
+impl<T> From<SubmitError<T>> for io::Error {
+    /// Drops the operation.
+    fn from(error: SubmitError<T>) -> Self {
+        error.reason.into()
+    }
+}
+
+/// An operation didn't succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OpError {
+    /// `io_submit` refused it: nothing was done. Typically EBADF (the file isn't open for it),
+    /// EINVAL (the offset is negative, or the file can't do this) or EOPNOTSUPP (an unknown
+    /// [`RwFlags`](aio_abi::RwFlags)). With EPERM or ENOSYS for everything, the call itself is forbidden.
+    Refused(Errno),
+    /// The kernel took it and it failed later: the errno of its completion. EINVAL is most often
+    /// `O_DIRECT` with a wrong alignment, EAGAIN a `NOWAIT` transfer that would have blocked.
+    Failed(Errno),
+}
+
+impl OpError {
+    /// The errno, whenever it came.
+    pub fn errno(self) -> Errno {
+        match self {
+            Self::Refused(errno) | Self::Failed(errno) => errno,
+        }
+    }
+}
+
+impl fmt::Display for OpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(errno) => write!(f, "refused at submission: {errno}"),
+            Self::Failed(errno) => write!(f, "failed: {errno}"),
+        }
+    }
+}
+
+impl Error for OpError {}
+
+impl From<OpError> for io::Error {
+    /// Keeps the errno: `raw_os_error` returns it.
+    fn from(error: OpError) -> Self {
+        error.errno().into()
+    }
+}
+
+impl From<SetupError> for io::Error {
+    fn from(error: SetupError) -> Self {
+        let kind = match error {
+            SetupError::Depth(_) => io::ErrorKind::InvalidInput,
+            SetupError::Limit { .. } | SetupError::OutOfMemory => io::ErrorKind::OutOfMemory,
+            SetupError::Unsupported => io::ErrorKind::Unsupported,
+            SetupError::Forbidden(_) => io::ErrorKind::PermissionDenied,
+            SetupError::Os(errno) => return errno.into(),
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// Reaping for a loop of one's own ended without what was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReapError {
+    /// The queue was closed.
+    Closed,
+    /// This process was forked from the one that made the queue.
+    Forked,
+    /// A signal handler ran (EINTR) before any completion came.
+    Interrupted,
+    /// `io_getevents` failed otherwise: somebody destroyed the context or unmapped its ring behind the
+    /// queue's back, or a filter on system calls came into force.
+    Os(Errno),
+}
+
+impl fmt::Display for ReapError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => SubmitErrorKind::Closed.fmt(f),
+            Self::Forked => SubmitErrorKind::Forked.fmt(f),
+            Self::Interrupted => f.write_str("a signal interrupted the wait"),
+            Self::Os(errno) => write!(f, "io_getevents: {errno}"),
+        }
+    }
+}
+
+impl Error for ReapError {}
+
+impl From<ReapError> for io::Error {
+    fn from(error: ReapError) -> Self {
+        match error {
+            ReapError::Closed => SubmitErrorKind::Closed.into(),
+            ReapError::Forked => SubmitErrorKind::Forked.into(),
+            ReapError::Interrupted => Errno::EINTR.into(),
+            ReapError::Os(errno) => errno.into(),
+        }
+    }
+}
+
+/// A queue couldn't be drained or closed. Memory that the kernel may still write to is leaked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseError {
+    /// It was closed before, through another handle.
+    Closed,
+    /// This process was forked from the one that made the queue.
+    Forked,
+    /// `io_getevents` failed while operations were in flight: see [`ReapError::Os`].
+    Reap(Errno),
+    /// `io_destroy` failed: somebody destroyed the context or unmapped its ring behind the queue's
+    /// back, or a filter on system calls forbids it.
+    Destroy(Errno),
+}
+
+impl fmt::Display for CloseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => SubmitErrorKind::Closed.fmt(f),
+            Self::Forked => SubmitErrorKind::Forked.fmt(f),
+            Self::Reap(errno) => write!(f, "io_getevents: {errno}"),
+            Self::Destroy(errno) => write!(f, "io_destroy: {errno}"),
+        }
+    }
+}
+
+impl Error for CloseError {}
+
+impl From<CloseError> for io::Error {
+    fn from(error: CloseError) -> Self {
+        match error {
+            CloseError::Closed => SubmitErrorKind::Closed.into(),
+            CloseError::Forked => SubmitErrorKind::Forked.into(),
+            CloseError::Reap(errno) | CloseError::Destroy(errno) => errno.into(),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What a reaper has to do once it has handed on its role: run code that isn't the queue's own.
+//!
+//! Wakers and the destructors of buffers may do anything: reap, submit, panic. So they run when the
+//! queue is in order again, and a panic in one doesn't keep the others from running.
+
+#![allow(unsafe_code, reason = "cleans up slots")]
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    task::Waker,
+};
+
+use arrayvec::ArrayVec;
+
+use crate::{
+    shared::Shared,
+    slot::{Completed, Outcome, Slot},
+};
+
+/// How many completions one turn of the reaper handles.
+pub(crate) const TURN: usize = 64;
+
+pub(crate) struct Jobs<'a> {
+    shared: &'a Shared,
+    first: ArrayVec<Job, TURN>,
+    /// For more than one turn's worth, when a context is given up.
+    rest: Vec<Job>,
+}
+
+enum Job {
+    Wake(Waker),
+    /// An abandoned operation's slot: this owns it.
+    Discard(u32),
+}
+
+impl<'a> Jobs<'a> {
+    pub(crate) fn new(shared: &'a Shared) -> Self {
+        Self {
+            shared,
+            first: ArrayVec::new(),
+            rest: Vec::new(),
+        }
+    }
+
+    /// Completes a slot and keeps what is left to do.
+    ///
+    /// # Safety
+    ///
+    /// As [`Slot::complete`].
+    #[inline]
+    pub(crate) unsafe fn complete(&mut self, index: u32, slot: &Slot, outcome: Outcome) {
+        // SAFETY: the caller's promise.
+        let job = match unsafe { slot.complete(outcome) } {
+            Completed::Quietly => return,
+            Completed::Wake(waker) => Job::Wake(waker),
+            Completed::Abandoned => Job::Discard(index),
+            Completed::Left(waker) => {
+                // SAFETY: `Left` says that the slot is ours; the handle has taken the payload, and
+                // `complete` the waker.
+                unsafe { self.shared.free_held(index) };
+                // Nobody waits for this any more, but one wake-up too many does no harm.
+                Job::Wake(waker)
+            }
+        };
+        if let Err(full) = self.first.try_push(job) {
+            self.rest.push(full.element());
+        }
+    }
+
+    /// Does it all. Returns the first panic, if there was one.
+    #[must_use]
+    pub(crate) fn run(mut self) -> Option<Box<dyn Any + Send>> {
+        let mut first_panic = None;
+        for job in self.first.drain(..).chain(self.rest.drain(..)) {
+            let result = match job {
+                Job::Wake(waker) => catch_unwind(AssertUnwindSafe(|| waker.wake())),
+                Job::Discard(index) => {
+                    let Some(slot) = self.shared.slab.get(index) else {
+                        continue;
+                    };
+                    // SAFETY: the completion said `Abandoned`, once.
+                    let result = catch_unwind(AssertUnwindSafe(|| unsafe { slot.discard() }));
+                    // SAFETY: it is ours and, panic or not, empty.
+                    unsafe { self.shared.free_held(index) };
+                    result
+                }
+            };
+            if let Err(panic) = result {
+                first_panic.get_or_insert(panic);
+            }
+        }
+        first_panic
+    }
+
+    /// Does it all, and then goes on with the first panic, if there was one.
+    pub(crate) fn run_and_resume(self) {
+        if let Some(panic) = self.run() {
+            resume_unwind(panic);
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Who reaps: one thread at a time leads, the others follow.
+//!
+//! The kernel's ring has one consumer at a time. A thread that needs something from it takes the
+//! role if nobody has it, and else waits in line. The leader hands the role on when it leaves: to
+//! the first in line that hasn't got yet what it waits for. So a thread in line is always either
+//! served, or made the leader.
+//!
+//! Nobody runs foreign code (a waker, a buffer's destructor) in this role: foreign code may want to
+//! reap itself.
+
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    sync::Arc,
+    task::{Wake, Waker},
+    time::Instant,
+};
+
+use crate::sync::{Condvar, Mutex, lock, thread_local};
+
+/// The reaper's role.
+pub(crate) struct Leadership {
+    line: Mutex<Line>,
+}
+
+struct Line {
+    /// Somebody leads, or was made the leader and doesn't know it yet.
+    led: bool,
+    /// Who doesn't know it yet.
+    heir: Option<Arc<Parker>>,
+    followers: VecDeque<Follower>,
+    /// Those that wait until no thread is inside the gate.
+    watchers: Vec<Arc<Parker>>,
+}
+
+struct Follower {
+    goal: Goal,
+    parker: Arc<Parker>,
+}
+
+/// What a follower waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Goal {
+    /// The operation in this slot is done. Its waker serves the follower.
+    Done(u32),
+    /// Nothing is in flight.
+    Idle,
+    /// The role itself.
+    Role,
+}
+
+/// How a thread comes into the role, or doesn't.
+pub(crate) enum Turn<'a> {
+    Lead(Lead<'a>),
+    Follow(Seat<'a>),
+}
+
+/// The role. Handed on with [`Lead::pass_on`]; dropped, it goes to the first in line.
+pub(crate) struct Lead<'a> {
+    leadership: &'a Leadership,
+}
+
+/// A place in the line.
+pub(crate) struct Seat<'a> {
+    leadership: &'a Leadership,
+    parker: Option<Arc<Parker>>,
+}
+
+impl Leadership {
+    pub(crate) fn new() -> Self {
+        let line = Line {
+            led: false,
+            heir: None,
+            followers: VecDeque::new(),
+            watchers: Vec::new(),
+        };
+        Self {
+            line: Mutex::new(line),
+        }
+    }
+
+    /// Takes the role, or a place in line.
+    pub(crate) fn join(&self, goal: Goal) -> Turn<'_> {
+        let mut line = lock(&self.line);
+        if !line.led {
+            line.led = true;
+            return Turn::Lead(Lead { leadership: self });
+        }
+        let parker = Parker::of_this_thread();
+        line.followers.push_back(Follower {
+            goal,
+            parker: Arc::clone(&parker),
+        });
+        Turn::Follow(Seat {
+            leadership: self,
+            parker: Some(parker),
+        })
+    }
+
+    /// Waits until [`notify_watchers`](Self::notify_watchers), unless `ready` says that there is no
+    /// need. `ready` is called with the line locked.
+    pub(crate) fn watch(&self, ready: impl FnOnce() -> bool) {
+        let parker = Parker::of_this_thread();
+        {
+            let mut line = lock(&self.line);
+            if ready() {
+                return;
+            }
+            line.watchers.push(Arc::clone(&parker));
+        }
+        parker.park(None);
+    }
+
+    /// Wakes everybody in [`watch`](Self::watch). `before` is called with the line locked.
+    pub(crate) fn notify_watchers(&self, before: impl FnOnce()) {
+        let watchers = {
+            let mut line = lock(&self.line);
+            before();
+            std::mem::take(&mut line.watchers)
+        };
+        for parker in watchers {
+            parker.unpark();
+        }
+    }
+
+    /// Gives the role to the first in line that `reached` doesn't say has got what it waits for.
+    fn hand_over(&self, reached: impl Fn(Goal) -> bool) {
+        let mut idle = Vec::new();
+        let heir = {
+            let mut line = lock(&self.line);
+            let mut heir = None;
+            line.followers
+                .retain(|follower| match (reached(follower.goal), follower.goal) {
+                    (true, Goal::Idle) => {
+                        idle.push(Arc::clone(&follower.parker));
+                        false
+                    }
+                    (false, _) if heir.is_none() => {
+                        heir = Some(Arc::clone(&follower.parker));
+                        false
+                    }
+                    _ => true,
+                });
+            line.led = heir.is_some();
+            line.heir.clone_from(&heir);
+            heir
+        };
+        for parker in idle.into_iter().chain(heir) {
+            parker.unpark();
+        }
+    }
+}
+
+impl Lead<'_> {
+    /// Hands the role to the first in line whose goal isn't `reached`, and wakes those that wait
+    /// for an idle queue when that is.
+    pub(crate) fn pass_on(self, reached: impl Fn(Goal) -> bool) {
+        self.leadership.hand_over(reached);
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        self.leadership.hand_over(|_| false);
+    }
+}
+
+impl<'a> Seat<'a> {
+    /// The waker that ends [`park`](Self::park).
+    pub(crate) fn waker(&self) -> Waker {
+        self.parker().clone().into()
+    }
+
+    /// Waits until somebody wakes this thread, for whatever reason, or until the deadline. False
+    /// when the deadline came.
+    pub(crate) fn park(&self, deadline: Option<Instant>) -> bool {
+        self.parker().park(deadline)
+    }
+
+    /// Whether the role was handed to this thread.
+    pub(crate) fn is_heir(&self) -> bool {
+        let line = lock(&self.leadership.line);
+        line.heir
+            .as_ref()
+            .is_some_and(|heir| Arc::ptr_eq(heir, self.parker()))
+    }
+
+    /// Gets up: with the role, if it was handed to this thread meanwhile.
+    pub(crate) fn leave(mut self) -> Option<Lead<'a>> {
+        self.get_up()
+    }
+
+    fn parker(&self) -> &Arc<Parker> {
+        self.parker
+            .as_ref()
+            .expect("only get_up takes it, and it ends the seat")
+    }
+
+    fn get_up(&mut self) -> Option<Lead<'a>> {
+        let parker = self.parker.take()?;
+        let mut line = lock(&self.leadership.line);
+        if line
+            .heir
+            .as_ref()
+            .is_some_and(|heir| Arc::ptr_eq(heir, &parker))
+        {
+            line.heir = None;
+            return Some(Lead {
+                leadership: self.leadership,
+            });
+        }
+        line.followers
+            .retain(|follower| !Arc::ptr_eq(&follower.parker, &parker));
+        None
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        // A role that came in the meantime is handed on by its own drop.
+        drop(self.get_up());
+    }
+}
+
+/// Puts one thread to sleep. A wake-up that comes first is kept.
+pub(crate) struct Parker {
+    token: Mutex<bool>,
+    changed: Condvar,
+}
+
+thread_local! {
+    static PARKER: RefCell<Option<Arc<Parker>>> = const { RefCell::new(None) };
+}
+
+impl Parker {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            token: Mutex::new(false),
+            changed: Condvar::new(),
+        })
+    }
+
+    /// This thread's: made once. A thread that is ending gets a fresh one.
+    fn of_this_thread() -> Arc<Self> {
+        PARKER
+            .try_with(|cell| Arc::clone(cell.borrow_mut().get_or_insert_with(Self::new)))
+            .unwrap_or_else(|_| Self::new())
+    }
+
+    fn unpark(&self) {
+        *lock(&self.token) = true;
+        self.changed.notify_one();
+    }
+
+    fn park(&self, deadline: Option<Instant>) -> bool {
+        let mut token = lock(&self.token);
+        while !*token {
+            token = match deadline {
+                None => crate::sync::wait(&self.changed, token),
+                Some(deadline) => {
+                    let Some(left) = deadline.checked_duration_since(Instant::now()) else {
+                        return false;
+                    };
+                    crate::sync::wait_timeout(&self.changed, token, left)
+                }
+            };
+        }
+        *token = false;
+        true
+    }
+}
+
+impl Wake for Parker {
+    fn wake(self: Arc<Self>) {
+        self.unpark();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.unpark();
+    }
+}

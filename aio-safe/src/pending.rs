@@ -1,0 +1,208 @@
+//! The handle of one operation.
+
+#![allow(unsafe_code, reason = "takes from slots")]
+
+use std::{
+    fmt,
+    marker::PhantomData,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    OpError, Payload,
+    leader::Goal,
+    reap::Waited,
+    shared::{QueueRef, SlotRef},
+};
+
+/// An operation that was submitted: the way to its result.
+///
+/// Wait for it in a thread with [`wait`](Self::wait), look with [`try_take`](Self::try_take), or
+/// `.await` it. A future doesn't reap by itself: some thread must be in `wait`, [`Queue::drain`] or
+/// [`Queue::reap`].
+///
+/// # Dropping
+///
+/// Dropping the handle **abandons** the operation: it goes on, its buffer stays where it is until the
+/// kernel is done with it, and its result is lost. A dropped write still lands; [`Queue::drain`] tells
+/// when. A handle that is forgotten keeps its place in the queue for ever.
+///
+/// [`Queue::drain`]: crate::Queue::drain
+/// [`Queue::reap`]: crate::Queue::reap
+#[must_use = "dropping the handle abandons the operation, which then still runs"]
+pub struct Pending<P: Payload> {
+    /// None once the result was taken.
+    slot: Option<SlotRef>,
+    payload: PhantomData<fn() -> P>,
+}
+
+impl<P: Payload> Pending<P> {
+    /// # Safety
+    ///
+    /// The slot is in flight or completed, holds a `P`, and this becomes its only handle.
+    pub(crate) unsafe fn new(queue: &QueueRef, index: u32) -> Self {
+        // SAFETY: only the handle lets the slot become free.
+        let slot = unsafe { SlotRef::new(queue, index) };
+        Self {
+            slot: Some(slot),
+            payload: PhantomData,
+        }
+    }
+
+    /// Waits until the operation is over. The thread reaps for the whole queue meanwhile, unless
+    /// another one does. Signals don't end the wait.
+    ///
+    /// # Panics
+    ///
+    /// When the result can't come any more and the buffer can't be given back, because the kernel may
+    /// still write to it: in a child process made by `fork` (the operation is the parent's), or when
+    /// somebody broke the queue's context and it can't be destroyed. Also with the panic of somebody
+    /// else's waker or destructor, see [`Queue::reap`](crate::Queue::reap).
+    pub fn wait(self) -> P::Output {
+        self.wait_until(None)
+            .unwrap_or_else(|_| unreachable!("there is no deadline"))
+    }
+
+    /// Waits until the operation is over, but no longer than `timeout`: then the handle comes back.
+    /// The operation goes on.
+    ///
+    /// # Errors
+    ///
+    /// The handle, when the operation isn't over in time.
+    ///
+    /// # Panics
+    ///
+    /// As [`wait`](Self::wait).
+    pub fn wait_timeout(self, timeout: Duration) -> Result<P::Output, Self> {
+        // A timeout beyond what an Instant can say is none.
+        self.wait_until(Instant::now().checked_add(timeout))
+    }
+
+    fn wait_until(mut self, deadline: Option<Instant>) -> Result<P::Output, Self> {
+        let slot = self.slot();
+        if !slot.slot().is_done() {
+            check_process(slot);
+            // SAFETY: this is the slot's handle.
+            let arm = |waker: &Waker| unsafe { slot.slot().register(waker) };
+            match slot
+                .shared()
+                .wait_until(Goal::Done(slot.index()), deadline, arm)
+            {
+                Ok(Waited::Reached) => {}
+                Ok(Waited::TimedOut) => return Err(self),
+                Err(errno) => panic!(
+                    "the queue's context was broken from outside (io_getevents: {errno}), and the \
+                     kernel may still use this operation's buffer"
+                ),
+            }
+        }
+        Ok(self.take())
+    }
+
+    /// The result, if the operation is over and somebody has reaped it.
+    ///
+    /// # Errors
+    ///
+    /// The handle, when the result isn't there.
+    pub fn try_take(mut self) -> Result<P::Output, Self> {
+        if self.is_done() {
+            Ok(self.take())
+        } else {
+            Err(self)
+        }
+    }
+
+    /// Whether the result is there: the operation is over, and somebody has reaped it.
+    pub fn is_done(&self) -> bool {
+        self.slot().slot().is_done()
+    }
+
+    fn slot(&self) -> &SlotRef {
+        self.slot
+            .as_ref()
+            .expect("the operation's result was taken before")
+    }
+
+    /// Takes the result of an operation that is done.
+    fn take(&mut self) -> P::Output {
+        let slot = self
+            .slot
+            .take()
+            .expect("the operation's result was taken before");
+        assert!(slot.slot().is_done());
+        // SAFETY: it is done, and we don't have it any more.
+        let (result, payload) = unsafe { take_and_free::<P>(&slot) };
+        payload.finish(result)
+    }
+}
+
+/// Takes result and payload, and frees the slot.
+///
+/// # Safety
+///
+/// The caller was the slot's handle and isn't any longer, the slot holds a `P`, and `is_done` has
+/// returned true.
+unsafe fn take_and_free<P: Payload>(slot: &SlotRef) -> (Result<u64, OpError>, P) {
+    // SAFETY: the caller's promise.
+    let taken = unsafe { slot.slot().take::<P>() };
+    // SAFETY: the payload was taken just now.
+    if unsafe { slot.slot().leave() } {
+        // SAFETY: the slot is ours and empty, and the caller doesn't use it again.
+        unsafe { slot.free() }
+    }
+    taken
+}
+
+fn check_process(slot: &SlotRef) {
+    assert!(
+        slot.shared().process.is_current(),
+        "an operation of the parent process can't be waited for after fork"
+    );
+}
+
+impl<P: Payload> Drop for Pending<P> {
+    fn drop(&mut self) {
+        let Some(slot) = self.slot.take() else { return };
+        // In a child process the slot is the parent's; what it owns is leaked here.
+        if !slot.shared().process.is_current() {
+            return;
+        }
+        // SAFETY: this was the slot's handle, and on true it isn't used again.
+        if unsafe { slot.slot().abandon() } {
+            return;
+        }
+        assert!(slot.slot().is_done(), "abandon refuses only what is done");
+        // SAFETY: it is done, and we don't have it any more.
+        drop(unsafe { take_and_free::<P>(&slot) });
+    }
+}
+
+impl<P: Payload> Future for Pending<P> {
+    type Output = P::Output;
+
+    /// # Panics
+    ///
+    /// When polled again after it was ready, and in a child process as [`wait`](Self::wait).
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<P::Output> {
+        let slot = self.slot();
+        if !slot.slot().is_done() {
+            check_process(slot);
+            // SAFETY: this is the slot's handle.
+            if unsafe { slot.slot().register(cx.waker()) } {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(self.take())
+    }
+}
+
+impl<P: Payload> fmt::Debug for Pending<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let done = self.slot.as_ref().is_some_and(|slot| slot.slot().is_done());
+        f.debug_struct("Pending")
+            .field("done", &done)
+            .finish_non_exhaustive()
+    }
+}

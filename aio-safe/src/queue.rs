@@ -1,0 +1,331 @@
+//! The queue: submitting single operations, and what its owner can ask of it.
+
+#![allow(unsafe_code, reason = "fills slots and submits them")]
+
+use std::{
+    fmt,
+    os::fd::{AsFd, BorrowedFd},
+    time::{Duration, Instant},
+};
+
+use aio_sys::Errno;
+
+use crate::{
+    Batch, CloseError, Op, Payload, Pending, ReapError, SetupError, SubmitError, SubmitErrorKind,
+    gate,
+    jobs::TURN,
+    kernel::{Kernel, Linux},
+    shared::QueueRef,
+    slot::Outcome,
+    sync::atomic::Ordering::Relaxed,
+};
+
+/// A submission queue: one native AIO context, and the operations in flight on it.
+///
+/// A handle is cheap to clone, and all clones are the same queue; any thread may use any of them.
+///
+/// # Dropping
+///
+/// When the last handle goes, the queue **waits for everything in flight** and destroys the
+/// context, which also takes the kernel some 30 ms. [`close`](Self::close) does the same and tells
+/// how it went. [`Pending`] handles outlive the queue: their results are there by then.
+///
+/// # Forking
+///
+/// A context stays with the process that made it. In a child process every method answers with an
+/// error that says so, and dropping a handle there changes nothing for the parent.
+pub struct Queue {
+    shared: QueueRef,
+}
+
+impl Queue {
+    /// The deepest a queue can be: what the kernel takes (4 194 304), or 32 767 on 32-bit targets.
+    pub const MAX_DEPTH: u32 = gate::MAX_DEPTH;
+
+    /// Makes a queue for at most `depth` operations at a time. All memory it needs is allocated here:
+    /// some 200 bytes for each.
+    ///
+    /// An operation counts from its submission until its result was taken or, if its handle was
+    /// dropped, until it is over.
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError`] names the reason, most often the system's limit `fs.aio-max-nr`: depths of all
+    /// queues of all processes add up to it.
+    ///
+    /// ```
+    /// let queue = aio_safe::Queue::new(64)?;
+    /// assert_eq!(queue.depth(), 64);
+    /// # Ok::<_, aio_safe::SetupError>(())
+    /// ```
+    #[doc(alias = "io_setup")]
+    pub fn new(depth: u32) -> Result<Self, SetupError> {
+        Self::with_kernel(depth, Linux)
+    }
+
+    /// Makes a queue on something else than the system calls of this machine: a simulation, say.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn with_kernel(depth: u32, kernel: impl Kernel) -> Result<Self, SetupError> {
+        Ok(Self {
+            shared: QueueRef::new(depth, Box::new(kernel))?,
+        })
+    }
+
+    /// Submits one operation on a file, with one `io_submit`.
+    ///
+    /// The file may be closed while the operation is in flight: the kernel takes a reference of its
+    /// own.
+    ///
+    /// It normally returns at once. The kernel carries out some operations on the spot, though:
+    /// buffered reads and writes (without `O_DIRECT`), and direct ones that allocate blocks or find the
+    /// device's queue full.
+    ///
+    /// Where the kernel refuses the operation, the handle says so:
+    /// [`OpError::Refused`](crate::OpError::Refused).
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`] hands the operation back when the queue is full or closed, when the kernel has
+    /// no room, or after a fork.
+    ///
+    /// ```
+    /// use aio_safe::{Op, Queue};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("file");
+    ///
+    /// let queue = Queue::new(8)?;
+    /// let file = std::fs::File::create(path)?;
+    /// let written = queue.submit(&file, Op::write("hello", 0))?;
+    /// assert_eq!(written.wait().result?, 5);
+    /// queue.submit(&file, Op::fdatasync())?.wait()?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias = "io_submit")]
+    pub fn submit<P: Payload>(
+        &self,
+        file: impl AsFd,
+        op: Op<P>,
+    ) -> Result<Pending<P>, SubmitError<Op<P>>> {
+        let claimed = self.claim(1).map(|mut claimed| claimed.next());
+        let (reason, op) = match claimed {
+            Ok(Some(index)) => return self.submit_in(index, file.as_fd(), op),
+            Ok(None) => (SubmitErrorKind::QueueFull, op),
+            Err(reason) => (reason, op),
+        };
+        Err(SubmitError { reason, op })
+    }
+
+    /// Submits one operation in a slot that was claimed for it.
+    fn submit_in<P: Payload>(
+        &self,
+        index: u32,
+        file: BorrowedFd<'_>,
+        op: Op<P>,
+    ) -> Result<Pending<P>, SubmitError<Op<P>>> {
+        let slot = self.shared.slab.get(index).expect("claimed from this slab");
+        // SAFETY: the slot was claimed, and is empty.
+        let iocb = unsafe { slot.fill(index, file, op) };
+        // SAFETY: it was claimed and filled.
+        unsafe { slot.start() };
+        let reason = if self.shared.gate.enter(1) {
+            // SAFETY: the iocb lies in a slot that is ours, and points to a payload that stays there
+            // until the event.
+            match unsafe { self.shared.kernel.io_submit(self.shared.ctx, &[iocb]) } {
+                Ok(1..) => {
+                    self.exit_gate(0);
+                    // SAFETY: the slot is in flight, holds a P, and has no handle yet.
+                    return Ok(unsafe { Pending::new(&self.shared, index) });
+                }
+                Ok(0) | Err(Errno::EAGAIN) => SubmitErrorKind::Again,
+                Err(errno) => {
+                    // SAFETY: the kernel refused it, so there will be no event: we complete it. No
+                    // handle exists, so there is nobody to wake and nothing to clean up.
+                    unsafe { slot.complete(Outcome::Refused(errno)) };
+                    self.exit_gate(1);
+                    // SAFETY: the slot is completed, holds a P, and has no handle yet.
+                    return Ok(unsafe { Pending::new(&self.shared, index) });
+                }
+            }
+        } else {
+            SubmitErrorKind::Closed
+        };
+        self.exit_gate(1);
+        // SAFETY: the kernel didn't take it, and there is no handle.
+        unsafe { slot.unstart() };
+        // SAFETY: the slot is ours, filled with a P, and not started.
+        let op = unsafe { slot.unfill() };
+        // SAFETY: the slot is ours and empty; `self` keeps the slab.
+        unsafe { self.shared.free_held(index) };
+        Err(SubmitError { reason, op })
+    }
+
+    /// Claims slots, or says why there are none.
+    pub(crate) fn claim(&self, want: u32) -> Result<crate::slab::Claimed, SubmitErrorKind> {
+        if !self.shared.process.is_current() {
+            return Err(SubmitErrorKind::Forked);
+        }
+        self.shared.slab.claim(want).ok_or_else(|| {
+            if self.shared.gate.is_closed() {
+                SubmitErrorKind::Closed
+            } else {
+                SubmitErrorKind::QueueFull
+            }
+        })
+    }
+
+    /// Comes out of the gate, with `n` requests that weren't accepted.
+    pub(crate) fn exit_gate(&self, n: usize) {
+        if self.shared.gate.exit(n) {
+            self.shared
+                .leadership
+                .notify_watchers(|| self.shared.gate.unwatch());
+        }
+    }
+
+    /// A batch: operations that go to the kernel together, in one `io_submit`.
+    pub fn batch<P: Payload>(&self) -> Batch<'_, P> {
+        Batch::new(self)
+    }
+
+    /// Takes completions from the kernel and hands them to their [`Pending`] handles, waking whoever
+    /// waits there. For a loop of one's own: threads in [`Pending::wait`] do it themselves.
+    ///
+    /// Waits until at least `min` completions came, or the timeout is over; without a timeout it waits
+    /// for as long as it takes, even when nothing is in flight. With `min` = 0 it takes what is there
+    /// and never waits. Returns how many completions it took; others may have taken some as well.
+    ///
+    /// # Errors
+    ///
+    /// [`ReapError::Interrupted`] when a signal came before any completion; the others say that
+    /// nothing more will come.
+    ///
+    /// # Panics
+    ///
+    /// With the panic of a waker or of an abandoned buffer's destructor that it ran. The queue stays in
+    /// order, and the other wakers were woken.
+    ///
+    /// ```
+    /// use aio_safe::{Op, Queue};
+    ///
+    /// let queue = Queue::new(8)?;
+    /// let zeros = std::fs::File::open("/dev/zero")?;
+    /// let read = queue.submit(&zeros, Op::read(vec![1; 16], 0))?;
+    /// assert_eq!(queue.reap(1, None)?, 1);
+    /// let read = read.try_take().expect("it was reaped");
+    /// assert_eq!(read.buffer, [0; 16]);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias = "io_getevents")]
+    pub fn reap(&self, min: usize, timeout: Option<Duration>) -> Result<usize, ReapError> {
+        if !self.shared.process.is_current() {
+            return Err(ReapError::Forked);
+        }
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut total = 0;
+        loop {
+            match self.shared.reap_turn(min - total.min(min), deadline) {
+                Ok(n) => {
+                    total += n;
+                    let full_turn = n == TURN;
+                    let in_time = deadline.is_none_or(|deadline| Instant::now() < deadline);
+                    if !(full_turn || total < min && in_time) {
+                        return Ok(total);
+                    }
+                }
+                Err(_) if total > 0 => return Ok(total),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits until nothing is in flight, abandoned operations included: a write whose handle was
+    /// dropped still lands, and this tells when it has. Results that weren't taken stay.
+    ///
+    /// Operations that other threads submit meanwhile are waited for as well.
+    ///
+    /// # Errors
+    ///
+    /// [`CloseError::Reap`] when completions can't be had any more.
+    pub fn drain(&self) -> Result<(), CloseError> {
+        if !self.shared.process.is_current() {
+            return Err(CloseError::Forked);
+        }
+        self.shared.drain()
+    }
+
+    /// Waits until nothing is in flight, and destroys the context. Other handles of this queue
+    /// answer with `Closed` from now on; results that weren't taken stay.
+    ///
+    /// # Errors
+    ///
+    /// [`CloseError`] says what couldn't be done. Buffers that the kernel may still write to are
+    /// leaked then.
+    #[doc(alias = "io_destroy")]
+    pub fn close(self) -> Result<(), CloseError> {
+        if !self.shared.process.is_current() {
+            return Err(CloseError::Forked);
+        }
+        self.shared.close()
+    }
+
+    /// How many operations it can hold.
+    pub fn depth(&self) -> u32 {
+        self.shared.slab.depth()
+    }
+
+    /// How many operations are in flight now: submitted, and their completions not yet reaped. While
+    /// other threads submit it may count some that the kernel is about to refuse.
+    pub fn in_flight(&self) -> usize {
+        self.shared.gate.count().in_flight
+    }
+
+    /// How many events came that belong to nothing in flight. They are dropped. It is 0 unless
+    /// somebody else uses the queue's context or writes to its ring.
+    pub fn strays(&self) -> usize {
+        self.shared.strays.load(Relaxed)
+    }
+
+    pub(crate) fn shared(&self) -> &QueueRef {
+        &self.shared
+    }
+}
+
+impl Clone for Queue {
+    fn clone(&self) -> Self {
+        Self {
+            shared: self.shared.clone(),
+        }
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // In a child process nothing is ours: not the context, nor the waiters in the locks.
+        if !self.shared.process.is_current() || !self.shared.is_last() {
+            return;
+        }
+        // It may have been closed before, and there is nobody to tell of an error.
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _ = self.shared.close();
+        }));
+        // SAFETY: this was the last queue, the context is destroyed or can't be, and `self` goes.
+        unsafe { self.shared.orphan() };
+        if let Err(panic) = panic {
+            if !std::thread::panicking() {
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue")
+            .field("depth", &self.depth())
+            .field("in_flight", &self.in_flight())
+            .finish_non_exhaustive()
+    }
+}

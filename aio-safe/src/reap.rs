@@ -1,0 +1,240 @@
+//! Taking completions from the kernel, by whoever has the [role](crate::leader).
+
+#![allow(unsafe_code, reason = "completes slots")]
+
+use std::{
+    mem::MaybeUninit,
+    task::Waker,
+    time::{Duration, Instant},
+};
+
+use aio_abi::IoEvent;
+use aio_sys::Errno;
+
+use crate::{
+    ReapError,
+    jobs::{Jobs, TURN},
+    leader::{Goal, Lead, Turn},
+    shared::Shared,
+    slot::{Outcome, untag},
+    sync::atomic::Ordering::Relaxed,
+};
+
+/// The `aio_data` of requests that only end a wait, see [`Shared::kick`](crate::shared::Shared).
+pub(crate) const KICK: u64 = u64::MAX;
+
+/// What became of a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waited {
+    Reached,
+    TimedOut,
+}
+
+impl Shared {
+    /// Whether a goal is reached.
+    pub(crate) fn reached(&self, goal: Goal) -> bool {
+        match goal {
+            Goal::Done(index) => self.slab.get(index).is_none_or(crate::slot::Slot::is_done),
+            Goal::Idle => self.gate.count().is_idle(),
+            Goal::Role => false,
+        }
+    }
+
+    /// Waits until a goal is reached, reaping if nobody else does.
+    ///
+    /// `arm` stores a waker that is woken when the goal is reached, or returns false when it is; it is
+    /// for goals that have a waker.
+    ///
+    /// # Errors
+    ///
+    /// What `io_getevents` said when nothing can be reaped any more, and the context couldn't be
+    /// destroyed either: the goal won't be reached.
+    pub(crate) fn wait_until(
+        &self,
+        goal: Goal,
+        deadline: Option<Instant>,
+        arm: impl Fn(&Waker) -> bool,
+    ) -> Result<Waited, Errno> {
+        while !self.reached(goal) {
+            let lead = match self.leadership.join(goal) {
+                Turn::Lead(lead) => lead,
+                Turn::Follow(seat) => {
+                    let mut in_time = true;
+                    if arm(&seat.waker()) {
+                        while in_time && !self.reached(goal) && !seat.is_heir() {
+                            in_time = seat.park(deadline);
+                        }
+                    }
+                    let lead = seat.leave();
+                    if !in_time && !self.reached(goal) {
+                        if let Some(lead) = lead {
+                            lead.pass_on(|goal| self.reached(goal));
+                        }
+                        return Ok(Waited::TimedOut);
+                    }
+                    let Some(lead) = lead else { continue };
+                    lead
+                }
+            };
+            if self.reached(goal) {
+                lead.pass_on(|goal| self.reached(goal));
+                break;
+            }
+            if goal == Goal::Idle && self.gate.count().inside > 0 {
+                // Whether there will be an event is not known before they come out.
+                lead.pass_on(|goal| self.reached(goal));
+                self.watch_gate();
+                continue;
+            }
+            let timeout =
+                match deadline.map(|deadline| deadline.checked_duration_since(Instant::now())) {
+                    None => None,
+                    Some(Some(left)) => Some(left),
+                    Some(None) => {
+                        lead.pass_on(|goal| self.reached(goal));
+                        return Ok(Waited::TimedOut);
+                    }
+                };
+            let mut jobs = Jobs::new(self);
+            let result = self.reap(&lead, 1, timeout, &mut jobs);
+            let lost = match result {
+                Ok(_) | Err(Errno::EINTR) => None,
+                Err(errno) => self.give_up(&lead, &mut jobs).err().map(|_| errno),
+            };
+            lead.pass_on(|goal| self.reached(goal));
+            jobs.run_and_resume();
+            if let Some(errno) = lost {
+                return if self.reached(goal) {
+                    Ok(Waited::Reached)
+                } else {
+                    Err(errno)
+                };
+            }
+        }
+        Ok(Waited::Reached)
+    }
+
+    /// Takes the role, waits for up to `min` events, and completes what came. For a caller's own loop.
+    pub(crate) fn reap_turn(
+        &self,
+        min: usize,
+        deadline: Option<Instant>,
+    ) -> Result<usize, ReapError> {
+        let lead = match self.leadership.join(Goal::Role) {
+            Turn::Lead(lead) => lead,
+            Turn::Follow(_) if min == 0 => return Ok(0),
+            Turn::Follow(seat) => {
+                let mut in_time = true;
+                while in_time && !seat.is_heir() && !self.gate.is_closed() {
+                    in_time = seat.park(deadline);
+                }
+                match seat.leave() {
+                    Some(lead) => lead,
+                    None if in_time => return Err(ReapError::Closed),
+                    None => return Ok(0),
+                }
+            }
+        };
+        if self.gate.is_closed() {
+            lead.pass_on(|goal| self.reached(goal));
+            return Err(ReapError::Closed);
+        }
+        let count = self.gate.count();
+        // What nobody inside can still take back will have an event. More than that may never come.
+        let certain = if count.inside == 0 {
+            count.in_flight.max(1)
+        } else {
+            1
+        };
+        let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let mut jobs = Jobs::new(self);
+        let result = self.reap(&lead, min.min(certain), timeout, &mut jobs);
+        lead.pass_on(|goal| self.reached(goal));
+        jobs.run_and_resume();
+        match result {
+            Ok(0) if self.gate.is_closed() => Err(ReapError::Closed),
+            Ok(n) => Ok(n),
+            Err(Errno::EINTR) => Err(ReapError::Interrupted),
+            Err(errno) => Err(ReapError::Os(errno)),
+        }
+    }
+
+    /// Waits for events and completes their slots, at most [`TURN`] of them. Returns how many.
+    fn reap(
+        &self,
+        _lead: &Lead<'_>,
+        min: usize,
+        timeout: Option<Duration>,
+        jobs: &mut Jobs<'_>,
+    ) -> Result<usize, Errno> {
+        if self.dead.load(Relaxed) {
+            return Err(Errno::EINVAL);
+        }
+        let mut events = [MaybeUninit::<IoEvent>::uninit(); TURN];
+        let n = self
+            .kernel
+            .io_getevents(self.ctx, min.min(TURN), &mut events, timeout)?;
+        let mut completed = 0;
+        for event in events.iter().take(n) {
+            // SAFETY: the kernel stored the first n.
+            let event = unsafe { event.assume_init() };
+            completed += usize::from(self.complete(event, jobs));
+        }
+        self.gate.completed(completed);
+        Ok(completed)
+    }
+
+    /// Completes an event's slot. False when it isn't the event of anything in flight.
+    fn complete(&self, event: IoEvent, jobs: &mut Jobs<'_>) -> bool {
+        let (generation, index) = untag(event.data);
+        match self.slab.get(index) {
+            Some(slot) if slot.expects(generation) => {
+                // SAFETY: the caller leads, and this is the request's event: we are its completer.
+                unsafe { jobs.complete(index, slot, Outcome::Event(event.res)) };
+                true
+            }
+            _ => {
+                if event.data != KICK {
+                    self.strays.fetch_add(1, Relaxed);
+                }
+                false
+            }
+        }
+    }
+
+    /// Nothing can be reaped any more. Destroying the context waits for everything in flight, so
+    /// when that succeeds the operations end with EIO and their buffers come back.
+    fn give_up(&self, _lead: &Lead<'_>, jobs: &mut Jobs<'_>) -> Result<(), Errno> {
+        self.gate.close();
+        while self.gate.count().inside > 0 {
+            self.watch_gate();
+        }
+        self.destroy()?;
+        for index in 0..self.slab.depth() {
+            if let Some(slot) = self.slab.get(index).filter(|slot| slot.is_in_flight()) {
+                // SAFETY: the caller leads, nobody is inside, and the kernel is done with everything:
+                // there is no other completer.
+                unsafe { jobs.complete(index, slot, Outcome::Event(-i64::from(Errno::EIO.raw()))) };
+                self.gate.completed(1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Destroys the context, once. The caller leads, the gate is closed and nobody is inside.
+    pub(crate) fn destroy(&self) -> Result<(), Errno> {
+        if self.dead.swap(true, Relaxed) {
+            return Err(Errno::EINVAL);
+        }
+        // SAFETY: only the leader reads the ring, and only threads inside the gate submit.
+        unsafe { self.kernel.io_destroy(self.ctx) }
+    }
+
+    /// Waits until no thread is inside the gate, or wakes for no reason.
+    fn watch_gate(&self) {
+        self.leadership.watch(|| {
+            self.gate.watch();
+            self.gate.count().inside == 0
+        });
+    }
+}

@@ -1,0 +1,197 @@
+//! What all handles of a queue share, and how long it lives.
+//!
+//! It lives as long as a [`Queue`](crate::Queue) or an unfree slot does: see
+//! [`slab`](crate::slab). A [`Pending`](crate::Pending) has a slot, so it needs no count of its own.
+
+#![allow(unsafe_code, reason = "manages the lifetime of the shared part")]
+
+use std::{ops::Deref, ptr::NonNull};
+
+use aio_abi::AioContext;
+
+use crate::{
+    SetupError,
+    fork::Process,
+    gate::{self, Gate},
+    kernel::Kernel,
+    leader::Leadership,
+    slab::Slab,
+    slot::Slot,
+    sync::atomic::{
+        AtomicBool, AtomicUsize,
+        Ordering::{AcqRel, Relaxed},
+    },
+};
+
+pub(crate) struct Shared {
+    pub(crate) kernel: Box<dyn Kernel>,
+    pub(crate) ctx: AioContext,
+    pub(crate) slab: Slab,
+    pub(crate) gate: Gate,
+    pub(crate) leadership: Leadership,
+    pub(crate) process: Process,
+    /// The context is destroyed, or can't be. Only the leader reads and writes it.
+    pub(crate) dead: AtomicBool,
+    /// Events that matched no request in flight.
+    pub(crate) strays: AtomicUsize,
+    queues: AtomicUsize,
+}
+
+impl Shared {
+    fn new(depth: u32, kernel: Box<dyn Kernel>) -> Result<Self, SetupError> {
+        if depth == 0 || depth > gate::MAX_DEPTH {
+            return Err(SetupError::Depth(depth));
+        }
+        let process = Process::current();
+        let slab = Slab::new(depth);
+        let ctx = kernel
+            .io_setup(depth)
+            .map_err(|errno| SetupError::of(errno, depth))?;
+        Ok(Self {
+            kernel,
+            ctx,
+            slab,
+            gate: Gate::new(),
+            leadership: Leadership::new(),
+            process,
+            dead: AtomicBool::new(false),
+            strays: AtomicUsize::new(0),
+            queues: AtomicUsize::new(1),
+        })
+    }
+
+    /// Frees a slot that the caller owns and has emptied, in a place where something else than this
+    /// slot keeps the slab.
+    ///
+    /// # Safety
+    ///
+    /// The slot is the caller's alone, and payload and waker were taken.
+    pub(crate) unsafe fn free_held(&self, index: u32) {
+        if let Some(slot) = self.slab.get(index) {
+            // SAFETY: the caller's promise.
+            unsafe { slot.retire() };
+            let last = self.slab.free(index);
+            debug_assert!(!last, "something else was to keep the slab");
+        }
+    }
+}
+
+/// A queue's reference. There is always at least one queue behind it.
+pub(crate) struct QueueRef(NonNull<Shared>);
+
+// SAFETY: `Shared` is Send and Sync (asserted below), and the reference counts itself atomically.
+unsafe impl Send for QueueRef {}
+// SAFETY: as above.
+unsafe impl Sync for QueueRef {}
+
+const _: () = {
+    const fn send_and_sync<T: Send + Sync>() {}
+    send_and_sync::<Shared>();
+};
+
+impl QueueRef {
+    pub(crate) fn new(depth: u32, kernel: Box<dyn Kernel>) -> Result<Self, SetupError> {
+        let shared = Box::new(Shared::new(depth, kernel)?);
+        Ok(Self(NonNull::from(Box::leak(shared))))
+    }
+
+    /// Counts this reference off. True when it was the last: then it must be given up with
+    /// [`orphan`](Self::orphan), or the shared part stays for ever.
+    pub(crate) fn is_last(&self) -> bool {
+        self.queues.fetch_sub(1, AcqRel) == 1
+    }
+
+    /// Leaves the shared part to the slots that are not free, or frees it when all are.
+    ///
+    /// # Safety
+    ///
+    /// [`is_last`](Self::is_last) returned true, the context is destroyed, and the reference isn't
+    /// used again.
+    pub(crate) unsafe fn orphan(&self) {
+        if self.slab.orphan() {
+            // SAFETY: no queue is left, and no slot: nobody else can reach it.
+            unsafe { free(self.0) }
+        }
+    }
+}
+
+impl Clone for QueueRef {
+    fn clone(&self) -> Self {
+        self.queues.fetch_add(1, Relaxed);
+        Self(self.0)
+    }
+}
+
+impl Deref for QueueRef {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        // SAFETY: this reference is counted, so the shared part lives.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+/// A handle's reference: keeps the shared part through its slot, which is not free.
+pub(crate) struct SlotRef {
+    shared: NonNull<Shared>,
+    index: u32,
+}
+
+// SAFETY: `Shared` is Send and Sync, and the slot it names is handed from thread to thread as a whole.
+unsafe impl Send for SlotRef {}
+// SAFETY: as above; whatever changes the slot takes `&mut` or by value in `Pending`.
+unsafe impl Sync for SlotRef {}
+
+impl SlotRef {
+    /// The reference for a slot's handle.
+    ///
+    /// # Safety
+    ///
+    /// The slot is in flight or completed, and stays so until the reference is no longer used.
+    pub(crate) unsafe fn new(queue: &QueueRef, index: u32) -> Self {
+        Self {
+            shared: queue.0,
+            index,
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        // SAFETY: the slot isn't free before `free`, and keeps the shared part until then.
+        unsafe { self.shared.as_ref() }
+    }
+
+    pub(crate) fn index(&self) -> u32 {
+        self.index
+    }
+
+    pub(crate) fn slot(&self) -> &Slot {
+        self.shared()
+            .slab
+            .get(self.index)
+            .expect("made for a slot of this slab")
+    }
+
+    /// Frees the slot, and with it perhaps the shared part.
+    ///
+    /// # Safety
+    ///
+    /// The slot is the caller's alone and empty, and this reference isn't used again.
+    pub(crate) unsafe fn free(&self) {
+        // SAFETY: the caller's promise.
+        unsafe { self.slot().retire() };
+        if self.shared().slab.free(self.index) {
+            // SAFETY: no queue is left, and this was the last slot: nobody else can reach it.
+            unsafe { free(self.shared) }
+        }
+    }
+}
+
+/// Frees the shared part.
+///
+/// # Safety
+///
+/// It was made by [`QueueRef::new`], and nobody uses it from now on.
+unsafe fn free(shared: NonNull<Shared>) {
+    // SAFETY: the caller's promise.
+    drop(unsafe { Box::from_raw(shared.as_ptr()) });
+}

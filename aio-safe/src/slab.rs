@@ -1,0 +1,193 @@
+//! The fixed slab of slots, and the list of those that are free.
+//!
+//! The list is a bitmap, one bit for each slot, set while the slot is free. Claiming clears bits with
+//! one exchange for up to a word's worth of slots; freeing sets one bit. There is nothing an ABA could
+//! go wrong with.
+//!
+//! # Who frees the slab
+//!
+//! A handle doesn't count as a reference to its queue: the slab lives as long as a
+//! [`Queue`](crate::Queue) or an unfree slot does. When the last queue goes, [`Slab::orphan`] takes
+//! every free slot out and leaves the mark [`ORPHAN`] in each word. Whoever frees a slot after that
+//! finds the mark, and counts it off; the one who counts to zero frees the slab.
+
+use crate::{
+    slot::Slot,
+    sync::atomic::{
+        AtomicUsize,
+        Ordering::{AcqRel, Acquire, Relaxed, Release},
+    },
+};
+
+/// Set in each word of the bitmap once the last queue is gone.
+const ORPHAN: usize = 1 << SLOTS_PER_WORD;
+const SLOTS_PER_WORD: u32 = usize::BITS - 1;
+
+pub(crate) struct Slab {
+    slots: Box<[Slot]>,
+    free: Box<[AtomicUsize]>,
+    /// The word in which a slot was last found or freed.
+    hint: AtomicUsize,
+    /// How many slots were not free when the slab was orphaned, less those freed since.
+    left: AtomicUsize,
+}
+
+/// Slots that were claimed together.
+pub(crate) struct Claimed {
+    first: u32,
+    bits: usize,
+}
+
+impl Slab {
+    pub(crate) fn new(depth: u32) -> Self {
+        let words = depth.div_ceil(SLOTS_PER_WORD);
+        let bits = |word: u32| {
+            let slots = (depth - word * SLOTS_PER_WORD).min(SLOTS_PER_WORD);
+            AtomicUsize::new((1 << slots) - 1)
+        };
+        Self {
+            slots: (0..depth).map(|_| Slot::new()).collect(),
+            free: (0..words).map(bits).collect(),
+            hint: AtomicUsize::new(0),
+            left: AtomicUsize::new(0),
+        }
+    }
+
+    pub(crate) fn depth(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
+    /// The slot of an index, if there is one.
+    pub(crate) fn get(&self, index: u32) -> Option<&Slot> {
+        self.slots.get(index as usize)
+    }
+
+    /// Claims at least one slot and up to `want`, as many as one word has; `None` when none is free.
+    pub(crate) fn claim(&self, want: u32) -> Option<Claimed> {
+        let hint = self.hint.load(Relaxed);
+        for n in 0..self.free.len() {
+            let index = (hint + n) % self.free.len();
+            let word = &self.free[index];
+            let mut bits = word.load(Relaxed);
+            while bits & !ORPHAN != 0 {
+                let taken = lowest(bits & !ORPHAN, want);
+                match word.compare_exchange_weak(bits, bits & !taken, Acquire, Relaxed) {
+                    Ok(_) => {
+                        if n != 0 {
+                            self.hint.store(index, Relaxed);
+                        }
+                        return Some(Claimed {
+                            first: index as u32 * SLOTS_PER_WORD,
+                            bits: taken,
+                        });
+                    }
+                    Err(now) => bits = now,
+                }
+            }
+        }
+        None
+    }
+
+    /// Frees a slot that the caller owns and has retired. Returns true when it was the last of an
+    /// orphaned slab: then the slab is the caller's to free. In any other case the slab may be gone
+    /// when this returns, unless the caller has another hold on it.
+    #[must_use]
+    pub(crate) fn free(&self, index: u32) -> bool {
+        let word = &self.free[(index / SLOTS_PER_WORD) as usize];
+        let bit = 1 << (index % SLOTS_PER_WORD);
+        word.fetch_or(bit, Release) & ORPHAN != 0 && self.left.fetch_sub(1, AcqRel) == 1
+    }
+
+    /// Says that no queue is left: nothing will be claimed again. Returns true when every slot is
+    /// free: then the slab is the caller's to free.
+    #[must_use]
+    pub(crate) fn orphan(&self) -> bool {
+        let free: u32 = self
+            .free
+            .iter()
+            .map(|word| word.swap(ORPHAN, AcqRel).count_ones())
+            .sum();
+        let left = (self.depth() - free) as usize;
+        // Those freed in between have already been counted off, below zero.
+        self.left.fetch_add(left, AcqRel).wrapping_add(left) == 0
+    }
+}
+
+impl Iterator for Claimed {
+    type Item = u32;
+
+    fn next(&mut self) -> Option<u32> {
+        let bit = self.bits.trailing_zeros();
+        (self.bits != 0).then(|| {
+            self.bits &= self.bits - 1;
+            self.first + bit
+        })
+    }
+}
+
+/// The lowest `n` of the bits that are set.
+fn lowest(bits: usize, n: u32) -> usize {
+    if n >= bits.count_ones() {
+        return bits;
+    }
+    let mut rest = bits;
+    for _ in 0..n {
+        rest &= rest - 1;
+    }
+    bits & !rest
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn drain(slab: &Slab, want: u32) -> Vec<u32> {
+        let mut all = Vec::new();
+        while let Some(claimed) = slab.claim(want) {
+            let before = all.len();
+            all.extend(claimed);
+            assert!((1..=want as usize).contains(&(all.len() - before)));
+        }
+        all
+    }
+
+    #[test]
+    fn every_slot_is_claimed_once() {
+        for depth in [1, 2, 31, 62, 63, 64, 126, 127, 1000] {
+            for want in [1, 5, 63, 5000] {
+                let slab = Slab::new(depth);
+                let mut all = drain(&slab, want);
+                all.sort_unstable();
+                assert_eq!(
+                    all,
+                    (0..depth).collect::<Vec<_>>(),
+                    "depth {depth}, {want} at a time"
+                );
+                assert!(slab.get(depth).is_none() && slab.get(depth - 1).is_some());
+            }
+        }
+    }
+
+    #[test]
+    fn a_freed_slot_is_claimed_again() {
+        let slab = Slab::new(200);
+        drain(&slab, 200);
+        for index in [0, 62, 63, 199] {
+            assert!(!slab.free(index));
+            assert_eq!(drain(&slab, 9), [index]);
+        }
+    }
+
+    #[test]
+    fn the_last_one_frees_an_orphan() {
+        let slab = Slab::new(130);
+        assert!(slab.orphan(), "all were free");
+
+        let slab = Slab::new(130);
+        drain(&slab, 64);
+        assert!(!slab.free(0) && !slab.free(129));
+        assert!(!slab.orphan());
+        assert!((1..128).all(|index| !slab.free(index)));
+        assert!(slab.free(128), "the last of the 128 that weren't free");
+    }
+}

@@ -1,0 +1,466 @@
+//! One request's place: its iocb, its payload, its waiter, and the atomic word that says whose they
+//! are. This module alone touches what is in flight.
+//!
+//! # States
+//!
+//! A slot's word holds a generation (upper 24 bits) and flags (lower 8):
+//!
+//! | state | flags | iocb and payload belong to | result belongs to | waker belongs to |
+//! |---|---|---|---|---|
+//! | free | none | whoever claims the slot from the [free list](crate::slab) | - | - |
+//! | claimed | none | the submitter that claimed it | the submitter | the submitter |
+//! | in flight | `ACTIVE` | the kernel | the completer | the handle; while `WAKER` is set, handle and completer may both read it |
+//! | abandoned | `ACTIVE`, `GONE` | the kernel, then the completer | the completer | the completer |
+//! | completed | `ACTIVE`, `DONE` | the handle | the handle | the handle; the completer while `WAKER` is set |
+//! | left | `ACTIVE`, `DONE`, `GONE`, `WAKER` | the completer | - | the completer |
+//!
+//! The *handle* is the one [`Pending`](crate::Pending) of this use of the slot. The *completer* is
+//! the thread that holds the [reaper's role](crate::reap) and got the slot's event, or the submitter
+//! when the kernel refused the request: there is one at a time, because a request has one event or
+//! one refusal.
+//!
+//! # Handing over
+//!
+//! - submitter → kernel: `start` sets `ACTIVE` (Relaxed). It needs no order of its own: no event can
+//!   carry this generation before `io_submit` was called after it, and the handle is made after that.
+//! - completer → handle: `complete` writes the result and sets `DONE` (Release); the handle loads
+//!   `DONE` (Acquire) before it takes payload and result.
+//! - handle → completer: the handle writes its waker and sets `WAKER` (Release), or is done with the
+//!   slot and sets `GONE` (Release); `complete` reads both with the exchange that sets `DONE` (Acquire).
+//! - the last user → the next claimer: through the free list, after the generation was raised.
+//!
+//! When the handle goes in the moment in which the completer takes its waker, the slot is *left*:
+//! each of the two removes its own flag with one exchange, and whoever is second frees the slot.
+//!
+//! # Stale events
+//!
+//! `aio_data` carries index and generation. An event whose slot isn't in flight in that generation
+//! is a stray (a kernel bug, or somebody wrote to the ring): it is counted, never followed.
+
+#![allow(unsafe_code, reason = "owns what the kernel reads and writes")]
+
+use std::{
+    mem::{MaybeUninit, align_of, size_of},
+    os::fd::{AsRawFd, BorrowedFd},
+    task::Waker,
+};
+
+use aio_abi::Iocb;
+
+use crate::{
+    OpError,
+    op::{Op, Payload, decode},
+    sync::{
+        UnsafeCell,
+        atomic::{
+            AtomicU32,
+            Ordering::{AcqRel, Acquire, Relaxed, Release},
+        },
+    },
+};
+
+/// The request is under way, or its result is not yet taken.
+const ACTIVE: u32 = 1;
+/// The result is there.
+const DONE: u32 = 1 << 1;
+/// The handle is gone: what is left belongs to the completer.
+const GONE: u32 = 1 << 2;
+/// A waker is stored.
+const WAKER: u32 = 1 << 3;
+
+const FLAGS: u32 = 0xff;
+const GENERATION_ONE: u32 = FLAGS + 1;
+
+/// How much of a payload is stored in the slot itself; a larger one is boxed.
+const INLINE: usize = 64;
+
+/// See the [module](self).
+// iocb, word, result, waker and destructor fill two cache lines; the payload is the third.
+#[repr(C, align(64))]
+pub(crate) struct Slot {
+    iocb: UnsafeCell<Iocb>,
+    word: AtomicU32,
+    result: UnsafeCell<Outcome>,
+    waker: UnsafeCell<MaybeUninit<Waker>>,
+    drop_payload: UnsafeCell<unsafe fn(*mut Storage)>,
+    payload: UnsafeCell<Storage>,
+}
+
+#[cfg(all(not(loom), target_pointer_width = "64"))]
+const _: () = assert!(size_of::<Slot>() == 128 + INLINE);
+
+#[repr(C, align(16))]
+struct Storage(MaybeUninit<[u8; INLINE]>);
+
+/// What became of a request.
+#[derive(Clone, Copy)]
+pub(crate) enum Outcome {
+    /// Its event's `res`.
+    Event(i64),
+    /// What `io_submit` said of it.
+    Refused(aio_sys::Errno),
+}
+
+/// What is left to do after [`Slot::complete`].
+pub(crate) enum Completed {
+    /// Nothing: the handle looks for itself.
+    Quietly,
+    /// Wake the handle's task or thread.
+    Wake(Waker),
+    /// The handle went while it was about to be woken: the slot is the caller's, to be freed.
+    Left(Waker),
+    /// The operation was abandoned: the slot is the caller's, to be discarded and freed.
+    Abandoned,
+}
+
+// SAFETY: whatever a slot holds is handed from thread to thread through `word`, as the module says.
+// Payloads are Send (a bound of `sealed::Payload`), wakers are Send and Sync.
+unsafe impl Send for Slot {}
+// SAFETY: as above: every access through `&Slot` goes by the table.
+unsafe impl Sync for Slot {}
+
+// With what a payload is stored, read and dropped, in line or boxed.
+const fn in_line<P>() -> bool {
+    size_of::<P>() <= INLINE && align_of::<P>() <= align_of::<Storage>()
+}
+
+impl Storage {
+    /// Where the payload is.
+    ///
+    /// # Safety
+    ///
+    /// A `P` was stored here, and wasn't taken or dropped.
+    unsafe fn payload<P>(this: *mut Self) -> *mut P {
+        if in_line::<P>() {
+            this.cast()
+        } else {
+            // SAFETY: a payload that isn't in line is stored as a pointer to it.
+            unsafe { this.cast::<*mut P>().read() }
+        }
+    }
+
+    fn put<P>(this: *mut Self, payload: P) {
+        if in_line::<P>() {
+            // SAFETY: it fits in size and alignment, and callers own the storage.
+            unsafe { this.cast::<P>().write(payload) }
+        } else {
+            let boxed = Box::into_raw(Box::new(payload));
+            // SAFETY: a pointer fits in size and alignment, and callers own the storage.
+            unsafe { this.cast::<*mut P>().write(boxed) }
+        }
+    }
+
+    /// Moves the payload out.
+    ///
+    /// # Safety
+    ///
+    /// As [`payload`](Self::payload), and it counts as taken from now on.
+    unsafe fn take<P>(this: *mut Self) -> P {
+        // SAFETY: the caller's promise.
+        let payload = unsafe { Self::payload::<P>(this) };
+        if in_line::<P>() {
+            // SAFETY: it is stored there and won't be used there again.
+            unsafe { payload.read() }
+        } else {
+            // SAFETY: `put` made it from a box, and nobody else turns it back into one.
+            *unsafe { Box::from_raw(payload) }
+        }
+    }
+
+    /// Drops the payload in place.
+    ///
+    /// # Safety
+    ///
+    /// As [`take`](Self::take).
+    unsafe fn discard<P>(this: *mut Self) {
+        // SAFETY: the caller's promise.
+        drop(unsafe { Self::take::<P>(this) });
+    }
+}
+
+impl Slot {
+    pub(crate) fn new() -> Self {
+        Self {
+            iocb: UnsafeCell::new(Iocb::default()),
+            word: AtomicU32::new(0),
+            result: UnsafeCell::new(Outcome::Event(0)),
+            waker: UnsafeCell::new(MaybeUninit::uninit()),
+            drop_payload: UnsafeCell::new(Storage::discard::<()>),
+            payload: UnsafeCell::new(Storage(MaybeUninit::uninit())),
+        }
+    }
+
+    // The submitter's side: free -> claimed -> in flight.
+
+    /// Puts an operation in a claimed slot, ready for `io_submit`, and returns the iocb's address.
+    ///
+    /// # Safety
+    ///
+    /// The caller has claimed the slot, and put nothing in it since.
+    pub(crate) unsafe fn fill<P: Payload>(
+        &self,
+        index: u32,
+        file: BorrowedFd<'_>,
+        op: Op<P>,
+    ) -> *mut Iocb {
+        let generation = self.word.load(Relaxed) & !FLAGS;
+        self.drop_payload.with_mut(|cell| {
+            // SAFETY: the slot is the caller's alone.
+            unsafe { *cell = Storage::discard::<P> }
+        });
+        let mut iocb = Iocb {
+            aio_data: tag(generation, index),
+            aio_fildes: file.as_raw_fd() as u32,
+            ..op.iocb
+        };
+        self.payload.with_mut(|cell| {
+            Storage::put(cell, op.payload);
+            // SAFETY: it was stored in the line above.
+            let payload = unsafe { Storage::payload::<P>(cell) };
+            // SAFETY: the slot is the caller's alone, so nobody else refers to the payload. It is
+            // placed where it stays until it is taken: pointers into it hold that long.
+            unsafe { (*payload).place(&mut iocb) };
+        });
+        self.iocb.with_mut(|cell| {
+            // SAFETY: the slot is the caller's alone.
+            unsafe { cell.write(iocb) };
+            cell
+        })
+    }
+
+    /// Takes the operation back out of a slot that was filled and not started.
+    ///
+    /// # Safety
+    ///
+    /// The caller has claimed the slot, filled it with a `P`, and not started it.
+    pub(crate) unsafe fn unfill<P: Payload>(&self) -> Op<P> {
+        // SAFETY: the slot is the caller's alone, and holds a P.
+        let payload = self
+            .payload
+            .with_mut(|cell| unsafe { Storage::take::<P>(cell) });
+        // SAFETY: the slot is the caller's alone.
+        let iocb = self.iocb.with(|cell| unsafe { cell.read() });
+        Op { iocb, payload }
+    }
+
+    /// Says that the request is about to be submitted.
+    ///
+    /// # Safety
+    ///
+    /// The caller has claimed the slot and filled it.
+    pub(crate) unsafe fn start(&self) {
+        let word = self.word.load(Relaxed);
+        self.word.store(word | ACTIVE, Relaxed);
+    }
+
+    /// Takes that back: the slot is claimed and filled, as before.
+    ///
+    /// # Safety
+    ///
+    /// The caller has started the slot, the kernel didn't take the request, and no handle was made.
+    pub(crate) unsafe fn unstart(&self) {
+        let word = self.word.load(Relaxed);
+        self.word.store(word & !ACTIVE, Relaxed);
+    }
+
+    /// Raises the generation of a slot that is about to be freed.
+    ///
+    /// # Safety
+    ///
+    /// The slot is the caller's alone, and empty: payload and waker were taken.
+    pub(crate) unsafe fn retire(&self) {
+        let generation = self.word.load(Relaxed) & !FLAGS;
+        self.word
+            .store(generation.wrapping_add(GENERATION_ONE), Relaxed);
+    }
+
+    // The completer's side: in flight -> completed, abandoned -> free.
+
+    /// Whether the slot is in flight in this generation. To the completer of that generation the
+    /// answer stays true until it completes the slot.
+    pub(crate) fn expects(&self, generation: u32) -> bool {
+        let word = self.word.load(Relaxed);
+        word & !FLAGS == generation && word & (ACTIVE | DONE) == ACTIVE
+    }
+
+    /// Whether the slot is in flight in any generation.
+    pub(crate) fn is_in_flight(&self) -> bool {
+        self.word.load(Relaxed) & (ACTIVE | DONE) == ACTIVE
+    }
+
+    /// Hands the result over to the handle, or finds that it is gone.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the completer, and the slot [`expects`](Self::expects) this completion. After
+    /// [`Completed::Quietly`] and [`Completed::Wake`] the slot is no longer the caller's.
+    pub(crate) unsafe fn complete(&self, outcome: Outcome) -> Completed {
+        self.result.with_mut(|cell| {
+            // SAFETY: the result is the completer's until DONE is set.
+            unsafe { cell.write(outcome) }
+        });
+        let before = self.word.fetch_or(DONE, AcqRel);
+        if before & GONE != 0 {
+            return Completed::Abandoned;
+        }
+        if before & WAKER == 0 {
+            return Completed::Quietly;
+        }
+        // SAFETY: WAKER was set before DONE, so a waker is stored, and now the completer's.
+        let waker = unsafe { self.take_waker() };
+        if self.word.fetch_and(!WAKER, AcqRel) & GONE == 0 {
+            Completed::Wake(waker)
+        } else {
+            Completed::Left(waker)
+        }
+    }
+
+    /// Drops what an abandoned operation left behind. The slot is empty afterwards even if a
+    /// destructor panics.
+    ///
+    /// # Safety
+    ///
+    /// [`complete`](Self::complete) returned [`Completed::Abandoned`] to the caller, who calls this once.
+    pub(crate) unsafe fn discard(&self) {
+        if self.word.load(Relaxed) & WAKER != 0 {
+            // SAFETY: WAKER says that one is stored; with the handle gone it is the completer's.
+            drop(unsafe { self.take_waker() });
+        }
+        // SAFETY: with the handle gone, everything is the completer's.
+        let discard = self.drop_payload.with(|cell| unsafe { *cell });
+        self.payload.with_mut(|cell| {
+            // SAFETY: `fill` stored the payload and this destructor of its type together.
+            unsafe { discard(cell) }
+        });
+    }
+
+    /// Moves the waker out.
+    ///
+    /// # Safety
+    ///
+    /// One is stored, it is the caller's, and it counts as taken from now on.
+    unsafe fn take_waker(&self) -> Waker {
+        self.waker.with(|cell| {
+            // SAFETY: the caller's promise that one is stored, and isn't used again. The handle may
+            // compare it at the same time, which reads too.
+            unsafe { cell.cast::<Waker>().read() }
+        })
+    }
+
+    // The handle's side: completed -> free, in flight -> abandoned.
+
+    /// Whether the result is there.
+    pub(crate) fn is_done(&self) -> bool {
+        self.word.load(Acquire) & DONE != 0
+    }
+
+    /// Stores a waker to be woken when the result is there, in place of an earlier one. Returns
+    /// false when it is there already: then nobody wakes.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the slot's handle.
+    pub(crate) unsafe fn register(&self, waker: &Waker) -> bool {
+        let mut word = self.word.load(Relaxed);
+        if word & DONE != 0 {
+            return false;
+        }
+        if word & WAKER != 0 {
+            let same = self.waker.with(|cell| {
+                // SAFETY: WAKER was set by this handle, so a waker was stored. The completer may
+                // move it out meanwhile, which leaves the bytes as they are, and `will_wake`
+                // compares pointers without following them.
+                unsafe { &*cell.cast::<Waker>() }.will_wake(waker)
+            });
+            if same {
+                return true;
+            }
+            if self
+                .word
+                .compare_exchange(word, word & !WAKER, Relaxed, Relaxed)
+                .is_err()
+            {
+                return false;
+            }
+            word &= !WAKER;
+            // SAFETY: with WAKER cleared before DONE, the stored waker is the handle's.
+            drop(unsafe { self.take_waker() });
+        }
+        let waker = waker.clone();
+        self.waker.with_mut(|cell| {
+            // SAFETY: without WAKER the cell is the handle's, and empty.
+            unsafe { cell.write(MaybeUninit::new(waker)) };
+        });
+        if self
+            .word
+            .compare_exchange(word, word | WAKER, Release, Relaxed)
+            .is_ok()
+        {
+            return true;
+        }
+        // SAFETY: WAKER was not set, so the waker is still the handle's.
+        drop(unsafe { self.take_waker() });
+        false
+    }
+
+    /// Takes the result and the payload.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the slot's handle, the slot holds a `P`, [`is_done`](Self::is_done) returned
+    /// true, and nothing was taken before.
+    pub(crate) unsafe fn take<P: Payload>(&self) -> (Result<u64, OpError>, P) {
+        // SAFETY: after DONE the result is the handle's.
+        let outcome = self.result.with(|cell| unsafe { cell.read() });
+        // SAFETY: after DONE the payload is the handle's.
+        let payload = self
+            .payload
+            .with_mut(|cell| unsafe { Storage::take::<P>(cell) });
+        let result = match outcome {
+            Outcome::Event(res) => decode(res).map_err(OpError::Failed),
+            Outcome::Refused(errno) => Err(OpError::Refused(errno)),
+        };
+        (result, payload)
+    }
+
+    /// Ends the handle's part after it took the payload. Returns whether the slot is the caller's
+    /// now, to be freed; else the completer frees it.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the slot's handle, took the payload, and doesn't use the slot again unless
+    /// this returns true.
+    pub(crate) unsafe fn leave(&self) -> bool {
+        self.word.load(Acquire) & WAKER == 0 || self.word.fetch_or(GONE, AcqRel) & WAKER == 0
+    }
+
+    /// Leaves everything to the completer. Returns false when the result is there already, so that
+    /// it is for the handle to take it.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the slot's handle, and doesn't use the slot again unless this returns false.
+    pub(crate) unsafe fn abandon(&self) -> bool {
+        let mut word = self.word.load(Relaxed);
+        while word & DONE == 0 {
+            match self
+                .word
+                .compare_exchange_weak(word, word | GONE, Release, Relaxed)
+            {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+        false
+    }
+}
+
+/// The `aio_data` of a request.
+fn tag(generation: u32, index: u32) -> u64 {
+    u64::from(generation) << 32 | u64::from(index)
+}
+
+/// The generation and the index in an event's `data`.
+pub(crate) fn untag(data: u64) -> (u32, u32) {
+    ((data >> 32) as u32, data as u32)
+}
