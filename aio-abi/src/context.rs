@@ -5,12 +5,13 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// The handle of a context: what `io_setup` hands out and every other call takes.
 ///
-/// It is the address of the completion ring in the process, and 0 is no context ([`NONE`](Self::NONE)). It is a plain
-/// number: copying it does nothing, and a number that names no context is answered with `EINVAL`.
+/// It is the address of the completion ring in the process, and 0 is no context
+/// ([`NONE`](Self::NONE)). It is a plain number: copying it does nothing, and a number that names
+/// no context is answered with `EINVAL`.
 ///
-/// As wide as the kernel's `unsigned long`. On x32 that is 64 bits, twice as wide as a pointer, and the
-/// kernel's `io_setup` writes the lower 32 bits only while `io_getevents` reads all 64: so it has to be
-/// [`NONE`](Self::NONE) before `io_setup`, the upper half too.
+/// As wide as the kernel's `unsigned long`. On x32 that is 64 bits, twice as wide as a pointer, and
+/// the kernel's `io_setup` writes the lower 32 bits only while `io_getevents` reads all 64: so it
+/// has to be [`NONE`](Self::NONE) before `io_setup`, the upper half too.
 ///
 /// Source: `aio_context_t` in `linux/aio_abi.h`.
 #[doc(alias = "aio_context_t")]

@@ -17,8 +17,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// assert_eq!(copy, event);
 /// ```
 ///
-/// `data` and `obj` are plain numbers. Don't follow them as pointers without a check of your own: a head index that is
-/// wrong makes `io_getevents` hand out events a second time.
+/// `data` and `obj` are plain numbers. Don't follow them as pointers without a check of your own: a
+/// head index that is wrong makes `io_getevents` hand out events a second time.
 ///
 /// Source: `struct io_event` in `linux/aio_abi.h`.
 #[doc(alias = "io_event")]
@@ -31,11 +31,12 @@ pub struct IoEvent {
     pub data: u64,
     /// The address that the request's iocb had when it was submitted.
     pub obj: u64,
-    /// What the operation returned: a count of bytes (or, for a poll, the events that are ready), or an errno times -1.
+    /// What the operation returned: a count of bytes (or, for a poll, the events that are ready),
+    /// or an errno times -1.
     ///
     /// It is signed in the kernel's header; libaio's calls it unsigned.
     pub res: i64,
-    /// Always 0, but for USB gadgets (a second status, on kernels before 5.18).
+    /// Always 0, but for USB gadgets (a second status, on kernels before 5.16).
     pub res2: i64,
 }
 

@@ -29,17 +29,17 @@ pub struct IocbFlags(u32);
 
 bitflags! {
     impl IocbFlags: u32 {
-        /// [`aio_resfd`](crate::Iocb::aio_resfd) is an eventfd, and the kernel adds 1 to it when the event is in the
-        /// ring. Since Linux 2.6.22.
+        /// [`aio_resfd`](crate::Iocb::aio_resfd) is an eventfd, and the kernel adds 1 to it when
+        /// the event is in the ring. Since Linux 2.6.22.
         ///
         /// Answered with `EBADF` if that descriptor isn't open and `EINVAL` if it is no eventfd.
         #[doc(alias = "IOCB_FLAG_RESFD")]
         const RESFD = 1 << 0;
-        /// [`aio_reqprio`](crate::Iocb::aio_reqprio) holds an I/O priority. Since Linux 4.18; reads and writes only
-        /// (other opcodes ignore it).
+        /// [`aio_reqprio`](crate::Iocb::aio_reqprio) holds an I/O priority. Since Linux 4.18; reads
+        /// and writes only (other opcodes ignore it).
         ///
-        /// Answered with `EPERM` for the real-time class without `CAP_SYS_ADMIN` or `CAP_SYS_NICE`, and `EINVAL` for
-        /// a class that doesn't exist or a level where the class has none.
+        /// Answered with `EPERM` for the real-time class without `CAP_SYS_ADMIN` or `CAP_SYS_NICE`,
+        /// and `EINVAL` for a class that doesn't exist or a level where the class has none.
         #[doc(alias = "IOCB_FLAG_IOPRIO")]
         const IOPRIO = 1 << 1;
 
@@ -47,14 +47,15 @@ bitflags! {
     }
 }
 
-/// How a read or write is done: the value of [`Iocb::aio_rw_flags`](crate::Iocb::aio_rw_flags), as in `preadv2(2)`.
+/// How a read or write is done: the value of [`Iocb::aio_rw_flags`](crate::Iocb::aio_rw_flags), as
+/// in `preadv2(2)`.
 ///
-/// Since Linux 4.13. Before that the field was reserved and had to be 0 (`EINVAL`). Bits without a name are kept; the
-/// kernel answers `EOPNOTSUPP` to those that it doesn't know. For opcodes other than reads and writes, every flag is
-/// answered with `EINVAL`.
+/// Since Linux 4.13. Before that the field was reserved and had to be 0 (`EINVAL`). Bits without a
+/// name are kept; the kernel answers `EOPNOTSUPP` to those that it doesn't know. For opcodes other
+/// than reads and writes, every flag is answered with `EINVAL`.
 ///
-/// A flag that the kernel knows can still be one that the file doesn't support: that is `EOPNOTSUPP`, too. So no
-/// version number says that a flag works: try it on the file.
+/// A flag that the kernel knows can still be one that the file doesn't support: that is
+/// `EOPNOTSUPP`, too. So no version number says that a flag works: try it on the file.
 ///
 /// Source: `RWF_*` in `linux/fs.h`; `kiocb_set_rw_flags` in the kernel's `include/linux/fs.h`.
 #[derive(
@@ -77,20 +78,23 @@ pub struct RwFlags(i32);
 
 bitflags! {
     impl RwFlags: i32 {
-        /// High priority: poll for the completion where the device can. Since Linux 4.13, but native AIO clears it
-        /// without an error since 5.1 (and 4.19.y).
+        /// High priority: poll for the completion where the device can. Since Linux 4.13, but
+        /// native AIO clears it without an error since 5.1 (and 4.19.y).
         #[doc(alias = "RWF_HIPRI")]
         const HIPRI = 0x1;
-        /// This write is complete when its data is on the medium, as with `O_DSYNC`. Since Linux 4.13.
+        /// This write is complete when its data is on the medium, as with `O_DSYNC`. Since Linux
+        /// 4.13.
         #[doc(alias = "RWF_DSYNC")]
         const DSYNC = 0x2;
-        /// This write is complete when its data and metadata are on the medium, as with `O_SYNC`. Since Linux 4.13.
+        /// This write is complete when its data and metadata are on the medium, as with `O_SYNC`.
+        /// Since Linux 4.13.
         #[doc(alias = "RWF_SYNC")]
         const SYNC = 0x4;
-        /// Fail with `EAGAIN` rather than wait for anything in the submitting call. Since Linux 4.14.
+        /// Fail with `EAGAIN` rather than wait for anything in the submitting call. Since Linux
+        /// 4.14.
         ///
-        /// That `EAGAIN` comes as the completion's result. `EOPNOTSUPP` on files that can't; some file systems say so
-        /// only in the completion of a buffered write.
+        /// That `EAGAIN` comes as the completion's result. `EOPNOTSUPP` on files that can't; some
+        /// file systems say so only in the completion of a buffered write.
         #[doc(alias = "RWF_NOWAIT")]
         const NOWAIT = 0x8;
         /// Write at the end of the file, whatever the offset, as with `O_APPEND`. Since Linux 4.16.
@@ -98,13 +102,15 @@ bitflags! {
         const APPEND = 0x10;
         /// Write at the offset, even though the file was opened with `O_APPEND`. Since Linux 6.9.
         ///
-        /// `EINVAL` together with [`APPEND`](Self::APPEND), `EPERM` on an inode that is append-only.
+        /// `EINVAL` together with [`APPEND`](Self::APPEND), `EPERM` on an inode that is
+        /// append-only.
         #[doc(alias = "RWF_NOAPPEND")]
         const NOAPPEND = 0x20;
-        /// This write happens as a whole or not at all, even through a loss of power. Since Linux 6.11.
+        /// This write happens as a whole or not at all, even through a loss of power. Since Linux
+        /// 6.11.
         ///
-        /// `EOPNOTSUPP` where the file can't promise it. Length and alignment must be within the limits that
-        /// `statx(2)` gives with `STATX_WRITE_ATOMIC`.
+        /// `EOPNOTSUPP` where the file can't promise it. Length and alignment must be within the
+        /// limits that `statx(2)` gives with `STATX_WRITE_ATOMIC`.
         #[doc(alias = "RWF_ATOMIC")]
         const ATOMIC = 0x40;
         /// Buffered, but drop the pages from the page cache afterwards. Since Linux 6.14.

@@ -6,19 +6,20 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{IoPrio, IocbFlags, Iovec, Opcode, RwFlags};
 
-/// What the kernel stores in [`Iocb::aio_key`] when a request is submitted, and wants to find there in `io_cancel`.
+/// What the kernel stores in [`Iocb::aio_key`] when a request is submitted, and wants to find there
+/// in `io_cancel`.
 ///
 /// In the kernel's source only (`fs/aio.c`).
 pub const KIOCB_KEY: u32 = 0;
 
 /// What one request asks for.
 ///
-/// The kernel copies it in `io_submit` and stores [`aio_key`](Self::aio_key) in it: it has to be writable, and may be
-/// freed when that call has returned. What it points to is another matter: **the buffers have to stay where they are
-/// until the event**, or until `io_destroy` has returned.
+/// The kernel copies it in `io_submit` and stores [`aio_key`](Self::aio_key) in it: it has to be
+/// writable, and may be freed when that call has returned. What it points to is another matter:
+/// **the buffers have to stay where they are until the event**, or until `io_destroy` has returned.
 ///
-/// The functions for each opcode leave all that the opcode doesn't use at 0, as the kernel wants it. Every field is
-/// public, for the rest:
+/// The functions for each opcode leave all that the opcode doesn't use at 0, as the kernel wants
+/// it. Every field is public, for the rest:
 ///
 /// ```
 /// use aio_abi::{Iocb, RwFlags};
@@ -43,14 +44,17 @@ pub struct Iocb {
     pub aio_data: u64,
     /// The kernel's own: written by `io_submit` ([`KIOCB_KEY`]), wanted by `io_cancel`.
     ///
-    /// Before [`aio_rw_flags`](Self::aio_rw_flags) on little-endian targets, after it on big-endian ones.
+    /// Before [`aio_rw_flags`](Self::aio_rw_flags) on little-endian targets, after it on big-endian
+    /// ones.
     #[cfg(target_endian = "little")]
     pub aio_key: u32,
-    /// How to read or write. Since Linux 4.13; reserved and 0 before. Other opcodes want 0 (`EINVAL`).
+    /// How to read or write. Since Linux 4.13; reserved and 0 before. Other opcodes want 0
+    /// (`EINVAL`).
     pub aio_rw_flags: RwFlags,
     /// The kernel's own: written by `io_submit` ([`KIOCB_KEY`]), wanted by `io_cancel`.
     ///
-    /// Before [`aio_rw_flags`](Self::aio_rw_flags) on little-endian targets, after it on big-endian ones.
+    /// Before [`aio_rw_flags`](Self::aio_rw_flags) on little-endian targets, after it on big-endian
+    /// ones.
     #[cfg(target_endian = "big")]
     pub aio_key: u32,
     /// What to do. `EINVAL` if the kernel doesn't know it.
@@ -59,15 +63,16 @@ pub struct Iocb {
     pub aio_reqprio: IoPrio,
     /// The file descriptor. `EBADF` if it isn't open, or not for this operation.
     pub aio_fildes: u32,
-    /// The address of the buffer; of the array of [`Iovec`]s for the vectored opcodes; the events for a poll; 0 for a
-    /// sync.
+    /// The address of the buffer; of the array of [`Iovec`]s for the vectored opcodes; the events
+    /// for a poll; 0 for a sync.
     ///
-    /// `EINVAL` if it doesn't fit into the kernel's `unsigned long`. A bad address is `EFAULT` in the event, not in
-    /// `io_submit`, unless it is the kernel's.
+    /// `EINVAL` if it doesn't fit into the kernel's `unsigned long`. A bad address is `EFAULT` in
+    /// the event, not in `io_submit`, unless it is the kernel's.
     pub aio_buf: u64,
     /// How many bytes; how many [`Iovec`]s for the vectored opcodes; else 0.
     ///
-    /// `EINVAL` if it is negative as the kernel's `ssize_t`. More than 2 GiB less a page are cut off there.
+    /// `EINVAL` if it is negative as the kernel's `ssize_t`. More than 2 GiB less a page are cut
+    /// off there.
     pub aio_nbytes: u64,
     /// Where in the file, in bytes. `EINVAL` if negative. 0 for a sync or a poll.
     pub aio_offset: i64,
@@ -82,17 +87,19 @@ pub struct Iocb {
 impl Iocb {
     /// Reads up to `len` bytes at `offset` of a file to `buf`. [`Opcode::PREAD`], since Linux 2.5.
     ///
-    /// The event's `res` is how many bytes were read: 0 at the end of the file, and fewer than `len` before it.
+    /// The event's `res` is how many bytes were read: 0 at the end of the file, and fewer than
+    /// `len` before it.
     ///
-    /// With `O_DIRECT`, address, length and offset have to be aligned as the file wants it; if they aren't, the event
-    /// says `EINVAL`.
+    /// With `O_DIRECT`, address, length and offset have to be aligned as the file wants it; if they
+    /// aren't, the event says `EINVAL`.
     #[doc(alias = "IOCB_CMD_PREAD")]
     #[must_use]
     pub fn pread(fd: i32, buf: *mut u8, len: usize, offset: i64) -> Self {
         Self::transfer(Opcode::PREAD, fd, buf.expose_provenance(), len, offset)
     }
 
-    /// Writes up to `len` bytes from `buf` at `offset` of a file. [`Opcode::PWRITE`], since Linux 2.5.
+    /// Writes up to `len` bytes from `buf` at `offset` of a file. [`Opcode::PWRITE`], since Linux
+    /// 2.5.
     ///
     /// The event's `res` is how many bytes were written. Alignment as for [`pread`](Self::pread).
     #[doc(alias = "IOCB_CMD_PWRITE")]
@@ -103,8 +110,8 @@ impl Iocb {
 
     /// Reads to `count` buffers, one after another. [`Opcode::PREADV`], since Linux 2.6.19.
     ///
-    /// The array at `iov` may be freed when `io_submit` has returned, the buffers may not. `EINVAL` for more than
-    /// [`Iovec::MAX_COUNT`] of them.
+    /// The array at `iov` may be freed when `io_submit` has returned, the buffers may not. `EINVAL`
+    /// for more than [`Iovec::MAX_COUNT`] of them.
     #[doc(alias = "IOCB_CMD_PREADV")]
     #[must_use]
     pub fn preadv(fd: i32, iov: *const Iovec, count: usize, offset: i64) -> Self {
@@ -122,15 +129,17 @@ impl Iocb {
 
     /// Writes the file's data and metadata to the medium. [`Opcode::FSYNC`], since Linux 4.18.
     ///
-    /// It covers writes whose events have been seen, and no others: the kernel doesn't order requests that are in
-    /// flight. `EINVAL` for files that can't sync (pipes, sockets) and on kernels before 4.18.
+    /// It covers writes whose events have been seen, and no others: the kernel doesn't order
+    /// requests that are in flight. `EINVAL` for files that can't sync (pipes, sockets) and on
+    /// kernels before 4.18.
     #[doc(alias = "IOCB_CMD_FSYNC")]
     #[must_use]
     pub fn fsync(fd: i32) -> Self {
         Self::transfer(Opcode::FSYNC, fd, 0, 0, 0)
     }
 
-    /// Writes the file's data to the medium, and the metadata needed to read it. [`Opcode::FDSYNC`], since Linux 4.18.
+    /// Writes the file's data to the medium, and the metadata needed to read it.
+    /// [`Opcode::FDSYNC`], since Linux 4.18.
     ///
     /// As for [`fsync`](Self::fsync).
     #[doc(alias = "IOCB_CMD_FDSYNC")]
@@ -139,19 +148,20 @@ impl Iocb {
         Self::transfer(Opcode::FDSYNC, fd, 0, 0, 0)
     }
 
-    /// Waits until one of the events (`POLLIN`, `POLLOUT`, …) is there. [`Opcode::POLL`], since Linux 4.19.
+    /// Waits until one of the events (`POLLIN`, `POLLOUT`, …) is there. [`Opcode::POLL`], since
+    /// Linux 4.19.
     ///
-    /// Once: the event's `res` is the set of events that are there, `POLLERR` and `POLLHUP` too even if they weren't
-    /// asked for, or 0 if it was cancelled. `EINVAL` for files that poll can't wait for. It is the one request that
-    /// `io_cancel` can end early.
+    /// Once: the event's `res` is the set of events that are there, `POLLERR` and `POLLHUP` too
+    /// even if they weren't asked for, or 0 if it was cancelled. `EINVAL` for files that poll can't
+    /// wait for. It is the one request that `io_cancel` can end early.
     #[doc(alias = "IOCB_CMD_POLL")]
     #[must_use]
     pub fn poll(fd: i32, events: u16) -> Self {
         Self::transfer(Opcode::POLL, fd, usize::from(events), 0, 0)
     }
 
-    /// The same request, with 1 added to this eventfd when it has ended. Sets both the descriptor and
-    /// [`IocbFlags::RESFD`]. Since Linux 2.6.22.
+    /// The same request, with 1 added to this eventfd when it has ended. Sets both the descriptor
+    /// and [`IocbFlags::RESFD`]. Since Linux 2.6.22.
     #[must_use]
     pub const fn with_resfd(mut self, eventfd: i32) -> Self {
         self.aio_flags = self.aio_flags.union(IocbFlags::RESFD);
@@ -159,7 +169,8 @@ impl Iocb {
         self
     }
 
-    /// The same request with this I/O priority. Sets both the priority and [`IocbFlags::IOPRIO`]. Since Linux 4.18.
+    /// The same request with this I/O priority. Sets both the priority and [`IocbFlags::IOPRIO`].
+    /// Since Linux 4.18.
     #[must_use]
     pub const fn with_ioprio(mut self, ioprio: IoPrio) -> Self {
         self.aio_flags = self.aio_flags.union(IocbFlags::IOPRIO);
@@ -209,3 +220,98 @@ const_assert_eq!(offset_of!(Iocb, aio_offset), 40);
 const_assert_eq!(offset_of!(Iocb, aio_reserved2), 48);
 const_assert_eq!(offset_of!(Iocb, aio_flags), 56);
 const_assert_eq!(offset_of!(Iocb, aio_resfd), 60);
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use memoffset::span_of;
+    use zerocopy::{FromBytes, IntoBytes};
+
+    use super::Iocb;
+    use crate::{IoPrio, IoPrioClass, IocbFlags, Iovec, Opcode, RwFlags};
+
+    #[test]
+    fn the_fields_cover_the_whole_without_a_gap() {
+        let mut spans = [
+            span_of!(Iocb, aio_data),
+            span_of!(Iocb, aio_key),
+            span_of!(Iocb, aio_rw_flags),
+            span_of!(Iocb, aio_lio_opcode),
+            span_of!(Iocb, aio_reqprio),
+            span_of!(Iocb, aio_fildes),
+            span_of!(Iocb, aio_buf),
+            span_of!(Iocb, aio_nbytes),
+            span_of!(Iocb, aio_offset),
+            span_of!(Iocb, aio_reserved2),
+            span_of!(Iocb, aio_flags),
+            span_of!(Iocb, aio_resfd),
+        ];
+        spans.sort_by_key(|span| span.start);
+        let mut end = 0;
+        for span in spans {
+            assert_eq!(span.start, end);
+            end = span.end;
+        }
+        assert_eq!(end, size_of::<Iocb>());
+    }
+
+    /// All requests that the functions can make, and the fields that may differ from 0.
+    #[test]
+    fn each_opcode_uses_its_fields_and_leaves_the_rest_at_zero() {
+        let mut buffer = [0_u8; 8];
+        let read = buffer.as_mut_ptr();
+        let iov = Iovec {
+            iov_base: read.cast(),
+            iov_len: 8,
+        };
+        let buf = read.addr() as u64;
+        let array = (&raw const iov).addr() as u64;
+        let cases = [
+            (Iocb::pread(5, read, 8, 16), Opcode::PREAD, buf, 8, 16),
+            (Iocb::pwrite(5, read, 8, 16), Opcode::PWRITE, buf, 8, 16),
+            (Iocb::preadv(5, &iov, 1, 16), Opcode::PREADV, array, 1, 16),
+            (Iocb::pwritev(5, &iov, 1, 16), Opcode::PWRITEV, array, 1, 16),
+            (Iocb::fsync(5), Opcode::FSYNC, 0, 0, 0),
+            (Iocb::fdsync(5), Opcode::FDSYNC, 0, 0, 0),
+            (Iocb::poll(5, 0xffff), Opcode::POLL, 0xffff, 0, 0),
+        ];
+        for (made, opcode, aio_buf, aio_nbytes, aio_offset) in cases {
+            let expected = Iocb {
+                aio_data: 0,
+                aio_key: 0,
+                aio_rw_flags: RwFlags::empty(),
+                aio_lio_opcode: opcode,
+                aio_reqprio: IoPrio::NONE,
+                aio_fildes: 5,
+                aio_buf,
+                aio_nbytes,
+                aio_offset,
+                aio_reserved2: 0,
+                aio_flags: IocbFlags::empty(),
+                aio_resfd: 0,
+            };
+            assert_eq!(made, expected);
+        }
+    }
+
+    #[test]
+    fn optional_fields_come_with_their_flag() {
+        let low = IoPrio::new(IoPrioClass::BE, 7);
+        let iocb = Iocb::fsync(5).with_resfd(6).with_ioprio(low);
+        assert_eq!(iocb.aio_flags, IocbFlags::RESFD | IocbFlags::IOPRIO);
+        assert_eq!((iocb.aio_resfd, iocb.aio_reqprio), (6, low));
+        assert_eq!(Iocb::fsync(-1).with_resfd(-1).aio_fildes, u32::MAX);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_a_request_and_survive(bytes: [u8; 32], more: [u8; 32]) {
+            let bytes: Vec<u8> = bytes.into_iter().chain(more).collect();
+            let iocb = Iocb::read_from_bytes(&bytes).unwrap();
+            assert_eq!(iocb.as_bytes(), bytes);
+            let flags = RwFlags::from_bits_retain(iocb.aio_rw_flags.bits());
+            assert_eq!(flags, iocb.aio_rw_flags);
+        }
+    }
+}

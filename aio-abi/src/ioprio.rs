@@ -6,7 +6,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// A priority class: which requests the I/O scheduler serves first.
 ///
-/// Any number of three bits can be held; the kernel knows 0 to 3 and answers `EINVAL` to the others.
+/// Any number of three bits can be held; the kernel knows 0 to 3 and answers `EINVAL` to the
+/// others.
 ///
 /// Source: `linux/ioprio.h`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,8 +17,8 @@ impl IoPrioClass {
     /// No class: the priority follows from the thread's nice value. Its level has to be 0.
     #[doc(alias = "IOPRIO_CLASS_NONE")]
     pub const NONE: Self = Self(0);
-    /// Real time: served before everything else. Needs `CAP_SYS_ADMIN`, or `CAP_SYS_NICE` since Linux 5.14 (else
-    /// `EPERM`).
+    /// Real time: served before everything else. Needs `CAP_SYS_ADMIN`, or `CAP_SYS_NICE` since
+    /// Linux 5.14 (else `EPERM`).
     #[doc(alias = "IOPRIO_CLASS_RT")]
     pub const RT: Self = Self(1);
     /// Best effort: the normal class.
@@ -60,10 +61,11 @@ impl fmt::Debug for IoPrioClass {
     }
 }
 
-/// An I/O priority: the value of [`Iocb::aio_reqprio`](crate::Iocb::aio_reqprio), and of `ioprio_set(2)`.
+/// An I/O priority: the value of [`Iocb::aio_reqprio`](crate::Iocb::aio_reqprio), and of
+/// `ioprio_set(2)`.
 ///
-/// Bits 13 to 15 are the class, 3 to 12 a hint to the device (since Linux 6.5; part of the level before), 0 to 2 the
-/// level: 0 is served first and 7 last. Every number can be held.
+/// Bits 13 to 15 are the class, 3 to 12 a hint to the device (since Linux 6.5; part of the level
+/// before), 0 to 2 the level: 0 is served first and 7 last. Every number can be held.
 ///
 /// ```
 /// use aio_abi::{IoPrio, IoPrioClass};
@@ -125,8 +127,8 @@ impl IoPrio {
     #[doc(alias = "IOPRIO_HINT_NONE")]
     pub const HINT_NONE: u16 = 0;
 
-    /// The hint for the device's command duration limit number `descriptor`, 1 to 7; `None` for other numbers. Since
-    /// Linux 6.5.
+    /// The hint for the device's command duration limit number `descriptor`, 1 to 7; `None` for
+    /// other numbers. Since Linux 6.5.
     #[doc(alias = "IOPRIO_HINT_DEV_DURATION_LIMIT_1")]
     #[doc(alias = "IOPRIO_HINT_DEV_DURATION_LIMIT_7")]
     #[must_use]
@@ -139,15 +141,16 @@ impl IoPrio {
 
     /// Class and level, without a hint. Of the level, the lower three bits count (0 to 7).
     ///
-    /// The kernel answers `EINVAL` to a level other than 0 with class [`NONE`](IoPrioClass::NONE), and takes no notice
-    /// of it with [`IDLE`](IoPrioClass::IDLE).
+    /// The kernel answers `EINVAL` to a level other than 0 with class [`NONE`](IoPrioClass::NONE),
+    /// and takes no notice of it with [`IDLE`](IoPrioClass::IDLE).
     #[doc(alias = "IOPRIO_PRIO_VALUE")]
     #[must_use]
     pub const fn new(class: IoPrioClass, level: u8) -> Self {
         Self::with_hint(class, level, Self::HINT_NONE)
     }
 
-    /// Class, level and hint. Of the level, the lower three bits count, and of the hint the lower ten. Since Linux 6.5.
+    /// Class, level and hint. Of the level, the lower three bits count, and of the hint the lower
+    /// ten. Since Linux 6.5.
     #[doc(alias = "IOPRIO_PRIO_VALUE_HINT")]
     #[doc(alias = "ioprio_value")]
     #[must_use]

@@ -4,12 +4,14 @@ use core::ffi::c_void;
 
 use static_assertions::const_assert_eq;
 
-/// One buffer of several, for [`Iocb::preadv`](crate::Iocb::preadv) and [`Iocb::pwritev`](crate::Iocb::pwritev).
+/// One buffer of several, for [`Iocb::preadv`](crate::Iocb::preadv) and
+/// [`Iocb::pwritev`](crate::Iocb::pwritev).
 ///
-/// The kernel copies the array in `io_submit`: it may be freed as soon as that call returns; the buffers may not.
+/// The kernel copies the array in `io_submit`: it may be freed as soon as that call returns; the
+/// buffers may not.
 ///
-/// The same layout as `libc::iovec`, and as `std::io::IoSlice` and `IoSliceMut` guarantee for themselves on Unix: cast
-/// the pointer to the array.
+/// The same layout as `libc::iovec`, and as `std::io::IoSlice` and `IoSliceMut` guarantee for
+/// themselves on Unix: cast the pointer to the array.
 ///
 /// Source: `struct iovec` in `linux/uio.h`.
 #[doc(alias = "iovec")]

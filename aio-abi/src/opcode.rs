@@ -6,9 +6,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// What a request does: the value of [`Iocb::aio_lio_opcode`](crate::Iocb::aio_lio_opcode).
 ///
-/// Any number can be held, so an opcode that this crate doesn't know survives a round trip. The kernel answers
-/// `EINVAL` to one that it doesn't know, after it has looked up the file descriptor (a bad descriptor is `EBADF`,
-/// whatever the opcode).
+/// Any number can be held, so an opcode that this crate doesn't know survives a round trip. The
+/// kernel answers `EINVAL` to one that it doesn't know, after it has looked up the file descriptor
+/// (a bad descriptor is `EBADF`, whatever the opcode).
 ///
 /// ```
 /// use aio_abi::Opcode;
@@ -33,17 +33,18 @@ impl Opcode {
     pub const PWRITE: Self = Self(1);
     /// Writes a file's data and metadata to the medium, as `fsync(2)` does.
     ///
-    /// In the header from the beginning; implemented by the kernel's file systems since Linux 4.18, and answered with
-    /// `EINVAL` before.
+    /// In the header from the beginning; implemented by the kernel's file systems since Linux 4.18,
+    /// and answered with `EINVAL` before.
     #[doc(alias = "IOCB_CMD_FSYNC")]
     pub const FSYNC: Self = Self(2);
-    /// Writes a file's data, and the metadata needed to read it, to the medium, as `fdatasync(2)` does.
+    /// Writes a file's data, and the metadata needed to read it, to the medium, as `fdatasync(2)`
+    /// does.
     ///
     /// Since when: as for [`FSYNC`](Self::FSYNC).
     #[doc(alias = "IOCB_CMD_FDSYNC")]
     pub const FDSYNC: Self = Self(3);
-    /// Was an experimental read, never part of a release: **no kernel implements it.** The header keeps the number
-    /// free in a comment and defines no constant. Answered with `EINVAL`.
+    /// Was an experimental read, never part of a release: **no kernel implements it.** The header
+    /// keeps the number free in a comment and defines no constant. Answered with `EINVAL`.
     #[doc(alias = "IOCB_CMD_PREADX")]
     pub const PREADX: Self = Self(4);
     /// Waits until a file is ready, as one `poll(2)` of one descriptor does. Since Linux 4.19.

@@ -109,10 +109,11 @@ impl core::ops::Not for Sigset {
 
 /// The last argument of `io_pgetevents`: where the signal mask is, and how long.
 ///
-/// A pointer and a length, each as wide as the kernel's long: 16 bytes on 64-bit targets (and x32), 8 bytes on 32-bit
-/// ones. Since Linux 4.18.
+/// A pointer and a length, each as wide as the kernel's long: 16 bytes on 64-bit targets (and x32),
+/// 8 bytes on 32-bit ones. Since Linux 4.18.
 ///
-/// Source: `struct __aio_sigset` and `struct __compat_aio_sigset` in the kernel's `fs/aio.c`; in no header.
+/// Source: `struct __aio_sigset` and `struct __compat_aio_sigset` in the kernel's `fs/aio.c`; in no
+/// header.
 #[doc(alias = "__aio_sigset")]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
@@ -123,8 +124,8 @@ pub struct AioSigset {
     ///
     /// `EFAULT` if it can't be read.
     pub sigmask: Ulong,
-    /// The size of the set in bytes: `size_of::<Sigset>()`, anything else is answered with `EINVAL`. Not looked at if
-    /// `sigmask` is 0.
+    /// The size of the set in bytes: `size_of::<Sigset>()`, anything else is answered with
+    /// `EINVAL`. Not looked at if `sigmask` is 0.
     pub sigsetsize: Ulong,
 }
 

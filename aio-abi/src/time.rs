@@ -10,8 +10,8 @@ use crate::ulong::Long;
 
 /// The old timespec: two longs. What `io_getevents` takes, and on 64-bit targets `io_pgetevents`.
 ///
-/// A long is 32 bits wide on 32-bit targets, which is enough here: the calls want a duration, no date. x32 has the
-/// kernel's long, 64 bits.
+/// A long is 32 bits wide on 32-bit targets, which is enough here: the calls want a duration, no
+/// date. x32 has the kernel's long, 64 bits.
 ///
 /// ```
 /// use aio_abi::Timespec;
@@ -43,13 +43,13 @@ use crate::ulong::Long;
 pub struct Timespec {
     /// Seconds. The calls of native AIO wait **for ever** if this is negative.
     pub tv_sec: Long,
-    /// Nanoseconds on top of the seconds. The calls of native AIO don't check that it is below 10⁹: 2 000 000 000
-    /// waits for two seconds.
+    /// Nanoseconds on top of the seconds. The calls of native AIO don't check that it is below 10⁹:
+    /// 2 000 000 000 waits for two seconds.
     pub tv_nsec: Long,
 }
 
-/// The timespec that is 64 bits wide on every target: what `io_pgetevents_time64` takes (32-bit targets, since Linux
-/// 5.1).
+/// The timespec that is 64 bits wide on every target: what `io_pgetevents_time64` takes (32-bit
+/// targets, since Linux 5.1).
 ///
 /// Source: `struct __kernel_timespec` in `linux/time_types.h`.
 #[doc(alias = "__kernel_timespec")]
@@ -73,15 +73,16 @@ pub struct Timespec {
 pub struct Timespec64 {
     /// Seconds. The calls of native AIO wait **for ever** if this is negative.
     pub tv_sec: i64,
-    /// Nanoseconds on top of the seconds, unchecked as in [`Timespec`]. The kernel ignores its upper half on 32-bit
-    /// targets.
+    /// Nanoseconds on top of the seconds, unchecked as in [`Timespec`]. The kernel ignores its
+    /// upper half on 32-bit targets.
     pub tv_nsec: i64,
 }
 
 macro_rules! from_duration {
     ($name:ident, $field:ty) => {
         impl $name {
-            /// The timespec for this duration, or the longest one there is if it is longer than that.
+            /// The timespec for this duration, or the longest one there is if it is longer than
+            /// that.
             #[must_use]
             pub const fn from_duration(duration: Duration) -> Self {
                 let longest = <$field>::MAX;
