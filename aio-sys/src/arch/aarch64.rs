@@ -5,33 +5,43 @@ use core::arch::asm;
 /// What a register holds.
 pub(crate) type Word = usize;
 
-/// The numbers of the system calls on this target.
-pub mod nr {
-    /// The number of `io_setup`.
-    pub const IO_SETUP: u32 = 0;
-    /// The number of `io_destroy`.
-    pub const IO_DESTROY: u32 = 1;
-    /// The number of `io_submit`.
-    pub const IO_SUBMIT: u32 = 2;
-    /// The number of `io_cancel`.
-    pub const IO_CANCEL: u32 = 3;
-    /// The number of `io_getevents`.
-    pub const IO_GETEVENTS: u32 = 4;
-    /// The number of `io_pgetevents`.
-    pub const IO_PGETEVENTS: u32 = 292;
-}
+pub(crate) const IO_SETUP: u32 = 0;
+pub(crate) const IO_DESTROY: u32 = 1;
+pub(crate) const IO_SUBMIT: u32 = 2;
+pub(crate) const IO_CANCEL: u32 = 3;
+pub(crate) const IO_GETEVENTS: u32 = 4;
+pub(crate) const IO_PGETEVENTS: u32 = 292;
 
 macro_rules! syscall {
     ($nr:expr, $a:expr $(, $register:tt = $arg:expr)*) => {{
         let result: isize;
-        // SAFETY: the kernel returns with every general and floating-point register as it was but for x0, and
-        // doesn't touch the stack. What it does to memory is the caller's to answer for.
+        // SAFETY: the kernel keeps every general register but x0 and the lower 128 bits of the
+        // vector registers, and doesn't touch the stack. It may clear what SVE has beyond that
+        // (Documentation/arch/arm64/sve.rst, "System call behaviour"): the predicates and the
+        // first-fault register are given up here; the upper bits of the vector registers can't be
+        // named, so where the whole crate is compiled for SVE the registers are. For what the
+        // kernel does to memory, the caller answers.
         unsafe {
+            #[cfg(not(target_feature = "sve"))]
             asm!(
                 "svc 0",
                 in("x8") u64::from($nr),
                 inlateout("x0") $a => result,
                 $(in($register) $arg,)*
+                out("p0") _, out("p1") _, out("p2") _, out("p3") _,
+                out("p4") _, out("p5") _, out("p6") _, out("p7") _,
+                out("p8") _, out("p9") _, out("p10") _, out("p11") _,
+                out("p12") _, out("p13") _, out("p14") _, out("p15") _,
+                out("ffr") _,
+                options(nostack),
+            );
+            #[cfg(target_feature = "sve")]
+            asm!(
+                "svc 0",
+                in("x8") u64::from($nr),
+                inlateout("x0") $a => result,
+                $(in($register) $arg,)*
+                clobber_abi("C"),
                 options(nostack),
             );
         }

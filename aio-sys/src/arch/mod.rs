@@ -1,15 +1,58 @@
-//! The instructions of a system call and the numbers of the six calls, one file per architecture.
+//! The instructions of a system call and the numbers of the calls, one file per architecture.
 //!
-//! Each file has a function for every count of arguments that is needed, and takes and returns plain words.
-//! What holds for all of them:
+//! Each file has a function for every count of arguments that is needed; they take and return
+//! plain words. What holds for all of them:
 //!
-//! * The kernel reads and writes the process's memory, so the assembly is never `nomem`, `readonly` or `pure`: for the
-//!   compiler, it may touch everything whose address has been exposed.
+//! * The kernel reads and writes the process's memory, so the assembly is never `nomem`,
+//!   `readonly` or `pure`: for the compiler it may touch everything whose address was exposed.
 //! * A failure is a return value from -4095 to -1.
+//! * They are `#[inline(always)]`, so that a call is its instruction and the moves to its
+//!   registers, in builds without optimisation too.
 
 #[cfg_attr(target_arch = "x86_64", path = "x86_64.rs")]
+#[cfg_attr(target_arch = "x86", path = "x86.rs")]
 #[cfg_attr(target_arch = "aarch64", path = "aarch64.rs")]
-mod this;
+#[cfg_attr(target_arch = "arm", path = "arm.rs")]
+#[cfg_attr(
+    any(target_arch = "riscv64", target_arch = "riscv32"),
+    path = "riscv.rs"
+)]
+#[cfg_attr(target_arch = "loongarch64", path = "loongarch64.rs")]
+#[cfg_attr(target_arch = "s390x", path = "s390x.rs")]
+#[cfg_attr(
+    any(
+        target_arch = "powerpc",
+        target_arch = "powerpc64",
+        target_arch = "mips",
+        target_arch = "mips32r6",
+        target_arch = "mips64",
+        target_arch = "mips64r6",
+        target_arch = "sparc",
+        target_arch = "sparc64"
+    ),
+    path = "by_libc.rs"
+)]
+#[cfg_attr(
+    not(any(
+        target_arch = "x86_64",
+        target_arch = "x86",
+        target_arch = "aarch64",
+        target_arch = "arm",
+        target_arch = "riscv64",
+        target_arch = "riscv32",
+        target_arch = "loongarch64",
+        target_arch = "s390x",
+        target_arch = "powerpc",
+        target_arch = "powerpc64",
+        target_arch = "mips",
+        target_arch = "mips32r6",
+        target_arch = "mips64",
+        target_arch = "mips64r6",
+        target_arch = "sparc",
+        target_arch = "sparc64"
+    )),
+    path = "unsupported.rs"
+)]
+mod target;
 
-pub use this::nr;
-pub(crate) use this::{Word, syscall1, syscall2, syscall3, syscall5, syscall6};
+pub(crate) use target::*;

@@ -5,37 +5,41 @@ use core::arch::asm;
 /// What a register holds. On x32 that is wider than a pointer.
 pub(crate) type Word = u64;
 
-/// The numbers of the system calls on this target.
-pub mod nr {
-    #[cfg(target_pointer_width = "32")]
-    const X32: u32 = 0x4000_0000;
-
-    /// The number of `io_setup`.
-    #[cfg(target_pointer_width = "64")]
-    pub const IO_SETUP: u32 = 206;
-    /// The number of `io_destroy`.
-    #[cfg(target_pointer_width = "64")]
-    pub const IO_DESTROY: u32 = 207;
-    /// The number of `io_getevents`.
-    #[cfg(target_pointer_width = "64")]
-    pub const IO_GETEVENTS: u32 = 208;
-    /// The number of `io_submit`.
-    #[cfg(target_pointer_width = "64")]
-    pub const IO_SUBMIT: u32 = 209;
-    /// The number of `io_cancel`.
-    #[cfg(target_pointer_width = "64")]
-    pub const IO_CANCEL: u32 = 210;
-    /// The number of `io_pgetevents`.
-    #[cfg(target_pointer_width = "64")]
-    pub const IO_PGETEVENTS: u32 = 333;
+#[cfg(target_pointer_width = "64")]
+mod numbers {
+    pub(crate) const IO_SETUP: u32 = 206;
+    pub(crate) const IO_DESTROY: u32 = 207;
+    pub(crate) const IO_GETEVENTS: u32 = 208;
+    pub(crate) const IO_SUBMIT: u32 = 209;
+    pub(crate) const IO_CANCEL: u32 = 210;
+    pub(crate) const IO_PGETEVENTS: u32 = 333;
 }
+
+/// x32 has numbers of its own where the kernel has to read a structure of 32-bit pointers or longs,
+/// and those of `x86_64` elsewhere; bit 30 marks both.
+///
+/// So `io_getevents` and `io_pgetevents` are the 64-bit calls: their structures are those of a
+/// 64-bit process.
+#[cfg(target_pointer_width = "32")]
+mod numbers {
+    const X32: u32 = 1 << 30;
+
+    pub(crate) const IO_SETUP: u32 = X32 + 543;
+    pub(crate) const IO_DESTROY: u32 = X32 + 207;
+    pub(crate) const IO_GETEVENTS: u32 = X32 + 208;
+    pub(crate) const IO_SUBMIT: u32 = X32 + 544;
+    pub(crate) const IO_CANCEL: u32 = X32 + 210;
+    pub(crate) const IO_PGETEVENTS: u32 = X32 + 333;
+}
+
+pub(crate) use numbers::*;
 
 macro_rules! syscall {
     ($nr:expr $(, $register:tt = $arg:expr)*) => {{
         let result: i64;
-        // SAFETY: `syscall` changes rax, rcx, r11 and nothing else of the process's registers (the kernel restores
-        // the flags from r11), and doesn't touch the stack. What the kernel does to memory is the caller's to answer
-        // for.
+        // SAFETY: `syscall` changes rax, rcx and r11 and no other register of the process (the
+        // kernel restores the flags from r11), and doesn't touch the stack. For what the kernel
+        // does to memory, the caller answers.
         unsafe {
             asm!(
                 "syscall",

@@ -1,4 +1,5 @@
-//! The numbers of the errors on all architectures but mips and sparc (powerpc differs in `EDEADLOCK`).
+//! The numbers of the errors on all architectures but mips and sparc (powerpc differs in
+//! `EDEADLOCK`).
 //!
 //! Source: `asm/errno.h`.
 

@@ -31,8 +31,8 @@ mod std_io;
 
 /// What went wrong with a call, or with a request: a number from 1 to 4095.
 ///
-/// Numbers differ by architecture; the constants are those of the target. A number without a name can be held all the
-/// same. `Option<Errno>` and `Result<(), Errno>` are two bytes.
+/// Numbers differ by architecture; the constants are those of the target. A number without a name
+/// can be held all the same. `Option<Errno>` and `Result<(), Errno>` are two bytes.
 ///
 /// ```
 /// use aio_sys::Errno;
@@ -43,12 +43,12 @@ mod std_io;
 /// assert_eq!(Errno::from_raw(0), None);
 /// ```
 ///
-/// An event's [`res`](aio_abi::IoEvent::res) is a count or an errno times -1; [`from_result`](Self::from_result) tells
-/// them apart.
+/// An event's [`res`](aio_abi::IoEvent::res) is a count or an errno times -1;
+/// [`from_result`](Self::from_result) tells them apart.
 #[doc(alias = "errno")]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]
-pub struct Errno(NonZero<u16>);
+pub struct Errno(NonZero<usize>);
 
 /// The highest number of an error: a system call never returns a lower value than -4095 for one.
 const MAX: u16 = 4095;
@@ -57,7 +57,7 @@ impl Errno {
     /// A number from the tables.
     const fn known(number: u16) -> Self {
         assert!(number <= MAX);
-        match NonZero::new(number) {
+        match NonZero::new(number as usize) {
             Some(number) => Self(number),
             None => panic!("no error has the number 0"),
         }
@@ -69,7 +69,7 @@ impl Errno {
         if raw < 1 || raw > MAX as i32 {
             return None;
         }
-        match NonZero::new(raw as u16) {
+        match NonZero::new(raw as usize) {
             Some(number) => Some(Self(number)),
             None => None,
         }
@@ -115,7 +115,8 @@ impl Errno {
         }
     }
 
-    /// What the number means in general, in a few words. What it means for each call is on that call's page.
+    /// What the number means in general, in a few words. What it means for each call is on that
+    /// call's page.
     #[must_use]
     pub const fn description(self) -> &'static str {
         match self.entry() {
@@ -131,7 +132,7 @@ impl Errno {
             return None;
         }
         // The value is from -4095 to -1, so this is never `None` for want of a number.
-        match NonZero::new((-value) as u16) {
+        match NonZero::new(-value as usize) {
             Some(number) => Some(Self(number)),
             None => None,
         }

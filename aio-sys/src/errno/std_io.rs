@@ -12,7 +12,8 @@ impl From<Errno> for io::Error {
 }
 
 impl Errno {
-    /// The number that an [`io::Error`] holds, or `None` if it holds none, or one that is not from 1 to 4095.
+    /// The number that an [`io::Error`] holds, or `None` if it holds none, or one that is not from
+    /// 1 to 4095.
     #[must_use]
     pub fn from_io_error(error: &io::Error) -> Option<Self> {
         error.raw_os_error().and_then(Self::from_raw)
