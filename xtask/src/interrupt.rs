@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
@@ -14,4 +14,12 @@ pub(crate) fn catch() -> Result<()> {
 /// Whether the user wants to stop.
 pub(crate) fn requested() -> bool {
     REQUESTED.load(Ordering::Relaxed)
+}
+
+/// An error when the user wants to stop.
+pub(crate) fn check() -> Result<()> {
+    if requested() {
+        bail!("interrupted");
+    }
+    Ok(())
 }

@@ -8,10 +8,13 @@
     reason = "the helpers come before the commands that use them"
 )]
 
+mod apt;
 mod interrupt;
+mod lock;
 mod packages;
 mod process;
 mod progress;
+mod qemu_test;
 mod test;
 mod workspace;
 
@@ -30,11 +33,13 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Test(test::Args),
+    QemuTest(qemu_test::Args),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Test(args) => test::run(&args),
+        Command::QemuTest(args) => qemu_test::run(&args),
     };
     match done {
         Ok(code) => code,

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::env;
+use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::process;
+use crate::apt::{Apt, Mirror, Root};
+use crate::{lock::Lock, process, progress::Progress, workspace};
 
 /// Whether missing packages may be installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,11 +20,13 @@ pub(crate) enum Install {
     No,
 }
 
-/// A package, and a program whose presence means that it is installed.
-#[derive(Debug, Clone, Copy)]
+/// A program, and the package that has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tool {
+    /// The program's name, or the absolute path of a file.
     pub(crate) program: &'static str,
-    pub(crate) package: &'static str,
+    /// The package's names in different releases of Debian: the first that there is counts.
+    pub(crate) packages: &'static [&'static str],
 }
 
 /// The path of a program in `PATH`; the directories for the administrator's programs are looked
@@ -38,21 +40,52 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
 }
 
 /// Installs the packages of the tools that aren't there. Nothing happens when all are.
-pub(crate) fn ensure(tools: &[Tool], install: Install) -> Result<()> {
-    let missing: BTreeSet<&str> = tools
+pub(crate) fn ensure(tools: &[Tool], install: Install, progress: &Progress) -> Result<()> {
+    let missing: Vec<Tool> = tools
         .iter()
         .filter(|tool| find(tool.program).is_none())
-        .map(|tool| tool.package)
+        .copied()
         .collect();
     if missing.is_empty() {
         return Ok(());
     }
-    install_packages(&missing.into_iter().collect::<Vec<_>>(), install)?;
-    for tool in tools {
+    let names = |apt: &Apt| -> Vec<&str> {
+        let name = |tool: &Tool| {
+            let known = tool.packages.iter().find(|name| apt.has(name));
+            *known.unwrap_or(&tool.packages[0])
+        };
+        missing
+            .iter()
+            .map(name)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect()
+    };
+    let system = Apt::default();
+    if find("apt-get").is_none() {
+        let programs: Vec<_> = missing.iter().map(|tool| tool.program).collect();
+        bail!(
+            "this machine has no apt-get; install by other means: {}",
+            programs.join(", ")
+        );
+    }
+    let by_hand = format!(
+        "apt-get install --no-install-recommends {}",
+        names(&system).join(" ")
+    );
+    if install == Install::No {
+        bail!("packages are missing, and --no-install was given; type: {by_hand}");
+    }
+    if !rustix::process::geteuid().is_root() {
+        bail!("packages are missing, and only root may install them; type: sudo {by_hand}");
+    }
+    install_from(&system, &names, progress)
+        .or_else(|first| install_with_backports(&names, first, progress))?;
+    for tool in missing {
         if find(tool.program).is_none() {
             bail!(
-                "{} is installed, but `{}` still isn't there",
-                tool.package,
+                "{} is installed, but there is no `{}`",
+                tool.packages.join("/"),
                 tool.program
             );
         }
@@ -60,48 +93,70 @@ pub(crate) fn ensure(tools: &[Tool], install: Install) -> Result<()> {
     Ok(())
 }
 
-/// Installs packages by name, whether or not they are there.
-pub(crate) fn install_packages(names: &[&str], install: Install) -> Result<()> {
-    let by_hand = format!(
-        "apt-get install --no-install-recommends {}",
-        names.join(" ")
-    );
-    if find("apt-get").is_none() {
-        bail!(
-            "missing: {}; this machine has no apt-get, install them by other means",
-            names.join(" ")
-        );
-    }
-    if install == Install::No {
-        bail!("missing packages and --no-install was given; type: {by_hand}");
-    }
-    if !rustix::process::geteuid().is_root() {
-        bail!("missing packages and only root may install them; type: sudo {by_hand}");
-    }
-    let mut command = Command::new("apt-get");
-    command
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        // Never at the cost of a package that the user has.
-        .args([
-            "install",
-            "--yes",
-            "-qq",
-            "--no-install-recommends",
-            "--no-remove",
-        ])
-        .args(names);
-    eprintln!("installing: {}", process::shown(&command));
-    let limit = Duration::from_secs(900);
-    if process::output(&mut command, limit).is_ok() {
-        return Ok(());
-    }
+/// Installs with the system's own sources.
+fn install_from<'a>(
+    apt: &Apt,
+    names: &dyn Fn(&Apt) -> Vec<&'a str>,
+    progress: &Progress,
+) -> Result<()> {
+    let attempt = || {
+        let mut command = apt.install(&names(apt));
+        progress.say(format!("installing: {}", process::shown(&command)));
+        let _line = progress.line("installing packages");
+        apt.run(&mut command)
+    };
+    let Err(error) = attempt() else { return Ok(()) };
     // An index that is missing or out of date is the common cause.
-    let mut update = Command::new("apt-get");
-    update.args(["update", "-qq"]);
-    eprintln!(
-        "that failed; trying again after: {}",
-        process::shown(&update)
-    );
-    process::output(&mut update, limit).context("can't bring apt's index up to date")?;
-    process::output(&mut command, limit).map(drop)
+    let stale = [
+        "Unable to locate",
+        "no installation candidate",
+        "Unable to fetch",
+        "Failed to fetch",
+    ];
+    let text = format!("{error:#}");
+    if !stale.iter().any(|words| text.contains(words)) {
+        return Err(error);
+    }
+    progress.say("apt's index seems to be out of date: apt-get update");
+    apt.update().context("can't bring apt's index up to date")?;
+    attempt()
+}
+
+/// Installs with the backports of the system's release beside its own packages: where a part of
+/// QEMU is already there from backports, only the rest from backports goes with it.
+fn install_with_backports<'a>(
+    names: &dyn Fn(&Apt) -> Vec<&'a str>,
+    first: anyhow::Error,
+    progress: &Progress,
+) -> Result<()> {
+    let Some((mirror, release)) = Mirror::find(None).ok().zip(release()) else {
+        return Err(first);
+    };
+    let backports = format!("{release}-backports");
+    let dir = workspace::cache_dir()?.join("apt/system");
+    let _lock = Lock::take(&dir.join("lock"), progress)?;
+    progress.say(format!(
+        "that failed too; trying again with {backports} as a further source"
+    ));
+    let root = Root::for_system(&dir, &mirror, &[&release, &backports])?;
+    root.refresh(progress)?;
+    let apt = root.apt();
+    let mut command = apt.install(&names(apt));
+    command.args(["--target-release", &backports]);
+    progress.say(format!("installing: {}", process::shown(&command)));
+    let _line = progress.line("installing packages");
+    // The first failure is the one that the user can do something about.
+    apt.run(&mut command)
+        .map_err(|second| first.context(format!("{second:#}")))
+}
+
+/// The code name of the Debian release that runs here.
+fn release() -> Option<String> {
+    let text = fs::read_to_string("/etc/os-release").ok()?;
+    let field = |name: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+    };
+    let debian = field("ID") == Some("debian");
+    debian.then(|| field("VERSION_CODENAME").map(|name| name.trim_matches('"').to_owned()))?
 }

@@ -68,6 +68,19 @@ pub(crate) fn output(command: &mut Command, limit: Duration) -> Result<String> {
         .with_context(|| format!("`{}` wrote something that isn't UTF-8", shown(command)))
 }
 
+/// Runs a command to its end, whatever it is: its exit code, and what it wrote to standard output.
+pub(crate) fn outcome(command: &mut Command, limit: Duration) -> Result<(Option<i32>, String)> {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit());
+    let mut child = spawn(command)?;
+    let stdout = drain(child.stdout.take());
+    let status = wait(&mut child, command, limit)?;
+    let stdout = stdout.join().unwrap_or_default();
+    Ok((status.code(), String::from_utf8_lossy(&stdout).into_owned()))
+}
+
 fn spawn(command: &mut Command) -> Result<Child> {
     command.spawn().map_err(|error| {
         let name = command.get_program().to_string_lossy();

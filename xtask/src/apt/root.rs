@@ -1,0 +1,173 @@
+//! A private root of apt: its own sources, lists and cache in a directory of ours, for one
+//! architecture. Nothing of the system is read but its apt configuration (proxies, say) and keys.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, bail};
+
+use super::{Apt, FETCH, Mirror};
+use crate::{process, progress::Progress};
+
+/// An index older than this is brought up to date before it is used.
+const FRESH: Duration = Duration::from_secs(24 * 3600);
+
+/// apt for one architecture, with an index of its own.
+#[derive(Debug)]
+pub(crate) struct Root {
+    apt: Apt,
+    dir: PathBuf,
+    deb_arch: String,
+}
+
+impl Root {
+    /// The root in `dir`, made or set to these suites. The caller holds a lock on `dir`.
+    pub(crate) fn open(
+        dir: &Path,
+        mirror: &Mirror,
+        suites: &[&str],
+        deb_arch: &str,
+    ) -> Result<Self> {
+        let state = dir.join("state");
+        let status = state.join("status");
+        fs::create_dir_all(&state).with_context(|| format!("can't make {}", state.display()))?;
+        write(&status, "")?;
+        let system = format!(
+            "Dir::State \"{}\";\nDir::State::status \"{}\";\nAPT::Architecture \"{deb_arch}\";\n\
+             #clear APT::Architectures;\nAPT::Architectures {{ \"{deb_arch}\"; }};\n",
+            state.display(),
+            status.display()
+        );
+        Self::set_up(dir, mirror, suites, deb_arch, &system)
+    }
+
+    /// Sources of our own, but for the system's own packages: what is installed is installed there.
+    pub(crate) fn for_system(dir: &Path, mirror: &Mirror, suites: &[&str]) -> Result<Self> {
+        let mut dpkg = Command::new("dpkg");
+        let native = process::output(dpkg.arg("--print-architecture"), Duration::from_secs(10))?;
+        Self::set_up(dir, mirror, suites, native.trim(), "")
+    }
+
+    fn set_up(
+        dir: &Path,
+        mirror: &Mirror,
+        suites: &[&str],
+        deb_arch: &str,
+        system: &str,
+    ) -> Result<Self> {
+        for sub in ["sources", "lists/partial", "cache/archives/partial"] {
+            fs::create_dir_all(dir.join(sub))
+                .with_context(|| format!("can't make {}", dir.join(sub).display()))?;
+        }
+        let sources = mirror.sources(suites, deb_arch);
+        let sources_file = dir.join("sources/debian.sources");
+        if fs::read_to_string(&sources_file).ok().as_ref() != Some(&sources) {
+            fs::remove_file(dir.join("updated")).ok();
+            write(&sources_file, &sources)?;
+        }
+        let config = dir.join("apt.conf");
+        write(&config, &(configuration(dir) + system))?;
+        // `-c` is read after the system's configuration, and so has the last word.
+        let options = vec!["-c".to_owned(), config.display().to_string()];
+        Ok(Self {
+            apt: Apt { options },
+            dir: dir.to_owned(),
+            deb_arch: deb_arch.to_owned(),
+        })
+    }
+
+    pub(crate) fn apt(&self) -> &Apt {
+        &self.apt
+    }
+
+    /// When the index was last brought up to date.
+    pub(crate) fn updated(&self) -> Option<SystemTime> {
+        fs::metadata(self.dir.join("updated")).ok()?.modified().ok()
+    }
+
+    /// Brings the index up to date when it is a day old. What can't be had now is said, and what is
+    /// there from an earlier time used.
+    pub(crate) fn refresh(&self, progress: &Progress) -> Result<()> {
+        let age = self.updated().and_then(|time| time.elapsed().ok());
+        if age.is_some_and(|age| age < FRESH) {
+            return Ok(());
+        }
+        let _line = progress.line(format!("package index for {}", self.deb_arch));
+        if let Err(error) = self.apt.update() {
+            let has_lists = fs::read_dir(self.dir.join("lists"))?
+                .filter_map(Result::ok)
+                .any(|entry| entry.file_name().to_string_lossy().contains("_Packages"));
+            if !has_lists {
+                return Err(error.context("can't get the archive's index"));
+            }
+            progress.say(format!(
+                "notice: part of the archive's index can't be had now: {error:#}"
+            ));
+        }
+        write(&self.dir.join("updated"), "")
+    }
+
+    /// Downloads packages into `to`; apt checks them against the signed index.
+    pub(crate) fn download(
+        &self,
+        packages: &[(String, String)],
+        to: &Path,
+    ) -> Result<Vec<PathBuf>> {
+        let mut command = self.apt.command("apt-get");
+        command.args(["download", "-qq"]).current_dir(to);
+        command.args(
+            packages
+                .iter()
+                .map(|(name, version)| format!("{name}={version}")),
+        );
+        process::output(&mut command, FETCH)?;
+        let mut files = Vec::new();
+        for entry in fs::read_dir(to)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|ending| ending == "deb") {
+                files.push(path);
+            }
+        }
+        if files.len() != packages.len() {
+            bail!(
+                "apt downloaded {} files for {} packages",
+                files.len(),
+                packages.len()
+            );
+        }
+        Ok(files)
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("can't write {}", path.display()))
+}
+
+fn configuration(dir: &Path) -> String {
+    let dir = dir.display();
+    format!(
+        r#"Dir::Etc::sourcelist "/dev/null";
+Dir::Etc::sourceparts "{dir}/sources";
+Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferencesparts "/dev/null";
+Dir::State::lists "{dir}/lists";
+Dir::Cache "{dir}/cache";
+Dir::Cache::archives "{dir}/cache/archives";
+Dir::Cache::pkgcache "{dir}/cache/pkgcache.bin";
+Dir::Cache::srcpkgcache "{dir}/cache/srcpkgcache.bin";
+APT::Sandbox::User "root";
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+#clear Acquire::IndexTargets::deb::DEP-11;
+#clear Acquire::IndexTargets::deb::DEP-11-icons;
+#clear Acquire::IndexTargets::deb::DEP-11-icons-small;
+#clear Acquire::IndexTargets::deb::DEP-11-icons-hidpi;
+#clear Acquire::IndexTargets::deb::DEP-11-icons-large;
+#clear Acquire::IndexTargets::deb::DEP-11-icons-large-hidpi;
+Acquire::Languages "none";
+"#
+    )
+}

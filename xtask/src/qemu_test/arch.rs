@@ -1,0 +1,281 @@
+//! The architectures: how a program for each is built, which kernels it runs on, and the machine
+//! that QEMU is to be.
+
+use std::env::consts;
+
+use crate::packages::Tool;
+
+/// One kind of user space.
+#[derive(Debug)]
+pub(crate) struct Arch {
+    /// What `--arch` and reports call it.
+    pub(crate) name: &'static str,
+    /// The Rust target.
+    pub(crate) triple: &'static str,
+    /// Debian's name, as the libraries for it are packaged under.
+    pub(crate) deb: &'static str,
+    /// The C cross compiler, which links for it.
+    pub(crate) linker: Tool,
+    /// Its C library, for linking statically.
+    pub(crate) libc: Tool,
+    /// The kernels that it runs on.
+    pub(crate) platform: &'static Platform,
+    /// The series that it runs on when none are named.
+    pub(crate) series: Series,
+}
+
+/// Kernels of one architecture, and the machine that they boot on.
+#[derive(Debug)]
+pub(crate) struct Platform {
+    /// Debian's name of the architecture.
+    pub(crate) deb: &'static str,
+    /// What the names of the kernels' packages end in.
+    pub(crate) flavour: &'static str,
+    pub(crate) qemu: Tool,
+    /// The machine, but for its accelerator, memory and devices.
+    pub(crate) machine: &'static [&'static str],
+    /// The processor that is emulated.
+    pub(crate) cpu: Option<&'static str>,
+    /// How virtio devices are attached: the end of their names.
+    pub(crate) bus: &'static str,
+    /// The console's name in the guest.
+    pub(crate) console: &'static str,
+    /// What attaches the console to the character device `console`.
+    pub(crate) console_device: &'static [&'static str],
+    /// What `std::env::consts::ARCH` is where hardware acceleration can serve.
+    pub(crate) host: &'static str,
+}
+
+/// Which series of kernels are the default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Series {
+    /// The long-lived ones and the newest that is released.
+    Matrix,
+    /// Only this one.
+    Only(&'static str),
+}
+
+impl Arch {
+    /// Whether a program for it is built by the host's own compiler and linker.
+    pub(crate) fn is_native(&self) -> bool {
+        self.name == consts::ARCH
+    }
+}
+
+/// The architecture of that name.
+pub(crate) fn find(name: &str) -> Option<&'static Arch> {
+    ALL.iter().find(|arch| arch.name == name)
+}
+
+/// What `--arch all` means.
+pub(crate) const MAIN: [&str; 2] = ["x86_64", "aarch64"];
+
+/// The suites that kernels and libraries for an architecture are looked for in. Each costs an index
+/// of some 10 MB, so that those beside the main ones have fewer.
+pub(crate) fn suites(deb_arch: &str) -> &'static [&'static str] {
+    match deb_arch {
+        "amd64" | "arm64" => &[
+            "bullseye",
+            "bookworm",
+            "trixie",
+            "trixie-backports",
+            "sid",
+            "experimental",
+        ],
+        _ => &["bookworm", "trixie", "sid"],
+    }
+}
+
+/// The series that is sure to be there for the architectures beside the main ones.
+const STABLE: Series = Series::Only("6.12");
+const SERIAL: &[&str] = &["-serial", "chardev:console"];
+
+static AMD64: Platform = Platform {
+    deb: "amd64",
+    flavour: "cloud-amd64",
+    qemu: Tool {
+        program: "qemu-system-x86_64",
+        packages: &["qemu-system-x86"],
+    },
+    machine: &["-machine", "q35"],
+    cpu: Some("max"),
+    bus: "pci",
+    console: "ttyS0",
+    console_device: SERIAL,
+    host: "x86_64",
+};
+
+static ARM64: Platform = Platform {
+    deb: "arm64",
+    flavour: "cloud-arm64",
+    qemu: Tool {
+        program: "qemu-system-aarch64",
+        packages: &["qemu-system-arm"],
+    },
+    machine: &["-machine", "virt"],
+    // Has the atomic instructions of ARMv8.1 and runs 32-bit programs as well. `max` has features
+    // that old kernels can't start with in new versions of QEMU.
+    cpu: Some("neoverse-n1"),
+    bus: "pci",
+    console: "ttyAMA0",
+    console_device: SERIAL,
+    host: "aarch64",
+};
+
+static RISCV64: Platform = Platform {
+    deb: "riscv64",
+    flavour: "riscv64",
+    qemu: Tool {
+        program: "qemu-system-riscv64",
+        packages: &["qemu-system-riscv", "qemu-system-misc"],
+    },
+    machine: &["-machine", "virt"],
+    cpu: None,
+    bus: "pci",
+    console: "ttyS0",
+    console_device: SERIAL,
+    host: "riscv64",
+};
+
+static S390X: Platform = Platform {
+    deb: "s390x",
+    flavour: "s390x",
+    qemu: Tool {
+        program: "qemu-system-s390x",
+        packages: &["qemu-system-s390x", "qemu-system-misc"],
+    },
+    machine: &["-machine", "s390-ccw-virtio"],
+    cpu: None,
+    bus: "ccw",
+    console: "ttysclp0",
+    console_device: &["-device", "sclpconsole,chardev=console"],
+    host: "s390x",
+};
+
+static PPC64EL: Platform = Platform {
+    deb: "ppc64el",
+    flavour: "powerpc64le",
+    qemu: Tool {
+        program: "qemu-system-ppc64",
+        packages: &["qemu-system-ppc"],
+    },
+    machine: &["-machine", "pseries"],
+    cpu: None,
+    bus: "pci",
+    console: "hvc0",
+    console_device: SERIAL,
+    host: "powerpc64",
+};
+
+static ALL: [Arch; 7] = [
+    Arch {
+        name: "x86_64",
+        triple: "x86_64-unknown-linux-gnu",
+        deb: "amd64",
+        linker: Tool {
+            program: "x86_64-linux-gnu-gcc",
+            packages: &["gcc-x86-64-linux-gnu"],
+        },
+        libc: Tool {
+            program: "/usr/x86_64-linux-gnu/lib/libc.a",
+            packages: &["libc6-dev-amd64-cross"],
+        },
+        platform: &AMD64,
+        series: Series::Matrix,
+    },
+    Arch {
+        name: "aarch64",
+        triple: "aarch64-unknown-linux-gnu",
+        deb: "arm64",
+        linker: Tool {
+            program: "aarch64-linux-gnu-gcc",
+            packages: &["gcc-aarch64-linux-gnu"],
+        },
+        libc: Tool {
+            program: "/usr/aarch64-linux-gnu/lib/libc.a",
+            packages: &["libc6-dev-arm64-cross"],
+        },
+        platform: &ARM64,
+        series: Series::Matrix,
+    },
+    Arch {
+        name: "riscv64",
+        triple: "riscv64gc-unknown-linux-gnu",
+        deb: "riscv64",
+        linker: Tool {
+            program: "riscv64-linux-gnu-gcc",
+            packages: &["gcc-riscv64-linux-gnu"],
+        },
+        libc: Tool {
+            program: "/usr/riscv64-linux-gnu/lib/libc.a",
+            packages: &["libc6-dev-riscv64-cross"],
+        },
+        platform: &RISCV64,
+        series: STABLE,
+    },
+    Arch {
+        name: "s390x",
+        triple: "s390x-unknown-linux-gnu",
+        deb: "s390x",
+        linker: Tool {
+            program: "s390x-linux-gnu-gcc",
+            packages: &["gcc-s390x-linux-gnu"],
+        },
+        libc: Tool {
+            program: "/usr/s390x-linux-gnu/lib/libc.a",
+            packages: &["libc6-dev-s390x-cross"],
+        },
+        platform: &S390X,
+        series: STABLE,
+    },
+    Arch {
+        name: "powerpc64le",
+        triple: "powerpc64le-unknown-linux-gnu",
+        deb: "ppc64el",
+        linker: Tool {
+            program: "powerpc64le-linux-gnu-gcc",
+            packages: &["gcc-powerpc64le-linux-gnu"],
+        },
+        libc: Tool {
+            program: "/usr/powerpc64le-linux-gnu/lib/libc.a",
+            packages: &["libc6-dev-ppc64el-cross"],
+        },
+        platform: &PPC64EL,
+        series: STABLE,
+    },
+    Arch {
+        name: "i686",
+        triple: "i686-unknown-linux-gnu",
+        deb: "i386",
+        linker: Tool {
+            program: "i686-linux-gnu-gcc",
+            packages: &["gcc-i686-linux-gnu"],
+        },
+        libc: Tool {
+            program: "/usr/i686-linux-gnu/lib/libc.a",
+            packages: &["libc6-dev-i386-cross"],
+        },
+        platform: &AMD64,
+        series: STABLE,
+    },
+    Arch {
+        name: "armhf",
+        triple: "armv7-unknown-linux-gnueabihf",
+        deb: "armhf",
+        linker: Tool {
+            program: "arm-linux-gnueabihf-gcc",
+            packages: &["gcc-arm-linux-gnueabihf"],
+        },
+        libc: Tool {
+            program: "/usr/arm-linux-gnueabihf/lib/libc.a",
+            packages: &["libc6-dev-armhf-cross"],
+        },
+        platform: &ARM64,
+        series: STABLE,
+    },
+];
+
+/// All of them, the main ones first.
+pub(crate) fn all() -> &'static [Arch] {
+    &ALL
+}

@@ -1,0 +1,157 @@
+//! The machine that QEMU is to be, as a command line.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use super::Files;
+use crate::packages;
+use crate::qemu_test::arch::Platform;
+use crate::qemu_test::disk::Disk;
+use crate::qemu_test::kernel::Kernel;
+
+/// What runs the guest's instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Accel {
+    /// The host's processor.
+    Kvm,
+    /// QEMU.
+    Emulation,
+}
+
+impl Accel {
+    /// What this host offers guests of a platform, and a notice where it offers less than it seems.
+    pub(crate) fn offered(platform: &Platform) -> (Self, Option<String>) {
+        if platform.host != std::env::consts::ARCH || !Path::new("/dev/kvm").exists() {
+            return (Self::Emulation, None);
+        }
+        let opened = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/dev/kvm");
+        let why_not = match opened {
+            Err(error) => Some(error.to_string()),
+            // Other processors don't say it there.
+            Ok(_) if platform.host == "x86_64" && !has_virtualization() => {
+                Some("the processor has neither vmx nor svm".to_owned())
+            }
+            Ok(_) => None,
+        };
+        match why_not {
+            None => (Self::Kvm, None),
+            Some(why) => {
+                let notice =
+                    format!("notice: /dev/kvm is there but can't be used ({why}): emulating");
+                (Self::Emulation, Some(notice))
+            }
+        }
+    }
+}
+
+fn has_virtualization() -> bool {
+    fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| {
+        text.lines()
+            .filter(|line| line.starts_with("flags"))
+            .any(|line| {
+                line.split_whitespace()
+                    .any(|flag| flag == "vmx" || flag == "svm")
+            })
+    })
+}
+
+/// Everything that makes up a guest.
+#[derive(Debug)]
+pub(crate) struct Machine<'a> {
+    pub(crate) platform: &'static Platform,
+    pub(crate) accel: Accel,
+    pub(crate) kernel: &'a Kernel,
+    pub(crate) initramfs: &'a Path,
+    pub(crate) disks: &'a [Disk],
+    /// `aio.NAME=VALUE` words for the program.
+    pub(crate) words: &'a [String],
+}
+
+/// The name of the port that the program reports on.
+const PORT: &str = "aio.results";
+
+impl Machine<'_> {
+    /// The command that starts it.
+    pub(crate) fn command(&self, files: &Files) -> Command {
+        let platform = self.platform;
+        // Ends with us, even where we are killed.
+        let mut qemu = match packages::find("setpriv") {
+            Some(setpriv) => {
+                let mut command = Command::new(setpriv);
+                command.args(["--pdeathsig", "KILL", "--", platform.qemu.program]);
+                command
+            }
+            None => Command::new(platform.qemu.program),
+        };
+        qemu.args([
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-no-reboot",
+        ]);
+        qemu.args(platform.machine).args(["-m", "512", "-smp", "2"]);
+        match (self.accel, platform.cpu) {
+            (Accel::Kvm, _) => qemu.args(["-accel", "kvm", "-cpu", "host"]),
+            (Accel::Emulation, Some(cpu)) => qemu.args(["-accel", "tcg", "-cpu", cpu]),
+            (Accel::Emulation, None) => qemu.args(["-accel", "tcg"]),
+        };
+        // oops=panic: a kernel that went wrong must not go on and pass.
+        let words = self.words.join(" ");
+        qemu.arg("-kernel")
+            .arg(&self.kernel.image)
+            .arg("-initrd")
+            .arg(self.initramfs)
+            .args([
+                "-append",
+                format!("console={} panic=-1 oops=panic {words}", platform.console).trim_end(),
+            ]);
+        let file = |name: &str, path: &Path| {
+            format!(
+                "file,id={name},path={}",
+                comma_doubled(&path.display().to_string())
+            )
+        };
+        qemu.args(["-chardev", &file("console", &files.console())])
+            .args(platform.console_device);
+        qemu.args(["-chardev", &file("results", &files.results())]);
+        qemu.args(["-device", &format!("virtio-serial-{}", platform.bus)]);
+        qemu.args([
+            "-device",
+            &format!("virtserialport,chardev=results,name={PORT}"),
+        ]);
+        for disk in self.disks {
+            let Disk {
+                serial,
+                block,
+                file,
+            } = disk;
+            let path = comma_doubled(&file.display().to_string());
+            qemu.args([
+                "-drive",
+                &format!("if=none,id={serial},format=raw,file={path}"),
+            ]);
+            let device = format!(
+                "virtio-blk-{},drive={serial},serial={serial},\
+                 logical_block_size={block},physical_block_size={block}",
+                platform.bus
+            );
+            qemu.args(["-device", &device]);
+        }
+        qemu
+    }
+
+    /// How long a guest may take to say its first word when the host's processor runs it; one that
+    /// can't makes it stand still.
+    pub(crate) const KVM_START: Duration = Duration::from_secs(20);
+}
+
+/// A comma in a value of QEMU's options is written twice.
+fn comma_doubled(text: &str) -> String {
+    text.replace(',', ",,")
+}

@@ -1,0 +1,90 @@
+//! What a module says it needs, and the order to load modules in.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use object::read::{Object, ObjectSection};
+
+/// The names of the modules that this one needs: its dependencies, and what it asks to be loaded
+/// before it (`softdep`), both from the module's `.modinfo` section.
+pub(super) fn needs(module: &[u8]) -> Vec<String> {
+    let Ok(file) = object::File::parse(module) else {
+        return Vec::new();
+    };
+    let info = file
+        .section_by_name(".modinfo")
+        .and_then(|section| section.data().ok());
+    info.map_or_else(Vec::new, needs_of_info)
+}
+
+fn needs_of_info(info: &[u8]) -> Vec<String> {
+    let mut names = Vec::new();
+    for entry in info.split(|&byte| byte == 0) {
+        let entry = String::from_utf8_lossy(entry);
+        if let Some(list) = entry.strip_prefix("depends=") {
+            names.extend(
+                list.split(',')
+                    .filter(|name| !name.is_empty())
+                    .map(str::to_owned),
+            );
+        } else if let Some(list) = entry.strip_prefix("softdep=pre:") {
+            let before = list.split("post:").next().unwrap_or_default();
+            names.extend(before.split_whitespace().map(str::to_owned));
+        }
+    }
+    names
+        .into_iter()
+        .map(|name| name.replace('-', "_"))
+        .collect()
+}
+
+/// All modules of `needs` that are wanted, each behind those that it needs.
+pub(super) fn order(needs: &BTreeMap<String, Vec<String>>, wanted: &[&str]) -> Vec<String> {
+    fn visit(
+        name: &str,
+        needs: &BTreeMap<String, Vec<String>>,
+        seen: &mut BTreeSet<String>,
+        order: &mut Vec<String>,
+    ) {
+        // What isn't there as a module is built in.
+        let Some(first) = needs.get(name) else { return };
+        if seen.insert(name.to_owned()) {
+            for name in first {
+                visit(name, needs, seen, order);
+            }
+            order.push(name.to_owned());
+        }
+    }
+    let mut seen = BTreeSet::new();
+    let mut order = Vec::new();
+    for name in wanted {
+        visit(name, needs, &mut seen, &mut order);
+    }
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_a_module_says() {
+        let info = b"license=GPL\0softdep=pre: crc32c post: later\0depends=mbcache,jbd2,crc-16\0";
+        assert_eq!(needs_of_info(info), ["crc32c", "mbcache", "jbd2", "crc_16"]);
+        assert!(needs_of_info(b"depends=\0name=a\0").is_empty());
+        assert!(needs(b"not a module").is_empty());
+    }
+
+    #[test]
+    fn each_module_comes_after_what_it_needs() {
+        let needs = [
+            ("virtio_pci", vec!["virtio", "virtio_ring"]),
+            ("virtio_ring", vec!["virtio"]),
+            ("virtio", vec![]),
+            ("virtio_blk", vec!["virtio_ring", "virtio", "built_in"]),
+        ];
+        let needs =
+            needs.map(|(name, list)| (name.into(), list.iter().map(|&n| n.into()).collect()));
+        let order = order(&needs.into(), &["virtio_pci", "virtio_blk", "absent"]);
+        assert_eq!(order, ["virtio", "virtio_ring", "virtio_pci", "virtio_blk"]);
+    }
+}

@@ -1,0 +1,255 @@
+//! What a run of guests came to: for people as a table, for programs as JSON.
+
+use std::fs;
+use std::path::Path;
+
+use aio_test_harness::report::{Outcome as CaseOutcome, Totals};
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use super::guest::{Case, Outcome, Verdict, rounded};
+
+/// How much of a console is shown.
+const TAIL: usize = 25;
+
+/// One guest's results.
+#[derive(Debug, Serialize)]
+pub(crate) struct Guest {
+    pub(crate) arch: String,
+    pub(crate) series: String,
+    pub(crate) release: String,
+    pub(crate) outcome: Outcome,
+    pub(crate) reason: Option<String>,
+    #[serde(flatten)]
+    pub(crate) totals: Totals,
+    #[serde(serialize_with = "rounded")]
+    pub(crate) seconds: f64,
+    pub(crate) cases: Vec<Case>,
+    #[serde(skip)]
+    pub(crate) console: String,
+}
+
+impl Guest {
+    pub(crate) fn new(
+        (arch, series, release): (&str, &str, &str),
+        verdict: Verdict,
+        seconds: f64,
+        console: String,
+    ) -> Self {
+        Self {
+            arch: arch.to_owned(),
+            series: series.to_owned(),
+            release: verdict.release.unwrap_or_else(|| release.to_owned()),
+            outcome: verdict.outcome,
+            reason: verdict.reason,
+            totals: verdict.totals,
+            seconds,
+            cases: verdict.cases,
+            console,
+        }
+    }
+
+    /// One line about it.
+    pub(crate) fn line(&self) -> String {
+        let Totals {
+            passed,
+            failed,
+            skipped,
+        } = self.totals;
+        format!(
+            "{:<12} {:<6} {:<28} {:<8} {passed:>6} {failed:>6} {skipped:>7} {:>7.1}",
+            self.arch,
+            self.series,
+            self.release,
+            self.outcome.name(),
+            self.seconds,
+        )
+    }
+}
+
+/// All guests' results.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) guests: Vec<Guest>,
+    #[serde(flatten)]
+    pub(crate) totals: Totals,
+}
+
+impl Report {
+    pub(crate) fn new(guests: Vec<Guest>) -> Self {
+        let mut totals = Totals::default();
+        for guest in &guests {
+            totals.passed += guest.totals.passed;
+            totals.failed += guest.totals.failed;
+            totals.skipped += guest.totals.skipped;
+        }
+        Self { guests, totals }
+    }
+
+    /// Whether every guest passed; a run without guests is no success.
+    pub(crate) fn all_passed(&self) -> bool {
+        !self.guests.is_empty()
+            && self
+                .guests
+                .iter()
+                .all(|guest| guest.outcome == Outcome::Passed)
+    }
+
+    /// The failures, then the table, then the totals.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        for guest in &self.guests {
+            text += &failure(guest);
+        }
+        text += &format!(
+            "\n{:<12} {:<6} {:<28} {:<8} {:>6} {:>6} {:>7} {:>7}\n",
+            "arch", "series", "kernel", "outcome", "passed", "failed", "skipped", "seconds"
+        );
+        for guest in &self.guests {
+            text += &guest.line();
+            text.push('\n');
+        }
+        let passed = self
+            .guests
+            .iter()
+            .filter(|guest| guest.outcome == Outcome::Passed)
+            .count();
+        text += &format!(
+            "\n{passed} of {} guests passed; cases:\n",
+            self.guests.len()
+        );
+        let Totals {
+            passed,
+            failed,
+            skipped,
+        } = self.totals;
+        text += &format!("{passed} passed, {failed} failed, {skipped} skipped\n");
+        text
+    }
+
+    pub(crate) fn write_json(&self, file: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self)? + "\n";
+        fs::write(file, text).with_context(|| format!("can't write {}", file.display()))
+    }
+}
+
+/// Why a guest didn't pass: its failed cases and the end of its console. Nothing when it did.
+fn failure(guest: &Guest) -> String {
+    if guest.outcome == Outcome::Passed {
+        return String::new();
+    }
+    let mut text = format!(
+        "\n{} {} ({}): {}",
+        guest.arch,
+        guest.series,
+        guest.release,
+        guest.outcome.name()
+    );
+    if let Some(reason) = &guest.reason {
+        text += &format!(": {reason}");
+    }
+    text.push('\n');
+    for case in guest
+        .cases
+        .iter()
+        .filter(|case| case.outcome == CaseOutcome::Failed)
+    {
+        let reason = case.reason.as_deref().unwrap_or("no reason given");
+        text += &format!(
+            "  FAILED {}: {}\n",
+            case.name,
+            reason.replace('\n', "\n    ")
+        );
+    }
+    let lines: Vec<&str> = guest.console.lines().collect();
+    text += "  the end of its console:\n";
+    for line in &lines[lines.len().saturating_sub(TAIL)..] {
+        text += &format!("  | {}\n", line.trim_end());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guest(outcome: Outcome, cases: &[(&str, CaseOutcome)]) -> Guest {
+        let mut totals = Totals::default();
+        let cases = cases
+            .iter()
+            .map(|&(name, outcome)| {
+                totals.count(outcome);
+                let reason = (outcome == CaseOutcome::Failed).then(|| "it broke".to_owned());
+                Case {
+                    name: name.to_owned(),
+                    outcome,
+                    reason,
+                    seconds: 0.012_345,
+                }
+            })
+            .collect();
+        Guest {
+            arch: "x86_64".into(),
+            series: "5.10".into(),
+            release: "5.10.0-32-cloud-amd64".into(),
+            outcome,
+            reason: None,
+            totals,
+            seconds: 4.099_999,
+            cases,
+            console: "first\nlast words\n".into(),
+        }
+    }
+
+    #[test]
+    fn the_json_has_the_agreed_shape() {
+        let report = Report::new(vec![guest(Outcome::Passed, &[("a", CaseOutcome::Passed)])]);
+        let json: serde_json::Value = serde_json::to_value(&report).unwrap();
+        let expected = serde_json::json!({
+            "guests": [{
+                "arch": "x86_64", "series": "5.10", "release": "5.10.0-32-cloud-amd64",
+                "outcome": "passed", "reason": null,
+                "passed": 1, "failed": 0, "skipped": 0, "seconds": 4.1,
+                "cases": [{"name": "a", "outcome": "passed", "reason": null, "seconds": 0.012}],
+            }],
+            "passed": 1, "failed": 0, "skipped": 0,
+        });
+        assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn failures_are_shown_with_the_console() {
+        let failed = guest(
+            Outcome::Failed,
+            &[("a", CaseOutcome::Passed), ("b", CaseOutcome::Failed)],
+        );
+        let report = Report::new(vec![
+            failed,
+            guest(Outcome::Passed, &[("a", CaseOutcome::Passed)]),
+        ]);
+        let text = report.text();
+        assert!(!report.all_passed());
+        assert!(text.contains("  FAILED b: it broke\n"), "{text}");
+        assert!(text.contains("  | last words\n"), "{text}");
+        assert!(text.contains("1 of 2 guests passed"), "{text}");
+        assert!(
+            text.ends_with("\n2 passed, 1 failed, 0 skipped\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn only_guests_that_all_passed_are_a_success() {
+        assert!(!Report::new(Vec::new()).all_passed());
+        let passed = || guest(Outcome::Passed, &[("a", CaseOutcome::Passed)]);
+        assert!(Report::new(vec![passed(), passed()]).all_passed());
+        for outcome in [
+            Outcome::Failed,
+            Outcome::Timeout,
+            Outcome::Panic,
+            Outcome::Lost,
+        ] {
+            assert!(!Report::new(vec![passed(), guest(outcome, &[])]).all_passed());
+        }
+    }
+}
