@@ -134,7 +134,7 @@ impl<'a, P: Payload> Batch<'a, P> {
         // So that nothing can fail between the system call and the making of the handles.
         handles.reserve(len);
         if !shared.gate.enter(len) {
-            self.queue.exit_gate(len);
+            shared.exit_gate(len);
             return Err(SubmitErrorKind::Closed);
         }
         for &index in &self.slots {
@@ -175,7 +175,7 @@ impl<'a, P: Payload> Batch<'a, P> {
             // SAFETY: the kernel didn't take it, and there is no handle.
             unsafe { slot.unstart() };
         }
-        self.queue.exit_gate(refused + len - answered);
+        shared.exit_gate(refused + len - answered);
         self.iocbs.drain(..answered);
         for index in self.slots.drain(..answered) {
             // SAFETY: the slot is in flight or completed, holds a P, and has no handle yet.

@@ -31,6 +31,11 @@ impl Shared {
         if !self.gate.close() {
             return Err(CloseError::Closed);
         }
+        // Requests that are being submitted now can't be cancelled before they are.
+        while self.gate.count().inside > 0 {
+            self.watch_gate();
+        }
+        self.cancel_all();
         self.drain()?;
         let lead = self.take_over();
         let result = self.destroy().map_err(CloseError::Destroy);

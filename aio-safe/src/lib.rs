@@ -30,7 +30,7 @@
 //! # Where to look
 //!
 //! - [`Queue`]: make one, submit, reap, drain, close. [`Batch`]: many operations in one system call.
-//! - [`Op`]: reads, writes and syncs. [`Pending`]: the handle of one that was submitted.
+//! - [`Op`]: reads, writes, syncs and polls. [`Pending`]: the handle of one that was submitted.
 //! - [`IoBuf`], [`IoBufMut`]: what can be a buffer.
 //! - [`error`]: what can go wrong, and when.
 //! - [`kernel`]: running a queue on something else than Linux's system calls.
@@ -40,6 +40,7 @@ compile_error!("aio-safe is for Linux: native AIO (io_submit and its kin) is a L
 
 mod batch;
 mod buf;
+mod cancel;
 mod close;
 pub mod error;
 mod fork;
@@ -60,7 +61,8 @@ pub use aio_abi::{IoPrio, IoPrioClass, RwFlags};
 pub use aio_sys::Errno;
 pub use batch::Batch;
 pub use buf::{AlignedBuf, AllocError, BufResult, IoBuf, IoBufExt, IoBufMut, Slice};
+pub use cancel::Cancel;
 pub use error::{CloseError, OpError, ReapError, SetupError, SubmitError, SubmitErrorKind};
-pub use op::{Op, Payload, Sync, Transfer};
+pub use op::{FileSync, Op, Payload, Poll, PollEvents, Transfer, Transfers, VectoredTransfer};
 pub use pending::Pending;
-pub use queue::Queue;
+pub use queue::{Features, Queue};

@@ -10,8 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use aio_sys::Errno;
+
 use crate::{
-    OpError, Payload,
+    Cancel, OpError, Payload,
     leader::Goal,
     reap::Waited,
     shared::{QueueRef, SlotRef},
@@ -27,7 +29,7 @@ use crate::{
 ///
 /// Dropping the handle **abandons** the operation: it goes on, its buffer stays where it is until the
 /// kernel is done with it, and its result is lost. A dropped write still lands; [`Queue::drain`] tells
-/// when. A handle that is forgotten keeps its place in the queue for ever.
+/// when. A dropped poll is cancelled. A handle that is forgotten keeps its place in the queue for ever.
 ///
 /// [`Queue::drain`]: crate::Queue::drain
 /// [`Queue::reap`]: crate::Queue::reap
@@ -119,6 +121,36 @@ impl<P: Payload> Pending<P> {
         self.slot().slot().is_done()
     }
 
+    /// Tries to cancel the operation, and tells what came of it. Whatever that is, the result comes
+    /// as usual: `wait` for it, or drop the handle.
+    ///
+    /// # Errors
+    ///
+    /// The errno of `io_cancel` when the call itself is forbidden: EPERM or ENOSYS. EINVAL in a child
+    /// process made by `fork`.
+    ///
+    /// ```
+    /// use aio_safe::{Cancel, Op, PollEvents, Queue};
+    ///
+    /// let queue = Queue::new(1)?;
+    /// let (reader, writer) = std::os::unix::net::UnixStream::pair()?;
+    /// let mut never = queue.submit(&reader, Op::poll(PollEvents::IN))?;
+    /// assert_eq!(never.cancel()?, Cancel::Cancelled);
+    /// assert_eq!(never.wait()?, PollEvents::default());
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias = "io_cancel")]
+    pub fn cancel(&mut self) -> Result<Cancel, Errno> {
+        let slot = self.slot();
+        if slot.slot().is_done() {
+            return Ok(Cancel::TooLate);
+        }
+        if !slot.shared().process.is_current() {
+            return Err(Errno::EINVAL);
+        }
+        slot.shared().cancel(slot.slot())
+    }
+
     fn slot(&self) -> &SlotRef {
         self.slot
             .as_ref()
@@ -168,6 +200,10 @@ impl<P: Payload> Drop for Pending<P> {
         // In a child process the slot is the parent's; what it owns is leaked here.
         if !slot.shared().process.is_current() {
             return;
+        }
+        if slot.slot().is_cancellable() {
+            // Nobody is interested any more, and it could stay in flight for ever.
+            let _ = slot.shared().cancel(slot.slot());
         }
         // SAFETY: this was the slot's handle, and on true it isn't used again.
         if unsafe { slot.slot().abandon() } {

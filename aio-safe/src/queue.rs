@@ -135,7 +135,7 @@ impl Queue {
             // until the event.
             match unsafe { self.shared.kernel.io_submit(self.shared.ctx, &[iocb]) } {
                 Ok(1..) => {
-                    self.exit_gate(0);
+                    self.shared.exit_gate(0);
                     // SAFETY: the slot is in flight, holds a P, and has no handle yet.
                     return Ok(unsafe { Pending::new(&self.shared, index) });
                 }
@@ -144,7 +144,7 @@ impl Queue {
                     // SAFETY: the kernel refused it, so there will be no event: we complete it. No
                     // handle exists, so there is nobody to wake and nothing to clean up.
                     unsafe { slot.complete(Outcome::Refused(errno)) };
-                    self.exit_gate(1);
+                    self.shared.exit_gate(1);
                     // SAFETY: the slot is completed, holds a P, and has no handle yet.
                     return Ok(unsafe { Pending::new(&self.shared, index) });
                 }
@@ -152,7 +152,7 @@ impl Queue {
         } else {
             SubmitErrorKind::Closed
         };
-        self.exit_gate(1);
+        self.shared.exit_gate(1);
         // SAFETY: the kernel didn't take it, and there is no handle.
         unsafe { slot.unstart() };
         // SAFETY: the slot is ours, filled with a P, and not started.
@@ -174,15 +174,6 @@ impl Queue {
                 SubmitErrorKind::QueueFull
             }
         })
-    }
-
-    /// Comes out of the gate, with `n` requests that weren't accepted.
-    pub(crate) fn exit_gate(&self, n: usize) {
-        if self.shared.gate.exit(n) {
-            self.shared
-                .leadership
-                .notify_watchers(|| self.shared.gate.unwatch());
-        }
     }
 
     /// A batch: operations that go to the kernel together, in one `io_submit`.
@@ -282,6 +273,13 @@ impl Queue {
         self.shared.gate.count().in_flight
     }
 
+    /// What the queue found the kernel to be able to do.
+    pub fn features(&self) -> Features {
+        Features {
+            ring: self.shared.ring.is_some(),
+        }
+    }
+
     /// How many events came that belong to nothing in flight. They are dropped. It is 0 unless
     /// somebody else uses the queue's context or writes to its ring.
     pub fn strays(&self) -> usize {
@@ -291,6 +289,16 @@ impl Queue {
     pub(crate) fn shared(&self) -> &QueueRef {
         &self.shared
     }
+}
+
+/// What a queue found the kernel to be able to do. See [`Queue::features`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Features {
+    /// Completions that are there are read from the ring that the kernel shares with the process,
+    /// without a system call. Else, and to wait, `io_getevents` is called; `io_pgetevents`, which some
+    /// filters on system calls forbid, isn't needed.
+    pub ring: bool,
 }
 
 impl Clone for Queue {

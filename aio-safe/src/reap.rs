@@ -162,7 +162,7 @@ impl Shared {
     /// Waits for events and completes their slots, at most [`TURN`] of them. Returns how many.
     fn reap(
         &self,
-        _lead: &Lead<'_>,
+        lead: &Lead<'_>,
         min: usize,
         timeout: Option<Duration>,
         jobs: &mut Jobs<'_>,
@@ -170,17 +170,56 @@ impl Shared {
         if self.dead.load(Relaxed) {
             return Err(Errno::EINVAL);
         }
+        let min = min.min(TURN);
+        let (seen, mut completed) = self.reap_ring(lead, jobs);
+        let result = if self.ring.is_some() && seen >= min {
+            Ok(())
+        } else {
+            self.reap_by_call(lead, min - seen, TURN - seen, timeout, jobs)
+                .map(|n| completed += n)
+        };
+        self.gate.completed(completed);
+        match result {
+            Err(errno) if completed == 0 => Err(errno),
+            _ => Ok(completed),
+        }
+    }
+
+    /// Takes what is in the ring, if that can be read. Returns how many events there were, and how
+    /// many slots they completed.
+    fn reap_ring(&self, _lead: &Lead<'_>, jobs: &mut Jobs<'_>) -> (usize, usize) {
+        let Some(ring) = &self.ring else {
+            return (0, 0);
+        };
+        let mut completed = 0;
+        // SAFETY: the caller leads, so nobody else reads, and the context isn't destroyed. Completing
+        // runs no foreign code, and doesn't panic.
+        let seen = unsafe {
+            ring.take(TURN, |event| {
+                completed += usize::from(self.complete(event, jobs));
+            })
+        };
+        (seen, completed)
+    }
+
+    fn reap_by_call(
+        &self,
+        _lead: &Lead<'_>,
+        min: usize,
+        max: usize,
+        timeout: Option<Duration>,
+        jobs: &mut Jobs<'_>,
+    ) -> Result<usize, Errno> {
         let mut events = [MaybeUninit::<IoEvent>::uninit(); TURN];
         let n = self
             .kernel
-            .io_getevents(self.ctx, min.min(TURN), &mut events, timeout)?;
+            .io_getevents(self.ctx, min, &mut events[..max], timeout)?;
         let mut completed = 0;
         for event in events.iter().take(n) {
             // SAFETY: the kernel stored the first n.
             let event = unsafe { event.assume_init() };
             completed += usize::from(self.complete(event, jobs));
         }
-        self.gate.completed(completed);
         Ok(completed)
     }
 
@@ -231,7 +270,7 @@ impl Shared {
     }
 
     /// Waits until no thread is inside the gate, or wakes for no reason.
-    fn watch_gate(&self) {
+    pub(crate) fn watch_gate(&self) {
         self.leadership.watch(|| {
             self.gate.watch();
             self.gate.count().inside == 0

@@ -13,7 +13,7 @@ use crate::{
     SetupError,
     fork::Process,
     gate::{self, Gate},
-    kernel::Kernel,
+    kernel::{Kernel, Ring},
     leader::Leadership,
     slab::Slab,
     slot::Slot,
@@ -26,6 +26,8 @@ use crate::{
 pub(crate) struct Shared {
     pub(crate) kernel: Box<dyn Kernel>,
     pub(crate) ctx: AioContext,
+    /// Where completions can be read without a system call. Only the leader reads it.
+    pub(crate) ring: Option<Ring>,
     pub(crate) slab: Slab,
     pub(crate) gate: Gate,
     pub(crate) leadership: Leadership,
@@ -47,9 +49,12 @@ impl Shared {
         let ctx = kernel
             .io_setup(depth)
             .map_err(|errno| SetupError::of(errno, depth))?;
+        // SAFETY: the context was made just now, and the ring is read only before it is destroyed.
+        let ring = unsafe { kernel.ring(ctx) };
         Ok(Self {
             kernel,
             ctx,
+            ring,
             slab,
             gate: Gate::new(),
             leadership: Leadership::new(),
@@ -58,6 +63,14 @@ impl Shared {
             strays: AtomicUsize::new(0),
             queues: AtomicUsize::new(1),
         })
+    }
+
+    /// Comes out of the gate, with `n` requests that weren't accepted.
+    #[inline]
+    pub(crate) fn exit_gate(&self, n: usize) {
+        if self.gate.exit(n) {
+            self.leadership.notify_watchers(|| self.gate.unwatch());
+        }
     }
 
     /// Frees a slot that the caller owns and has emptied, in a place where something else than this

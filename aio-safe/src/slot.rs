@@ -5,6 +5,8 @@
 //!
 //! A slot's word holds a generation (upper 24 bits) and flags (lower 8):
 //!
+//! (`CANCELLABLE` says what the payload is, and stands beside any of them.)
+//!
 //! | state | flags | iocb and payload belong to | result belongs to | waker belongs to |
 //! |---|---|---|---|---|
 //! | free | none | whoever claims the slot from the [free list](crate::slab) | - | - |
@@ -67,6 +69,8 @@ const DONE: u32 = 1 << 1;
 const GONE: u32 = 1 << 2;
 /// A waker is stored.
 const WAKER: u32 = 1 << 3;
+/// The kernel can cancel the request. Set with the payload, for as long as it is there.
+const CANCELLABLE: u32 = 1 << 4;
 
 const FLAGS: u32 = 0xff;
 const GENERATION_ONE: u32 = FLAGS + 1;
@@ -204,6 +208,10 @@ impl Slot {
         op: Op<P>,
     ) -> *mut Iocb {
         let generation = self.word.load(Relaxed) & !FLAGS;
+        self.word.store(
+            generation | if P::CANCELLABLE { CANCELLABLE } else { 0 },
+            Relaxed,
+        );
         self.drop_payload.with_mut(|cell| {
             // SAFETY: the slot is the caller's alone.
             unsafe { *cell = Storage::discard::<P> }
@@ -286,6 +294,16 @@ impl Slot {
     /// Whether the slot is in flight in any generation.
     pub(crate) fn is_in_flight(&self) -> bool {
         self.word.load(Relaxed) & (ACTIVE | DONE) == ACTIVE
+    }
+
+    /// Whether the slot holds a request in flight that the kernel can cancel.
+    pub(crate) fn is_cancellable(&self) -> bool {
+        self.word.load(Relaxed) & (ACTIVE | DONE | CANCELLABLE) == ACTIVE | CANCELLABLE
+    }
+
+    /// The iocb's address, by which `io_cancel` knows the request.
+    pub(crate) fn iocb(&self) -> *mut Iocb {
+        self.iocb.with(<*const Iocb>::cast_mut)
     }
 
     /// Hands the result over to the handle, or finds that it is gone.

@@ -8,6 +8,8 @@ use aio_abi::{AioContext, IoEvent, Iocb, Timespec};
 use aio_sys::Errno;
 
 use super::Kernel;
+#[cfg(not(loom))]
+use super::Ring;
 
 /// The system calls of the Linux kernel that this runs on.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,6 +48,13 @@ unsafe impl Kernel for Linux {
         let min = min.min(events.len()) as isize;
         // SAFETY: `events` is writable in its length; `timeout` is null or outlives the call.
         unsafe { aio_sys::io_getevents(ctx, min, nr, events.as_mut_ptr().cast(), timeout) }
+    }
+
+    #[cfg(not(loom))]
+    unsafe fn ring(&self, ctx: AioContext) -> Option<Ring> {
+        let header = std::ptr::with_exposed_provenance(ctx.addr());
+        // SAFETY: a context's handle is the address of its ring, which is mapped while it lives.
+        unsafe { Ring::of_header(header) }
     }
 
     unsafe fn io_cancel(&self, ctx: AioContext, iocb: *mut Iocb) -> Result<(), Errno> {

@@ -6,6 +6,7 @@
 #![allow(unsafe_code, reason = "declares what is unsafe about the system calls")]
 
 mod linux;
+mod ring;
 
 use std::{mem::MaybeUninit, time::Duration};
 
@@ -13,6 +14,7 @@ use aio_abi::{AioContext, IoEvent, Iocb};
 use aio_sys::Errno;
 
 pub use linux::Linux;
+pub use ring::Ring;
 
 /// What a queue needs of a kernel: five of native AIO's system calls.
 ///
@@ -64,6 +66,16 @@ pub unsafe trait Kernel: Send + Sync + 'static {
         events: &mut [MaybeUninit<IoEvent>],
         timeout: Option<Duration>,
     ) -> Result<usize, Errno>;
+
+    /// The completion ring of a context of this kernel, where it can be read in user space.
+    ///
+    /// # Safety
+    ///
+    /// The context lives, and does so for as long as the ring is used.
+    unsafe fn ring(&self, ctx: AioContext) -> Option<Ring> {
+        let _ = ctx;
+        None
+    }
 
     /// Asks for a request to be cancelled. Success is `EINPROGRESS`: the event comes as usual.
     ///

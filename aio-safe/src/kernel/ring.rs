@@ -1,0 +1,186 @@
+//! The completion ring, which the kernel shares with the process.
+
+#![allow(unsafe_code, reason = "reads memory that the kernel writes to")]
+
+use aio_abi::{IoEvent, RING_COMPAT_FEATURES, RingHeader};
+
+use crate::sync::{
+    UnsafeCell,
+    atomic::{
+        AtomicU32,
+        Ordering::{Acquire, Relaxed, Release},
+    },
+};
+
+/// A context's completion ring: the kernel appends events at its tail, the reader takes them at its
+/// head. There is one reader at a time, and `io_getevents` is one.
+///
+/// The kernel stores an event, then the tail; the reader loads the tail (Acquire), reads the events
+/// before it, then stores the head (Release), which gives the kernel their places back.
+#[derive(Debug)]
+pub struct Ring {
+    head: *const AtomicU32,
+    tail: *const AtomicU32,
+    events: *const UnsafeCell<IoEvent>,
+    /// How many places there are.
+    nr: u32,
+}
+
+// SAFETY: the pointers are to memory shared with the kernel, used through atomics and by the ring's
+// protocol; `take`'s callers see to there being one reader.
+unsafe impl Send for Ring {}
+// SAFETY: as above.
+unsafe impl Sync for Ring {}
+
+impl Ring {
+    /// The ring of a context, if its header says that it can be read in user space: its magic number,
+    /// no incompatible features, a header of the known length.
+    ///
+    /// # Safety
+    ///
+    /// `header` points to a mapped ring as the kernel lays it out (`struct aio_ring` in `fs/aio.c`),
+    /// which stays mapped for as long as the result is used.
+    #[cfg(not(loom))]
+    pub unsafe fn of_header(header: *const RingHeader) -> Option<Self> {
+        // SAFETY: the caller says that it is readable. Head and tail may change meanwhile, and are
+        // not looked at.
+        let seen = unsafe { header.read_volatile() };
+        if !seen.is_readable() || seen.compat_features & RING_COMPAT_FEATURES == 0 {
+            return None;
+        }
+        Some(Self {
+            head: header.cast::<AtomicU32>().wrapping_add(2),
+            tail: header.cast::<AtomicU32>().wrapping_add(3),
+            events: header.wrapping_byte_add(seen.header_length as usize).cast(),
+            nr: seen.nr,
+        })
+    }
+
+    /// The ring of a model's kernel.
+    ///
+    /// # Safety
+    ///
+    /// The pointers are valid for as long as the result is used, and `events` for `nr` of them.
+    #[cfg(loom)]
+    pub(crate) unsafe fn of_model(
+        head: *const AtomicU32,
+        tail: *const AtomicU32,
+        events: *const UnsafeCell<IoEvent>,
+        nr: u32,
+    ) -> Self {
+        Self {
+            head,
+            tail,
+            events,
+            nr,
+        }
+    }
+
+    /// Takes up to `max` events and gives each to `each`. Returns how many.
+    ///
+    /// # Safety
+    ///
+    /// The context lives, and nobody else reads the ring meanwhile: not the kernel in `io_getevents`
+    /// either. `each` doesn't panic.
+    #[inline]
+    pub(crate) unsafe fn take(&self, max: usize, mut each: impl FnMut(IoEvent)) -> usize {
+        // SAFETY: the header is mapped while the context lives.
+        let head_cell = unsafe { &*self.head };
+        // SAFETY: as above.
+        let tail_cell = unsafe { &*self.tail };
+        // Ours alone to write, but other threads of the process had this turn before: the reaper's
+        // role was handed over through a lock. Somebody may have written nonsense: the kernel takes
+        // both modulo nr, and so do we.
+        let mut head = head_cell.load(Relaxed) % self.nr;
+        let tail = tail_cell.load(Acquire) % self.nr;
+        let mut n = 0;
+        while head != tail && n < max {
+            // SAFETY: `head` is less than nr, and the events lie behind each other.
+            let cell = unsafe { &*self.events.wrapping_add(head as usize) };
+            // SAFETY: the kernel wrote the event before the tail that was loaded, and won't use the
+            // place again before the head is behind it.
+            each(cell.with(|event| unsafe { event.read() }));
+            head = if head + 1 == self.nr { 0 } else { head + 1 };
+            n += 1;
+        }
+        if n > 0 {
+            head_cell.store(head, Release);
+        }
+        n
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    const NR: usize = 5;
+
+    /// A ring as it lies in memory.
+    #[repr(C)]
+    struct Memory {
+        header: RingHeader,
+        events: [IoEvent; NR],
+    }
+
+    fn memory(head: u32, tail: u32) -> Memory {
+        Memory {
+            header: RingHeader {
+                nr: NR as u32,
+                head,
+                tail,
+                magic: aio_abi::RING_MAGIC,
+                compat_features: RING_COMPAT_FEATURES,
+                header_length: size_of::<RingHeader>() as u32,
+                ..RingHeader::default()
+            },
+            events: std::array::from_fn(|n| IoEvent {
+                data: n as u64,
+                ..IoEvent::default()
+            }),
+        }
+    }
+
+    fn take(memory: &mut Memory, max: usize) -> (Vec<u64>, u32) {
+        let start = std::ptr::from_mut(memory);
+        // SAFETY: the header is at the memory's start, and the memory outlives the ring.
+        let ring = unsafe { Ring::of_header(start.cast()) }.unwrap();
+        let mut seen = Vec::new();
+        // SAFETY: nobody else knows of the ring.
+        let n = unsafe { ring.take(max, |event| seen.push(event.data)) };
+        assert_eq!(n, seen.len());
+        (seen, memory.header.head)
+    }
+
+    #[test]
+    fn events_are_taken_in_order_and_around_the_end() {
+        assert_eq!(take(&mut memory(2, 2), 9), (vec![], 2));
+        assert_eq!(take(&mut memory(1, 4), 9), (vec![1, 2, 3], 4));
+        assert_eq!(take(&mut memory(3, 1), 9), (vec![3, 4, 0], 1));
+        assert_eq!(take(&mut memory(3, 1), 1), (vec![3], 4));
+        assert_eq!(take(&mut memory(4, 1), 1), (vec![4], 0));
+    }
+
+    #[test]
+    fn indices_are_taken_modulo_the_size_as_the_kernel_does() {
+        assert_eq!(take(&mut memory(5 + 1, 5 * 7 + 3), 9), (vec![1, 2], 3));
+    }
+
+    #[test]
+    fn a_ring_of_another_kind_is_not_read() {
+        let spoil: [fn(&mut RingHeader); 5] = [
+            |header| header.magic += 1,
+            |header| header.incompat_features = 1,
+            |header| header.compat_features = 0,
+            |header| header.header_length = 16,
+            |header| header.nr = 0,
+        ];
+        for (n, spoil) in spoil.into_iter().enumerate() {
+            let mut memory = memory(0, 0);
+            spoil(&mut memory.header);
+            // SAFETY: the header is readable.
+            let ring = unsafe { Ring::of_header(&raw const memory.header) };
+            assert!(ring.is_none(), "spoilt {n}");
+        }
+    }
+}

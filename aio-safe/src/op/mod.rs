@@ -1,0 +1,118 @@
+//! Operations: what to do, with which buffer.
+
+mod poll;
+mod sync;
+mod transfer;
+mod vectored;
+
+use std::fmt;
+
+use aio_abi::{Iocb, Opcode};
+use aio_sys::Errno;
+
+use crate::OpError;
+
+pub use poll::{Poll, PollEvents};
+pub use sync::FileSync;
+pub use transfer::{Transfer, Transfers};
+pub use vectored::VectoredTransfer;
+
+/// An operation that is not yet submitted: what to do, with which buffer. The file comes in when it
+/// is ([`Queue::submit`](crate::Queue::submit)).
+///
+/// ```
+/// use aio_safe::{Op, Queue};
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("file");
+/// # std::fs::write(&path, "0123456789")?;
+///
+/// let queue = Queue::new(8)?;
+/// let file = std::fs::File::open(path)?;
+/// let (n, buffer) = queue.submit(&file, Op::read(vec![0; 4], 3))?.wait().ok()?;
+/// assert_eq!((n, &buffer[..]), (4, &b"3456"[..]));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "an operation does nothing until it is submitted"]
+pub struct Op<P> {
+    /// Everything but the file, `aio_data`, and where the payload is in memory.
+    pub(crate) iocb: Iocb,
+    pub(crate) payload: P,
+}
+
+/// What an operation owns while it is in flight, and what comes back. Sealed: the payloads are
+/// [`Transfer`], [`VectoredTransfer`], [`FileSync`] and [`Poll`].
+pub trait Payload: sealed::Payload {
+    /// What waiting for the operation returns.
+    type Output;
+
+    /// Makes it from what the kernel said.
+    #[doc(hidden)]
+    fn finish(self, result: Result<u64, OpError>) -> Self::Output;
+}
+
+pub(crate) mod sealed {
+    use aio_abi::Iocb;
+
+    pub trait Payload: Send + 'static {
+        /// Whether the kernel can cancel it.
+        const CANCELLABLE: bool = false;
+
+        /// Writes into the iocb where the buffer is. The payload stays where it is until the
+        /// operation has completed.
+        fn place(&mut self, iocb: &mut Iocb);
+    }
+}
+
+impl<P> Op<P> {
+    fn new(opcode: Opcode, offset: u64, payload: P) -> Self {
+        let iocb = Iocb {
+            aio_lio_opcode: opcode,
+            // Beyond i64::MAX it becomes negative, and the kernel answers EINVAL as it should.
+            aio_offset: offset as i64,
+            ..Iocb::default()
+        };
+        Self { iocb, payload }
+    }
+
+    /// Gives back what the operation would own in flight: the buffer, for a [`Transfer`].
+    pub fn into_payload(self) -> P {
+        self.payload
+    }
+}
+
+impl<P> fmt::Debug for Op<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Op")
+            .field("opcode", &self.iocb.aio_lio_opcode)
+            .field("offset", &self.iocb.aio_offset)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the kernel's result number means: a count, or a negated errno.
+pub(crate) fn decode(res: i64) -> Result<u64, Errno> {
+    match u64::try_from(res) {
+        Ok(n) => Ok(n),
+        // An event can't carry anything but 1..=4095 here; if one did, EIO says "something broke".
+        Err(_) => Err(res
+            .checked_neg()
+            .and_then(|errno| i32::try_from(errno).ok())
+            .and_then(Errno::from_raw)
+            .unwrap_or(Errno::EIO)),
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_counts_or_errnos() {
+        assert_eq!(decode(0), Ok(0));
+        assert_eq!(decode(i64::MAX), Ok(i64::MAX as u64));
+        assert_eq!(decode(-22), Err(Errno::EINVAL));
+        for nonsense in [-4096, -100_000, i64::MIN] {
+            assert_eq!(decode(nonsense), Err(Errno::EIO), "{nonsense}");
+        }
+    }
+}

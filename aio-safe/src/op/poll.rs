@@ -1,0 +1,105 @@
+//! Waiting until a file is ready.
+
+use std::fmt;
+
+use aio_abi::{Iocb, Opcode};
+
+use super::{Op, Payload, sealed};
+use crate::OpError;
+
+/// A wait until a file is ready, once. The only operation that can be
+/// [cancelled](crate::Pending::cancel); dropping its handle cancels it.
+#[derive(Debug)]
+pub struct Poll {
+    events: PollEvents,
+}
+
+/// What a file can be ready for: the bits of `poll(2)`.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct PollEvents(u16);
+
+impl PollEvents {
+    /// There is something to read (`POLLIN`).
+    pub const IN: Self = Self(libc::POLLIN as u16);
+    /// Writing won't block (`POLLOUT`).
+    pub const OUT: Self = Self(libc::POLLOUT as u16);
+    /// Something exceptional is there to read (`POLLPRI`).
+    pub const PRI: Self = Self(libc::POLLPRI as u16);
+    /// An error; reported whether or not asked for (`POLLERR`).
+    pub const ERR: Self = Self(libc::POLLERR as u16);
+    /// The other side hung up; reported whether or not asked for (`POLLHUP`).
+    pub const HUP: Self = Self(libc::POLLHUP as u16);
+    /// The other side will send no more (`POLLRDHUP`).
+    pub const RDHUP: Self = Self(libc::POLLRDHUP as u16);
+
+    /// The bits as `poll(2)` has them, also ones that have no name here.
+    pub const fn from_bits(bits: u16) -> Self {
+        Self(bits)
+    }
+
+    /// The bits as `poll(2)` has them.
+    pub const fn bits(self) -> u16 {
+        self.0
+    }
+
+    /// Whether all of `other`'s bits are set.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+impl std::ops::BitOr for PollEvents {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl fmt::Debug for PollEvents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PollEvents({:#x})", self.0)
+    }
+}
+
+impl Op<Poll> {
+    /// Waits until a file is ready for one of `events`, and tells for what, which may be more than was
+    /// asked for. A cancelled wait tells of nothing (0). Files that are always ready, regular ones and block devices, are refused with
+    /// EINVAL.
+    ///
+    /// Since Linux 4.19; older kernels refuse it with EINVAL, and before 5.16 some kinds of files could
+    /// lose a wake-up.
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use aio_safe::{Op, PollEvents, Queue};
+    ///
+    /// let queue = Queue::new(1)?;
+    /// let (reader, mut writer) = std::os::unix::net::UnixStream::pair()?;
+    /// let ready = queue.submit(&reader, Op::poll(PollEvents::IN))?;
+    /// writer.write_all(b"x")?;
+    /// assert!(ready.wait()?.contains(PollEvents::IN));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias = "IOCB_CMD_POLL")]
+    pub fn poll(events: PollEvents) -> Self {
+        Self::new(Opcode::POLL, 0, Poll { events })
+    }
+}
+
+impl sealed::Payload for Poll {
+    const CANCELLABLE: bool = true;
+
+    fn place(&mut self, iocb: &mut Iocb) {
+        iocb.aio_buf = u64::from(self.events.0);
+    }
+}
+
+impl Payload for Poll {
+    type Output = Result<PollEvents, OpError>;
+
+    fn finish(self, result: Result<u64, OpError>) -> Self::Output {
+        // The kernel's mask has more bits than poll(2) knows; those aren't for user space.
+        result.map(|mask| PollEvents(mask as u16))
+    }
+}

@@ -1,0 +1,132 @@
+//! Reads and writes of one buffer.
+
+use std::fmt;
+
+use aio_abi::{IoPrio, Iocb, IocbFlags, Opcode, RwFlags};
+
+use super::{Op, Payload, sealed};
+use crate::{BufResult, IoBuf, IoBufMut, OpError};
+
+/// A read or a write of one buffer. Both are of one type, so that they fit in one batch and
+/// one collection of handles.
+pub struct Transfer<B> {
+    buffer: B,
+    place: fn(&mut B, &mut Iocb),
+    finish: fn(&mut B, usize),
+}
+
+/// Reads and writes, vectored or not: what can have [`RwFlags`] and a priority.
+pub trait Transfers: Payload {}
+
+impl<B: Send + 'static> Transfers for Transfer<B> {}
+
+impl<B: Send + 'static> Op<Transfer<B>> {
+    /// Reads into a buffer, at most as many bytes as it has room for, from a byte offset of the
+    /// file. What was read lies at the buffer's start, and may be less than asked for: at the end
+    /// of the file, and there is nothing at all behind it.
+    ///
+    /// A [`Vec`]'s capacity is filled, whatever its length; its length afterwards covers what was
+    /// read.
+    #[doc(alias = "pread")]
+    #[doc(alias = "IOCB_CMD_PREAD")]
+    pub fn read(buffer: B, offset: u64) -> Self
+    where
+        B: IoBufMut,
+    {
+        let place = |buffer: &mut B, iocb: &mut Iocb| {
+            iocb.aio_buf = buffer.io_mut_ptr().expose_provenance() as u64;
+            iocb.aio_nbytes = buffer.io_capacity() as u64;
+        };
+        Self::new(
+            Opcode::PREAD,
+            offset,
+            Transfer {
+                buffer,
+                place,
+                finish: set_init,
+            },
+        )
+    }
+
+    /// Writes a buffer's initialised bytes, at a byte offset of the file. Fewer than all may be
+    /// written, on a full disk for example.
+    #[doc(alias = "pwrite")]
+    #[doc(alias = "IOCB_CMD_PWRITE")]
+    pub fn write(buffer: B, offset: u64) -> Self
+    where
+        B: IoBuf,
+    {
+        let place = |buffer: &mut B, iocb: &mut Iocb| {
+            iocb.aio_buf = buffer.io_ptr().expose_provenance() as u64;
+            iocb.aio_nbytes = buffer.io_len() as u64;
+        };
+        Self::new(
+            Opcode::PWRITE,
+            offset,
+            Transfer {
+                buffer,
+                place,
+                finish: |_, _| (),
+            },
+        )
+    }
+}
+
+impl<P: Transfers> Op<P> {
+    /// Sets flags for this transfer alone, [`RwFlags::NOWAIT`] for example. A kernel or a file that
+    /// can't do what a flag says refuses the operation with EOPNOTSUPP.
+    pub fn rw_flags(mut self, flags: RwFlags) -> Self {
+        self.iocb.aio_rw_flags = flags;
+        self
+    }
+
+    /// Sets the I/O priority of this transfer, where the I/O scheduler knows priorities (since Linux
+    /// 4.18). The realtime class needs a capability, else the operation is refused with EPERM.
+    pub fn ioprio(mut self, priority: IoPrio) -> Self {
+        self.iocb.aio_reqprio = priority;
+        self.iocb.aio_flags |= IocbFlags::IOPRIO;
+        self
+    }
+}
+
+impl<B> Transfer<B> {
+    /// The buffer.
+    pub fn into_buffer(self) -> B {
+        self.buffer
+    }
+}
+
+impl<B> fmt::Debug for Transfer<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transfer").finish_non_exhaustive()
+    }
+}
+
+#[expect(unsafe_code, reason = "set_init")]
+fn set_init<B: IoBufMut>(buffer: &mut B, n: usize) {
+    // SAFETY: the kernel wrote the first `n` bytes, and was told of no more than the capacity
+    // (`Kernel` promises that a result isn't larger than what was asked for).
+    unsafe { buffer.set_init(n) }
+}
+
+impl<B: Send + 'static> sealed::Payload for Transfer<B> {
+    fn place(&mut self, iocb: &mut Iocb) {
+        (self.place)(&mut self.buffer, iocb);
+    }
+}
+
+impl<B: Send + 'static> Payload for Transfer<B> {
+    type Output = BufResult<usize, B>;
+
+    fn finish(mut self, result: Result<u64, OpError>) -> Self::Output {
+        // No truncation: what was asked for was a usize.
+        let result = result.map(|n| n as usize);
+        if let Ok(n) = result {
+            (self.finish)(&mut self.buffer, n);
+        }
+        BufResult {
+            result,
+            buffer: self.buffer,
+        }
+    }
+}

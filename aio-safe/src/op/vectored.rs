@@ -1,0 +1,169 @@
+//! Reads and writes of several buffers at once.
+
+use std::fmt;
+
+use aio_abi::{Iocb, Iovec, Opcode};
+
+use super::{Op, Payload, Transfers, sealed};
+use crate::{BufResult, IoBuf, IoBufMut, OpError};
+
+/// A read or a write that fills or empties several buffers, one after the other.
+pub struct VectoredTransfer<B> {
+    buffers: Vec<B>,
+    /// What the kernel is told; it copies them in `io_submit`. Allocated once, for all buffers.
+    iovecs: Vec<Iovec>,
+    iovec: fn(&mut B) -> Iovec,
+    finish: fn(&mut [B], usize),
+}
+
+// SAFETY: the pointers in `iovecs` are to the buffers, which are Send; nobody follows them here.
+#[expect(unsafe_code, reason = "iovecs hold raw pointers")]
+unsafe impl<B: Send> Send for VectoredTransfer<B> {}
+
+impl<B: Send + 'static> Transfers for VectoredTransfer<B> {}
+
+impl<B: Send + 'static> Op<VectoredTransfer<B>> {
+    /// Reads into several buffers, the first one first, from a byte offset of the file. The kernel
+    /// takes at most 1024 buffers, and refuses more with EINVAL.
+    ///
+    /// ```
+    /// use aio_safe::{Op, Queue};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("file");
+    /// # std::fs::write(&path, "head and body")?;
+    ///
+    /// let queue = Queue::new(1)?;
+    /// let file = std::fs::File::open(path)?;
+    /// let parts = vec![vec![0_u8; 4], vec![0; 64]];
+    /// let (n, parts) = queue.submit(&file, Op::read_vectored(parts, 0))?.wait().ok()?;
+    /// assert_eq!((n, &parts[0][..], &parts[1][..9]), (13, &b"head"[..], &b" and body"[..]));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias = "preadv")]
+    #[doc(alias = "IOCB_CMD_PREADV")]
+    pub fn read_vectored(buffers: Vec<B>, offset: u64) -> Self
+    where
+        B: IoBufMut,
+    {
+        let iovec = |buffer: &mut B| Iovec {
+            iov_base: buffer.io_mut_ptr().cast(),
+            iov_len: buffer.io_capacity(),
+        };
+        Self::vectored(Opcode::PREADV, offset, buffers, iovec, set_init)
+    }
+
+    /// Writes several buffers' initialised bytes, the first one first, at a byte offset of the file.
+    /// The kernel takes at most 1024 buffers, and refuses more with EINVAL.
+    #[doc(alias = "pwritev")]
+    #[doc(alias = "IOCB_CMD_PWRITEV")]
+    pub fn write_vectored(buffers: Vec<B>, offset: u64) -> Self
+    where
+        B: IoBuf,
+    {
+        let iovec = |buffer: &mut B| Iovec {
+            iov_base: buffer.io_ptr().cast_mut().cast(),
+            iov_len: buffer.io_len(),
+        };
+        Self::vectored(Opcode::PWRITEV, offset, buffers, iovec, |_, _| ())
+    }
+
+    fn vectored(
+        opcode: Opcode,
+        offset: u64,
+        buffers: Vec<B>,
+        iovec: fn(&mut B) -> Iovec,
+        finish: fn(&mut [B], usize),
+    ) -> Self {
+        let iovecs = Vec::with_capacity(buffers.len());
+        Self::new(
+            opcode,
+            offset,
+            VectoredTransfer {
+                buffers,
+                iovecs,
+                iovec,
+                finish,
+            },
+        )
+    }
+}
+
+impl<B> VectoredTransfer<B> {
+    /// The buffers.
+    pub fn into_buffers(self) -> Vec<B> {
+        self.buffers
+    }
+}
+
+impl<B> fmt::Debug for VectoredTransfer<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VectoredTransfer")
+            .field("buffers", &self.buffers.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Says of the first `n` bytes of all buffers together that they were written.
+#[expect(unsafe_code, reason = "set_init")]
+fn set_init<B: IoBufMut>(buffers: &mut [B], mut n: usize) {
+    for buffer in buffers {
+        let part = n.min(buffer.io_capacity());
+        // SAFETY: the kernel fills the buffers one after the other, each up to its capacity, and
+        // wrote `n` more bytes from this one's start on.
+        unsafe { buffer.set_init(part) };
+        n -= part;
+    }
+}
+
+impl<B: Send + 'static> sealed::Payload for VectoredTransfer<B> {
+    fn place(&mut self, iocb: &mut Iocb) {
+        // It was placed before when the kernel had no room the first time.
+        self.iovecs.clear();
+        self.iovecs.extend(self.buffers.iter_mut().map(self.iovec));
+        iocb.aio_buf = self.iovecs.as_ptr().expose_provenance() as u64;
+        iocb.aio_nbytes = self.iovecs.len() as u64;
+    }
+}
+
+impl<B: Send + 'static> Payload for VectoredTransfer<B> {
+    type Output = BufResult<usize, Vec<B>>;
+
+    fn finish(mut self, result: Result<u64, OpError>) -> Self::Output {
+        // No truncation: the kernel transfers less than 2 GiB at a time.
+        let result = result.map(|n| n as usize);
+        if let Ok(n) = result {
+            (self.finish)(&mut self.buffers, n);
+        }
+        BufResult {
+            result,
+            buffer: self.buffers,
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn initialised_bytes_are_dealt_out_in_order() {
+        for (n, expected) in [
+            (0, [0, 0, 0]),
+            (5, [4, 1, 0]),
+            (8, [4, 4, 0]),
+            (12, [4, 4, 4]),
+        ] {
+            let mut buffers = [const { Vec::new() }; 3].map(|mut buffer: Vec<u8>| {
+                buffer.reserve_exact(4);
+                buffer
+                    .spare_capacity_mut()
+                    .iter_mut()
+                    .for_each(|byte| _ = byte.write(7));
+                buffer
+            });
+            assert!(buffers.iter().all(|buffer| buffer.capacity() == 4));
+            set_init(&mut buffers, n);
+            assert_eq!(buffers.map(|buffer| buffer.len()), expected);
+        }
+    }
+}
