@@ -1,78 +1,237 @@
-//! The six calls on the kernel that the tests run on.
+//! The calls on the kernel that the tests run on: that each argument arrives in its place and each
+//! result comes back. What the kernel answers to what is the conformance cases' subject.
+
+#![cfg(target_os = "linux")]
 #![allow(unsafe_code, reason = "the calls are unsafe")]
-#![allow(
-    clippy::undocumented_unsafe_blocks,
-    reason = "every pointer is to a local variable or null on purpose"
-)]
 
-use aio_sys::abi::{AioContext, IoEvent, Iocb, Timespec};
-use aio_sys::{Errno, io_cancel, io_destroy, io_getevents, io_pgetevents, io_setup, io_submit};
-use std::os::fd::AsRawFd;
+use std::fs::File;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
 use std::ptr;
+use std::time::{Duration, Instant};
 
-fn setup(nr: u32) -> AioContext {
-    let mut ctx = AioContext::NONE;
-    unsafe { io_setup(nr, &mut ctx) }.unwrap();
-    assert!(!ctx.is_none());
-    ctx
+use aio_sys::abi::{AioContext, AioSigset, IoEvent, Iocb, Iovec, Sigset};
+use aio_sys::{
+    Errno, GetEventsTimespec, PgetEventsTimespec, io_cancel, io_destroy, io_getevents,
+    io_pgetevents, io_setup, io_submit,
+};
+
+const POLLIN: u16 = 1;
+
+/// A context that ends with the test, after which the buffers of its requests are free.
+struct Context(AioContext);
+
+impl Context {
+    fn new() -> Self {
+        let mut ctx = AioContext::NONE;
+        // SAFETY: the handle is written to a local variable.
+        unsafe { io_setup(8, &raw mut ctx) }.unwrap();
+        assert!(!ctx.is_none());
+        Self(ctx)
+    }
+
+    /// Submits requests whose buffers, and which themselves, outlive the context.
+    fn submit(&self, iocbs: &[*mut Iocb]) -> Result<usize, Errno> {
+        // SAFETY: the array is valid; for iocbs and buffers see above.
+        unsafe { io_submit(self.0, iocbs.len() as isize, iocbs.as_ptr()) }
+    }
+
+    fn getevents(&self, min: isize, timeout: Duration) -> Result<Vec<IoEvent>, Errno> {
+        let mut events = [IoEvent::default(); 8];
+        let timeout = GetEventsTimespec::from_duration(timeout);
+        // SAFETY: there is room for eight events.
+        let taken =
+            unsafe { io_getevents(self.0, min, 8, events.as_mut_ptr(), &raw const timeout) };
+        Ok(events[..taken?].to_vec())
+    }
+
+    fn pgetevents(&self, timeout: Duration, mask: Option<&Sigset>) -> Result<usize, Errno> {
+        let mut event = IoEvent::default();
+        let timeout = PgetEventsTimespec::from_duration(timeout);
+        let sig = AioSigset::new(mask.map_or(ptr::null(), ptr::from_ref));
+        // SAFETY: there is room for one event, and the mask lives past the call.
+        unsafe {
+            io_pgetevents(
+                self.0,
+                1,
+                1,
+                &raw mut event,
+                &raw const timeout,
+                &raw const sig,
+            )
+        }
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        // SAFETY: nobody uses the ring.
+        assert_eq!(unsafe { io_destroy(self.0) }, Ok(()));
+        // SAFETY: as above.
+        assert_eq!(unsafe { io_destroy(self.0) }, Err(Errno::EINVAL));
+    }
+}
+
+fn executable() -> (File, RawFd) {
+    let file = File::open("/proc/self/exe").unwrap();
+    let fd = file.as_raw_fd();
+    (file, fd)
 }
 
 #[test]
-fn a_file_is_read() {
-    let file = std::fs::File::open("/proc/self/exe").unwrap();
-    let ctx = setup(1);
+fn a_read_comes_back_with_what_was_submitted() {
+    let (_file, fd) = executable();
     let mut buffer = [0; 4];
-    let mut iocb = Iocb::pread(file.as_raw_fd(), buffer.as_mut_ptr(), buffer.len(), 0);
-    iocb.aio_data = 7;
-    assert_eq!(unsafe { io_submit(ctx, 1, &&raw mut iocb) }, Ok(1));
-    let mut event = IoEvent::default();
-    assert_eq!(
-        unsafe { io_getevents(ctx, 1, 1, &mut event, ptr::null()) },
-        Ok(1)
-    );
-    assert_eq!(
-        (event.data, event.obj, event.res),
-        (7, (&raw mut iocb).addr() as u64, 4)
-    );
+    let mut iocb = Iocb::pread(fd, buffer.as_mut_ptr(), buffer.len(), 0);
+    iocb.aio_data = u64::MAX - 1;
+    iocb.aio_key = 99;
+    let iocb = &raw mut iocb;
+
+    let context = Context::new();
+    assert_eq!(context.submit(&[iocb]), Ok(1));
+    let event = IoEvent {
+        data: u64::MAX - 1,
+        obj: iocb.addr() as u64,
+        res: 4,
+        res2: 0,
+    };
+    assert_eq!(context.getevents(1, Duration::MAX), Ok(vec![event]));
     assert_eq!(&buffer, b"\x7fELF");
-    assert_eq!(unsafe { io_destroy(ctx) }, Ok(()));
-    assert_eq!(unsafe { io_destroy(ctx) }, Err(Errno::EINVAL));
+    // SAFETY: the call is over, and the iocb is a local variable.
+    let key = unsafe { (*iocb).aio_key };
+    assert_eq!(key, aio_sys::abi::KIOCB_KEY, "the kernel writes the key");
 }
 
 #[test]
-fn every_call_reports_its_errors() {
+fn iovecs_arrive_as_iovecs() {
+    let (_file, fd) = executable();
+    let (mut first, mut rest) = ([0_u8; 1], [0_u8; 3]);
+    let iov = [&mut first[..], &mut rest[..]].map(|part| Iovec {
+        iov_base: part.as_mut_ptr().cast(),
+        iov_len: part.len(),
+    });
+    let mut iocb = Iocb::preadv(fd, iov.as_ptr(), iov.len(), 0);
+
+    let context = Context::new();
+    assert_eq!(context.submit(&[&raw mut iocb]), Ok(1));
+    assert_eq!(context.getevents(1, Duration::MAX).unwrap()[0].res, 4);
+    assert_eq!((&first, &rest), (b"\x7f", b"ELF"));
+}
+
+#[test]
+fn an_offset_of_more_than_32_bits_arrives() {
+    let (_file, fd) = executable();
+    let mut buffer = [0; 4];
+    let mut iocb = Iocb::pread(fd, buffer.as_mut_ptr(), buffer.len(), 1 << 32);
+    let context = Context::new();
+    assert_eq!(context.submit(&[&raw mut iocb]), Ok(1));
     assert_eq!(
-        unsafe { io_setup(0, &mut AioContext::NONE.clone()) },
-        Err(Errno::EINVAL)
+        context.getevents(1, Duration::MAX).unwrap()[0].res,
+        0,
+        "far behind the end"
     );
+}
+
+#[test]
+fn the_first_refusal_ends_the_submission() {
+    let (_file, fd) = executable();
+    let mut buffers = [[0_u8; 4]; 3];
+    let mut iocbs = buffers
+        .each_mut()
+        .map(|buffer| Iocb::pread(fd, buffer.as_mut_ptr(), 4, 0));
+    iocbs[1].aio_fildes = u32::MAX;
+    let iocbs = iocbs.each_mut().map(|iocb| &raw mut *iocb);
+    let context = Context::new();
+    assert_eq!(context.submit(&iocbs), Ok(1));
+    assert_eq!(context.submit(&iocbs[1..]), Err(Errno::EBADF));
+    assert_eq!(context.submit(&iocbs[2..]), Ok(1));
+    assert_eq!(context.submit(&[]), Ok(0));
+}
+
+#[test]
+fn signs_arrive() {
+    let context = Context::new();
+    // SAFETY: a negative count is refused before anything is read.
+    let submitted = unsafe { io_submit(context.0, -1, ptr::null()) };
+    assert_eq!(submitted, Err(Errno::EINVAL));
+    assert_eq!(context.getevents(-1, Duration::ZERO), Err(Errno::EINVAL));
+    assert_eq!(context.getevents(9, Duration::ZERO), Err(Errno::EINVAL));
+}
+
+#[test]
+fn pointers_are_checked_by_the_kernel() {
+    let context = Context::new();
+    // SAFETY: nothing is mapped at address 0.
     assert_eq!(unsafe { io_setup(1, ptr::null_mut()) }, Err(Errno::EFAULT));
-    let ctx = setup(1);
-    assert_eq!(
-        unsafe { io_submit(ctx, -1, ptr::null()) },
-        Err(Errno::EINVAL)
+    // SAFETY: as above.
+    let submitted = unsafe { io_submit(context.0, 1, ptr::null()) };
+    assert_eq!(submitted, Err(Errno::EFAULT));
+    let unmapped = ptr::without_provenance(1);
+    // SAFETY: nothing is mapped at address 1 either.
+    let taken = unsafe { io_getevents(context.0, 0, 0, ptr::null_mut(), unmapped) };
+    assert_eq!(taken, Err(Errno::EFAULT));
+    let unmapped = ptr::without_provenance(1);
+    // SAFETY: as above.
+    let taken = unsafe { io_pgetevents(context.0, 0, 0, ptr::null_mut(), ptr::null(), unmapped) };
+    assert_eq!(taken, Err(Errno::EFAULT));
+    // SAFETY: as above.
+    let cancelled = unsafe { io_cancel(context.0, ptr::null_mut(), ptr::null_mut()) };
+    assert_eq!(cancelled, Err(Errno::EFAULT));
+}
+
+#[test]
+fn both_waits_end_in_time() {
+    let context = Context::new();
+    let wait = Duration::from_millis(30);
+    let start = Instant::now();
+    assert_eq!(context.getevents(1, wait), Ok(vec![]));
+    assert!(start.elapsed() >= wait);
+    let start = Instant::now();
+    assert_eq!(context.pgetevents(wait, None), Ok(0));
+    assert_eq!(context.pgetevents(wait, Some(&Sigset::FULL)), Ok(0));
+    let waited = start.elapsed();
+    assert!(
+        waited >= 2 * wait && waited < Duration::from_secs(20),
+        "{waited:?}"
     );
-    assert_eq!(
-        unsafe { io_submit(ctx, 1, ptr::null()) },
-        Err(Errno::EFAULT)
-    );
-    let mut event = IoEvent::default();
-    assert_eq!(
-        unsafe { io_getevents(ctx, -1, 1, &mut event, ptr::null()) },
-        Err(Errno::EINVAL)
-    );
-    let none = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
+}
+
+#[test]
+fn a_set_of_another_size_is_refused() {
+    let context = Context::new();
+    let mut sig = AioSigset::new(&Sigset::EMPTY);
+    sig.sigsetsize += 1;
+    // SAFETY: no event is asked for, and both structures are local variables or constants.
+    let taken = unsafe {
+        io_pgetevents(
+            context.0,
+            0,
+            0,
+            ptr::null_mut(),
+            ptr::null(),
+            &raw const sig,
+        )
     };
-    assert_eq!(unsafe { io_getevents(ctx, 1, 1, &mut event, &none) }, Ok(0));
-    let none = aio_sys::PgetEventsTimespec::default();
-    assert_eq!(
-        unsafe { io_pgetevents(ctx, 1, 1, &mut event, &none, ptr::null()) },
-        Ok(0)
-    );
-    assert_eq!(
-        unsafe { io_cancel(ctx, &mut Iocb::default(), &mut event) },
-        Err(Errno::EINVAL)
-    );
-    unsafe { io_destroy(ctx) }.unwrap();
+    assert_eq!(taken, Err(Errno::EINVAL));
+}
+
+#[test]
+fn a_cancelled_poll_is_in_progress_and_its_event_in_the_ring() {
+    let (reader, _writer) = UnixStream::pair().unwrap();
+    let mut iocb = Iocb::poll(reader.as_raw_fd(), POLLIN);
+    let iocb = &raw mut iocb;
+    let context = Context::new();
+    assert_eq!(context.submit(&[iocb]), Ok(1));
+    let mut result = IoEvent {
+        res: 42,
+        ..IoEvent::default()
+    };
+    // SAFETY: both are local variables.
+    let cancelled = unsafe { io_cancel(context.0, iocb, &raw mut result) };
+    assert_eq!(cancelled, Err(Errno::EINPROGRESS));
+    assert_eq!(result.res, 42, "never written");
+    assert_eq!(context.getevents(1, Duration::MAX).unwrap()[0].res, 0);
+    // SAFETY: as above.
+    let again = unsafe { io_cancel(context.0, iocb, &raw mut result) };
+    assert_eq!(again, Err(Errno::EINVAL), "it isn't in flight any more");
 }

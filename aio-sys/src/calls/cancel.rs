@@ -55,9 +55,10 @@ use crate::arch::{IO_CANCEL, syscall3};
 /// use aio_sys::abi::{AioContext, Iocb, IoEvent};
 /// use aio_sys::{Errno, io_cancel, io_destroy, io_getevents, io_setup, io_submit};
 /// use std::os::fd::AsRawFd;
+/// use std::os::unix::net::UnixStream;
 ///
 /// const POLLIN: u16 = 1;
-/// let (reader, _writer) = std::io::pipe().unwrap();
+/// let (reader, _writer) = UnixStream::pair().unwrap();
 /// let mut iocb = Iocb::poll(reader.as_raw_fd(), POLLIN);
 /// let iocb = &raw mut iocb;
 /// let mut event = IoEvent::default();

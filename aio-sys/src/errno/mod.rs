@@ -32,7 +32,10 @@ mod std_io;
 /// What went wrong with a call, or with a request: a number from 1 to 4095.
 ///
 /// Numbers differ by architecture; the constants are those of the target. A number without a name
-/// can be held all the same. `Option<Errno>` and `Result<(), Errno>` are two bytes.
+/// can be held all the same.
+///
+/// It is as wide as a register, so that `Result<usize, Errno>` is returned in two of them and never
+/// through memory.
 ///
 /// ```
 /// use aio_sys::Errno;
@@ -158,3 +161,57 @@ impl fmt::Display for Errno {
 }
 
 impl core::error::Error for Errno {}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::string::ToString;
+
+    use super::Errno;
+
+    #[test]
+    fn only_1_to_4095_are_errors() {
+        for raw in [i32::MIN, -4096, -11, -1, 0, 4096, 0x1_000b, i32::MAX] {
+            assert_eq!(Errno::from_raw(raw), None, "{raw}");
+        }
+        for raw in 1..=4095 {
+            assert_eq!(Errno::from_raw(raw).map(Errno::raw), Some(raw));
+        }
+    }
+
+    #[test]
+    fn return_values_and_results_are_told_apart_at_the_edges() {
+        for value in [isize::MIN, -4096, 0, 1, isize::MAX] {
+            assert_eq!(Errno::from_return_value(value), None, "{value}");
+        }
+        assert_eq!(Errno::from_return_value(-1), Some(Errno::EPERM));
+        assert_eq!(Errno::from_return_value(-4095), Errno::from_raw(4095));
+        assert_eq!(Errno::from_result(i64::MAX), Some(Ok(i64::MAX as u64)));
+        assert_eq!(Errno::from_result(-4095), Errno::from_raw(4095).map(Err));
+        // As a 32-bit number this would be -11.
+        assert_eq!(Errno::from_result(-11 - (1 << 32)), None);
+        assert_eq!(Errno::from_result(i64::MIN), None);
+    }
+
+    #[test]
+    fn names_are_unique_and_shown() {
+        let named: BTreeSet<_> = (1..=4095)
+            .filter_map(Errno::from_raw)
+            .filter_map(Errno::name)
+            .collect();
+        assert_eq!(named.len(), 131);
+        assert!(!named.contains("EWOULDBLOCK"), "EAGAIN's other name");
+        assert_eq!(Errno::EINVAL.to_string(), "EINVAL: invalid argument");
+        let nameless = Errno::from_raw(4000).unwrap();
+        assert_eq!(nameless.to_string(), "error 4000: unknown error");
+        assert_eq!(
+            std::format!("{:?} {nameless:?}", Errno::EIO),
+            "EIO Errno(4000)"
+        );
+    }
+
+    #[test]
+    fn an_option_costs_nothing() {
+        assert_eq!(size_of::<Option<Errno>>(), size_of::<usize>());
+    }
+}

@@ -19,3 +19,34 @@ impl Errno {
         error.raw_os_error().and_then(Self::from_raw)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::Errno;
+
+    #[test]
+    fn there_and_back() {
+        for errno in (1..=4095).filter_map(Errno::from_raw) {
+            let error = io::Error::from(errno);
+            assert_eq!(error.raw_os_error(), Some(errno.raw()));
+            assert_eq!(Errno::from_io_error(&error), Some(errno));
+        }
+        assert_eq!(
+            io::Error::from(Errno::EAGAIN).kind(),
+            io::ErrorKind::WouldBlock
+        );
+    }
+
+    #[test]
+    fn other_errors_have_none() {
+        assert_eq!(Errno::from_io_error(&io::Error::other("no number")), None);
+        for raw in [i32::MIN, -11, 0, 4096] {
+            assert_eq!(
+                Errno::from_io_error(&io::Error::from_raw_os_error(raw)),
+                None
+            );
+        }
+    }
+}
