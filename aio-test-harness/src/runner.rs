@@ -209,8 +209,10 @@ fn judge(status: ExitStatus, report: &str) -> Verdict {
     if let Some(signal) = status.signal() {
         return Verdict::failed(format!("killed by signal {signal}{}", signal_name(signal)));
     }
-    match (status.code(), serde_json::from_str(report)) {
-        (Some(0), Ok(verdict)) => verdict,
+    let verdict = serde_json::from_str::<Verdict>(report);
+    match (status.code(), verdict) {
+        (Some(0), Ok(verdict)) if verdict.outcome != Outcome::Failed => verdict,
+        (Some(1), Ok(verdict)) if verdict.outcome == Outcome::Failed => verdict,
         (Some(0), Err(_)) => Verdict::failed("exited in the middle of the case".into()),
         (Some(101), _) => Verdict::failed("panicked".into()),
         (code, _) => Verdict::failed(format!("exited with status {}", code.unwrap_or(-1))),
@@ -233,7 +235,7 @@ fn signal_name(signal: i32) -> &'static str {
 }
 
 /// What the process of one case does: runs it and writes its verdict to the standard output, which is the
-/// runner's file.
+/// runner's file. It ends with status 1 if the case failed.
 ///
 /// Run by hand, it is the way to have a case under a debugger or strace.
 #[must_use]
@@ -243,6 +245,7 @@ pub fn run_one(case: &Case, env: &Env) -> ExitCode {
         .map_err(io::Error::from)
         .and_then(|line| writeln!(io::stdout(), "{line}"));
     match written {
+        Ok(()) if verdict.outcome == Outcome::Failed => ExitCode::FAILURE,
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("the verdict {verdict:?} could not be written: {error}");
@@ -260,11 +263,16 @@ mod tests {
     }
 
     #[test]
-    fn a_verdict_counts_only_with_exit_status_0() {
+    fn a_verdict_counts_only_with_its_exit_status() {
         let passed = r#"{"outcome":"passed","reason":null}"#;
+        let failed = r#"{"outcome":"failed","reason":"x.rs:1: no"}"#;
+        let skipped = r#"{"outcome":"skipped","reason":"no disk"}"#;
         assert_eq!(judge(exit(0), passed).outcome, Outcome::Passed);
+        assert_eq!(judge(exit(0), skipped).outcome, Outcome::Skipped);
+        assert_eq!(judge(exit(1), failed).reason.as_deref(), Some("x.rs:1: no"));
         for (status, report, reason) in [
             (exit(1), passed, "exited with status 1"),
+            (exit(0), failed, "exited with status 0"),
             (exit(101), passed, "panicked"),
             (exit(0), "", "exited in the middle of the case"),
             (

@@ -1,32 +1,155 @@
-//! Reads and writes past the page cache.
+//! Reads and writes past the page cache: contents, alignment, ends.
 
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 
-use crate::case::{Case, CaseResult};
-use crate::check_eq;
-use crate::env::Requirement;
+use aio_sys::Errno;
+
+use super::support::{BLOCK, LONG, complete, file_with, pattern, same_bytes};
+use crate::case::{Case, CaseResult, skip};
+use crate::env::{Disk, Env, Requirement};
 use crate::raw::{Context, Memory, Request};
+use crate::sys;
+use crate::{check, check_eq};
 
-use super::support::{BLOCK, complete, file_with, pattern, same_bytes};
+const DIRECT: &[Requirement] = &[Requirement::DirectIo];
+const SMALL: &[Requirement] = &[Requirement::Disk512];
+const LARGE: &[Requirement] = &[Requirement::Disk4096];
 
 pub(super) const CASES: &[Case] = &[
     Case::new(
         "direct::round_trip_file",
         "what is written to a file is read back",
-        &[Requirement::DirectIo],
+        DIRECT,
         |env| round_trip(&file_with(env, "round-trip", b"", libc::O_DIRECT)?, BLOCK),
     ),
     Case::new(
         "direct::round_trip_512",
         "what is written to a disk with 512-byte blocks is read back",
-        &[Requirement::Disk512],
+        SMALL,
         |env| round_trip(&env.disk512()?.open()?, 512),
     ),
     Case::new(
         "direct::round_trip_4096",
         "what is written to a disk with 4096-byte blocks is read back",
-        &[Requirement::Disk4096],
+        LARGE,
         |env| round_trip(&env.disk4096()?.open()?, 4096),
+    ),
+    Case::new(
+        "direct::many_in_flight_file",
+        "many requests in flight on a file all do their own",
+        DIRECT,
+        |env| {
+            many_in_flight(&file_with(
+                env,
+                "many",
+                &vec![0; MANY * BLOCK],
+                libc::O_DIRECT,
+            )?)
+        },
+    ),
+    Case::new(
+        "direct::many_in_flight_512",
+        "likewise on a disk with 512-byte blocks",
+        SMALL,
+        |env| many_in_flight(&env.disk512()?.open()?),
+    ),
+    Case::new(
+        "direct::many_in_flight_4096",
+        "likewise on a disk with 4096-byte blocks",
+        LARGE,
+        |env| many_in_flight(&env.disk4096()?.open()?),
+    ),
+    Case::new(
+        "direct::large_file",
+        "a request of 4 MiB to a file is done as a whole",
+        DIRECT,
+        |env| large(&file_with(env, "large", b"", libc::O_DIRECT)?),
+    ),
+    Case::new(
+        "direct::large_disk",
+        "a request of 4 MiB to a disk is done as a whole",
+        SMALL,
+        |env| large(&env.disk512()?.open()?),
+    ),
+    Case::new(
+        "direct::seen_by_others",
+        "what is written directly is there for read(2), and the other way round",
+        DIRECT,
+        seen_by_others,
+    ),
+    Case::new(
+        "direct::misaligned_file",
+        "misaligned requests to a file are answered as pread and pwrite answer them",
+        DIRECT,
+        misaligned_file,
+    ),
+    Case::new(
+        "direct::misaligned_512",
+        "requests that aren't aligned to a disk's 512-byte blocks are EINVAL in the event",
+        SMALL,
+        |env| misaligned(env.disk512()?),
+    ),
+    Case::new(
+        "direct::misaligned_4096",
+        "requests that aren't aligned to a disk's 4096-byte blocks are EINVAL in the event",
+        LARGE,
+        |env| misaligned(env.disk4096()?),
+    ),
+    Case::new(
+        "direct::end_of_file",
+        "a read across the end of a file is short, and one at it 0",
+        DIRECT,
+        end_of_file,
+    ),
+    Case::new(
+        "direct::file_grows",
+        "a write across the end of a file makes it longer",
+        DIRECT,
+        file_grows,
+    ),
+    Case::new(
+        "direct::end_of_disk_512",
+        "at its end a disk reads 0 and is ENOSPC to write; across it is short",
+        SMALL,
+        |env| end_of_disk(env.disk512()?),
+    ),
+    Case::new(
+        "direct::end_of_disk_4096",
+        "likewise with 4096-byte blocks",
+        LARGE,
+        |env| end_of_disk(env.disk4096()?),
+    ),
+    Case::new(
+        "direct::unmapped_buffer_file",
+        "a buffer that isn't there is EFAULT in the event",
+        DIRECT,
+        |env| {
+            unmapped_buffer(&file_with(
+                env,
+                "unmapped-direct",
+                &[1; BLOCK],
+                libc::O_DIRECT,
+            )?)
+        },
+    ),
+    Case::new(
+        "direct::unmapped_buffer_disk",
+        "likewise on a disk",
+        SMALL,
+        |env| unmapped_buffer(&env.disk512()?.open()?),
+    ),
+    Case::new(
+        "direct::partly_mapped_buffer",
+        "a buffer that ends early is EFAULT or short, and spoils nothing",
+        SMALL,
+        partly_mapped_buffer,
+    ),
+    Case::new(
+        "direct::read_only_disk",
+        "writing to a disk that is read-only is EPERM in the event",
+        &[Requirement::Disk4096, Requirement::Root],
+        read_only_disk,
     ),
 ];
 
@@ -45,10 +168,8 @@ fn round_trip(file: &File, block: usize) -> CaseResult {
         );
     }
     let back = Memory::zeroed(content.len())?;
-    check_eq!(
-        complete(&context, &Request::read(file, back, 0)?)?,
-        content.len() as i64
-    );
+    let read = Request::read(file, back, 0)?;
+    check_eq!(complete(&context, &read)?, content.len() as i64);
     same_bytes(&back.to_vec(), &content)?;
     let back = Memory::zeroed(content.len())?;
     for index in (0..16).rev() {
@@ -61,4 +182,277 @@ fn round_trip(file: &File, block: usize) -> CaseResult {
         );
     }
     same_bytes(&back.to_vec(), &content)
+}
+
+const MANY: usize = 256;
+
+/// Writes many blocks at once and reads them at once, each time in an order that jumps about.
+fn many_in_flight(file: &File) -> CaseResult {
+    let context = Context::new(MANY as u32)?;
+    let content = pattern(7, MANY * BLOCK);
+    let (from, to) = (
+        Memory::from_bytes(&content)?,
+        Memory::zeroed(content.len())?,
+    );
+    // 101 has no divisor in common with MANY, so every block is met once.
+    let order: Vec<usize> = (0..MANY).map(|index| index * 101 % MANY).collect();
+    let part =
+        |memory: Memory, block: usize| (memory.part(block * BLOCK, BLOCK), (block * BLOCK) as i64);
+    let write = |block| {
+        let (part, offset) = part(from, block);
+        Request::write(file, part, offset).map(|request| request.data(block as u64))
+    };
+    let read = |block| {
+        let (part, offset) = part(to, block);
+        Request::read(file, part, offset).map(|request| request.data(block as u64))
+    };
+    let make: [&dyn Fn(usize) -> std::io::Result<Request>; 2] = [&write, &read];
+    for make in make {
+        let requests = order
+            .iter()
+            .map(|block| make(*block))
+            .collect::<Result<Vec<_>, _>>()?;
+        let all: Vec<&Request> = requests.iter().collect();
+        check_eq!(context.submit(&all), Ok(MANY));
+        let mut seen = [false; MANY];
+        while seen.contains(&false) {
+            for event in context.getevents(1, 64, LONG)? {
+                check_eq!(event.res, BLOCK as i64, "block {}", event.data);
+                let seen = &mut seen[event.data as usize];
+                check!(!*seen, "block {} has a second event", event.data);
+                *seen = true;
+            }
+        }
+    }
+    same_bytes(&to.to_vec(), &content)
+}
+
+fn large(file: &File) -> CaseResult {
+    const LENGTH: usize = 4 << 20;
+    let context = Context::new(1)?;
+    let content = pattern(8, LENGTH);
+    let write = Request::write(file, Memory::from_bytes(&content)?, 0)?;
+    check_eq!(complete(&context, &write)?, LENGTH as i64);
+    let back = Memory::zeroed(LENGTH)?;
+    check_eq!(
+        complete(&context, &Request::read(file, back, 0)?)?,
+        LENGTH as i64
+    );
+    same_bytes(&back.to_vec(), &content)
+}
+
+fn seen_by_others(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let direct = file_with(env, "seen", &[0; 2 * BLOCK], libc::O_DIRECT)?;
+    let path = env.directory()?.join("seen");
+    let buffered = File::options().read(true).write(true).open(path)?;
+    // So that there is something in the page cache that could be out of date.
+    let mut cached = vec![0; 2 * BLOCK];
+    buffered.read_exact_at(&mut cached, 0)?;
+
+    let written = pattern(9, BLOCK);
+    let write = Request::write(&direct, Memory::from_bytes(&written)?, 0)?;
+    check_eq!(complete(&context, &write)?, BLOCK as i64);
+    buffered.read_exact_at(&mut cached[..BLOCK], 0)?;
+    same_bytes(&cached[..BLOCK], &written)?;
+
+    let other = pattern(10, BLOCK);
+    buffered.write_all_at(&other, BLOCK as u64)?;
+    let back = Memory::zeroed(2 * BLOCK)?;
+    check_eq!(
+        complete(&context, &Request::read(&direct, back, 0)?)?,
+        2 * BLOCK as i64
+    );
+    same_bytes(&back.to_vec(), &[written, other].concat())
+}
+
+/// Parts of memory and offsets that aren't aligned to blocks of that many bytes: each time one thing is wrong.
+fn misalignments(memory: Memory, block: usize) -> Vec<(&'static str, Memory, i64)> {
+    vec![
+        ("offset by a byte", memory.part(0, block), 1),
+        (
+            "offset by half a block",
+            memory.part(0, block),
+            block as i64 / 2,
+        ),
+        ("length of a byte", memory.part(0, 1), 0),
+        ("length of half a block", memory.part(0, block / 2), 0),
+        ("length of a block and a byte", memory.part(0, block + 1), 0),
+        ("address by a byte", memory.part(1, block), 0),
+    ]
+}
+
+/// How a file system answers is its own business, but it answers AIO as it answers `pread` and `pwrite`.
+fn misaligned_file(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let file = file_with(env, "misaligned", &[1; 4 * BLOCK], libc::O_DIRECT)?;
+    let memory = Memory::from_bytes(&[1; 4 * BLOCK])?;
+    let mut refused = 0;
+    for (what, part, offset) in misalignments(memory, BLOCK) {
+        let synchronous = sys::rw::read_at(&file, part, offset as i32, 0);
+        let answer = complete(&context, &Request::read(&file, part, offset)?)?;
+        let expected = synchronous.map_or_else(
+            |error| -i64::from(error.raw_os_error().unwrap_or(0)),
+            |n| n as i64,
+        );
+        check_eq!(answer, expected, "read: {what}");
+        refused += usize::from(answer == -i64::from(Errno::EINVAL.raw()));
+        let synchronous = sys::rw::write_at(&file, part, offset as i32, 0);
+        let answer = complete(&context, &Request::write(&file, part, offset)?)?;
+        let expected = synchronous.map_or_else(
+            |error| -i64::from(error.raw_os_error().unwrap_or(0)),
+            |n| n as i64,
+        );
+        check_eq!(answer, expected, "write: {what}");
+    }
+    if refused == 0 {
+        return skip("this file system takes misaligned requests");
+    }
+    Ok(())
+}
+
+fn misaligned(disk: &Disk) -> CaseResult {
+    let context = Context::new(1)?;
+    let file = disk.open()?;
+    let block = disk.block_size as usize;
+    let memory = Memory::from_bytes(&vec![2; 4 * block])?;
+    check_eq!(
+        complete(&context, &Request::write(&file, memory, 0)?)?,
+        4 * block as i64
+    );
+    for (what, part, offset) in misalignments(Memory::zeroed(4 * block)?, block) {
+        // Since 6.0 it is up to the driver how memory has to be aligned.
+        let memory_alone = what.starts_with("address");
+        for (way, request) in [
+            ("read", Request::read(&file, part, offset)?),
+            ("write", Request::write(&file, part, offset)?),
+        ] {
+            let answer = complete(&context, &request)?;
+            let refused = answer == -i64::from(Errno::EINVAL.raw());
+            check!(
+                refused || memory_alone && answer == block as i64,
+                "{way}: {what}: {answer}"
+            );
+        }
+    }
+    Ok(())
+}
+
+fn end_of_file(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let content = pattern(11, 6000);
+    let file = file_with(env, "end", &content, libc::O_DIRECT)?;
+    for (offset, expected) in [(0, 6000), (4096, 1904), (8192, 0), (1 << 30, 0)] {
+        let memory = Memory::zeroed(2 * BLOCK)?;
+        let read = complete(&context, &Request::read(&file, memory, offset)?)?;
+        check_eq!(read, expected, "at {offset}");
+        let start = (offset as usize).min(content.len());
+        same_bytes(
+            &memory.part(0, expected as usize).to_vec(),
+            &content[start..],
+        )?;
+    }
+    Ok(())
+}
+
+fn file_grows(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let file = file_with(env, "grows", &[1; BLOCK], libc::O_DIRECT)?;
+    let write = Request::write(
+        &file,
+        Memory::from_bytes(&[2; 2 * BLOCK])?,
+        3 * BLOCK as i64,
+    )?;
+    check_eq!(complete(&context, &write)?, 2 * BLOCK as i64);
+    let expected = [[1; BLOCK], [0; BLOCK], [0; BLOCK], [2; BLOCK], [2; BLOCK]].concat();
+    same_bytes(&std::fs::read(env.directory()?.join("grows"))?, &expected)
+}
+
+fn end_of_disk(disk: &Disk) -> CaseResult {
+    let context = Context::new(1)?;
+    let file = disk.open()?;
+    let block = disk.block_size as usize;
+    let end = disk.size as i64;
+    let last = end - block as i64;
+    let content = pattern(12, 2 * block);
+    let memory = Memory::from_bytes(&content)?;
+    let write = complete(&context, &Request::write(&file, memory, last)?)?;
+    check_eq!(write, block as i64, "write across the end");
+    let write = complete(&context, &Request::write(&file, memory, end)?)?;
+    check_eq!(write, -i64::from(Errno::ENOSPC.raw()), "write at the end");
+    let back = Memory::zeroed(2 * block)?;
+    let read = complete(&context, &Request::read(&file, back, last)?)?;
+    check_eq!(read, block as i64, "read across the end");
+    same_bytes(&back.part(0, block).to_vec(), &content[..block])?;
+    for beyond in [0, block as i64, 1 << 40] {
+        let read = complete(&context, &Request::read(&file, back, end + beyond)?)?;
+        check_eq!(read, 0, "read {beyond} behind the end");
+    }
+    Ok(())
+}
+
+fn unmapped_buffer(file: &File) -> CaseResult {
+    let context = Context::new(1)?;
+    let memory = Memory::inaccessible()?.part(0, BLOCK);
+    let fault = -i64::from(Errno::EFAULT.raw());
+    check_eq!(complete(&context, &Request::read(file, memory, 0)?)?, fault);
+    check_eq!(
+        complete(&context, &Request::write(file, memory, 0)?)?,
+        fault
+    );
+    let read_only = Memory::zeroed(BLOCK)?;
+    read_only.make_read_only()?;
+    check_eq!(
+        complete(&context, &Request::read(file, read_only, 0)?)?,
+        fault,
+        "read-only"
+    );
+    Ok(())
+}
+
+fn partly_mapped_buffer(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let file = env.disk512()?.open()?;
+    let content = pattern(13, 4 * BLOCK);
+    let write = Request::write(&file, Memory::from_bytes(&content)?, 0)?;
+    check_eq!(complete(&context, &write)?, content.len() as i64);
+    let memory = Memory::guarded(BLOCK)?;
+    let answer = complete(&context, &Request::read_beyond(&file, memory, 4 * BLOCK)?)?;
+    let answers = [-i64::from(Errno::EFAULT.raw()), BLOCK as i64];
+    check!(answers.contains(&answer), "{answer}");
+    let back = Memory::zeroed(content.len())?;
+    check_eq!(
+        complete(&context, &Request::read(&file, back, 0)?)?,
+        content.len() as i64
+    );
+    same_bytes(&back.to_vec(), &content)
+}
+
+fn read_only_disk(env: &Env) -> CaseResult {
+    /// Makes the disk writable again.
+    struct ReadOnly<'a>(&'a File);
+    impl Drop for ReadOnly<'_> {
+        fn drop(&mut self) {
+            let _ = sys::block::set_read_only(self.0, false);
+        }
+    }
+
+    let context = Context::new(1)?;
+    let file = env.disk4096()?.open()?;
+    let memory = Memory::zeroed(BLOCK)?;
+    sys::block::set_read_only(&file, true)?;
+    let read_only = ReadOnly(&file);
+    let answer = complete(&context, &Request::write(&file, memory, 0)?)?;
+    check_eq!(answer, -i64::from(Errno::EPERM.raw()));
+    check_eq!(
+        complete(&context, &Request::read(&file, memory, 0)?)?,
+        BLOCK as i64
+    );
+    drop(read_only);
+    check_eq!(
+        complete(&context, &Request::write(&file, memory, 0)?)?,
+        BLOCK as i64,
+        "afterwards"
+    );
+    Ok(())
 }

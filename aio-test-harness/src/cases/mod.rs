@@ -2,26 +2,67 @@
 //!
 //! Each area has a list; [`all`] is all of them, in the order in which they run.
 
+mod cancel;
+mod destroy;
 mod direct;
+mod eventfd;
+mod events;
+mod exit;
+mod flags;
+mod fork;
+mod limits;
+mod masked;
+mod partial;
+mod poll;
+mod priority;
+mod ring;
+mod rw;
 mod setup;
 mod submit;
 mod support;
+mod sync;
+mod threads;
+mod vectored;
 
 use crate::case::Case;
 use crate::guest;
 
 /// All cases, in the order in which they run.
 pub fn all() -> impl Iterator<Item = Case> {
-    [setup::CASES, submit::CASES, direct::CASES]
-        .into_iter()
-        .flatten()
-        .copied()
+    [
+        setup::CASES,
+        limits::CASES,
+        submit::CASES,
+        partial::CASES,
+        rw::CASES,
+        vectored::CASES,
+        flags::CASES,
+        priority::CASES,
+        sync::CASES,
+        poll::CASES,
+        events::CASES,
+        masked::CASES,
+        cancel::CASES,
+        destroy::CASES,
+        ring::CASES,
+        eventfd::CASES,
+        fork::CASES,
+        exit::CASES,
+        threads::CASES,
+        direct::CASES,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
 }
 
 /// The case of that name, also one that is only there to break a guest.
 #[must_use]
 pub fn by_name(name: &str) -> Option<Case> {
-    all().chain([guest::FAILS]).find(|case| case.name == name)
+    all()
+        .chain(exit::HELPERS.iter().copied())
+        .chain([guest::FAILS])
+        .find(|case| case.name == name)
 }
 
 #[cfg(test)]

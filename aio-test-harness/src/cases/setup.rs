@@ -3,7 +3,8 @@
 use aio_sys::Errno;
 use aio_sys::abi::AioContext;
 
-use crate::case::{Case, CaseResult};
+use super::support::max_nr;
+use crate::case::{Case, CaseResult, skip};
 use crate::env::Env;
 use crate::raw::{Context, Memory, setup_at};
 use crate::{check, check_eq};
@@ -13,7 +14,25 @@ pub(super) const CASES: &[Case] = &[
         "setup::makes_a_context",
         "io_setup stores a handle that is not 0",
         &[],
-        makes_a_context,
+        makes_one,
+    ),
+    Case::new(
+        "setup::several_at_once",
+        "a process may have several contexts",
+        &[],
+        several,
+    ),
+    Case::new(
+        "setup::unreadable_handle",
+        "a handle that can't be read is EFAULT, whatever the number",
+        &[],
+        unreadable_handle,
+    ),
+    Case::new(
+        "setup::handle_not_zero",
+        "a handle that isn't 0 is EINVAL, before the limit is looked at",
+        &[],
+        handle_not_zero,
     ),
     Case::new(
         "setup::zero_requests",
@@ -22,23 +41,76 @@ pub(super) const CASES: &[Case] = &[
         zero_requests,
     ),
     Case::new(
-        "setup::handle_not_zero",
-        "a handle that isn't 0 is EINVAL",
+        "setup::more_than_a_ring_can_hold",
+        "more than 4194304 requests are EINVAL",
         &[],
-        handle_not_zero,
+        more_than_a_ring_can_hold,
     ),
     Case::new(
-        "setup::unreadable_handle",
-        "a handle that can't be read is EFAULT, before the number is looked at",
+        "setup::number_that_overflows",
+        "0x80000000 and a little more, which doubled is next to nothing, are EAGAIN",
         &[],
-        unreadable_handle,
+        number_that_overflows,
+    ),
+    Case::new(
+        "setup::more_than_the_limit",
+        "more than aio-max-nr is EAGAIN, before the handle is written",
+        &[],
+        more_than_the_limit,
+    ),
+    Case::new(
+        "setup::unwritable_handle",
+        "a handle that can't be written is EFAULT",
+        &[],
+        unwritable,
     ),
 ];
 
-fn makes_a_context(_: &Env) -> CaseResult {
+fn makes_one(_: &Env) -> CaseResult {
     let context = Context::new(1)?;
     check!(!context.raw().is_none());
     check_eq!(context.destroy(), Ok(()));
+    Ok(())
+}
+
+fn several(_: &Env) -> CaseResult {
+    let contexts = (0..10)
+        .map(|_| Context::new(1))
+        .collect::<Result<Vec<_>, _>>()?;
+    for (index, context) in contexts.iter().enumerate() {
+        check!(
+            contexts[..index]
+                .iter()
+                .all(|other| other.raw() != context.raw())
+        );
+    }
+    Ok(())
+}
+
+fn unreadable_handle(_: &Env) -> CaseResult {
+    for nr in [1, 0, 0x8000_0000, u32::MAX] {
+        check_eq!(
+            setup_at(nr, Memory::inaccessible()?).err(),
+            Some(Errno::EFAULT),
+            "nr {nr}"
+        );
+    }
+    Ok(())
+}
+
+fn handle_not_zero(_: &Env) -> CaseResult {
+    // Alone, 0x80000000 would be EAGAIN.
+    for nr in [1, 0x8000_0000] {
+        for byte in 0..size_of::<AioContext>() {
+            let handle = Memory::zeroed(size_of::<AioContext>())?;
+            handle.part(byte, 1).write(&[1]);
+            check_eq!(
+                setup_at(nr, handle).err(),
+                Some(Errno::EINVAL),
+                "nr {nr}, byte {byte}"
+            );
+        }
+    }
     Ok(())
 }
 
@@ -47,20 +119,47 @@ fn zero_requests(_: &Env) -> CaseResult {
     Ok(())
 }
 
-fn handle_not_zero(_: &Env) -> CaseResult {
-    let handle = Memory::zeroed(size_of::<AioContext>())?;
-    handle.write(&[1]);
-    check_eq!(setup_at(1, handle).err(), Some(Errno::EINVAL));
+fn more_than_a_ring_can_hold(_: &Env) -> CaseResult {
+    for nr in [4_194_305, 0x7fff_ffff, 0x8040_0001, u32::MAX] {
+        check_eq!(Context::new(nr).err(), Some(Errno::EINVAL), "nr {nr}");
+    }
     Ok(())
 }
 
-fn unreadable_handle(_: &Env) -> CaseResult {
-    for nr in [1, 0, u32::MAX] {
-        check_eq!(
-            setup_at(nr, Memory::inaccessible()?).err(),
-            Some(Errno::EFAULT),
-            "nr {nr}"
-        );
+fn number_that_overflows(_: &Env) -> CaseResult {
+    for nr in [0x8000_0000, 0x8000_0001, 0x8040_0000] {
+        check_eq!(Context::new(nr).err(), Some(Errno::EAGAIN), "nr {nr:#x}");
     }
+    Ok(())
+}
+
+fn more_than_the_limit(_: &Env) -> CaseResult {
+    let limit = max_nr()?;
+    if limit >= 4_194_304 {
+        return skip(format_args!(
+            "aio-max-nr is {limit}, more than any single context can have"
+        ));
+    }
+    let above = u32::try_from(limit + 1).expect("just compared");
+    check_eq!(Context::new(above).err(), Some(Errno::EAGAIN));
+    let handle = Memory::zeroed(size_of::<AioContext>())?;
+    handle.make_read_only()?;
+    check_eq!(
+        setup_at(above, handle).err(),
+        Some(Errno::EAGAIN),
+        "handle not writable"
+    );
+    Ok(())
+}
+
+fn unwritable(_: &Env) -> CaseResult {
+    let handle = Memory::zeroed(size_of::<AioContext>())?;
+    handle.make_read_only()?;
+    check_eq!(setup_at(1, handle).err(), Some(Errno::EFAULT));
+    check_eq!(
+        setup_at(0, handle).err(),
+        Some(Errno::EINVAL),
+        "0 requests come first"
+    );
     Ok(())
 }

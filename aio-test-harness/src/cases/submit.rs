@@ -1,27 +1,421 @@
-//! `io_submit`: its errors in their order.
+//! `io_submit`: the arguments, and the checks of each iocb that don't depend on its opcode.
+
+use std::fs::File;
 
 use aio_sys::Errno;
+use aio_sys::abi::{AioContext, IocbFlags, Opcode};
 
+use super::support::{complete, file, fill_up, one_event};
 use crate::case::{Case, CaseResult};
 use crate::check_eq;
 use crate::env::{Env, Requirement};
 use crate::raw::{Context, Memory, Request};
+use crate::sys;
 
-use super::support::file;
+const DIRECTORY: &[Requirement] = &[Requirement::Directory];
 
-pub(super) const CASES: &[Case] = &[Case::new(
-    "submit::bad_descriptor",
-    "a descriptor that isn't open is EBADF",
-    &[Requirement::Directory],
-    bad_descriptor,
-)];
+pub(super) const CASES: &[Case] = &[
+    Case::new(
+        "submit::nothing",
+        "0 requests are 0, and the array isn't looked at",
+        &[],
+        nothing,
+    ),
+    Case::new(
+        "submit::negative_count",
+        "a negative count is EINVAL",
+        &[],
+        negative_count,
+    ),
+    Case::new(
+        "submit::bad_context",
+        "what is no context is EINVAL, for 0 requests too",
+        &[],
+        bad_context,
+    ),
+    Case::new(
+        "submit::unreadable_array",
+        "an array that can't be read is EFAULT",
+        &[],
+        unreadable_array,
+    ),
+    Case::new(
+        "submit::unreadable_iocb",
+        "1: an iocb that can't be read is EFAULT",
+        &[],
+        unreadable_iocb,
+    ),
+    Case::new(
+        "submit::reserved2",
+        "2: aio_reserved2 other than 0 is EINVAL",
+        DIRECTORY,
+        reserved2,
+    ),
+    Case::new(
+        "submit::negative_length",
+        "3: a negative length is EINVAL",
+        DIRECTORY,
+        negative_length,
+    ),
+    Case::new(
+        "submit::address_beyond_a_word",
+        "3: an address beyond the kernel's words is EINVAL",
+        DIRECTORY,
+        address_beyond_a_word,
+    ),
+    Case::new(
+        "submit::full",
+        "4: without a free slot it is EAGAIN",
+        &[],
+        full,
+    ),
+    Case::new(
+        "submit::bad_descriptor",
+        "5: a descriptor that isn't open is EBADF",
+        DIRECTORY,
+        bad_descriptor,
+    ),
+    Case::new(
+        "submit::resfd_not_open",
+        "6: a RESFD that isn't open is EBADF",
+        DIRECTORY,
+        resfd_not_open,
+    ),
+    Case::new(
+        "submit::resfd_no_eventfd",
+        "6: a RESFD that is no eventfd is EINVAL",
+        DIRECTORY,
+        resfd_no_eventfd,
+    ),
+    Case::new(
+        "submit::unwritable_iocb",
+        "7: an iocb that can't be written is EFAULT",
+        DIRECTORY,
+        unwritable_iocb,
+    ),
+    Case::new(
+        "submit::unknown_opcode",
+        "8: an opcode that isn't implemented is EINVAL",
+        DIRECTORY,
+        unknown_opcode,
+    ),
+    Case::new(
+        "submit::order_of_checks",
+        "of two things wrong, the earlier check answers",
+        DIRECTORY,
+        order_of_checks,
+    ),
+    Case::new(
+        "submit::key_is_written",
+        "aio_key is written back as 0",
+        DIRECTORY,
+        key_is_written,
+    ),
+    Case::new(
+        "submit::key_of_a_refused_opcode",
+        "aio_key is written before the opcode is looked at",
+        DIRECTORY,
+        key_of_refused,
+    ),
+    Case::new(
+        "submit::unknown_flags",
+        "unknown bits of aio_flags are ignored",
+        DIRECTORY,
+        unknown_flags,
+    ),
+    Case::new(
+        "submit::flags_unset_fields",
+        "aio_resfd and aio_reqprio count with their flags only",
+        DIRECTORY,
+        unset_fields,
+    ),
+];
+
+fn nothing(_: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    check_eq!(context.submit(&[]), Ok(0));
+    check_eq!(context.submit_claiming(0, &[]), Ok(0));
+    Ok(())
+}
+
+fn negative_count(_: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    for nr in [-1, isize::MIN] {
+        check_eq!(
+            context.submit_claiming(nr, &[]),
+            Err(Errno::EINVAL),
+            "nr {nr}"
+        );
+    }
+    Ok(())
+}
+
+fn bad_context(_: &Env) -> CaseResult {
+    let destroyed = Context::new(1)?.into_raw();
+    check_eq!(Context::from_raw(destroyed).destroy(), Ok(()));
+    // Readable memory that looks like the ring of the process's first context.
+    let lookalike = Memory::zeroed(4096)?.as_ptr().addr();
+    let page_less = Memory::inaccessible()?.as_ptr().addr();
+    let numbers = [0, 1, usize::MAX, lookalike, page_less, destroyed.addr()];
+    for number in numbers {
+        let context = Context::from_raw(AioContext::from_addr(number));
+        check_eq!(
+            context.submit(&[]),
+            Err(Errno::EINVAL),
+            "context {number:#x}"
+        );
+        let claiming = context.submit_claiming(1, &[]);
+        check_eq!(
+            claiming,
+            Err(Errno::EINVAL),
+            "context {number:#x}, array unreadable"
+        );
+        std::mem::forget(context);
+    }
+    Ok(())
+}
+
+fn unreadable_array(_: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    for nr in [1, 2, isize::MAX] {
+        check_eq!(
+            context.submit_claiming(nr, &[]),
+            Err(Errno::EFAULT),
+            "nr {nr}"
+        );
+    }
+    Ok(())
+}
+
+fn unreadable_iocb(_: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    check_eq!(
+        context.submit(&[&Request::inaccessible()?]),
+        Err(Errno::EFAULT)
+    );
+    Ok(())
+}
+
+/// A read that would work.
+fn read(file: &File) -> CaseResult<Request> {
+    Ok(Request::read(file, Memory::zeroed(512)?, 0)?)
+}
+
+fn reserved2(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let file = file(env, "reserved2")?;
+    for value in [1, 1 << 32, u64::MAX] {
+        let request = read(&file)?.reserved2(value);
+        check_eq!(
+            context.submit(&[&request]),
+            Err(Errno::EINVAL),
+            "{value:#x}"
+        );
+    }
+    Ok(())
+}
+
+fn negative_length(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let file = file(env, "negative-length")?;
+    for length in [u64::MAX, 1 << 63] {
+        let request = read(&file)?.refused_length(length);
+        check_eq!(
+            context.submit(&[&request]),
+            Err(Errno::EINVAL),
+            "{length:#x}"
+        );
+    }
+    Ok(())
+}
+
+fn address_beyond_a_word(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let file = file(env, "address")?;
+    if sys::process::kernel_has_64_bits()? {
+        // Every address fits, so the check has nothing to refuse: a bad one is found later, see rw::.
+        let request = read(&file)?.foreign_address(1 << 52);
+        let answer = context.submit(&[&request]);
+        check_eq!(
+            matches!(answer, Ok(1) | Err(Errno::EFAULT)),
+            true,
+            "{answer:?}"
+        );
+    } else {
+        for address in [1 << 32, u64::MAX] {
+            let request = read(&file)?.foreign_address(address);
+            check_eq!(
+                context.submit(&[&request]),
+                Err(Errno::EINVAL),
+                "{address:#x}"
+            );
+        }
+    }
+    Ok(())
+}
+
+fn full(_: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let (reader, _writer) = sys::fd::pipe()?;
+    fill_up(&context, &reader)?;
+    let request = Request::poll(&reader, libc::POLLIN)?;
+    check_eq!(context.submit(&[&request]), Err(Errno::EAGAIN));
+    check_eq!(context.submit(&[&request, &request]), Err(Errno::EAGAIN));
+    Ok(())
+}
 
 fn bad_descriptor(env: &Env) -> CaseResult {
     let context = Context::new(1)?;
     let file = file(env, "bad-descriptor")?;
     for fd in [-1, i32::MAX, i32::MIN] {
-        let request = Request::read(&file, Memory::zeroed(512)?, 0)?.descriptor(fd);
-        check_eq!(context.submit(&[&request]), Err(Errno::EBADF), "fd {fd}");
+        check_eq!(
+            context.submit(&[&read(&file)?.descriptor(fd)]),
+            Err(Errno::EBADF),
+            "fd {fd}"
+        );
     }
+    Ok(())
+}
+
+fn resfd_not_open(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let file = file(env, "resfd-not-open")?;
+    for fd in [-1, i32::MAX] {
+        check_eq!(
+            context.submit(&[&read(&file)?.resfd(fd)]),
+            Err(Errno::EBADF),
+            "fd {fd}"
+        );
+    }
+    Ok(())
+}
+
+fn resfd_no_eventfd(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let file = file(env, "resfd-no-eventfd")?;
+    check_eq!(
+        context.submit(&[&read(&file)?.resfd_of(&file)]),
+        Err(Errno::EINVAL)
+    );
+    Ok(())
+}
+
+fn unwritable_iocb(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let file = file(env, "unwritable")?;
+    check_eq!(
+        context.submit(&[&read(&file)?.into_read_only()?]),
+        Err(Errno::EFAULT)
+    );
+    Ok(())
+}
+
+fn unknown_opcode(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let file = file(env, "unknown-opcode")?;
+    for opcode in [4, 6, 9, 10, 255, 256, u16::MAX] {
+        let request = read(&file)?.unknown_opcode(Opcode(opcode));
+        check_eq!(
+            context.submit(&[&request]),
+            Err(Errno::EINVAL),
+            "opcode {opcode}"
+        );
+    }
+    Ok(())
+}
+
+/// What is wrong with a request, by the number of the check that finds it.
+fn spoil(request: Request, file: &File, check: usize) -> CaseResult<Request> {
+    Ok(match check {
+        2 => request.reserved2(1),
+        3 => request.refused_length(u64::MAX),
+        5 => request.descriptor(-1),
+        6 => request.resfd_of(file),
+        7 => request.into_read_only()?,
+        8 => request.unknown_opcode(Opcode(99)),
+        _ => unreachable!("4 is about the context"),
+    })
+}
+
+/// Each check in turn, with everything wrong that later checks look for. Neighbours with the same errno can't be told
+/// apart; all others can.
+fn order_of_checks(env: &Env) -> CaseResult {
+    let file = file(env, "order")?;
+    let (reader, _writer) = sys::fd::pipe()?;
+    let (empty, full) = (Context::new(1)?, Context::new(1)?);
+    fill_up(&full, &reader)?;
+    let answers = [
+        (2, Errno::EINVAL),
+        (3, Errno::EINVAL),
+        (5, Errno::EBADF),
+        (6, Errno::EINVAL),
+        (7, Errno::EFAULT),
+        (8, Errno::EINVAL),
+    ];
+    for (first, (check, errno)) in answers.into_iter().enumerate() {
+        let mut request = read(&file)?;
+        // In the other order, because nothing can be changed in what is read-only.
+        let mut wrong: Vec<usize> = answers[first..].iter().map(|(check, _)| *check).collect();
+        wrong.sort_by_key(|check| *check == 7);
+        for check in wrong {
+            request = spoil(request, &file, check)?;
+        }
+        check_eq!(
+            empty.submit(&[&request]),
+            Err(errno),
+            "check {check} before all later ones"
+        );
+        // Without a free slot, what comes before 4 answers as it does, and 4 answers for all that comes later.
+        let errno = if check < 4 { errno } else { Errno::EAGAIN };
+        check_eq!(
+            full.submit(&[&request]),
+            Err(errno),
+            "check {check} without a free slot"
+        );
+    }
+    Ok(())
+}
+
+fn key_is_written(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let file = file(env, "key")?;
+    let request = read(&file)?.key(0xdead_beef);
+    check_eq!(complete(&context, &request)?, 0);
+    check_eq!(request.iocb().aio_key, 0);
+    Ok(())
+}
+
+fn key_of_refused(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let file = file(env, "key-refused")?;
+    let request = read(&file)?.key(0xdead_beef).unknown_opcode(Opcode(99));
+    check_eq!(context.submit(&[&request]), Err(Errno::EINVAL));
+    check_eq!(request.iocb().aio_key, 0);
+    let request = read(&file)?.key(0xdead_beef).descriptor(-1);
+    check_eq!(context.submit(&[&request]), Err(Errno::EBADF));
+    check_eq!(request.iocb().aio_key, 0xdead_beef, "refused before");
+    Ok(())
+}
+
+fn unknown_flags(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let file = file(env, "unknown-flags")?;
+    for bit in 2..32 {
+        let request = read(&file)?.flags(IocbFlags::from_bits_retain(1 << bit));
+        check_eq!(complete(&context, &request)?, 0, "bit {bit}");
+    }
+    Ok(())
+}
+
+fn unset_fields(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let file = file(env, "unset-fields")?;
+    let priority = aio_sys::abi::IoPrio::from_raw(-1);
+    let request = read(&file)?
+        .resfd(-1)
+        .ioprio(priority)
+        .flags(IocbFlags::empty());
+    check_eq!(context.submit(&[&request]), Ok(1));
+    check_eq!(one_event(&context)?.res, 0);
     Ok(())
 }

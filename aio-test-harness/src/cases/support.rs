@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 
+use aio_sys::Errno;
 use aio_sys::abi::IoEvent;
 
 use crate::case::{CaseResult, Stop};
@@ -105,4 +106,44 @@ pub(super) fn same_bytes(got: &[u8], expected: &[u8]) -> CaseResult {
             .take(8)
             .collect::<Vec<_>>(),
     )))
+}
+
+/// Submits polls for something that doesn't happen until no slot is free, and tells how many were accepted. What is
+/// accepted in the end varies: slots are handed out to CPUs in batches.
+pub(super) fn fill_up(context: &Context, file: &File) -> CaseResult<usize> {
+    for accepted in 0.. {
+        match context.submit(&[&Request::poll(file, libc::POLLIN)?]) {
+            Ok(1) => {}
+            Err(Errno::EAGAIN) => return Ok(accepted),
+            other => {
+                return Err(Stop::fail(format_args!(
+                    "request {accepted} of many: {other:?}"
+                )));
+            }
+        }
+    }
+    unreachable!("every context is full at some time")
+}
+
+/// The system-wide limit.
+pub(super) fn max_nr() -> CaseResult<u64> {
+    number("/proc/sys/fs/aio-max-nr")
+}
+
+/// How much of the limit is taken.
+pub(super) fn nr() -> CaseResult<u64> {
+    number("/proc/sys/fs/aio-nr")
+}
+
+fn number(path: &str) -> CaseResult<u64> {
+    let text = std::fs::read_to_string(path)?;
+    text.trim()
+        .parse()
+        .map_err(|_| Stop::fail(format_args!("{path}: {text:?} is no number")))
+}
+
+/// Whether a poll's event says that there is something to read. It may say more than was asked for: what the waker
+/// passed along isn't cut down to that (`aio_poll_wake`).
+pub(super) fn is_readable(event: IoEvent) -> bool {
+    event.res > 0 && event.res & i64::from(libc::POLLIN) != 0
 }

@@ -49,8 +49,8 @@ pub(crate) enum Mask {
     Set(Sigset, usize),
     /// The struct can't be read.
     Inaccessible,
-    /// The mask in the struct can't be read.
-    InaccessibleSet,
+    /// The mask in the struct can't be read; this is the size that is given with it.
+    InaccessibleSet(usize),
 }
 
 impl Mask {

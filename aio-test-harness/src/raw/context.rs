@@ -136,8 +136,8 @@ impl Context {
         };
         let (set, size) = match mask {
             Mask::Set(set, size) => (Some(set), size),
-            Mask::Empty(size) => (None, size),
-            _ => (None, 8),
+            Mask::Empty(size) | Mask::InaccessibleSet(size) => (None, size),
+            Mask::None | Mask::Inaccessible => (None, 0),
         };
         let set = set.as_ref().map_or(ptr::null(), ptr::from_ref);
         let mut sig = AioSigset {
@@ -147,7 +147,7 @@ impl Context {
         let sig = match mask {
             Mask::None => ptr::null(),
             Mask::Inaccessible => nowhere().cast(),
-            Mask::InaccessibleSet => {
+            Mask::InaccessibleSet(_) => {
                 sig.sigmask = nowhere().addr() as _;
                 &raw const sig
             }
@@ -161,11 +161,18 @@ impl Context {
         Ok(events)
     }
 
-    /// `io_cancel`. No kernel writes to the result; if one did, there would be room.
-    pub(crate) fn cancel(&self, request: &Request) -> Result<(), Errno> {
-        let mut result = IoEvent::default();
+    /// `io_cancel`: its answer, and what it has written as the result, if it has written anything.
+    pub(crate) fn cancel(&self, request: &Request) -> (Result<(), Errno>, Option<IoEvent>) {
+        let untouched = IoEvent {
+            data: 1,
+            obj: 2,
+            res: 3,
+            res2: 4,
+        };
+        let mut result = untouched;
         // SAFETY: the iocb stays for ever or faults, and `result` is writable during the call.
-        unsafe { aio_sys::io_cancel(self.raw, request.address(), &raw mut result) }
+        let answer = unsafe { aio_sys::io_cancel(self.raw, request.address(), &raw mut result) };
+        (answer, (result != untouched).then_some(result))
     }
 
     /// `io_destroy`.
@@ -173,6 +180,37 @@ impl Context {
         // SAFETY: what requests in flight write to is never freed, so the context may end at any time. No `Ring` is
         // left that reads its memory: each borrows `self`.
         unsafe { aio_sys::io_destroy(self.into_raw()) }
+    }
+
+    /// The context after its ring has been unmapped.
+    pub(crate) fn without_its_ring(self) -> io::Result<Self> {
+        let length = self.ring().length();
+        let raw = self.into_raw();
+        let start = ptr::with_exposed_provenance_mut(raw.addr());
+        // SAFETY: the range is the ring's, which starts at the handle; no `Ring` is left that reads it, because each
+        // borrows the context that has just been given up.
+        match unsafe { libc::munmap(start, length) } {
+            0 => Ok(Self::from_raw(raw)),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// The context after its ring has been moved elsewhere, with its new handle.
+    pub(crate) fn with_its_ring_moved(self) -> io::Result<Self> {
+        let length = self.ring().length();
+        let start = ptr::with_exposed_provenance_mut(self.into_raw().addr());
+        let elsewhere = Memory::inaccessible_of(length)?.as_ptr();
+        let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+        // SAFETY: the range is the ring's, which starts at the handle; no `Ring` is left that reads it, because each
+        // borrows the context that has just been given up. The target is a mapping of its own that nobody accesses.
+        let moved = unsafe { libc::mremap(start, length, length, flags, elsewhere) };
+        if moved == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Self {
+            raw: AioContext::from_addr(moved.expose_provenance()),
+            real: true,
+        })
     }
 
     /// The ring, which the handle is the address of.

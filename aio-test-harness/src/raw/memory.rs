@@ -70,9 +70,14 @@ impl Memory {
 
     /// Memory that every access faults on.
     pub(crate) fn inaccessible() -> io::Result<Self> {
+        Self::inaccessible_of(PAGE)
+    }
+
+    /// That many bytes that every access faults on.
+    pub(crate) fn inaccessible_of(length: usize) -> io::Result<Self> {
         let memory = Self {
             guarded: true,
-            ..Self::zeroed(PAGE)?
+            ..Self::zeroed(length)?
         };
         memory.protect(libc::PROT_NONE)?;
         Ok(memory)
@@ -116,7 +121,8 @@ impl Memory {
         self.length
     }
 
-    /// Whether the kernel can be given it as `length` bytes: they are there, or running over the end faults.
+    /// Whether the kernel can be given it as `length` bytes: they are there, or running over the end faults. The
+    /// kernel goes through a buffer from its start, so it meets the fault before anything behind it.
     pub(crate) fn takes(self, length: usize) -> bool {
         length <= self.length || self.guarded
     }

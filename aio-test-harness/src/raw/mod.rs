@@ -2,13 +2,8 @@
 //!
 //! The kernel writes to buffers long after the call that named them, so the types in here keep one rule that the
 //! cases needn't think about any more: **memory that a request names is never freed** ([`Memory`]). A case's
-//! process ends soon after. What could make the kernel write elsewhere is `unsafe` ([`Request::edit`]).
+//! process ends soon after. [`Request`] has no way to name any other that the kernel could write to.
 
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "the cases that use the rest come next"
-)]
 #![allow(
     unsafe_code,
     reason = "makes the system calls; the cases use the safe types in here"

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::ptr::NonNull;
 
-use aio_sys::abi::{IoPrio, Iocb, IocbFlags, Opcode, RwFlags};
+use aio_sys::abi::{IoPrio, Iocb, IocbFlags, Iovec, Opcode, RwFlags};
 
 use super::Memory;
 
@@ -13,12 +13,15 @@ use super::Memory;
 pub(crate) struct Request {
     /// As long as an iocb, and aligned for one.
     memory: Memory,
+    /// The array of a vectored request.
+    iovecs: Option<Memory>,
 }
 
 impl Request {
     fn new(iocb: Iocb) -> io::Result<Self> {
         let request = Self {
             memory: Memory::zeroed(size_of::<Iocb>())?,
+            iovecs: None,
         };
         request.store(iocb);
         Ok(request)
@@ -29,6 +32,17 @@ impl Request {
         Self::new(Iocb::pread(file, memory.as_ptr(), memory.len(), offset))
     }
 
+    /// A read that goes beyond its memory, which has to be guarded.
+    pub(crate) fn read_beyond(file: impl AsFd, memory: Memory, length: usize) -> io::Result<Self> {
+        assert!(memory.takes(length), "what is behind it faults");
+        Self::new(Iocb::pread(
+            file.as_fd().as_raw_fd(),
+            memory.as_ptr(),
+            length,
+            0,
+        ))
+    }
+
     pub(crate) fn write(file: impl AsFd, memory: Memory, offset: i64) -> io::Result<Self> {
         let file = file.as_fd().as_raw_fd();
         Self::new(Iocb::pwrite(file, memory.as_ptr(), memory.len(), offset))
@@ -37,23 +51,38 @@ impl Request {
     pub(crate) fn readv(file: impl AsFd, parts: &[Memory], offset: i64) -> io::Result<Self> {
         let array = iovecs(parts)?;
         let file = file.as_fd().as_raw_fd();
-        Self::new(Iocb::preadv(
-            file,
-            array.as_ptr().cast(),
-            parts.len(),
-            offset,
-        ))
+        let iocb = Iocb::preadv(file, array.as_ptr().cast(), parts.len(), offset);
+        Ok(Self {
+            iovecs: Some(array),
+            ..Self::new(iocb)?
+        })
     }
 
     pub(crate) fn writev(file: impl AsFd, parts: &[Memory], offset: i64) -> io::Result<Self> {
         let array = iovecs(parts)?;
         let file = file.as_fd().as_raw_fd();
-        Self::new(Iocb::pwritev(
-            file,
+        let iocb = Iocb::pwritev(file, array.as_ptr().cast(), parts.len(), offset);
+        Ok(Self {
+            iovecs: Some(array),
+            ..Self::new(iocb)?
+        })
+    }
+
+    /// A vectored read whose array of iovecs can't be read.
+    pub(crate) fn readv_of_nothing(file: impl AsFd, count: usize) -> io::Result<Self> {
+        let array = Memory::inaccessible()?;
+        Self::new(Iocb::preadv(
+            file.as_fd().as_raw_fd(),
             array.as_ptr().cast(),
-            parts.len(),
-            offset,
+            count,
+            0,
         ))
+    }
+
+    /// Overwrites the iovecs of a vectored request, so that each has a length of 0.
+    pub(crate) fn overwrite_iovecs(&self) {
+        let array = self.iovecs.expect("a vectored request");
+        array.write(&vec![0; array.len()]);
     }
 
     pub(crate) fn fsync(file: impl AsFd) -> io::Result<Self> {
@@ -72,6 +101,7 @@ impl Request {
     pub(crate) fn inaccessible() -> io::Result<Self> {
         Ok(Self {
             memory: Memory::inaccessible()?,
+            iovecs: None,
         })
     }
 
@@ -120,20 +150,56 @@ impl Request {
         self.with(|iocb| iocb.aio_key = key)
     }
 
+    /// Changes the key of a request that may be in flight: the kernel has its own copy of the iocb, and reads this one
+    /// in `io_cancel` alone.
+    pub(crate) fn set_key(&self, key: u32) {
+        self.store(Iocb {
+            aio_key: key,
+            ..self.iocb()
+        });
+    }
+
+    /// A descriptor that is no eventfd, or one that is.
+    pub(crate) fn resfd_of(self, file: impl AsFd) -> Self {
+        self.resfd(file.as_fd().as_raw_fd())
+    }
+
     /// An opcode that no kernel implements.
-    pub(crate) fn opcode(self, opcode: Opcode) -> Self {
-        assert!(opcode.0 > 8 || opcode.name().is_none() || [4, 6].contains(&opcode.0));
+    pub(crate) fn unknown_opcode(self, opcode: Opcode) -> Self {
+        assert!(
+            [4, 6].contains(&opcode.0) || opcode.0 > 8,
+            "what kernels implement says what the addresses are for"
+        );
         self.with(|iocb| iocb.aio_lio_opcode = opcode)
     }
 
-    /// Changes anything.
-    ///
-    /// # Safety
-    ///
-    /// Where the kernel accepts the request then, all memory it names has to be [`Memory`], memory that the kernel
-    /// only reads and that lives until the end, or no memory of this process at all.
-    pub(crate) unsafe fn edit(self, change: impl FnOnce(&mut Iocb)) -> Self {
-        self.with(change)
+    /// A length that the kernel refuses before it looks at the address.
+    pub(crate) fn refused_length(self, length: u64) -> Self {
+        assert!(length > i64::MAX as u64, "negative as the kernel's ssize_t");
+        self.with(|iocb| iocb.aio_nbytes = length)
+    }
+
+    /// An address that can't be one of this process.
+    pub(crate) fn foreign_address(self, address: u64) -> Self {
+        let kernel_half = address >> 63 == 1;
+        let beyond_a_word = usize::try_from(address).is_err();
+        let non_canonical = (1 << 52..1 << 55).contains(&address);
+        let last_page = size_of::<usize>() == 4 && address >= 0xffff_f000;
+        assert!(kernel_half || beyond_a_word || non_canonical || last_page);
+        self.with(|iocb| iocb.aio_buf = address)
+    }
+
+    /// A number of iovecs that is more than any kernel takes.
+    pub(crate) fn too_many_iovecs(self, count: u64) -> Self {
+        assert!(count > Iovec::MAX_COUNT as u64);
+        self.with(|iocb| iocb.aio_nbytes = count)
+    }
+
+    /// Any value in a field that a sync or a poll makes nothing of.
+    pub(crate) fn unused_fields(self, buf: u64, nbytes: u64) -> Self {
+        let opcode = self.iocb().aio_lio_opcode;
+        assert!([Opcode::FSYNC, Opcode::FDSYNC, Opcode::POLL].contains(&opcode));
+        self.with(|iocb| (iocb.aio_buf, iocb.aio_nbytes) = (buf, nbytes))
     }
 
     /// The iocb as it is now: the kernel writes `aio_key` when it is submitted.

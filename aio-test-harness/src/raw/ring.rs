@@ -32,6 +32,11 @@ impl<'a> Ring<'a> {
         unsafe { self.header.read_volatile() }
     }
 
+    /// The length of its mapping, in bytes.
+    pub(super) fn length(&self) -> usize {
+        (self.header().nr as usize + 1) * size_of::<IoEvent>()
+    }
+
     /// Where the next event is taken from.
     pub(crate) fn head(&self) -> u32 {
         self.head_word().load(Ordering::Relaxed)

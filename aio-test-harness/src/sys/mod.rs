@@ -8,8 +8,12 @@
 )]
 
 pub(crate) mod block;
+pub(crate) mod fd;
+pub(crate) mod fork;
 pub(crate) mod init;
 pub(crate) mod process;
+pub(crate) mod rw;
+pub(crate) mod signal;
 
 use std::io;
 

@@ -1,8 +1,12 @@
 //! Processes.
 
 use std::io;
+use std::mem::MaybeUninit;
 
 use super::check;
+
+/// A user with no rights.
+const NOBODY: libc::uid_t = 65534;
 
 /// Whether this process is root.
 pub(crate) fn is_root() -> bool {
@@ -34,4 +38,34 @@ pub(crate) fn reap_orphans() {
 pub(crate) fn kernel_release() -> io::Result<String> {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
     Ok(release.trim_end().to_owned())
+}
+
+/// Whether the kernel's words have 64 bits, which is more than ours may have.
+pub(crate) fn kernel_has_64_bits() -> io::Result<bool> {
+    if cfg!(target_pointer_width = "64") {
+        return Ok(true);
+    }
+    let machine = uname_machine()?;
+    Ok(machine.contains("64") || machine == "s390x" || machine == "armv8l")
+}
+
+/// `uname -m`.
+fn uname_machine() -> io::Result<String> {
+    let mut name = MaybeUninit::<libc::utsname>::uninit();
+    // SAFETY: uname fills in the struct that it is given room for.
+    check(unsafe { libc::uname(name.as_mut_ptr()) })?;
+    // SAFETY: uname has succeeded.
+    let name = unsafe { name.assume_init() };
+    let bytes = name
+        .machine
+        .iter()
+        .map(|byte| *byte as u8)
+        .take_while(|byte| *byte != 0);
+    Ok(String::from_utf8_lossy(&bytes.collect::<Vec<_>>()).into_owned())
+}
+
+/// Gives up being root, for this process and for good.
+pub(crate) fn become_nobody() -> io::Result<()> {
+    // SAFETY: setresuid takes three numbers. glibc changes all threads.
+    check(unsafe { libc::setresuid(NOBODY, NOBODY, NOBODY) }).map(drop)
 }

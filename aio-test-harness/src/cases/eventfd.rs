@@ -1,0 +1,230 @@
+//! `IOCB_FLAG_RESFD`: an eventfd that counts completions.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+
+use aio_sys::Errno;
+
+use super::support::{BLOCK, LONG, complete, file_with, submit_one};
+use crate::case::{Case, CaseResult};
+use crate::env::{Env, Requirement};
+use crate::raw::{Context, Memory, Request};
+use crate::sys;
+use crate::{check, check_eq};
+
+const DIRECTORY: &[Requirement] = &[Requirement::Directory];
+
+pub(super) const CASES: &[Case] = &[
+    Case::new(
+        "eventfd::counts",
+        "each completion adds 1",
+        DIRECTORY,
+        counts,
+    ),
+    Case::new(
+        "eventfd::only_with_its_flag",
+        "requests without the flag don't count",
+        DIRECTORY,
+        only_with_its_flag,
+    ),
+    Case::new(
+        "eventfd::refused_requests",
+        "refused requests don't count",
+        DIRECTORY,
+        refused_requests,
+    ),
+    Case::new(
+        "eventfd::failed_requests",
+        "requests that fail later do count",
+        DIRECTORY,
+        failed_requests,
+    ),
+    Case::new(
+        "eventfd::event_comes_first",
+        "when it has counted, the event is in the ring",
+        &[Requirement::DirectIo],
+        event_comes_first,
+    ),
+    Case::new(
+        "eventfd::poll",
+        "polls count when they are done, not before",
+        &[],
+        poll,
+    ),
+    Case::new(
+        "eventfd::cancelled",
+        "a cancelled poll counts",
+        &[],
+        cancelled,
+    ),
+    Case::new(
+        "eventfd::closed_meanwhile",
+        "closing the eventfd meanwhile does no harm",
+        &[],
+        closed_meanwhile,
+    ),
+    Case::new(
+        "eventfd::waking",
+        "io_getevents on a poll of the eventfd itself wakes by completions",
+        DIRECTORY,
+        waking,
+    ),
+];
+
+/// The count, which is 0 afterwards.
+fn count(eventfd: &File) -> CaseResult<u64> {
+    let mut bytes = [0; 8];
+    match (&mut &*eventfd).read(&mut bytes) {
+        Ok(_) => Ok(u64::from_ne_bytes(bytes)),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn counts(env: &Env) -> CaseResult {
+    let context = Context::new(8)?;
+    let eventfd = sys::fd::eventfd()?;
+    let file = file_with(env, "counts", b"content!", 0)?;
+    let request = Request::read(&file, Memory::zeroed(8)?, 0)?.resfd_of(&eventfd);
+    check_eq!(count(&eventfd)?, 0);
+    for expected in [1, 3, 8] {
+        check_eq!(context.submit(&vec![&request; expected]), Ok(expected));
+        check_eq!(
+            context.getevents(expected as isize, 8, LONG)?.len(),
+            expected
+        );
+        check_eq!(count(&eventfd)?, expected as u64);
+    }
+    Ok(())
+}
+
+fn only_with_its_flag(env: &Env) -> CaseResult {
+    let context = Context::new(8)?;
+    let eventfd = sys::fd::eventfd()?;
+    let file = file_with(env, "only", b"content!", 0)?;
+    let read = || Request::read(&file, Memory::zeroed(8)?, 0);
+    let (with, without) = (read()?.resfd_of(&eventfd), read()?);
+    check_eq!(context.submit(&[&without, &with, &without]), Ok(3));
+    check_eq!(context.getevents(3, 8, LONG)?.len(), 3);
+    check_eq!(count(&eventfd)?, 1);
+    Ok(())
+}
+
+fn refused_requests(env: &Env) -> CaseResult {
+    let context = Context::new(8)?;
+    let eventfd = sys::fd::eventfd()?;
+    let file = file_with(env, "refused", b"content!", 0)?;
+    let read = || Request::read(&file, Memory::zeroed(8)?, 0);
+    let bad_descriptor = read()?.descriptor(-1).resfd_of(&eventfd);
+    check_eq!(context.submit(&[&bad_descriptor]), Err(Errno::EBADF));
+    let bad_offset = read()?.offset(-1).resfd_of(&eventfd);
+    check_eq!(context.submit(&[&bad_offset]), Err(Errno::EINVAL));
+    check_eq!(count(&eventfd)?, 0);
+    Ok(())
+}
+
+fn failed_requests(env: &Env) -> CaseResult {
+    let context = Context::new(8)?;
+    let eventfd = sys::fd::eventfd()?;
+    let file = file_with(env, "failed", b"content!", 0)?;
+    let request = Request::read(&file, Memory::inaccessible()?, 0)?.resfd_of(&eventfd);
+    check_eq!(
+        complete(&context, &request)?,
+        -i64::from(Errno::EFAULT.raw())
+    );
+    check_eq!(count(&eventfd)?, 1);
+    Ok(())
+}
+
+fn event_comes_first(env: &Env) -> CaseResult {
+    const COUNT: usize = 32;
+    let context = Context::new(COUNT as u32)?;
+    let eventfd = sys::fd::eventfd()?;
+    let file = file_with(env, "first", &vec![1; COUNT * BLOCK], libc::O_DIRECT)?;
+    let memory = Memory::zeroed(COUNT * BLOCK)?;
+    let requests = (0..COUNT)
+        .map(|index| {
+            let at = index * BLOCK;
+            let read = Request::read(&file, memory.part(at, BLOCK), at as i64)?;
+            Ok(read.resfd_of(&eventfd))
+        })
+        .collect::<CaseResult<Vec<_>>>()?;
+    check_eq!(
+        context.submit(&requests.iter().collect::<Vec<_>>()),
+        Ok(COUNT)
+    );
+    let ring = context.ring();
+    let mut counted = 0;
+    while counted < COUNT as u64 {
+        counted += count(&eventfd)?;
+        // Nothing is taken out, so the tail is how many events there have been.
+        let events = u64::from(ring.tail());
+        check!(events >= counted, "{counted} counted, {events} events");
+    }
+    check_eq!(counted, COUNT as u64);
+    Ok(())
+}
+
+fn poll(_: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let eventfd = sys::fd::eventfd()?;
+    let (reader, mut writer) = sys::fd::pipe()?;
+    submit_one(
+        &context,
+        &Request::poll(&reader, libc::POLLIN)?.resfd_of(&eventfd),
+    )?;
+    check_eq!(count(&eventfd)?, 0);
+    writer.write_all(b"x")?;
+    check_eq!(context.getevents(1, 1, LONG)?.len(), 1);
+    check_eq!(counted_soon(&eventfd)?, 1);
+    Ok(())
+}
+
+/// The count, once it isn't 0 any more: it comes after the event.
+fn counted_soon(eventfd: &File) -> CaseResult<u64> {
+    loop {
+        match count(eventfd)? {
+            0 => std::thread::yield_now(),
+            count => return Ok(count),
+        }
+    }
+}
+
+fn cancelled(_: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let eventfd = sys::fd::eventfd()?;
+    let (reader, _writer) = sys::fd::pipe()?;
+    let request = Request::poll(&reader, libc::POLLIN)?.resfd_of(&eventfd);
+    submit_one(&context, &request)?;
+    check_eq!(context.cancel(&request).0, Err(Errno::EINPROGRESS));
+    check_eq!(context.getevents(1, 1, LONG)?.len(), 1);
+    check_eq!(counted_soon(&eventfd)?, 1);
+    Ok(())
+}
+
+fn closed_meanwhile(_: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let eventfd = sys::fd::eventfd()?;
+    let (reader, mut writer) = sys::fd::pipe()?;
+    submit_one(
+        &context,
+        &Request::poll(&reader, libc::POLLIN)?.resfd_of(&eventfd),
+    )?;
+    drop(eventfd);
+    writer.write_all(b"x")?;
+    check_eq!(context.getevents(1, 1, LONG)?.len(), 1);
+    Ok(())
+}
+
+fn waking(env: &Env) -> CaseResult {
+    let [context, watcher] = [Context::new(1)?, Context::new(1)?];
+    let eventfd = sys::fd::eventfd()?;
+    let file = file_with(env, "waking", b"content!", 0)?;
+    submit_one(&watcher, &Request::poll(&eventfd, libc::POLLIN)?)?;
+    submit_one(
+        &context,
+        &Request::read(&file, Memory::zeroed(8)?, 0)?.resfd_of(&eventfd),
+    )?;
+    check_eq!(watcher.getevents(1, 1, LONG)?.len(), 1);
+    Ok(())
+}

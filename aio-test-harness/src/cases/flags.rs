@@ -1,0 +1,281 @@
+//! `aio_rw_flags`: which the kernel takes, and what they do.
+
+use std::fs::{File, OpenOptions};
+
+use aio_sys::Errno;
+use aio_sys::abi::RwFlags;
+
+use super::support::{complete, file, file_with, one_event, same_bytes};
+use crate::case::{Case, CaseResult, skip};
+use crate::env::{Env, Requirement};
+use crate::raw::{Context, Memory, Request};
+use crate::sys;
+use crate::{check, check_eq};
+
+const DIRECTORY: &[Requirement] = &[Requirement::Directory];
+const DIRECT: &[Requirement] = &[Requirement::DirectIo];
+
+pub(super) const CASES: &[Case] = &[
+    Case::new(
+        "flags::unknown",
+        "flags that no kernel knows are EOPNOTSUPP",
+        DIRECTORY,
+        unknown,
+    ),
+    Case::new(
+        "flags::read_as_preadv2",
+        "each flag is answered as preadv2 answers it",
+        DIRECTORY,
+        |env| as_synchronous(env, "flags-read", 0, Way::Read),
+    ),
+    Case::new(
+        "flags::write_as_pwritev2",
+        "each flag is answered as pwritev2 answers it",
+        DIRECTORY,
+        |env| as_synchronous(env, "flags-write", 0, Way::Write),
+    ),
+    Case::new(
+        "flags::direct_read_as_preadv2",
+        "likewise with O_DIRECT",
+        DIRECT,
+        |env| as_synchronous(env, "flags-direct-read", libc::O_DIRECT, Way::Read),
+    ),
+    Case::new(
+        "flags::direct_write_as_pwritev2",
+        "likewise with O_DIRECT",
+        DIRECT,
+        |env| as_synchronous(env, "flags-direct-write", libc::O_DIRECT, Way::Write),
+    ),
+    Case::new(
+        "flags::nowait_of_a_file_that_cannot",
+        "NOWAIT on a file that can't is EOPNOTSUPP",
+        &[],
+        nowait_unsupported,
+    ),
+    Case::new(
+        "flags::nowait_of_an_empty_pipe",
+        "NOWAIT that would block is EAGAIN in the event",
+        &[],
+        nowait_empty_pipe,
+    ),
+    Case::new(
+        "flags::append",
+        "APPEND writes at the end, whatever the offset",
+        DIRECTORY,
+        append,
+    ),
+    Case::new(
+        "flags::append_with_noappend",
+        "APPEND with NOAPPEND is EINVAL",
+        DIRECTORY,
+        append_with_noappend,
+    ),
+    Case::new(
+        "flags::noappend",
+        "NOAPPEND writes at the offset of a file opened for appending",
+        DIRECTORY,
+        noappend,
+    ),
+    Case::new(
+        "flags::noappend_of_an_append_only_file",
+        "NOAPPEND on a file marked append-only is EPERM",
+        &[Requirement::Directory, Requirement::Root],
+        noappend_of_append_only,
+    ),
+    Case::new(
+        "flags::sync_writes",
+        "DSYNC and SYNC write what is read back",
+        DIRECT,
+        sync_writes,
+    ),
+];
+
+#[derive(Clone, Copy)]
+enum Way {
+    Read,
+    Write,
+}
+
+/// What the kernel answers: a count of bytes, or an errno times -1.
+type Answer = i64;
+
+fn synchronous(file: &File, flags: i32, way: Way, memory: Memory) -> Answer {
+    let result = match way {
+        Way::Read => sys::rw::read_at(file, memory, 0, flags),
+        Way::Write => sys::rw::write_at(file, memory, 0, flags),
+    };
+    match result {
+        Ok(count) => count as i64,
+        Err(error) => -i64::from(error.raw_os_error().unwrap_or(0)),
+    }
+}
+
+/// Submission's answer or the event's: where a file says that it doesn't support a flag is its own business.
+fn asynchronous(context: &Context, request: &Request) -> CaseResult<Answer> {
+    match context.submit(&[request]) {
+        Ok(1) => Ok(one_event(context)?.res),
+        Err(errno) => Ok(-i64::from(errno.raw())),
+        other => Err(crate::case::Stop::fail(format_args!(
+            "io_submit of one request: {other:?}"
+        ))),
+    }
+}
+
+fn as_synchronous(env: &Env, name: &str, open_flags: i32, way: Way) -> CaseResult {
+    let context = Context::new(1)?;
+    let file = file_with(env, name, &[7; 4096], open_flags)?;
+    for bit in 0..32 {
+        let flag = 1i32 << bit;
+        let flags = RwFlags::from_bits_retain(flag);
+        let memory = Memory::from_bytes(&[7; 4096])?;
+        let request = match way {
+            Way::Read => Request::read(&file, memory, 0)?,
+            Way::Write => Request::write(&file, memory, 0)?,
+        };
+        let expected = synchronous(&file, flag, way, memory);
+        let got = asynchronous(&context, &request.rw_flags(flags))?;
+        check_eq!(got, expected, "{flags:?}");
+        check!(got == 4096 || got < 0, "{flags:?}: {got}");
+    }
+    Ok(())
+}
+
+fn unknown(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let file = file(env, "flags-unknown")?;
+    for bit in 20..32 {
+        let flags = RwFlags::from_bits_retain(1i32 << bit);
+        for request in [
+            Request::read(&file, Memory::zeroed(8)?, 0)?.rw_flags(flags),
+            Request::write(&file, Memory::zeroed(8)?, 0)?.rw_flags(flags),
+        ] {
+            check_eq!(
+                context.submit(&[&request]),
+                Err(Errno::EOPNOTSUPP),
+                "{flags:?}"
+            );
+        }
+    }
+    Ok(())
+}
+
+fn nowait_unsupported(_: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let file = File::open("/proc/version")?;
+    let request = Request::read(&file, Memory::zeroed(8)?, 0)?;
+    check_eq!(complete(&context, &request)?, 8, "without the flag");
+    let request = request.rw_flags(RwFlags::NOWAIT);
+    check_eq!(context.submit(&[&request]), Err(Errno::EOPNOTSUPP));
+    Ok(())
+}
+
+fn nowait_empty_pipe(_: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let (reader, _writer) = sys::fd::pipe()?;
+    let memory = Memory::zeroed(8)?;
+    let request = Request::read(&reader, memory, 0)?.rw_flags(RwFlags::NOWAIT);
+    match context.submit(&[&request]) {
+        // Pipes couldn't at first.
+        Err(Errno::EOPNOTSUPP) => {
+            let error = synchronous(&reader, RwFlags::NOWAIT.bits(), Way::Read, memory);
+            check_eq!(error, -i64::from(libc::EOPNOTSUPP), "preadv2");
+        }
+        answer => {
+            check_eq!(answer, Ok(1));
+            check_eq!(one_event(&context)?.res, -i64::from(libc::EAGAIN));
+        }
+    }
+    Ok(())
+}
+
+fn append(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let file = file_with(env, "append", b"first", 0)?;
+    let write = Request::write(&file, Memory::from_bytes(b"second")?, 0)?;
+    check_eq!(complete(&context, &write.rw_flags(RwFlags::APPEND))?, 6);
+    same_bytes(
+        &std::fs::read(env.directory()?.join("append"))?,
+        b"firstsecond",
+    )
+}
+
+/// Skips the case where `pwritev2` doesn't know the flag either.
+fn wants(file: &File, flags: RwFlags) -> CaseResult {
+    let memory = Memory::zeroed(1)?.part(0, 0);
+    match synchronous(file, flags.bits(), Way::Write, memory) {
+        error if error == -i64::from(libc::EOPNOTSUPP) => {
+            skip(format_args!("pwritev2 doesn't support {flags:?} here"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn append_with_noappend(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let file = file(env, "append-noappend")?;
+    wants(&file, RwFlags::NOAPPEND)?;
+    let write = Request::write(&file, Memory::zeroed(8)?, 0)?;
+    let write = write.rw_flags(RwFlags::APPEND | RwFlags::NOAPPEND);
+    check_eq!(context.submit(&[&write]), Err(Errno::EINVAL));
+    Ok(())
+}
+
+fn noappend(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let file = file_with(env, "noappend", b"a file", libc::O_APPEND)?;
+    wants(&file, RwFlags::NOAPPEND)?;
+    let write = Request::write(&file, Memory::from_bytes(b"A")?, 0)?;
+    check_eq!(complete(&context, &write.rw_flags(RwFlags::NOAPPEND))?, 1);
+    same_bytes(
+        &std::fs::read(env.directory()?.join("noappend"))?,
+        b"A file",
+    )
+}
+
+fn noappend_of_append_only(env: &Env) -> CaseResult {
+    /// Takes the mark away again: a file that has it can't be removed.
+    struct Marked<'a>(&'a File);
+    impl Drop for Marked<'_> {
+        fn drop(&mut self) {
+            let _ = sys::block::set_append_only(self.0, false);
+        }
+    }
+
+    let context = Context::new(1)?;
+    let file = file_with(env, "append-only", b"a file", 0)?;
+    wants(&file, RwFlags::NOAPPEND)?;
+    if let Err(error) = sys::block::set_append_only(&file, true) {
+        return skip(format_args!(
+            "this file system has no append-only files: {error}"
+        ));
+    }
+    let _marked = Marked(&file);
+    let appending = OpenOptions::new()
+        .append(true)
+        .open(env.directory()?.join("append-only"))?;
+    let write = Request::write(&appending, Memory::from_bytes(b"A")?, 0)?;
+    let write = write.rw_flags(RwFlags::NOAPPEND);
+    check_eq!(context.submit(&[&write]), Err(Errno::EPERM));
+    Ok(())
+}
+
+fn sync_writes(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let file = file_with(env, "sync-writes", b"", libc::O_DIRECT)?;
+    for (byte, flags) in [
+        (1, RwFlags::DSYNC),
+        (2, RwFlags::SYNC),
+        (3, RwFlags::DSYNC | RwFlags::SYNC),
+    ] {
+        let write = Request::write(&file, Memory::from_bytes(&[byte; 4096])?, 0)?;
+        check_eq!(
+            complete(&context, &write.rw_flags(flags))?,
+            4096,
+            "{flags:?}"
+        );
+        let back = Memory::zeroed(4096)?;
+        check_eq!(complete(&context, &Request::read(&file, back, 0)?)?, 4096);
+        same_bytes(&back.to_vec(), &[byte; 4096])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,183 @@
+//! The system-wide limit: aio-max-nr, and aio-nr, which counts what is taken of it.
+
+use aio_sys::Errno;
+
+use super::support::{max_nr, nr};
+use crate::case::{Case, CaseResult, Stop};
+use crate::env::{Env, Requirement};
+use crate::raw::{Context, Memory, setup_at};
+use crate::sys::fork::fork;
+use crate::{check, check_eq};
+
+const ALONE: &[Requirement] = &[Requirement::Alone];
+
+pub(super) const CASES: &[Case] = &[
+    Case::new(
+        "limits::files",
+        "aio-nr and aio-max-nr are numbers, the first not above the second",
+        &[],
+        files,
+    ),
+    Case::new(
+        "limits::counts_what_was_asked_for",
+        "aio-nr grows by the number that was asked for",
+        ALONE,
+        counts,
+    ),
+    Case::new(
+        "limits::destroy_gives_back",
+        "io_destroy takes it back",
+        ALONE,
+        destroy_gives_back,
+    ),
+    Case::new(
+        "limits::exit_gives_back",
+        "so does the end of a process",
+        ALONE,
+        exit_gives_back,
+    ),
+    Case::new(
+        "limits::failed_setup_takes_nothing",
+        "a failed io_setup takes nothing",
+        ALONE,
+        failed_setup,
+    ),
+    Case::new(
+        "limits::sum_of_all",
+        "what all contexts have together is limited: EAGAIN",
+        ALONE,
+        sum_of_all,
+    ),
+    Case::new(
+        "limits::other_processes_count",
+        "other processes' contexts count, too",
+        ALONE,
+        other_processes,
+    ),
+    Case::new(
+        "limits::lowered_below_what_is_taken",
+        "lowering the limit takes nothing away",
+        ALONE,
+        lowered,
+    ),
+];
+
+/// A limit for the time of a case.
+struct Limit(u64);
+
+impl Limit {
+    fn set(limit: u64) -> CaseResult<Self> {
+        let before = Self(max_nr()?);
+        write_limit(limit)?;
+        Ok(before)
+    }
+}
+
+impl Drop for Limit {
+    fn drop(&mut self) {
+        let _ = write_limit(self.0);
+    }
+}
+
+fn write_limit(limit: u64) -> std::io::Result<()> {
+    std::fs::write("/proc/sys/fs/aio-max-nr", format!("{limit}\n"))
+}
+
+fn files(_: &Env) -> CaseResult {
+    let (nr, max) = (nr()?, max_nr()?);
+    check!(nr <= max, "aio-nr {nr}, aio-max-nr {max}");
+    Ok(())
+}
+
+fn counts(_: &Env) -> CaseResult {
+    let before = nr()?;
+    let mut contexts = Vec::new();
+    let mut taken = 0;
+    for count in [1, 10, 1000, 1] {
+        contexts.push(Context::new(count)?);
+        taken += u64::from(count);
+        check_eq!(nr()? - before, taken, "after {count} more");
+    }
+    Ok(())
+}
+
+fn destroy_gives_back(_: &Env) -> CaseResult {
+    let before = nr()?;
+    let [first, second] = [Context::new(100)?, Context::new(7)?];
+    check_eq!(first.destroy(), Ok(()));
+    check_eq!(nr()? - before, 7);
+    check_eq!(second.destroy(), Ok(()));
+    check_eq!(nr()?, before);
+    Ok(())
+}
+
+fn exit_gives_back(_: &Env) -> CaseResult {
+    let before = nr()?;
+    fork(|| {
+        std::mem::forget(Context::new(100)?);
+        check_eq!(nr()? - before, 100);
+        Ok(())
+    })?
+    .succeeded()?;
+    check_eq!(nr()?, before);
+    Ok(())
+}
+
+fn failed_setup(_: &Env) -> CaseResult {
+    let before = nr()?;
+    check_eq!(Context::new(0).err(), Some(Errno::EINVAL));
+    check_eq!(Context::new(u32::MAX).err(), Some(Errno::EINVAL));
+    let read_only = Memory::zeroed(8)?;
+    read_only.make_read_only()?;
+    check_eq!(setup_at(100, read_only).err(), Some(Errno::EFAULT));
+    check_eq!(nr()?, before);
+    Ok(())
+}
+
+fn sum_of_all(_: &Env) -> CaseResult {
+    let before = nr()?;
+    let _limit = Limit::set(before + 100)?;
+    let first = Context::new(60)?;
+    check_eq!(
+        Context::new(41).err(),
+        Some(Errno::EAGAIN),
+        "one more than there is"
+    );
+    check_eq!(nr()? - before, 60);
+    let second = Context::new(40)?;
+    check_eq!(nr()? - before, 100);
+    check_eq!(Context::new(1).err(), Some(Errno::EAGAIN), "all is taken");
+    drop(first);
+    let third = Context::new(60)?;
+    drop((second, third));
+    check_eq!(
+        Context::new(u32::try_from(before + 101).map_err(|_| Stop::fail("odd aio-nr"))?).err(),
+        Some(Errno::EAGAIN),
+        "more than the limit"
+    );
+    Ok(())
+}
+
+fn other_processes(_: &Env) -> CaseResult {
+    let before = nr()?;
+    let _limit = Limit::set(before + 100)?;
+    let _parents = Context::new(60)?;
+    fork(|| {
+        check_eq!(Context::new(41).err(), Some(Errno::EAGAIN));
+        check_eq!(Context::new(40).err(), None);
+        Ok(())
+    })?
+    .succeeded()
+}
+
+fn lowered(_: &Env) -> CaseResult {
+    let before = nr()?;
+    let context = Context::new(100)?;
+    let limit = Limit::set(before + 10)?;
+    check_eq!(context.submit(&[]), Ok(0));
+    check_eq!(nr()? - before, 100);
+    check_eq!(Context::new(1).err(), Some(Errno::EAGAIN));
+    drop(limit);
+    Context::new(1)?;
+    Ok(())
+}

@@ -1,0 +1,199 @@
+//! Several requests in one `io_submit`, of which some are refused.
+
+use std::fs::File;
+
+use aio_sys::Errno;
+use aio_sys::abi::IoEvent;
+
+use super::support::{LONG, file_with, fill_up, is_readable};
+use crate::case::{Case, CaseResult};
+use crate::env::{Env, Requirement};
+use crate::raw::{Context, Memory, Request, Timeout};
+use crate::sys;
+use crate::{check, check_eq};
+
+const DIRECTORY: &[Requirement] = &[Requirement::Directory];
+
+pub(super) const CASES: &[Case] = &[
+    Case::new(
+        "partial::stops_at_the_refused",
+        "the count before a refused request is returned, its error only when it comes first",
+        DIRECTORY,
+        stops_at_the_refused,
+    ),
+    Case::new(
+        "partial::refused_leaves_no_event",
+        "what has been refused has no event and takes no slot",
+        DIRECTORY,
+        refused_leaves_no_event,
+    ),
+    Case::new(
+        "partial::array_ends_early",
+        "an array that can't be read to its end is submitted as far as it can",
+        DIRECTORY,
+        array_ends_early,
+    ),
+    Case::new(
+        "partial::until_full",
+        "a batch that is too large is accepted as far as there are slots, the rest after reaping",
+        DIRECTORY,
+        until_full,
+    ),
+    Case::new(
+        "partial::same_iocb_twice",
+        "an iocb may be submitted twice",
+        DIRECTORY,
+        same_iocb_twice,
+    ),
+    Case::new(
+        "partial::iocb_is_copied",
+        "changing an iocb after it has been submitted changes nothing",
+        &[],
+        iocb_is_copied,
+    ),
+    Case::new(
+        "partial::file_is_kept",
+        "closing the file after a request has been submitted changes nothing",
+        &[],
+        file_is_kept,
+    ),
+];
+
+fn read(file: &File, data: u64) -> CaseResult<Request> {
+    Ok(Request::read(file, Memory::zeroed(8)?, 0)?.data(data))
+}
+
+fn data(events: &[IoEvent]) -> Vec<u64> {
+    events.iter().map(|event| event.data).collect()
+}
+
+fn stops_at_the_refused(env: &Env) -> CaseResult {
+    let context = Context::new(8)?;
+    let file = file_with(env, "stops", b"content!", 0)?;
+    let mut requests = (0..5)
+        .map(|data| read(&file, data))
+        .collect::<Result<Vec<_>, _>>()?;
+    requests[2] = read(&file, 2)?.descriptor(-1);
+    let all: Vec<&Request> = requests.iter().collect();
+    check_eq!(context.submit(&all), Ok(2), "the two before the refused");
+    check_eq!(
+        context.submit(&all[2..]),
+        Err(Errno::EBADF),
+        "the refused comes first"
+    );
+    check_eq!(
+        context.submit(&all[3..]),
+        Ok(2),
+        "the two behind the refused"
+    );
+    let events = context.getevents(4, 8, LONG)?;
+    check_eq!(data(&events), [0, 1, 3, 4]);
+    check!(events.iter().all(|event| event.res == 8), "{events:?}");
+    Ok(())
+}
+
+fn refused_leaves_no_event(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let file = file_with(env, "no-event", b"content!", 0)?;
+    let refused = read(&file, 0)?.descriptor(-1);
+    // More than there are slots.
+    for _ in 0..2 * context.ring().header().nr {
+        check_eq!(context.submit(&[&refused]), Err(Errno::EBADF));
+    }
+    check_eq!(context.getevents(0, 8, Timeout::Never)?.len(), 0);
+    check_eq!(context.submit(&[&read(&file, 1)?]), Ok(1));
+    check_eq!(data(&context.getevents(1, 8, LONG)?), [1]);
+    Ok(())
+}
+
+fn array_ends_early(env: &Env) -> CaseResult {
+    let context = Context::new(8)?;
+    let file = file_with(env, "array-ends", b"content!", 0)?;
+    let requests = [&read(&file, 0)?, &read(&file, 1)?];
+    check_eq!(context.submit_claiming(8, &requests), Ok(2));
+    check_eq!(context.submit_claiming(isize::MAX, &requests), Ok(2));
+    check_eq!(data(&context.getevents(4, 8, LONG)?), [0, 1, 0, 1]);
+    let requests = [&read(&file, 0)?, &Request::inaccessible()?];
+    check_eq!(
+        context.submit(&requests),
+        Ok(1),
+        "the second iocb can't be read"
+    );
+    Ok(())
+}
+
+fn until_full(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let (reader, _writer) = sys::fd::pipe()?;
+    let file = file_with(env, "until-full", b"content!", 0)?;
+    let slots = context.ring().header().nr as usize;
+    let requests = (0..2 * slots as u64)
+        .map(|data| read(&file, data))
+        .collect::<Result<Vec<_>, _>>()?;
+    let all: Vec<&Request> = requests.iter().collect();
+    // An event that hasn't been reaped takes its slot just as a request in flight does.
+    let first = context.submit(&all)?;
+    check!(
+        first >= 1 && first < slots,
+        "{first} accepted of {}, with {slots} slots",
+        all.len()
+    );
+    check_eq!(context.submit(&all[first..]), Err(Errno::EAGAIN));
+    let events = context.getevents(first as isize, all.len() as isize, LONG)?;
+    check_eq!(data(&events), (0..first as u64).collect::<Vec<_>>());
+    let second = context.submit(&all[first..])?;
+    check!(second >= 1);
+    check_eq!(
+        context
+            .getevents(second as isize, all.len() as isize, LONG)?
+            .len(),
+        second
+    );
+    // Nothing has been lost: as many fit as do into a new context.
+    let (again, new) = (
+        fill_up(&context, &reader)?,
+        fill_up(&Context::new(1)?, &reader)?,
+    );
+    check!(again >= 1 && new >= 1, "{again} of {new}");
+    Ok(())
+}
+
+fn same_iocb_twice(env: &Env) -> CaseResult {
+    let context = Context::new(8)?;
+    let file = file_with(env, "twice", b"content!", 0)?;
+    let request = read(&file, 7)?;
+    check_eq!(context.submit(&[&request, &request]), Ok(2));
+    let events = context.getevents(2, 8, LONG)?;
+    check_eq!(data(&events), [7, 7]);
+    check_eq!(events[0].obj, events[1].obj);
+    Ok(())
+}
+
+fn iocb_is_copied(_: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let (reader, writer) = sys::fd::pipe()?;
+    let request = Request::poll(&reader, libc::POLLIN)?.data(1);
+    check_eq!(context.submit(&[&request]), Ok(1));
+    let request = request.data(2).descriptor(-1).unused_fields(0, 0);
+    std::io::Write::write_all(&mut &writer, b"x")?;
+    let events = context.getevents(1, 1, LONG)?;
+    check_eq!(data(&events), [1]);
+    check_eq!(events[0].obj, request.address().addr() as u64);
+    check!(is_readable(events[0]), "{events:?}");
+    Ok(())
+}
+
+fn file_is_kept(_: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let (reader, writer) = sys::fd::pipe()?;
+    check_eq!(
+        context.submit(&[&Request::poll(&reader, libc::POLLIN)?]),
+        Ok(1)
+    );
+    drop(reader);
+    // Without its reader, the pipe would be broken.
+    std::io::Write::write_all(&mut &writer, b"x")?;
+    let events = context.getevents(1, 1, LONG)?;
+    check!(is_readable(events[0]), "{events:?}");
+    Ok(())
+}

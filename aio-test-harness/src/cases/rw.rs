@@ -1,0 +1,329 @@
+//! Reads and writes: what `io_submit` checks of them, after what it checks of every request.
+
+use std::fs::{File, OpenOptions};
+
+use aio_sys::Errno;
+use aio_sys::abi::{IoPrio, IoPrioClass, RwFlags};
+
+use super::support::{complete, file, file_with};
+use crate::case::{Case, CaseResult};
+use crate::env::{Env, Requirement};
+use crate::raw::{Context, Memory, Request};
+use crate::sys;
+use crate::{check, check_eq};
+
+const DIRECTORY: &[Requirement] = &[Requirement::Directory];
+
+pub(super) const CASES: &[Case] = &[
+    Case::new(
+        "rw::read_of_a_write_only_file",
+        "3: reading a file opened for writing is EBADF",
+        DIRECTORY,
+        write_only,
+    ),
+    Case::new(
+        "rw::write_of_a_read_only_file",
+        "3: writing a file opened for reading is EBADF",
+        DIRECTORY,
+        read_only,
+    ),
+    Case::new(
+        "rw::directory",
+        "4: a directory is EINVAL to read, and EBADF to write",
+        DIRECTORY,
+        directory,
+    ),
+    Case::new(
+        "rw::kernel_address",
+        "5: an address of the kernel's is EFAULT",
+        DIRECTORY,
+        kernel_address,
+    ),
+    Case::new(
+        "rw::negative_offset",
+        "6: a negative offset is EINVAL",
+        DIRECTORY,
+        negative_offset,
+    ),
+    Case::new(
+        "rw::offset_overflows",
+        "6: an end beyond the largest offset is EINVAL",
+        DIRECTORY,
+        offset_overflows,
+    ),
+    Case::new(
+        "rw::order_of_checks",
+        "of two things wrong, the earlier check answers",
+        DIRECTORY,
+        order_of_checks,
+    ),
+    Case::new(
+        "rw::unmapped_buffer",
+        "a buffer that isn't there is EFAULT in the event",
+        DIRECTORY,
+        unmapped_buffer,
+    ),
+    Case::new(
+        "rw::read_only_buffer",
+        "reading to memory that is read-only is EFAULT in the event",
+        DIRECTORY,
+        read_only_buffer,
+    ),
+    Case::new(
+        "rw::no_bytes",
+        "reading or writing 0 bytes is 0",
+        DIRECTORY,
+        no_bytes,
+    ),
+    Case::new(
+        "rw::buffered_is_done_at_once",
+        "a buffered request has its event before io_submit returns",
+        DIRECTORY,
+        buffered_is_done_at_once,
+    ),
+    Case::new(
+        "rw::short_read",
+        "a read across the end of a file is short, and one behind it 0",
+        DIRECTORY,
+        short_read,
+    ),
+    Case::new(
+        "rw::pipe",
+        "a read of a pipe with something in it gets that",
+        &[],
+        pipe,
+    ),
+];
+
+/// Makes a request for a file, memory and an offset.
+type Make = fn(&File, Memory, i64) -> std::io::Result<Request>;
+
+const BOTH: [Make; 2] = [
+    |file, memory, offset| Request::read(file, memory, offset),
+    |file, memory, offset| Request::write(file, memory, offset),
+];
+
+/// An address that is the kernel's own, as wide as the kernel's words.
+fn kernel_addresses() -> CaseResult<&'static [u64]> {
+    Ok(if sys::process::kernel_has_64_bits()? {
+        &[u64::MAX - 4095, 0xffff_8000_0000_0000]
+    } else {
+        &[0xffff_f000]
+    })
+}
+
+fn write_only(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    file(env, "write-only")?;
+    let file = OpenOptions::new()
+        .write(true)
+        .open(env.directory()?.join("write-only"))?;
+    let request = Request::read(&file, Memory::zeroed(8)?, 0)?;
+    check_eq!(context.submit(&[&request]), Err(Errno::EBADF));
+    Ok(())
+}
+
+fn read_only(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    file(env, "read-only")?;
+    let file = File::open(env.directory()?.join("read-only"))?;
+    let request = Request::write(&file, Memory::zeroed(8)?, 0)?;
+    check_eq!(context.submit(&[&request]), Err(Errno::EBADF));
+    Ok(())
+}
+
+fn directory(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let directory = File::open(env.directory()?)?;
+    let request = Request::read(&directory, Memory::zeroed(8)?, 0)?;
+    check_eq!(context.submit(&[&request]), Err(Errno::EINVAL));
+    let request = Request::write(&directory, Memory::zeroed(8)?, 0)?;
+    check_eq!(context.submit(&[&request]), Err(Errno::EBADF));
+    Ok(())
+}
+
+fn kernel_address(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let file = file_with(env, "kernel-address", b"content!", 0)?;
+    for address in kernel_addresses()? {
+        for make in BOTH {
+            let request = make(&file, Memory::zeroed(8)?, 0)?.foreign_address(*address);
+            if cfg!(target_arch = "s390x") {
+                // The kernel has an address space of its own there: no number is an address of it, and this one is a
+                // buffer that isn't there.
+                check_eq!(
+                    complete(&context, &request)?,
+                    -i64::from(Errno::EFAULT.raw())
+                );
+            } else {
+                check_eq!(
+                    context.submit(&[&request]),
+                    Err(Errno::EFAULT),
+                    "{address:#x}"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+fn negative_offset(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let file = file(env, "negative-offset")?;
+    for make in BOTH {
+        for offset in [-1, -4096, i64::MIN] {
+            let request = make(&file, Memory::zeroed(8)?, offset)?;
+            check_eq!(
+                context.submit(&[&request]),
+                Err(Errno::EINVAL),
+                "offset {offset}"
+            );
+        }
+    }
+    Ok(())
+}
+
+fn offset_overflows(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let file = file(env, "overflow")?;
+    for make in BOTH {
+        let request = make(&file, Memory::zeroed(8)?, i64::MAX - 6)?;
+        check_eq!(context.submit(&[&request]), Err(Errno::EINVAL));
+    }
+    // One byte less is within the bounds: an event of its own, which says that there is nothing.
+    let request = Request::read(&file, Memory::zeroed(8)?, i64::MAX - 8)?;
+    check_eq!(complete(&context, &request)?, 0);
+    Ok(())
+}
+
+fn order_of_checks(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    file(env, "order-rw")?;
+    let path = env.directory()?.join("order-rw");
+    let (for_writing, directory) = (
+        OpenOptions::new().write(true).open(path)?,
+        File::open(env.directory()?)?,
+    );
+    let wrong_priority = IoPrio::new(IoPrioClass::INVALID, 0);
+    let unknown = RwFlags::from_bits_retain(1 << 30);
+    let spoilt = |file: &File| -> CaseResult<Request> {
+        let request = Request::read(file, Memory::zeroed(8)?, -1)?;
+        Ok(request.foreign_address(kernel_addresses()?[0]))
+    };
+    let request = spoilt(&for_writing)?
+        .rw_flags(unknown)
+        .ioprio(wrong_priority);
+    check_eq!(
+        context.submit(&[&request]),
+        Err(Errno::EINVAL),
+        "1: priority"
+    );
+    let request = spoilt(&for_writing)?.rw_flags(unknown);
+    check_eq!(
+        context.submit(&[&request]),
+        Err(Errno::EOPNOTSUPP),
+        "2: flags"
+    );
+    check_eq!(
+        context.submit(&[&spoilt(&for_writing)?]),
+        Err(Errno::EBADF),
+        "3: file's mode"
+    );
+    check_eq!(
+        context.submit(&[&spoilt(&directory)?]),
+        Err(Errno::EINVAL),
+        "4: file's kind"
+    );
+    // 5 before 6 where there are addresses that are refused.
+    if !cfg!(target_arch = "s390x") {
+        let file = File::open(env.directory()?.join("order-rw"))?;
+        check_eq!(
+            context.submit(&[&spoilt(&file)?]),
+            Err(Errno::EFAULT),
+            "5: address"
+        );
+    }
+    Ok(())
+}
+
+fn unmapped_buffer(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let file = file_with(env, "unmapped", b"content!", 0)?;
+    for make in BOTH {
+        let request = make(&file, Memory::inaccessible()?, 0)?;
+        check_eq!(
+            complete(&context, &request)?,
+            -i64::from(Errno::EFAULT.raw())
+        );
+    }
+    Ok(())
+}
+
+fn read_only_buffer(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let file = file_with(env, "read-only-buffer", b"content!", 0)?;
+    let memory = Memory::zeroed(8)?;
+    memory.make_read_only()?;
+    let read = complete(&context, &Request::read(&file, memory, 0)?)?;
+    check_eq!(read, -i64::from(Errno::EFAULT.raw()));
+    check_eq!(complete(&context, &Request::write(&file, memory, 0)?)?, 8);
+    Ok(())
+}
+
+fn no_bytes(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let file = file_with(env, "no-bytes", b"content!", 0)?;
+    for make in BOTH {
+        let request = make(&file, Memory::zeroed(8)?.part(0, 0), 4)?;
+        check_eq!(complete(&context, &request)?, 0);
+    }
+    check_eq!(file.metadata()?.len(), 8);
+    Ok(())
+}
+
+fn buffered_is_done_at_once(env: &Env) -> CaseResult {
+    let context = Context::new(2)?;
+    let file = file(env, "at-once")?;
+    let memory = Memory::from_bytes(b"written")?;
+    let write = Request::write(&file, memory, 0)?;
+    let back = Memory::zeroed(7)?;
+    let read = Request::read(&file, back, 0)?;
+    check_eq!(context.submit(&[&write, &read]), Ok(2));
+    let ring = context.ring();
+    check_eq!(ring.tail(), 2, "events in the ring");
+    check_eq!([ring.event(0).res, ring.event(1).res], [7, 7]);
+    check_eq!(back.to_vec(), b"written");
+    Ok(())
+}
+
+fn short_read(env: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let file = file_with(env, "short", &[7; 6000], 0)?;
+    for (offset, expected) in [(0, 6000), (4096, 1904), (5999, 1), (6000, 0), (1 << 40, 0)] {
+        let memory = Memory::from_bytes(&[1; 8192])?;
+        let read = complete(&context, &Request::read(&file, memory, offset)?)?;
+        check_eq!(read, expected, "at {offset}");
+        let got = memory.to_vec();
+        let (read, rest) = got.split_at(expected as usize);
+        check!(
+            read.iter().all(|byte| *byte == 7),
+            "at {offset}: what was read"
+        );
+        check!(
+            rest.iter().all(|byte| *byte == 1),
+            "at {offset}: the rest is as it was"
+        );
+    }
+    Ok(())
+}
+
+fn pipe(_: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let (reader, writer) = sys::fd::pipe()?;
+    let write = Request::write(&writer, Memory::from_bytes(b"through")?, 0)?;
+    check_eq!(complete(&context, &write)?, 7);
+    let memory = Memory::zeroed(100)?;
+    check_eq!(complete(&context, &Request::read(&reader, memory, 0)?)?, 7);
+    check_eq!(memory.part(0, 7).to_vec(), b"through");
+    Ok(())
+}

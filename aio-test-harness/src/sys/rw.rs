@@ -1,0 +1,31 @@
+//! `preadv2` and `pwritev2`: the synchronous calls with the same flags as AIO's, to compare with.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+
+use crate::raw::Memory;
+
+fn iovec(memory: Memory) -> libc::iovec {
+    libc::iovec {
+        iov_base: memory.as_ptr().cast(),
+        iov_len: memory.len(),
+    }
+}
+
+/// Reads at `offset` with `RWF_*` flags.
+pub(crate) fn read_at(file: &File, memory: Memory, offset: i32, flags: i32) -> io::Result<usize> {
+    let part = iovec(memory);
+    // SAFETY: one iovec is given, which names memory that is there for ever and that nobody has a reference to.
+    let read = unsafe { libc::preadv2(file.as_raw_fd(), &raw const part, 1, offset.into(), flags) };
+    usize::try_from(read).map_err(|_| io::Error::last_os_error())
+}
+
+/// Writes at `offset` with `RWF_*` flags.
+pub(crate) fn write_at(file: &File, memory: Memory, offset: i32, flags: i32) -> io::Result<usize> {
+    let part = iovec(memory);
+    // SAFETY: one iovec is given, which names memory that is there for ever and that nobody has a reference to.
+    let written =
+        unsafe { libc::pwritev2(file.as_raw_fd(), &raw const part, 1, offset.into(), flags) };
+    usize::try_from(written).map_err(|_| io::Error::last_os_error())
+}

@@ -1,0 +1,100 @@
+//! `SIGALRM`: a handler that counts, a timer that raises it, the mask that holds it back.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::check;
+
+static ALARMS: AtomicUsize = AtomicUsize::new(0);
+
+extern "C" fn count_alarm(_: libc::c_int) {
+    ALARMS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// How often `SIGALRM` has been handled.
+pub(crate) fn alarms() -> usize {
+    ALARMS.load(Ordering::Relaxed)
+}
+
+/// Has `SIGALRM` counted from now on. System calls that it interrupts are not restarted.
+pub(crate) fn count_alarms() -> io::Result<()> {
+    let handler: extern "C" fn(libc::c_int) = count_alarm;
+    // SAFETY: all zeroes is a sigaction: default action, no flags, no mask.
+    let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
+    action.sa_sigaction = handler as *const () as usize;
+    // SAFETY: the handler adds to an atomic number, which a handler may do at any point; `action` is initialised and
+    // outlives the call; a null pointer asks for no old action.
+    check(unsafe { libc::sigaction(libc::SIGALRM, &raw const action, ptr::null_mut()) }).map(drop)
+}
+
+/// Raises `SIGALRM` for this process after `first`, and then every 10 ms: a first one that comes before the call that
+/// it should interrupt is made up for.
+pub(crate) fn start_alarms(first: Duration) -> io::Result<()> {
+    set_timer(first, Duration::from_millis(10))
+}
+
+/// Raises `SIGALRM` for this process once.
+pub(crate) fn one_alarm(after: Duration) -> io::Result<()> {
+    set_timer(after, Duration::ZERO)
+}
+
+/// Stops the timer.
+pub(crate) fn stop_alarms() -> io::Result<()> {
+    set_timer(Duration::ZERO, Duration::ZERO)
+}
+
+fn set_timer(first: Duration, interval: Duration) -> io::Result<()> {
+    let time = |duration: Duration| libc::timeval {
+        tv_sec: duration.as_secs() as _,
+        tv_usec: (duration.subsec_micros() as i32).into(),
+    };
+    let timer = libc::itimerval {
+        it_interval: time(interval),
+        it_value: time(first),
+    };
+    // SAFETY: `timer` outlives the call; a null pointer asks for no old timer.
+    check(unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, ptr::null_mut()) })
+        .map(drop)
+}
+
+/// Raises `SIGALRM` for the calling thread, now.
+pub(crate) fn raise_alarm() -> io::Result<()> {
+    // SAFETY: raise takes a number; the handler is `count_alarm`, or none.
+    check(unsafe { libc::raise(libc::SIGALRM) }).map(drop)
+}
+
+/// Holds `SIGALRM` back from the calling thread, or lets it through. What is held back stays pending.
+pub(crate) fn block_alarms(block: bool) -> io::Result<()> {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigemptyset initialises the set that it is given room for.
+    check(unsafe { libc::sigemptyset(set.as_mut_ptr()) })?;
+    // SAFETY: the set has just been initialised.
+    check(unsafe { libc::sigaddset(set.as_mut_ptr(), libc::SIGALRM) })?;
+    let how = if block {
+        libc::SIG_BLOCK
+    } else {
+        libc::SIG_UNBLOCK
+    };
+    // SAFETY: the set is initialised and outlives the call; a null pointer asks for no old mask.
+    match unsafe { libc::pthread_sigmask(how, set.as_ptr(), ptr::null_mut()) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+/// Whether `SIGALRM` is held back from the calling thread.
+pub(crate) fn alarms_are_blocked() -> io::Result<bool> {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigemptyset initialises the set that it is given room for.
+    check(unsafe { libc::sigemptyset(set.as_mut_ptr()) })?;
+    // SAFETY: with no new set, the old mask is stored in `set`, which outlives the call.
+    match unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, ptr::null(), set.as_mut_ptr()) } {
+        0 => {}
+        error => return Err(io::Error::from_raw_os_error(error)),
+    }
+    // SAFETY: the set is initialised.
+    Ok(check(unsafe { libc::sigismember(set.as_ptr(), libc::SIGALRM) })? == 1)
+}
