@@ -166,7 +166,8 @@ impl<P: Payload> Pending<P> {
         assert!(slot.slot().is_done());
         // SAFETY: it is done, and we don't have it any more.
         let (result, payload) = unsafe { take_and_free::<P>(&slot) };
-        payload.finish(result)
+        // SAFETY: the result came from the slot that held the payload.
+        unsafe { payload.finish(result) }
     }
 }
 

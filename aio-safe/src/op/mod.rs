@@ -46,8 +46,23 @@ pub trait Payload: sealed::Payload {
     type Output;
 
     /// Makes it from what the kernel said.
+    ///
+    /// # Safety
+    ///
+    /// `result` is what the kernel said of the operation that this was the payload of: so many bytes
+    /// of its buffer were written.
+    ///
+    /// Nobody else can say that:
+    ///
+    /// ```compile_fail,E0133
+    /// use aio_safe::{Op, Payload};
+    ///
+    /// let read = Op::read(Vec::with_capacity(8), 0);
+    /// let _ = read.into_payload().finish(Ok(1_000_000));
+    /// ```
     #[doc(hidden)]
-    fn finish(self, result: Result<u64, OpError>) -> Self::Output;
+    #[expect(unsafe_code, reason = "believes what it is told of a buffer's bytes")]
+    unsafe fn finish(self, result: Result<u64, OpError>) -> Self::Output;
 }
 
 pub(crate) mod sealed {

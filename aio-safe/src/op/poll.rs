@@ -98,7 +98,8 @@ impl sealed::Payload for Poll {
 impl Payload for Poll {
     type Output = Result<PollEvents, OpError>;
 
-    fn finish(self, result: Result<u64, OpError>) -> Self::Output {
+    #[expect(unsafe_code, reason = "declared so by the trait")]
+    unsafe fn finish(self, result: Result<u64, OpError>) -> Self::Output {
         // The kernel's mask has more bits than poll(2) knows; those aren't for user space.
         result.map(|mask| PollEvents(mask as u16))
     }

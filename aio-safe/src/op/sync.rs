@@ -34,7 +34,8 @@ impl sealed::Payload for FileSync {
 impl Payload for FileSync {
     type Output = Result<(), OpError>;
 
-    fn finish(self, result: Result<u64, OpError>) -> Self::Output {
+    #[expect(unsafe_code, reason = "declared so by the trait")]
+    unsafe fn finish(self, result: Result<u64, OpError>) -> Self::Output {
         result.map(|_| ())
     }
 }

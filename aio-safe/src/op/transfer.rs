@@ -118,7 +118,8 @@ impl<B: Send + 'static> sealed::Payload for Transfer<B> {
 impl<B: Send + 'static> Payload for Transfer<B> {
     type Output = BufResult<usize, B>;
 
-    fn finish(mut self, result: Result<u64, OpError>) -> Self::Output {
+    #[expect(unsafe_code, reason = "declared so by the trait")]
+    unsafe fn finish(mut self, result: Result<u64, OpError>) -> Self::Output {
         // No truncation: what was asked for was a usize.
         let result = result.map(|n| n as usize);
         if let Ok(n) = result {

@@ -128,7 +128,8 @@ impl<B: Send + 'static> sealed::Payload for VectoredTransfer<B> {
 impl<B: Send + 'static> Payload for VectoredTransfer<B> {
     type Output = BufResult<usize, Vec<B>>;
 
-    fn finish(mut self, result: Result<u64, OpError>) -> Self::Output {
+    #[expect(unsafe_code, reason = "declared so by the trait")]
+    unsafe fn finish(mut self, result: Result<u64, OpError>) -> Self::Output {
         // No truncation: the kernel transfers less than 2 GiB at a time.
         let result = result.map(|n| n as usize);
         if let Ok(n) = result {
