@@ -31,9 +31,10 @@ impl Shared {
         if !self.gate.close() {
             return Err(CloseError::Closed);
         }
+        self.room.close(&self.slab);
         // Requests that are being submitted now can't be cancelled before they are.
         while self.gate.count().inside > 0 {
-            self.watch_gate();
+            self.watch_gate(None);
         }
         self.cancel_all();
         self.drain()?;

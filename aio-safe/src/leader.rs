@@ -45,6 +45,8 @@ pub(crate) enum Goal {
     Done(u32),
     /// Nothing is in flight.
     Idle,
+    /// A slot is free.
+    Room,
     /// The role itself.
     Role,
 }
@@ -97,9 +99,9 @@ impl Leadership {
         })
     }
 
-    /// Waits until [`notify_watchers`](Self::notify_watchers), unless `ready` says that there is no
-    /// need. `ready` is called with the line locked.
-    pub(crate) fn watch(&self, ready: impl FnOnce() -> bool) {
+    /// Waits until [`notify_watchers`](Self::notify_watchers) or the deadline, unless `ready` says that
+    /// there is no need. `ready` is called with the line locked.
+    pub(crate) fn watch(&self, deadline: Option<Instant>, ready: impl FnOnce() -> bool) {
         let parker = Parker::of_this_thread();
         {
             let mut line = lock(&self.line);
@@ -108,7 +110,7 @@ impl Leadership {
             }
             line.watchers.push(Arc::clone(&parker));
         }
-        parker.park(None);
+        parker.park(deadline);
     }
 
     /// Wakes everybody in [`watch`](Self::watch). `before` is called with the line locked.
@@ -123,7 +125,8 @@ impl Leadership {
         }
     }
 
-    /// Gives the role to the first in line that `reached` doesn't say has got what it waits for.
+    /// Gives the role to the first in line that `reached` doesn't say has got what it waits for; to
+    /// one that waits for room only if there is nobody else.
     fn hand_over(&self, reached: impl Fn(Goal) -> bool) {
         let mut idle = Vec::new();
         let heir = {
@@ -135,12 +138,23 @@ impl Leadership {
                         idle.push(Arc::clone(&follower.parker));
                         false
                     }
-                    (false, _) if heir.is_none() => {
+                    (false, Goal::Done(_) | Goal::Idle | Goal::Role) if heir.is_none() => {
                         heir = Some(Arc::clone(&follower.parker));
                         false
                     }
                     _ => true,
                 });
+            // Whoever waits for room is served by somebody else's thread, and wouldn't notice while
+            // it is in the kernel.
+            if heir.is_none() {
+                let room = line
+                    .followers
+                    .iter()
+                    .position(|follower| follower.goal == Goal::Room);
+                heir = room
+                    .and_then(|n| line.followers.remove(n))
+                    .map(|follower| follower.parker);
+            }
             line.led = heir.is_some();
             line.heir.clone_from(&heir);
             heir
@@ -246,6 +260,15 @@ impl Parker {
         PARKER
             .try_with(|cell| Arc::clone(cell.borrow_mut().get_or_insert_with(Self::new)))
             .unwrap_or_else(|_| Self::new())
+    }
+
+    /// Sleeps until the waker that `arm` stores is woken, for whatever reason, or until the deadline.
+    /// Returns at once when `arm` says that there is no need.
+    pub(crate) fn park_until(deadline: Option<Instant>, arm: impl Fn(&Waker) -> bool) {
+        let parker = Self::of_this_thread();
+        if arm(&Waker::from(Arc::clone(&parker))) {
+            parker.park(deadline);
+        }
     }
 
     fn unpark(&self) {

@@ -52,6 +52,7 @@ mod op;
 mod pending;
 mod queue;
 mod reap;
+mod room;
 mod shared;
 mod slab;
 mod slot;
@@ -66,3 +67,4 @@ pub use error::{CloseError, OpError, ReapError, SetupError, SubmitError, SubmitE
 pub use op::{FileSync, Op, Payload, Poll, PollEvents, Transfer, Transfers, VectoredTransfer};
 pub use pending::Pending;
 pub use queue::{Features, Queue};
+pub use room::{Permit, Reserve};

@@ -11,8 +11,8 @@ use std::{
 use aio_sys::Errno;
 
 use crate::{
-    Batch, CloseError, Op, Payload, Pending, ReapError, SetupError, SubmitError, SubmitErrorKind,
-    gate,
+    Batch, CloseError, Op, Payload, Pending, ReapError, Reserve, SetupError, SubmitError,
+    SubmitErrorKind, gate,
     jobs::TURN,
     kernel::{Kernel, Linux},
     shared::QueueRef,
@@ -119,7 +119,7 @@ impl Queue {
     }
 
     /// Submits one operation in a slot that was claimed for it.
-    fn submit_in<P: Payload>(
+    pub(crate) fn submit_in<P: Payload>(
         &self,
         index: u32,
         file: BorrowedFd<'_>,
@@ -174,6 +174,24 @@ impl Queue {
                 SubmitErrorKind::QueueFull
             }
         })
+    }
+
+    /// Waits for a place in a full queue, first come first served: `.await` it, or
+    /// [`wait`](Reserve::wait) for it in a thread. The [`Permit`](crate::Permit) takes one operation.
+    ///
+    /// ```
+    /// use aio_safe::{Op, Queue};
+    ///
+    /// let queue = Queue::new(1)?;
+    /// let zeros = std::fs::File::open("/dev/zero")?;
+    /// for _ in 0..3 {
+    ///     let read = queue.reserve().wait()?.submit(&zeros, Op::read(vec![1; 16], 0))?;
+    ///     assert_eq!(read.wait().buffer, [0; 16]);
+    /// }
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn reserve(&self) -> Reserve<'_> {
+        Reserve::new(self)
     }
 
     /// A batch: operations that go to the kernel together, in one `io_submit`.

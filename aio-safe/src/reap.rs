@@ -14,7 +14,7 @@ use aio_sys::Errno;
 use crate::{
     ReapError,
     jobs::{Jobs, TURN},
-    leader::{Goal, Lead, Turn},
+    leader::{Goal, Lead, Parker, Turn},
     shared::Shared,
     slot::{Outcome, untag},
     sync::atomic::Ordering::Relaxed,
@@ -36,11 +36,22 @@ impl Shared {
         match goal {
             Goal::Done(index) => self.slab.get(index).is_none_or(crate::slot::Slot::is_done),
             Goal::Idle => self.gate.count().is_idle(),
-            Goal::Role => false,
+            // Only the one who waits knows.
+            Goal::Room | Goal::Role => false,
         }
     }
 
-    /// Waits until a goal is reached, reaping if nobody else does.
+    /// Waits until a goal is reached, reaping if nobody else does. As [`wait_for`](Self::wait_for).
+    pub(crate) fn wait_until(
+        &self,
+        goal: Goal,
+        deadline: Option<Instant>,
+        arm: impl Fn(&Waker) -> bool,
+    ) -> Result<Waited, Errno> {
+        self.wait_for(goal, deadline, || self.reached(goal), arm)
+    }
+
+    /// Waits until `reached` says so, reaping if nobody else does.
     ///
     /// `arm` stores a waker that is woken when the goal is reached, or returns false when it is; it is
     /// for goals that have a waker.
@@ -49,24 +60,25 @@ impl Shared {
     ///
     /// What `io_getevents` said when nothing can be reaped any more, and the context couldn't be
     /// destroyed either: the goal won't be reached.
-    pub(crate) fn wait_until(
+    pub(crate) fn wait_for(
         &self,
         goal: Goal,
         deadline: Option<Instant>,
+        reached: impl Fn() -> bool,
         arm: impl Fn(&Waker) -> bool,
     ) -> Result<Waited, Errno> {
-        while !self.reached(goal) {
+        while !reached() {
             let lead = match self.leadership.join(goal) {
                 Turn::Lead(lead) => lead,
                 Turn::Follow(seat) => {
                     let mut in_time = true;
                     if arm(&seat.waker()) {
-                        while in_time && !self.reached(goal) && !seat.is_heir() {
+                        while in_time && !reached() && !seat.is_heir() {
                             in_time = seat.park(deadline);
                         }
                     }
                     let lead = seat.leave();
-                    if !in_time && !self.reached(goal) {
+                    if !in_time && !reached() {
                         if let Some(lead) = lead {
                             lead.pass_on(|goal| self.reached(goal));
                         }
@@ -76,42 +88,45 @@ impl Shared {
                     lead
                 }
             };
-            if self.reached(goal) {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if reached() || left == Some(Duration::ZERO) {
                 lead.pass_on(|goal| self.reached(goal));
                 break;
             }
-            if goal == Goal::Idle && self.gate.count().inside > 0 {
-                // Whether there will be an event is not known before they come out.
-                lead.pass_on(|goal| self.reached(goal));
-                self.watch_gate();
-                continue;
-            }
-            let timeout =
-                match deadline.map(|deadline| deadline.checked_duration_since(Instant::now())) {
-                    None => None,
-                    Some(Some(left)) => Some(left),
-                    Some(None) => {
-                        lead.pass_on(|goal| self.reached(goal));
-                        return Ok(Waited::TimedOut);
+            if matches!(goal, Goal::Idle | Goal::Room) {
+                // Whether there will be an event is not known before everybody has come out, and
+                // what is reached by other means than an event doesn't end a wait in the kernel.
+                let count = self.gate.count();
+                if count.inside > 0 || count.in_flight == 0 {
+                    lead.pass_on(|goal| self.reached(goal));
+                    if count.inside > 0 {
+                        self.watch_gate(deadline);
+                    } else if goal == Goal::Room {
+                        Parker::park_until(deadline, &arm);
                     }
-                };
+                    continue;
+                }
+            }
             let mut jobs = Jobs::new(self);
-            let result = self.reap(&lead, 1, timeout, &mut jobs);
-            let lost = match result {
+            let result = self.reap(&lead, 1, left, &mut jobs);
+            let given_up = match result {
                 Ok(_) | Err(Errno::EINTR) => None,
-                Err(errno) => self.give_up(&lead, &mut jobs).err().map(|_| errno),
+                Err(errno) => Some((errno, self.give_up(&lead, &mut jobs))),
             };
             lead.pass_on(|goal| self.reached(goal));
             jobs.run_and_resume();
-            if let Some(errno) = lost {
-                return if self.reached(goal) {
-                    Ok(Waited::Reached)
-                } else {
-                    Err(errno)
-                };
+            if let Some((errno, result)) = given_up {
+                self.room.close(&self.slab);
+                if result.is_err() && !reached() {
+                    return Err(errno);
+                }
             }
         }
-        Ok(Waited::Reached)
+        Ok(if reached() {
+            Waited::Reached
+        } else {
+            Waited::TimedOut
+        })
     }
 
     /// Takes the role, waits for up to `min` events, and completes what came. For a caller's own loop.
@@ -246,7 +261,7 @@ impl Shared {
     fn give_up(&self, _lead: &Lead<'_>, jobs: &mut Jobs<'_>) -> Result<(), Errno> {
         self.gate.close();
         while self.gate.count().inside > 0 {
-            self.watch_gate();
+            self.watch_gate(None);
         }
         self.destroy()?;
         for index in 0..self.slab.depth() {
@@ -270,8 +285,8 @@ impl Shared {
     }
 
     /// Waits until no thread is inside the gate, or wakes for no reason.
-    pub(crate) fn watch_gate(&self) {
-        self.leadership.watch(|| {
+    pub(crate) fn watch_gate(&self, deadline: Option<Instant>) {
+        self.leadership.watch(deadline, || {
             self.gate.watch();
             self.gate.count().inside == 0
         });

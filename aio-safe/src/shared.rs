@@ -15,7 +15,8 @@ use crate::{
     gate::{self, Gate},
     kernel::{Kernel, Ring},
     leader::Leadership,
-    slab::Slab,
+    room::Room,
+    slab::{Freed, Slab},
     slot::Slot,
     sync::atomic::{
         AtomicBool, AtomicUsize,
@@ -29,6 +30,7 @@ pub(crate) struct Shared {
     /// Where completions can be read without a system call. Only the leader reads it.
     pub(crate) ring: Option<Ring>,
     pub(crate) slab: Slab,
+    pub(crate) room: Room,
     pub(crate) gate: Gate,
     pub(crate) leadership: Leadership,
     pub(crate) process: Process,
@@ -56,6 +58,7 @@ impl Shared {
             ctx,
             ring,
             slab,
+            room: Room::new(),
             gate: Gate::new(),
             leadership: Leadership::new(),
             process,
@@ -63,6 +66,24 @@ impl Shared {
             strays: AtomicUsize::new(0),
             queues: AtomicUsize::new(1),
         })
+    }
+
+    /// Frees a slot that is the caller's, empty and retired, or hands it to whoever waits for one.
+    /// Returns true when it was the last: then the shared part is the caller's to free. Otherwise it
+    /// may be gone at once, unless the caller has another hold on it.
+    #[must_use]
+    fn free(&self, index: u32) -> bool {
+        loop {
+            match self.slab.free(index) {
+                Freed::Free => return false,
+                Freed::Last => return true,
+                Freed::Waited => {
+                    if self.room.give(index, &self.slab) {
+                        return false;
+                    }
+                }
+            }
+        }
     }
 
     /// Comes out of the gate, with `n` requests that weren't accepted.
@@ -83,7 +104,7 @@ impl Shared {
         if let Some(slot) = self.slab.get(index) {
             // SAFETY: the caller's promise.
             unsafe { slot.retire() };
-            let last = self.slab.free(index);
+            let last = self.free(index);
             debug_assert!(!last, "something else was to keep the slab");
         }
     }
@@ -192,7 +213,7 @@ impl SlotRef {
     pub(crate) unsafe fn free(&self) {
         // SAFETY: the caller's promise.
         unsafe { self.slot().retire() };
-        if self.shared().slab.free(self.index) {
+        if self.shared().free(self.index) {
             // SAFETY: no queue is left, and this was the last slot: nobody else can reach it.
             unsafe { free(self.shared) }
         }

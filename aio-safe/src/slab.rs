@@ -4,6 +4,12 @@
 //! one exchange for up to a word's worth of slots; freeing sets one bit. There is nothing an ABA could
 //! go wrong with.
 //!
+//! # Who waits for a slot
+//!
+//! While somebody waits for a slot, each word carries the mark [`WAITED`]. A slot isn't freed then, but
+//! handed on by [`Room`](crate::room::Room): a freed one would be the slab's last, perhaps, and whoever
+//! freed it had nothing to hold the slab by any more.
+//!
 //! # Who frees the slab
 //!
 //! A handle doesn't count as a reference to its queue: the slab lives as long as a
@@ -20,8 +26,11 @@ use crate::{
 };
 
 /// Set in each word of the bitmap once the last queue is gone.
-const ORPHAN: usize = 1 << SLOTS_PER_WORD;
-const SLOTS_PER_WORD: u32 = usize::BITS - 1;
+const ORPHAN: usize = 1 << (usize::BITS - 1);
+/// Set in each word of the bitmap while somebody waits for a slot.
+const WAITED: usize = ORPHAN >> 1;
+const MARKS: usize = ORPHAN | WAITED;
+const SLOTS_PER_WORD: u32 = usize::BITS - 2;
 
 pub(crate) struct Slab {
     slots: Box<[Slot]>,
@@ -30,6 +39,16 @@ pub(crate) struct Slab {
     hint: AtomicUsize,
     /// How many slots were not free when the slab was orphaned, less those freed since.
     left: AtomicUsize,
+}
+
+/// What became of a slot that was to be freed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Freed {
+    Free,
+    /// It was the last of an orphaned slab: the slab is the caller's to free.
+    Last,
+    /// It is not free, but still the caller's: somebody waits for it.
+    Waited,
 }
 
 /// Slots that were claimed together.
@@ -69,8 +88,8 @@ impl Slab {
             let index = (hint + n) % self.free.len();
             let word = &self.free[index];
             let mut bits = word.load(Relaxed);
-            while bits & !ORPHAN != 0 {
-                let taken = lowest(bits & !ORPHAN, want);
+            while bits & !MARKS != 0 {
+                let taken = lowest(bits & !MARKS, want);
                 match word.compare_exchange_weak(bits, bits & !taken, Acquire, Relaxed) {
                     Ok(_) => {
                         if n != 0 {
@@ -88,14 +107,38 @@ impl Slab {
         None
     }
 
-    /// Frees a slot that the caller owns and has retired. Returns true when it was the last of an
-    /// orphaned slab: then the slab is the caller's to free. In any other case the slab may be gone
-    /// when this returns, unless the caller has another hold on it.
-    #[must_use]
-    pub(crate) fn free(&self, index: u32) -> bool {
+    /// Frees a slot that the caller owns and has retired, unless somebody waits for one.
+    ///
+    /// When it was freed the slab may be gone at once, unless the caller has another hold on it.
+    #[inline]
+    pub(crate) fn free(&self, index: u32) -> Freed {
         let word = &self.free[(index / SLOTS_PER_WORD) as usize];
         let bit = 1 << (index % SLOTS_PER_WORD);
-        word.fetch_or(bit, Release) & ORPHAN != 0 && self.left.fetch_sub(1, AcqRel) == 1
+        let mut bits = word.load(Relaxed);
+        while bits & WAITED == 0 {
+            match word.compare_exchange_weak(bits, bits | bit, Release, Relaxed) {
+                Ok(_) if bits & ORPHAN != 0 && self.left.fetch_sub(1, AcqRel) == 1 => {
+                    return Freed::Last;
+                }
+                Ok(_) => return Freed::Free,
+                Err(now) => bits = now,
+            }
+        }
+        Freed::Waited
+    }
+
+    /// Marks that somebody waits for a slot.
+    pub(crate) fn mark_waited(&self) {
+        for word in &self.free {
+            word.fetch_or(WAITED, Relaxed);
+        }
+    }
+
+    /// Takes the mark away.
+    pub(crate) fn unmark_waited(&self) {
+        for word in &self.free {
+            word.fetch_and(!WAITED, Relaxed);
+        }
     }
 
     /// Says that no queue is left: nothing will be claimed again. Returns true when every slot is
@@ -153,7 +196,7 @@ mod tests {
 
     #[test]
     fn every_slot_is_claimed_once() {
-        for depth in [1, 2, 31, 62, 63, 64, 126, 127, 1000] {
+        for depth in [1, 2, 30, 31, 62, 63, 64, 124, 125, 1000] {
             for want in [1, 5, 63, 5000] {
                 let slab = Slab::new(depth);
                 let mut all = drain(&slab, want);
@@ -172,8 +215,8 @@ mod tests {
     fn a_freed_slot_is_claimed_again() {
         let slab = Slab::new(200);
         drain(&slab, 200);
-        for index in [0, 62, 63, 199] {
-            assert!(!slab.free(index));
+        for index in [0, 61, 62, 199] {
+            assert_eq!(slab.free(index), Freed::Free);
             assert_eq!(drain(&slab, 9), [index]);
         }
     }
@@ -185,9 +228,25 @@ mod tests {
 
         let slab = Slab::new(130);
         drain(&slab, 64);
-        assert!(!slab.free(0) && !slab.free(129));
+        assert_eq!([slab.free(0), slab.free(129)], [Freed::Free; 2]);
         assert!(!slab.orphan());
-        assert!((1..128).all(|index| !slab.free(index)));
-        assert!(slab.free(128), "the last of the 128 that weren't free");
+        assert!((1..128).all(|index| slab.free(index) == Freed::Free));
+        assert_eq!(
+            slab.free(128),
+            Freed::Last,
+            "the last of the 128 that weren't free"
+        );
+    }
+
+    #[test]
+    fn a_slot_that_is_waited_for_is_not_freed() {
+        let slab = Slab::new(130);
+        drain(&slab, 64);
+        slab.mark_waited();
+        assert_eq!([slab.free(0), slab.free(129)], [Freed::Waited; 2]);
+        assert!(slab.claim(1).is_none());
+        slab.unmark_waited();
+        assert_eq!(slab.free(129), Freed::Free);
+        assert_eq!(drain(&slab, 1), [129]);
     }
 }
