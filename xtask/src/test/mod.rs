@@ -1,0 +1,78 @@
+//! `cargo xtask test`: everything that can be tested on this machine's own kernel.
+
+mod loop_device;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::{interrupt, process, workspace};
+use loop_device::LoopDevice;
+
+/// Runs all tests of the workspace on this machine, then the conformance program on its kernel.
+///
+/// The conformance program works in a directory of its own inside the build directory and, when
+/// root, on two loop devices with 512-byte and 4096-byte logical blocks, which go away again.
+/// Needs nothing but the Rust toolchain; what can't be tested here is said and skipped.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Seconds that the workspace's tests may take, building included, and the conformance program
+    /// after them.
+    #[arg(long, value_name = "SECONDS", default_value = "1800", value_parser = clap::value_parser!(u64).range(1..))]
+    timeout: u64,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    interrupt::catch()?;
+    let limit = Duration::from_secs(args.timeout);
+    process::run(
+        workspace::cargo().args(["test", "--workspace", "--all-features"]),
+        limit,
+    )?;
+
+    // Not in the system's directory for temporary files, which may be in memory and without
+    // O_DIRECT.
+    let parent = workspace::target_dir();
+    fs::create_dir_all(&parent).with_context(|| format!("can't make {}", parent.display()))?;
+    let dir = tempfile::Builder::new()
+        .prefix("conformance-")
+        .tempdir_in(&parent)?;
+    let work = dir.path().join("files");
+    fs::create_dir(&work)?;
+    let devices = loop_devices(dir.path())?;
+    let mut conformance = workspace::cargo();
+    conformance
+        .args([
+            "run",
+            "--quiet",
+            "--package",
+            "aio-test-harness",
+            "--bin",
+            "aio-conformance",
+            "--",
+        ])
+        .arg(&work)
+        .args(devices.iter().map(LoopDevice::path));
+    process::run(&mut conformance, limit)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Loop devices with 512-byte and 4096-byte logical blocks, or none where there can't be any.
+fn loop_devices(dir: &Path) -> Result<Vec<LoopDevice>> {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: loop devices, as only root can set them up");
+        return Ok(Vec::new());
+    }
+    let mut devices = Vec::new();
+    for block in [512, 4096] {
+        let file: PathBuf = dir.join(format!("disk{block}"));
+        match LoopDevice::new(&file, block)? {
+            Ok(device) => devices.push(device),
+            Err(why) => eprintln!("skipped: a loop device with {block}-byte blocks: {why:#}"),
+        }
+    }
+    Ok(devices)
+}
