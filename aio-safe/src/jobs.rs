@@ -1,7 +1,8 @@
 //! What a reaper has to do once it has handed on its role: run code that isn't the queue's own.
 //!
 //! Wakers and the destructors of buffers may do anything: reap, submit, panic. So they run when the
-//! queue is in order again, and a panic in one doesn't keep the others from running.
+//! queue is in order again, and a panic in one doesn't keep the others from running. That goes for freeing
+//! a slot, too: it may wake somebody who waits for one.
 
 #![allow(unsafe_code, reason = "cleans up slots")]
 
@@ -30,6 +31,8 @@ pub(crate) struct Jobs<'a> {
 
 enum Job {
     Wake(Waker),
+    /// A slot that its handle has left: this owns it.
+    Free(Waker, u32),
     /// An abandoned operation's slot: this owns it.
     Discard(u32),
 }
@@ -55,13 +58,7 @@ impl<'a> Jobs<'a> {
             Completed::Quietly => return,
             Completed::Wake(waker) => Job::Wake(waker),
             Completed::Abandoned => Job::Discard(index),
-            Completed::Left(waker) => {
-                // SAFETY: `Left` says that the slot is ours; the handle has taken the payload, and
-                // `complete` the waker.
-                unsafe { self.shared.free_held(index) };
-                // Nobody waits for this any more, but one wake-up too many does no harm.
-                Job::Wake(waker)
-            }
+            Completed::Left(waker) => Job::Free(waker, index),
         };
         if let Err(full) = self.first.try_push(job) {
             self.rest.push(full.element());
@@ -75,6 +72,11 @@ impl<'a> Jobs<'a> {
         for job in self.first.drain(..).chain(self.rest.drain(..)) {
             let result = match job {
                 Job::Wake(waker) => catch_unwind(AssertUnwindSafe(|| waker.wake())),
+                Job::Free(waker, index) => {
+                    // SAFETY: it is ours, the handle has taken the payload, and `complete` the waker.
+                    unsafe { self.shared.free_held(index) };
+                    catch_unwind(AssertUnwindSafe(|| drop(waker)))
+                }
                 Job::Discard(index) => {
                     let Some(slot) = self.shared.slab.get(index) else {
                         continue;

@@ -128,38 +128,41 @@ impl Queue {
         let slot = self.shared.slab.get(index).expect("claimed from this slab");
         // SAFETY: the slot was claimed, and is empty.
         let iocb = unsafe { slot.fill(index, file, op) };
-        // SAFETY: it was claimed and filled.
-        unsafe { slot.start() };
-        let reason = if self.shared.gate.enter(1) {
+        let answer = if self.shared.gate.enter(1) {
+            // SAFETY: it was claimed and filled.
+            unsafe { slot.start() };
             // SAFETY: the iocb lies in a slot that is ours, and points to a payload that stays there
             // until the event.
             match unsafe { self.shared.kernel.io_submit(self.shared.ctx, &[iocb]) } {
-                Ok(1..) => {
-                    self.shared.exit_gate(0);
-                    // SAFETY: the slot is in flight, holds a P, and has no handle yet.
-                    return Ok(unsafe { Pending::new(&self.shared, index) });
+                Ok(1..) => Ok(0),
+                Ok(0) | Err(Errno::EAGAIN) => {
+                    // SAFETY: the kernel didn't take it, and there is no handle.
+                    unsafe { slot.unstart() };
+                    Err(SubmitErrorKind::Again)
                 }
-                Ok(0) | Err(Errno::EAGAIN) => SubmitErrorKind::Again,
                 Err(errno) => {
                     // SAFETY: the kernel refused it, so there will be no event: we complete it. No
                     // handle exists, so there is nobody to wake and nothing to clean up.
                     unsafe { slot.complete(Outcome::Refused(errno)) };
-                    self.shared.exit_gate(1);
-                    // SAFETY: the slot is completed, holds a P, and has no handle yet.
-                    return Ok(unsafe { Pending::new(&self.shared, index) });
+                    Ok(1)
                 }
             }
         } else {
-            SubmitErrorKind::Closed
+            Err(SubmitErrorKind::Closed)
         };
-        self.shared.exit_gate(1);
-        // SAFETY: the kernel didn't take it, and there is no handle.
-        unsafe { slot.unstart() };
-        // SAFETY: the slot is ours, filled with a P, and not started.
-        let op = unsafe { slot.unfill() };
-        // SAFETY: the slot is ours and empty; `self` keeps the slab.
-        unsafe { self.shared.free_held(index) };
-        Err(SubmitError { reason, op })
+        // Only now: while somebody is inside, nobody takes what is started for being in the kernel.
+        self.shared.exit_gate(answer.unwrap_or(1));
+        match answer {
+            // SAFETY: the slot is in flight or completed, holds a P, and has no handle yet.
+            Ok(_) => Ok(unsafe { Pending::new(&self.shared, index) }),
+            Err(reason) => {
+                // SAFETY: the slot is ours, filled with a P, and not started.
+                let op = unsafe { slot.unfill() };
+                // SAFETY: the slot is ours and empty; `self` keeps the slab.
+                unsafe { self.shared.free_held(index) };
+                Err(SubmitError { reason, op })
+            }
+        }
     }
 
     /// Claims slots, or says why there are none.
