@@ -27,6 +27,10 @@
 //! program: reads and writes of files opened with `O_DIRECT` (whose buffers, lengths and offsets must be
 //! aligned: [`AlignedBuf`]), on block devices and on file systems with direct I/O; and syncs.
 //!
+//! # Features
+//!
+//! - `bytes`: [`Bytes`](https://docs.rs/bytes/1/bytes/struct.Bytes.html) and `BytesMut` as buffers.
+//!
 //! # Where to look
 //!
 //! - [`Queue`]: make one, submit, reap, drain, close. [`Batch`]: many operations in one system call.

@@ -7,6 +7,8 @@
 #![allow(unsafe_code, reason = "declares traits that are promises about memory")]
 
 mod aligned;
+#[cfg(feature = "bytes")]
+mod bytes;
 mod impls;
 mod result;
 mod slice;
