@@ -27,8 +27,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ARCH", default_value = "all", value_parser = arch_names())]
     arch: Vec<String>,
 
-    /// The kernel series to boot, such as 6.1; repeatable [default: 5.10, 6.1, 6.12 and the newest
-    /// released one on x86_64 and aarch64, 6.12 elsewhere].
+    /// The kernel series to boot, such as 6.1, or `oldest` or `newest`; repeatable [default: 5.10, 6.1,
+    /// 6.12 and the newest released one on x86_64 and aarch64, 6.12 elsewhere].
     #[arg(long = "kernel", value_name = "SERIES")]
     pub(crate) kernels: Vec<String>,
 

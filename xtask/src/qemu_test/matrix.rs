@@ -67,8 +67,13 @@ pub(crate) fn plan(
 /// The series that were named, else the default ones, each once; nothing when the archive has no
 /// released kernel at all.
 fn series(default: Series, named: &[String], index: &Index) -> Option<Vec<String>> {
+    let by_name = |name: &String| match name.as_str() {
+        "oldest" => Some(LONG_LIVED[0].to_owned()),
+        "newest" => index.newest_series().map(str::to_owned),
+        _ => Some(name.clone()),
+    };
     let mut wanted: Vec<String> = match default {
-        _ if !named.is_empty() => named.to_vec(),
+        _ if !named.is_empty() => named.iter().map(by_name).collect::<Option<_>>()?,
         Series::Only(series) => vec![series.to_owned()],
         Series::Matrix => {
             let newest = index.newest_series()?.to_owned();
