@@ -20,7 +20,7 @@ use crate::{
 impl Shared {
     /// See [`Queue::drain`](crate::Queue::drain).
     pub(crate) fn drain(&self) -> Result<(), CloseError> {
-        match self.wait_until(Goal::Idle, None, |_| true) {
+        match self.wait_until(Goal::Idle, None, |_| self.await_exits()) {
             Ok(_) => Ok(()),
             Err(errno) => Err(CloseError::Reap(errno)),
         }

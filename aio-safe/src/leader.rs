@@ -99,10 +99,19 @@ impl Leadership {
         })
     }
 
-    /// Waits until [`notify_watchers`](Self::notify_watchers) or the deadline, unless `ready` says that
-    /// there is no need. `ready` is called with the line locked.
-    pub(crate) fn watch(&self, deadline: Option<Instant>, ready: impl FnOnce() -> bool) {
+    /// Waits until [`notify_watchers`](Self::notify_watchers), or until the waker that `arm` stores is
+    /// woken, or until the deadline; not at all when `arm` says no or `ready` yes. `ready` is called
+    /// with the line locked.
+    pub(crate) fn watch(
+        &self,
+        deadline: Option<Instant>,
+        arm: impl Fn(&Waker) -> bool,
+        ready: impl FnOnce() -> bool,
+    ) {
         let parker = Parker::of_this_thread();
+        if !arm(&Waker::from(Arc::clone(&parker))) {
+            return;
+        }
         {
             let mut line = lock(&self.line);
             if ready() {
@@ -111,14 +120,24 @@ impl Leadership {
             line.watchers.push(Arc::clone(&parker));
         }
         parker.park(deadline);
+        lock(&self.line)
+            .watchers
+            .retain(|watcher| !Arc::ptr_eq(watcher, &parker));
     }
 
-    /// Wakes everybody in [`watch`](Self::watch). `before` is called with the line locked.
+    /// Wakes everybody in [`watch`](Self::watch), and those in line whose goal can be reached without
+    /// an event. `before` is called with the line locked.
     pub(crate) fn notify_watchers(&self, before: impl FnOnce()) {
         let watchers = {
             let mut line = lock(&self.line);
             before();
-            std::mem::take(&mut line.watchers)
+            let mut watchers = std::mem::take(&mut line.watchers);
+            let idlers = line
+                .followers
+                .iter()
+                .filter(|follower| follower.goal == Goal::Idle);
+            watchers.extend(idlers.map(|follower| Arc::clone(&follower.parker)));
+            watchers
         };
         for parker in watchers {
             parker.unpark();
@@ -260,15 +279,6 @@ impl Parker {
         PARKER
             .try_with(|cell| Arc::clone(cell.borrow_mut().get_or_insert_with(Self::new)))
             .unwrap_or_else(|_| Self::new())
-    }
-
-    /// Sleeps until the waker that `arm` stores is woken, for whatever reason, or until the deadline.
-    /// Returns at once when `arm` says that there is no need.
-    pub(crate) fn park_until(deadline: Option<Instant>, arm: impl Fn(&Waker) -> bool) {
-        let parker = Self::of_this_thread();
-        if arm(&Waker::from(Arc::clone(&parker))) {
-            parker.park(deadline);
-        }
     }
 
     fn unpark(&self) {

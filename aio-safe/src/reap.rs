@@ -14,7 +14,7 @@ use aio_sys::Errno;
 use crate::{
     ReapError,
     jobs::{Jobs, TURN},
-    leader::{Goal, Lead, Parker, Turn},
+    leader::{Goal, Lead, Turn},
     shared::Shared,
     slot::{Outcome, untag},
     sync::atomic::Ordering::Relaxed,
@@ -75,6 +75,11 @@ impl Shared {
                     if arm(&seat.waker()) {
                         while in_time && !reached() && !seat.is_heir() {
                             in_time = seat.park(deadline);
+                            if matches!(goal, Goal::Idle | Goal::Room) {
+                                // Woken because it was idle, or because there is something to reap
+                                // again: if that is over by now, it is waited for from the start.
+                                break;
+                            }
                         }
                     }
                     let lead = seat.leave();
@@ -102,7 +107,13 @@ impl Shared {
                     if count.inside > 0 {
                         self.watch_gate(deadline);
                     } else if goal == Goal::Room {
-                        Parker::park_until(deadline, &arm);
+                        // Served by whoever takes a result; or called when somebody submits, who may
+                        // count on us to reap.
+                        self.leadership.watch(deadline, &arm, || {
+                            self.gate.watch();
+                            let count = self.gate.count();
+                            count.inside > 0 || count.in_flight > 0
+                        });
                     }
                     continue;
                 }
@@ -284,9 +295,17 @@ impl Shared {
         unsafe { self.kernel.io_destroy(self.ctx) }
     }
 
+    /// Has those that come out of the gate wake whoever waits in line for an idle queue: a refusal
+    /// makes it idle without an event.
+    pub(crate) fn await_exits(&self) -> bool {
+        self.gate.watch();
+        true
+    }
+
     /// Waits until no thread is inside the gate, or wakes for no reason.
     pub(crate) fn watch_gate(&self, deadline: Option<Instant>) {
-        self.leadership.watch(deadline, || {
+        let arm = |_: &Waker| true;
+        self.leadership.watch(deadline, arm, || {
             self.gate.watch();
             self.gate.count().inside == 0
         });

@@ -1,0 +1,19 @@
+//! What the tests of this directory share.
+
+#![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(unsafe_code, reason = "implements the crate's unsafe traits")]
+
+mod buffers;
+mod fake;
+mod files;
+mod tasks;
+mod wrapped;
+
+#[allow(unused_imports, reason = "as above")]
+pub(crate) use self::{
+    buffers::{PanicsOnDrop, Tracked},
+    fake::{Fake, Request, Verdict},
+    files::{Scratch, direct_file, pattern},
+    tasks::{Flag, Woken, block_on, poll_once, within},
+    wrapped::{Spy, WithoutRing},
+};
