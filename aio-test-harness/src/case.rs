@@ -41,6 +41,15 @@ impl Case {
         }
     }
 
+    /// Whether no other case may run at the same time: it needs something of which there is one.
+    #[must_use]
+    pub fn runs_alone(&self) -> bool {
+        use Requirement::{Alone, Disk512, Disk4096};
+        self.requires
+            .iter()
+            .any(|requirement| matches!(requirement, Alone | Disk512 | Disk4096))
+    }
+
     /// Checks what the case requires, then runs it in this process.
     ///
     /// # Errors

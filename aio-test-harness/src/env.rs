@@ -94,17 +94,26 @@ impl Targets {
         Ok(targets)
     }
 
-    /// The paths again, for the command line of a case's process.
+    /// The paths of what a case requires, for the command line of its process: what it doesn't, it shan't have.
     #[must_use]
-    pub fn arguments(&self) -> Vec<OsString> {
-        let disks = [&self.disk512, &self.disk4096]
+    pub fn arguments(&self, requires: &[Requirement]) -> Vec<OsString> {
+        let directory = [Requirement::Directory, Requirement::DirectIo];
+        let directory = requires
+            .iter()
+            .any(|requirement| directory.contains(requirement));
+        let disk = |disk: &Option<Disk>, requirement| {
+            let disk = disk.as_ref().filter(|_| requires.contains(&requirement));
+            disk.map(|disk| disk.path.clone())
+        };
+        let paths = [
+            self.directory.clone().filter(|_| directory),
+            disk(&self.disk512, Requirement::Disk512),
+            disk(&self.disk4096, Requirement::Disk4096),
+        ];
+        paths
             .into_iter()
             .flatten()
-            .map(|disk| &disk.path);
-        self.directory
-            .iter()
-            .chain(disks)
-            .map(|path| path.clone().into_os_string())
+            .map(PathBuf::into_os_string)
             .collect()
     }
 }
@@ -241,7 +250,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let targets = Targets::classify(&[dir.path()]).unwrap();
         assert_eq!(targets.directory, Some(dir.path().canonicalize().unwrap()));
-        assert_eq!(targets.arguments().len(), 1);
+        assert_eq!(
+            targets
+                .arguments(&[Requirement::Root, Requirement::DirectIo])
+                .len(),
+            1
+        );
+        assert_eq!(targets.arguments(&[Requirement::Disk512]).len(), 0);
         let twice = Targets::classify(&[dir.path(), dir.path()]).unwrap_err();
         assert!(twice.to_string().contains("second target"), "{twice}");
     }

@@ -6,8 +6,6 @@ use crate::report::{Line, Outcome};
 
 /// Writes each line of a report as text: a line per case, the reason of each that didn't pass, a summary.
 ///
-/// A case's name is written when it starts, so that what hangs is named.
-///
 /// # Errors
 ///
 /// As of writing to `out`.
@@ -20,14 +18,14 @@ pub fn show(out: &mut dyn Write, line: &Line) -> io::Result<()> {
         } => {
             writeln!(out, "{cases} cases as {arch} on Linux {release}")?;
         }
-        Line::Start { name } => write!(out, "{name} ... ")?,
+        Line::Start { .. } => {}
         Line::Case {
+            name,
             outcome,
             reason,
             seconds,
-            ..
         } => {
-            write!(out, "{outcome}")?;
+            write!(out, "{name} ... {outcome}")?;
             match reason {
                 Some(reason) if *outcome == Outcome::Skipped => writeln!(out, ": {reason}")?,
                 Some(reason) => {

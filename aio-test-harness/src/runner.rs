@@ -1,5 +1,8 @@
 //! Runs cases, each in a process of its own.
 //!
+//! Cases mostly wait - every end of a context takes the kernel some 30 ms - so a few run at the same time. One that
+//! needs something for itself, a disk or the system-wide limits, runs alone.
+//!
 //! The runner starts its own program again for each case ([`run_one`] is what that process does), gives it a time
 //! limit, and takes whatever becomes of it for the case's outcome: a crash, a hang or a call of `exit` fails that
 //! case and none other.
@@ -9,6 +12,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -19,13 +23,16 @@ use crate::env::Env;
 use crate::report::{ARCH, Line, Outcome, Totals};
 use crate::sys;
 
+/// How many cases run at the same time.
+const JOBS: usize = 4;
+
 /// How long a killed process may take to go. One that takes longer is stuck in the kernel.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// How much of what a failed case printed goes into its reason.
 const LOG_TAIL: usize = 4000;
 
-/// Runs cases one after the other.
+/// Runs cases.
 #[derive(Debug)]
 pub struct Runner {
     /// The conformance program; it is started as `program --run-case NAME [--alone] [TARGET]...`.
@@ -56,89 +63,130 @@ impl Runner {
             cases: cases.len(),
         })?;
         let mut totals = Totals::default();
-        for case in cases {
-            sink(&Line::Start {
-                name: case.name.into(),
-            })?;
-            let started = Instant::now();
-            let (outcome, reason) = self.run_case(case.name)?;
-            totals.count(outcome);
-            let seconds = started.elapsed().as_secs_f64();
-            sink(&Line::Case {
-                name: case.name.into(),
-                outcome,
-                reason,
-                seconds,
-            })?;
-        }
+        std::thread::scope(|scope| {
+            let (sender, ended) = mpsc::channel();
+            let mut running = 0;
+            for case in cases {
+                let others = if case.runs_alone() { 0 } else { JOBS - 1 };
+                while running > others {
+                    report(&ended, &mut totals, &mut sink)?;
+                    running -= 1;
+                }
+                sink(&Line::Start {
+                    name: case.name.into(),
+                })?;
+                let sender = sender.clone();
+                scope.spawn(move || {
+                    let started = Instant::now();
+                    let verdict = self.run_case(case);
+                    let seconds = started.elapsed().as_secs_f64();
+                    // Nobody listens any more when the run has been given up.
+                    let _ = sender.send(Ended {
+                        name: case.name,
+                        seconds,
+                        verdict,
+                    });
+                });
+                running += 1;
+                while running > others {
+                    report(&ended, &mut totals, &mut sink)?;
+                    running -= 1;
+                }
+            }
+            (0..running).try_for_each(|_| report(&ended, &mut totals, &mut sink))
+        })?;
         sink(&Line::End(totals))?;
         Ok(totals)
     }
 
     /// Runs one case in a process of its own.
-    fn run_case(&self, name: &str) -> io::Result<(Outcome, Option<String>)> {
+    fn run_case(&self, case: &Case) -> io::Result<Verdict> {
         // Files, not pipes: they can't fill up, and no process that the case left behind keeps them open.
         let mut report = tempfile::tempfile()?;
         let mut log = tempfile::tempfile()?;
         let mut command = Command::new(&self.program);
-        command.arg("--run-case").arg(name);
+        command.arg("--run-case").arg(case.name);
         if self.env.alone {
             command.arg("--alone");
         }
         let mut child = command
-            .args(self.env.targets.arguments())
+            .args(self.env.targets.arguments(case.requires))
             .stdin(Stdio::null())
             .stdout(report.try_clone()?)
             .stderr(log.try_clone()?)
             .process_group(0)
             .spawn()?;
-        let ended = self.wait(&mut child)?;
+        let exit = self.wait(&mut child)?;
         // Whatever the case has started and left behind.
         sys::process::kill_group(child.id())?;
 
-        let verdict = match ended {
-            Ended::Itself(status) => judge(status, &read_all(&mut report)?),
-            Ended::Killed(r#where) => Verdict::failed(format!(
+        let mut verdict = match exit {
+            Exit::Itself(status) => judge(status, &read_all(&mut report)?),
+            Exit::Killed(r#where) => Verdict::failed(format!(
                 "no end within {} s, killed{}",
                 self.timeout.as_secs_f64(),
                 r#where
             )),
-            Ended::Stuck(r#where) => Verdict::failed(format!(
+            Exit::Stuck(r#where) => Verdict::failed(format!(
                 "no end within {} s, and killing it did nothing for {} s{}",
                 self.timeout.as_secs_f64(),
                 GRACE.as_secs(),
                 r#where
             )),
         };
-        let Verdict {
-            outcome,
-            mut reason,
-        } = verdict;
-        if outcome == Outcome::Failed {
+        if verdict.outcome == Outcome::Failed {
             let log = read_all(&mut log)?;
-            if let (Some(reason), false) = (&mut reason, log.trim().is_empty()) {
+            if let (Some(reason), false) = (&mut verdict.reason, log.trim().is_empty()) {
                 reason.push_str("\nIt printed:\n");
                 reason.push_str(tail(log.trim_end(), LOG_TAIL));
             }
         }
-        Ok((outcome, reason))
+        Ok(verdict)
     }
 
-    fn wait(&self, child: &mut Child) -> io::Result<Ended> {
+    fn wait(&self, child: &mut Child) -> io::Result<Exit> {
         if let Some(status) = child.wait_timeout(self.timeout)? {
-            return Ok(Ended::Itself(status));
+            return Ok(Exit::Itself(status));
         }
         let r#where = where_it_waits(child.id());
         sys::process::kill_group(child.id())?;
         Ok(match child.wait_timeout(GRACE)? {
-            Some(_) => Ended::Killed(r#where),
-            None => Ended::Stuck(r#where),
+            Some(_) => Exit::Killed(r#where),
+            None => Exit::Stuck(r#where),
         })
     }
 }
 
+/// A case that has ended.
+struct Ended {
+    name: &'static str,
+    seconds: f64,
+    verdict: io::Result<Verdict>,
+}
+
+/// Waits for a case to end and reports it.
+fn report(
+    ended: &Receiver<Ended>,
+    totals: &mut Totals,
+    sink: &mut impl FnMut(&Line) -> io::Result<()>,
+) -> io::Result<()> {
+    let Ended {
+        name,
+        seconds,
+        verdict,
+    } = ended.recv().map_err(io::Error::other)?;
+    let Verdict { outcome, reason } = verdict?;
+    totals.count(outcome);
+    sink(&Line::Case {
+        name: name.into(),
+        outcome,
+        reason,
+        seconds,
+    })
+}
+
 /// How a case's process ended.
-enum Ended {
+enum Exit {
     Itself(ExitStatus),
     /// Where it was in the kernel, or nothing.
     Killed(String),

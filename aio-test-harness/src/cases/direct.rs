@@ -14,6 +14,9 @@ use crate::{check, check_eq};
 
 const DIRECT: &[Requirement] = &[Requirement::DirectIo];
 const SMALL: &[Requirement] = &[Requirement::Disk512];
+/// Older kernels (5.10 is one) forget what was wrong with a buffer on their way through the block layer.
+const UNMAPPED_ON_DISK: [Errno; 2] = [Errno::EFAULT, Errno::EIO];
+
 const LARGE: &[Requirement] = &[Requirement::Disk4096];
 
 pub(super) const CASES: &[Case] = &[
@@ -125,23 +128,21 @@ pub(super) const CASES: &[Case] = &[
         "a buffer that isn't there is EFAULT in the event",
         DIRECT,
         |env| {
-            unmapped_buffer(&file_with(
-                env,
-                "unmapped-direct",
-                &[1; BLOCK],
-                libc::O_DIRECT,
-            )?)
+            unmapped_buffer(
+                &file_with(env, "unmapped-direct", &[1; BLOCK], libc::O_DIRECT)?,
+                &[Errno::EFAULT],
+            )
         },
     ),
     Case::new(
         "direct::unmapped_buffer_disk",
-        "likewise on a disk",
+        "likewise on a disk, or EIO",
         SMALL,
-        |env| unmapped_buffer(&env.disk512()?.open()?),
+        |env| unmapped_buffer(&env.disk512()?.open()?, &UNMAPPED_ON_DISK),
     ),
     Case::new(
         "direct::partly_mapped_buffer",
-        "a buffer that ends early is EFAULT or short, and spoils nothing",
+        "a buffer that ends early is an error or short, and spoils nothing",
         SMALL,
         partly_mapped_buffer,
     ),
@@ -391,22 +392,28 @@ fn end_of_disk(disk: &Disk) -> CaseResult {
     Ok(())
 }
 
-fn unmapped_buffer(file: &File) -> CaseResult {
+fn unmapped_buffer(file: &File, answers: &[Errno]) -> CaseResult {
     let context = Context::new(1)?;
     let memory = Memory::inaccessible()?.part(0, BLOCK);
-    let fault = -i64::from(Errno::EFAULT.raw());
-    check_eq!(complete(&context, &Request::read(file, memory, 0)?)?, fault);
-    check_eq!(
-        complete(&context, &Request::write(file, memory, 0)?)?,
-        fault
-    );
     let read_only = Memory::zeroed(BLOCK)?;
     read_only.make_read_only()?;
-    check_eq!(
-        complete(&context, &Request::read(file, read_only, 0)?)?,
-        fault,
-        "read-only"
-    );
+    for (what, request) in [
+        ("read", Request::read(file, memory, 0)?),
+        ("write", Request::write(file, memory, 0)?),
+        (
+            "read to what is read-only",
+            Request::read(file, read_only, 0)?,
+        ),
+    ] {
+        let answer = complete(&context, &request)?;
+        let expected = answers
+            .iter()
+            .any(|errno| answer == -i64::from(errno.raw()));
+        check!(
+            expected,
+            "{what}: got {answer}, expected one of {answers:?}"
+        );
+    }
     Ok(())
 }
 
@@ -418,8 +425,10 @@ fn partly_mapped_buffer(env: &Env) -> CaseResult {
     check_eq!(complete(&context, &write)?, content.len() as i64);
     let memory = Memory::guarded(BLOCK)?;
     let answer = complete(&context, &Request::read_beyond(&file, memory, 4 * BLOCK)?)?;
-    let answers = [-i64::from(Errno::EFAULT.raw()), BLOCK as i64];
-    check!(answers.contains(&answer), "{answer}");
+    let refused = UNMAPPED_ON_DISK
+        .iter()
+        .any(|errno| answer == -i64::from(errno.raw()));
+    check!(refused || answer == BLOCK as i64, "{answer}");
     let back = Memory::zeroed(content.len())?;
     check_eq!(
         complete(&context, &Request::read(&file, back, 0)?)?,

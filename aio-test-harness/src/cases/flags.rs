@@ -6,7 +6,7 @@ use aio_sys::Errno;
 use aio_sys::abi::RwFlags;
 
 use super::support::{complete, file, file_with, one_event, same_bytes};
-use crate::case::{Case, CaseResult, skip};
+use crate::case::{Case, CaseResult, Stop, skip};
 use crate::env::{Env, Requirement};
 use crate::raw::{Context, Memory, Request};
 use crate::sys;
@@ -115,7 +115,7 @@ fn asynchronous(context: &Context, request: &Request) -> CaseResult<Answer> {
     match context.submit(&[request]) {
         Ok(1) => Ok(one_event(context)?.res),
         Err(errno) => Ok(-i64::from(errno.raw())),
-        other => Err(crate::case::Stop::fail(format_args!(
+        other => Err(Stop::fail(format_args!(
             "io_submit of one request: {other:?}"
         ))),
     }
@@ -174,15 +174,15 @@ fn nowait_empty_pipe(_: &Env) -> CaseResult {
     let (reader, _writer) = sys::fd::pipe()?;
     let memory = Memory::zeroed(8)?;
     let request = Request::read(&reader, memory, 0)?.rw_flags(RwFlags::NOWAIT);
-    match context.submit(&[&request]) {
-        // Pipes couldn't at first.
-        Err(Errno::EOPNOTSUPP) => {
-            let error = synchronous(&reader, RwFlags::NOWAIT.bits(), Way::Read, memory);
-            check_eq!(error, -i64::from(libc::EOPNOTSUPP), "preadv2");
-        }
-        answer => {
-            check_eq!(answer, Ok(1));
-            check_eq!(one_event(&context)?.res, -i64::from(libc::EAGAIN));
+    // Pipes couldn't at first, and preadv2 says so, too: at the file's own position, which is all that a pipe has.
+    let synchronous = sys::rw::read_at(&reader, memory, -1, RwFlags::NOWAIT.bits());
+    match synchronous.err().and_then(|error| error.raw_os_error()) {
+        Some(libc::EOPNOTSUPP) => check_eq!(context.submit(&[&request]), Err(Errno::EOPNOTSUPP)),
+        Some(libc::EAGAIN) => check_eq!(complete(&context, &request)?, -i64::from(libc::EAGAIN)),
+        other => {
+            return Err(Stop::fail(format_args!(
+                "preadv2 of an empty pipe: {other:?}"
+            )));
         }
     }
     Ok(())
@@ -199,10 +199,10 @@ fn append(env: &Env) -> CaseResult {
     )
 }
 
-/// Skips the case where `pwritev2` doesn't know the flag either.
-fn wants(file: &File, flags: RwFlags) -> CaseResult {
-    let memory = Memory::zeroed(1)?.part(0, 0);
-    match synchronous(file, flags.bits(), Way::Write, memory) {
+/// Skips the case where `pwritev2` doesn't support the flag on files of this directory either.
+fn wants(env: &Env, flags: RwFlags) -> CaseResult {
+    let file = file(env, "flags-probe")?;
+    match synchronous(&file, flags.bits(), Way::Write, Memory::zeroed(1)?) {
         error if error == -i64::from(libc::EOPNOTSUPP) => {
             skip(format_args!("pwritev2 doesn't support {flags:?} here"))
         }
@@ -213,7 +213,7 @@ fn wants(file: &File, flags: RwFlags) -> CaseResult {
 fn append_with_noappend(env: &Env) -> CaseResult {
     let context = Context::new(1)?;
     let file = file(env, "append-noappend")?;
-    wants(&file, RwFlags::NOAPPEND)?;
+    wants(env, RwFlags::NOAPPEND)?;
     let write = Request::write(&file, Memory::zeroed(8)?, 0)?;
     let write = write.rw_flags(RwFlags::APPEND | RwFlags::NOAPPEND);
     check_eq!(context.submit(&[&write]), Err(Errno::EINVAL));
@@ -223,7 +223,7 @@ fn append_with_noappend(env: &Env) -> CaseResult {
 fn noappend(env: &Env) -> CaseResult {
     let context = Context::new(1)?;
     let file = file_with(env, "noappend", b"a file", libc::O_APPEND)?;
-    wants(&file, RwFlags::NOAPPEND)?;
+    wants(env, RwFlags::NOAPPEND)?;
     let write = Request::write(&file, Memory::from_bytes(b"A")?, 0)?;
     check_eq!(complete(&context, &write.rw_flags(RwFlags::NOAPPEND))?, 1);
     same_bytes(
@@ -243,7 +243,7 @@ fn noappend_of_append_only(env: &Env) -> CaseResult {
 
     let context = Context::new(1)?;
     let file = file_with(env, "append-only", b"a file", 0)?;
-    wants(&file, RwFlags::NOAPPEND)?;
+    wants(env, RwFlags::NOAPPEND)?;
     if let Err(error) = sys::block::set_append_only(&file, true) {
         return skip(format_args!(
             "this file system has no append-only files: {error}"

@@ -17,6 +17,7 @@ mod poll;
 mod priority;
 mod ring;
 mod rw;
+mod sabotage;
 mod setup;
 mod submit;
 mod support;
@@ -25,7 +26,6 @@ mod threads;
 mod vectored;
 
 use crate::case::Case;
-use crate::guest;
 
 /// All cases, in the order in which they run.
 pub fn all() -> impl Iterator<Item = Case> {
@@ -56,12 +56,17 @@ pub fn all() -> impl Iterator<Item = Case> {
     .copied()
 }
 
-/// The case of that name, also one that is only there to break a guest.
+/// The cases that go wrong on purpose, so that whoever runs cases can be tested. [`all`] has none of them.
+pub fn sabotage() -> impl Iterator<Item = Case> {
+    sabotage::CASES.iter().copied()
+}
+
+/// The case of that name, also one of [`sabotage`] or one that only other cases start.
 #[must_use]
 pub fn by_name(name: &str) -> Option<Case> {
     all()
+        .chain(sabotage())
         .chain(exit::HELPERS.iter().copied())
-        .chain([guest::FAILS])
         .find(|case| case.name == name)
 }
 

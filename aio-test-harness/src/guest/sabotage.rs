@@ -4,7 +4,8 @@ use std::fs;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::case::{Case, Stop};
+use crate::case::Case;
+use crate::cases;
 use crate::report::Line;
 use crate::sys;
 
@@ -37,18 +38,10 @@ impl FromStr for Sabotage {
     }
 }
 
-/// The case that fails. The runner starts it by its name like any other.
-pub(crate) const FAILS: Case = Case::new(
-    "sabotage::fails",
-    "a case that fails on purpose",
-    &[],
-    |_| Err(Stop::fail("this case fails on purpose")),
-);
-
 impl Sabotage {
     /// The case that comes on top of all others.
     pub(super) fn extra_case(self) -> Option<Case> {
-        (self == Self::Fail).then_some(FAILS)
+        (self == Self::Fail).then(|| cases::by_name("sabotage::fails"))?
     }
 
     /// Does the damage when its moment has come, which is after the first line.
@@ -69,6 +62,24 @@ impl Sabotage {
             Self::Die => {
                 sys::init::power_off();
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_failing_adds_a_case() {
+        assert_eq!(Sabotage::Fail.extra_case().unwrap().name, "sabotage::fails");
+        for other in [
+            Sabotage::None,
+            Sabotage::Hang,
+            Sabotage::Panic,
+            Sabotage::Die,
+        ] {
+            assert!(other.extra_case().is_none(), "{other:?}");
         }
     }
 }

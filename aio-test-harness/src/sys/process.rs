@@ -24,16 +24,6 @@ pub(crate) fn kill_group(leader: u32) -> io::Result<()> {
     }
 }
 
-/// Collects all children that have ended; for PID 1, which inherits orphans.
-pub(crate) fn reap_orphans() {
-    loop {
-        // SAFETY: a null status pointer is allowed: the status isn't stored.
-        if unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) } <= 0 {
-            return;
-        }
-    }
-}
-
 /// `uname -r`.
 pub(crate) fn kernel_release() -> io::Result<String> {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
@@ -68,4 +58,16 @@ fn uname_machine() -> io::Result<String> {
 pub(crate) fn become_nobody() -> io::Result<()> {
     // SAFETY: setresuid takes three numbers. glibc changes all threads.
     check(unsafe { libc::setresuid(NOBODY, NOBODY, NOBODY) }).map(drop)
+}
+
+/// Keeps the calling thread on the processor that it runs on.
+pub(crate) fn stay_on_this_cpu() -> io::Result<()> {
+    // SAFETY: sched_getcpu takes nothing.
+    let cpu = check(unsafe { libc::sched_getcpu() })?;
+    // SAFETY: all zeroes is the empty set.
+    let mut set: libc::cpu_set_t = unsafe { MaybeUninit::zeroed().assume_init() };
+    // SAFETY: the kernel's number of a processor is within the set, or CPU_SET panics.
+    unsafe { libc::CPU_SET(usize::try_from(cpu).map_err(io::Error::other)?, &mut set) };
+    // SAFETY: the set is as long as is said and outlives the call; 0 is the calling thread.
+    check(unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) }).map(drop)
 }

@@ -1,0 +1,82 @@
+//! Cases that go wrong on purpose, each in its own way, so that whoever runs cases can be tested.
+
+use std::time::Duration;
+
+use crate::case::{Case, CaseResult, Stop, skip};
+use crate::env::Env;
+use crate::sys::fork::{exit_now, fork};
+
+/// What goes wrong, by name: fails, panics, crashes, hangs, exits in the middle, leaves a process behind.
+pub(super) const CASES: &[Case] = &[
+    Case::new(
+        "sabotage::fails",
+        "a case that fails on purpose",
+        &[],
+        fails,
+    ),
+    Case::new(
+        "sabotage::skips",
+        "a case that lacks something on purpose",
+        &[],
+        |_| skip("a reason"),
+    ),
+    Case::new(
+        "sabotage::panics",
+        "a case that panics on purpose",
+        &[],
+        panics,
+    ),
+    Case::new(
+        "sabotage::crashes",
+        "a case that crashes on purpose",
+        &[],
+        crashes,
+    ),
+    Case::new(
+        "sabotage::hangs",
+        "a case that hangs on purpose",
+        &[],
+        hangs,
+    ),
+    Case::new(
+        "sabotage::exits",
+        "a case that calls exit on purpose",
+        &[],
+        |_| exit_now(0),
+    ),
+    Case::new(
+        "sabotage::leaves_a_child",
+        "a case that leaves a process behind",
+        &[],
+        leaves_a_child,
+    ),
+];
+
+fn fails(_: &Env) -> CaseResult {
+    Err(Stop::fail("this case fails on purpose"))
+}
+
+fn panics(_: &Env) -> CaseResult {
+    panic!("this case panics on purpose");
+}
+
+fn crashes(_: &Env) -> CaseResult {
+    std::process::abort();
+}
+
+fn hangs(_: &Env) -> CaseResult {
+    eprintln!("this case hangs on purpose");
+    loop {
+        std::thread::sleep(Duration::from_secs(3600));
+    }
+}
+
+fn leaves_a_child(_: &Env) -> CaseResult {
+    let child = fork(|| {
+        std::thread::sleep(Duration::from_secs(3600));
+        Ok(())
+    })?;
+    eprintln!("{child:?}");
+    // A failure, so that what was printed is shown.
+    Err(Stop::fail("it has a child"))
+}
