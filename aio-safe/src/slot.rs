@@ -3,9 +3,8 @@
 //!
 //! # States
 //!
-//! A slot's word holds a generation (upper 24 bits) and flags (lower 8):
-//!
-//! (`CANCELLABLE` says what the payload is, and stands beside any of them.)
+//! A slot's word holds a generation (upper 24 bits) and flags (lower 8). One of the flags,
+//! `CANCELLABLE`, says what the payload is and stands beside any of the others:
 //!
 //! | state | flags | iocb and payload belong to | result belongs to | waker belongs to |
 //! |---|---|---|---|---|
@@ -143,13 +142,18 @@ impl Storage {
         }
     }
 
-    fn put<P>(this: *mut Self, payload: P) {
+    /// Moves a payload in.
+    ///
+    /// # Safety
+    ///
+    /// The storage is the caller's alone. What was in it before isn't dropped.
+    unsafe fn put<P>(this: *mut Self, payload: P) {
         if in_line::<P>() {
-            // SAFETY: it fits in size and alignment, and callers own the storage.
+            // SAFETY: it fits in size and alignment, and the caller owns the storage.
             unsafe { this.cast::<P>().write(payload) }
         } else {
             let boxed = Box::into_raw(Box::new(payload));
-            // SAFETY: a pointer fits in size and alignment, and callers own the storage.
+            // SAFETY: a pointer fits in size and alignment, and the caller owns the storage.
             unsafe { this.cast::<*mut P>().write(boxed) }
         }
     }
@@ -222,7 +226,8 @@ impl Slot {
             ..op.iocb
         };
         self.payload.with_mut(|cell| {
-            Storage::put(cell, op.payload);
+            // SAFETY: the slot is the caller's alone.
+            unsafe { Storage::put(cell, op.payload) };
             // SAFETY: it was stored in the line above.
             let payload = unsafe { Storage::payload::<P>(cell) };
             // SAFETY: the slot is the caller's alone, so nobody else refers to the payload. It is
