@@ -51,15 +51,7 @@ pub(crate) fn status(command: &mut Command, limit: Duration) -> Result<ExitStatu
 /// Runs a command and returns what it wrote to standard output. What it wrote to standard error
 /// is part of the error when it fails, and is dropped otherwise.
 pub(crate) fn output(command: &mut Command, limit: Duration) -> Result<String> {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = spawn(command)?;
-    let stdout = drain(child.stdout.take());
-    let stderr = drain(child.stderr.take());
-    let status = wait(&mut child, command, limit)?;
-    let [stdout, stderr] = [stdout, stderr].map(|thread| thread.join().unwrap_or_default());
+    let (status, stdout, stderr) = captured(command, limit)?;
     if !status.success() {
         let said = String::from_utf8_lossy(&stderr);
         bail!("`{}` failed: {status}\n{}", shown(command), said.trim_end());
@@ -68,17 +60,28 @@ pub(crate) fn output(command: &mut Command, limit: Duration) -> Result<String> {
         .with_context(|| format!("`{}` wrote something that isn't UTF-8", shown(command)))
 }
 
-/// Runs a command to its end, whatever it is: its exit code, and what it wrote to standard output.
+/// Runs a command to its end, whatever it is: its exit code, and what it wrote to standard error and
+/// then to standard output.
 pub(crate) fn outcome(command: &mut Command, limit: Duration) -> Result<(Option<i32>, String)> {
+    let (status, stdout, stderr) = captured(command, limit)?;
+    let text = [stderr, stdout].concat();
+    Ok((status.code(), String::from_utf8_lossy(&text).into_owned()))
+}
+
+fn captured(command: &mut Command, limit: Duration) -> Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::inherit());
+        .stderr(Stdio::piped());
     let mut child = spawn(command)?;
     let stdout = drain(child.stdout.take());
+    let stderr = drain(child.stderr.take());
     let status = wait(&mut child, command, limit)?;
-    let stdout = stdout.join().unwrap_or_default();
-    Ok((status.code(), String::from_utf8_lossy(&stdout).into_owned()))
+    Ok((
+        status,
+        stdout.join().unwrap_or_default(),
+        stderr.join().unwrap_or_default(),
+    ))
 }
 
 fn spawn(command: &mut Command) -> Result<Child> {

@@ -36,7 +36,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILTER", value_parser = one_word)]
     pub(crate) case: Option<String>,
 
-    /// How many guests run at once [default: the number of processors].
+    /// How many guests run at once [default: two for each processor, as they wait a lot].
     #[arg(long, value_name = "N")]
     jobs: Option<NonZero<usize>>,
 
@@ -98,7 +98,7 @@ impl Args {
 
     pub(crate) fn jobs(&self) -> usize {
         let processors = || thread::available_parallelism().map_or(1, NonZero::get);
-        self.jobs.map_or_else(processors, NonZero::get)
+        self.jobs.map_or_else(|| 2 * processors(), NonZero::get)
     }
 
     pub(crate) fn install(&self) -> Install {

@@ -48,7 +48,7 @@ enum Compiler {
 pub(crate) fn build(
     program: Program,
     arch: &Arch,
-    mirror: impl FnOnce() -> Result<Mirror>,
+    mirror: &Mirror,
     install: Install,
     progress: &Progress,
 ) -> Result<PathBuf> {
@@ -130,11 +130,7 @@ fn has_target(sysroot: &Path, triple: &str) -> bool {
 
 /// A system root for Debian's compiler with the target's standard library, from the cache or the
 /// archive.
-fn debian_sysroot(
-    arch: &Arch,
-    mirror: impl FnOnce() -> Result<Mirror>,
-    progress: &Progress,
-) -> Result<PathBuf> {
+fn debian_sysroot(arch: &Arch, mirror: &Mirror, progress: &Progress) -> Result<PathBuf> {
     let (package, version) = debian_rustc()?;
     let cache = workspace::cache_dir()?;
     let sysroots = cache.join("sysroots");
@@ -148,7 +144,7 @@ fn debian_sysroot(
         return Ok(sysroot);
     }
     fs::create_dir_all(&sysroots).with_context(|| format!("can't make {}", sysroots.display()))?;
-    let root = Root::open(&dir, &mirror()?, arch::suites(arch.deb), arch.deb)?;
+    let root = Root::open(&dir, mirror, arch::suites(arch.deb), arch.deb)?;
     root.refresh(progress)?;
     // rustc-web goes with libstd-rust-web-dev, rustc with libstd-rust-dev.
     let library = format!("libstd-rust{}-dev", package.trim_start_matches("rustc"));

@@ -68,39 +68,44 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     })
 }
 
-/// Gets everything that is missing, boots all guests, and tells what they came to.
-fn test(args: &Args) -> Result<Report> {
-    let progress = Progress::default();
-    let archs = args.archs();
-    let mirror = Mirror::find(args.mirror.as_deref());
-    let find_mirror = || {
-        mirror
-            .as_ref()
-            .map(Clone::clone)
-            .map_err(|error| anyhow::anyhow!("{error:#}"))
-    };
+/// Everything that guests are made of.
+struct Parts {
+    guests: Vec<Planned>,
+    /// The program for each architecture, by its name.
+    programs: BTreeMap<&'static str, PathBuf>,
+}
 
+/// Gets everything that is missing: tools, kernels, the program.
+fn prepare(args: &Args, kernels: &[String], progress: &Progress) -> Result<Parts> {
+    let archs = args.archs();
     let qemus = archs.iter().map(|arch| arch.platform.qemu);
     let tools: Vec<Tool> = TOOLS.into_iter().chain(qemus).collect();
-    packages::ensure(&tools, args.install(), &progress)?;
-    let guests = matrix::plan(&archs, &args.kernels, &find_mirror()?, &progress)?;
+    packages::ensure(&tools, args.install(), progress)?;
+    let mirror = Mirror::find(args.mirror.as_deref())?;
+    let guests = matrix::plan(&archs, kernels, &mirror, progress)?;
     let mut programs = BTreeMap::new();
-    for arch in &archs {
+    for arch in archs {
         interrupt::check()?;
-        let program = cross::build(CONFORMANCE, arch, find_mirror, args.install(), &progress)?;
+        let program = cross::build(CONFORMANCE, arch, &mirror, args.install(), progress)?;
         programs.insert(arch.name, program);
     }
+    Ok(Parts { guests, programs })
+}
 
+/// Boots all guests, and tells what they came to.
+fn test(args: &Args) -> Result<Report> {
+    let progress = Progress::default();
+    let parts = prepare(args, &args.kernels, &progress)?;
     let dir = tempfile::Builder::new().prefix("aio-guests-").tempdir()?;
     let lab = Lab {
         args,
-        programs: &programs,
+        programs: &parts.programs,
         dir: dir.path(),
         progress: &progress,
         kvm_failed: AtomicBool::new(false),
         noticed: AtomicBool::new(false),
     };
-    let report = lab.boot_all(&guests)?;
+    let report = lab.boot_all(&parts.guests)?;
     if args.keep {
         progress.say(format!("kept: {}", dir.keep().display()));
     }

@@ -2,8 +2,10 @@
 //! worth what it does with them.
 
 use std::env;
+use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::args::Args;
-use crate::{interrupt, packages::Install, process, progress::Progress};
+use crate::{interrupt, process, progress::Progress};
 
 /// What a guest does wrong, and what it has to be reported as.
 const SABOTAGE: [(&str, &str); 4] = [
@@ -26,48 +28,62 @@ const TIMEOUT: u64 = 120;
 const HANG_TIMEOUT: u64 = 30;
 const LIMIT: Duration = Duration::from_secs(1800);
 
+/// The series that is booted when none is named: one is enough, as it is not the kernels that are
+/// tested.
+const SERIES: &str = "6.12";
+
 /// Runs this very command once for each way to go wrong, and looks at its exit status, its report
 /// and what it prints.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     interrupt::catch()?;
     let progress = Progress::default();
-    let _line = progress.line("guests that go wrong on purpose");
+    let kernels = match args.kernels.as_slice() {
+        [] => vec![SERIES.to_owned()],
+        named => named.to_vec(),
+    };
+    // Here and now, so that those that go on at the same time have nothing left to get.
+    super::prepare(args, &kernels, &progress)?;
     let dir = tempfile::Builder::new()
         .prefix("aio-self-check-")
         .tempdir()?;
-    let mut checks = Vec::new();
-    for arch in args.archs() {
-        for kind in SABOTAGE {
-            checks.push((arch.name, kind));
-        }
-    }
-    let mut wrong = 0;
-    for batch in checks.chunks(args.jobs()) {
-        let results: Vec<Result<()>> = thread::scope(|scope| {
-            let threads: Vec<_> = batch
-                .iter()
-                .map(|&(arch, kind)| {
-                    scope.spawn({
-                        let dir = dir.path();
-                        move || check(args, arch, kind, dir)
-                    })
-                })
-                .collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().expect("no check panics"))
-                .collect()
-        });
-        for ((arch, (sabotage, expected)), result) in batch.iter().zip(results) {
-            match result {
-                Ok(()) => progress.say(format!("{arch} {sabotage}: reported as {expected}")),
-                Err(error) => {
-                    wrong += 1;
-                    progress.say(format!("{arch} {sabotage}: WRONG: {error:#}"));
+    let checks: Vec<Check<'_>> = args
+        .archs()
+        .into_iter()
+        .flat_map(|arch| SABOTAGE.map(|(sabotage, expected)| (arch.name, sabotage, expected)))
+        .map(|(arch, sabotage, expected)| Check {
+            arch,
+            kernels: &kernels,
+            sabotage,
+            expected,
+        })
+        .collect();
+    let next = AtomicUsize::new(0);
+    let wrong = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..args.jobs().min(checks.len()) {
+            scope.spawn(|| {
+                while let Some(check) = checks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let Check {
+                        arch,
+                        sabotage,
+                        expected,
+                        ..
+                    } = check;
+                    let line = progress.line(format!("{arch}, a guest that is to {sabotage}"));
+                    let result = check.run(args, dir.path());
+                    drop(line);
+                    if let Err(error) = result {
+                        wrong.fetch_add(1, Ordering::Relaxed);
+                        progress.say(format!("{arch} {sabotage}: WRONG: {error:#}"));
+                    } else {
+                        progress.say(format!("{arch} {sabotage}: reported as {expected}"));
+                    }
                 }
-            }
+            });
         }
-    }
+    });
+    interrupt::check()?;
+    let wrong = wrong.into_inner();
     println!("{} passed, {wrong} failed", checks.len() - wrong);
     Ok(if wrong == 0 {
         ExitCode::SUCCESS
@@ -76,58 +92,75 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     })
 }
 
-fn check(args: &Args, arch: &str, (sabotage, expected): (&str, &str), dir: &Path) -> Result<()> {
-    let json = dir.join(format!("{arch}-{sabotage}.json"));
-    let timeout = if sabotage == "hang" {
-        HANG_TIMEOUT
-    } else {
-        TIMEOUT
-    };
-    let mut command = Command::new(env::current_exe().context("can't find myself")?);
-    command.args([
-        "qemu-test",
-        "--arch",
-        arch,
-        "--sabotage",
-        sabotage,
-        "--case",
-        "setup",
-    ]);
-    command
-        .args(["--timeout", &timeout.to_string()])
-        .arg("--json")
-        .arg(&json);
-    if args.install() == Install::No {
-        command.arg("--no-install");
-    }
-    if let Some(mirror) = &args.mirror {
-        command.args(["--mirror", mirror]);
-    }
-    for series in &args.kernels {
-        command.args(["--kernel", series]);
-    }
-    let (code, text) = process::outcome(&mut command, LIMIT)?;
-    if code != Some(1) {
-        bail!("the exit status is {code:?}, not 1; it printed:\n{text}");
-    }
-    let report: Value =
-        serde_json::from_slice(&std::fs::read(&json).with_context(|| text.clone())?)?;
-    let guests = report["guests"]
-        .as_array()
-        .context("the report has no guests")?;
-    if guests.is_empty() {
-        bail!("the report has no guests");
-    }
-    for guest in guests {
-        if guest["outcome"] != expected {
-            bail!(
-                "reported as {}, not as {expected}; it printed:\n{text}",
-                guest["outcome"]
-            );
+/// One way to go wrong, on one architecture.
+struct Check<'a> {
+    arch: &'static str,
+    kernels: &'a [String],
+    sabotage: &'static str,
+    expected: &'static str,
+}
+
+impl Check<'_> {
+    fn run(&self, args: &Args, dir: &Path) -> Result<()> {
+        let Self {
+            arch,
+            sabotage,
+            expected,
+            ..
+        } = self;
+        let json = dir.join(format!("{arch}-{sabotage}.json"));
+        let timeout = if *sabotage == "hang" {
+            HANG_TIMEOUT
+        } else {
+            TIMEOUT
+        };
+        // Few cases: those of one sort, or the one that fails on purpose.
+        let case = if *sabotage == "fail" {
+            "sabotage"
+        } else {
+            "setup"
+        };
+        let mut command = Command::new(env::current_exe().context("can't find myself")?);
+        command.args([
+            "qemu-test",
+            "--no-install",
+            "--arch",
+            arch,
+            "--sabotage",
+            sabotage,
+        ]);
+        command
+            .args(["--case", case, "--timeout", &timeout.to_string()])
+            .arg("--json")
+            .arg(&json);
+        for series in self.kernels {
+            command.args(["--kernel", series]);
         }
+        if let Some(mirror) = &args.mirror {
+            command.args(["--mirror", mirror]);
+        }
+        let (code, text) = process::outcome(&mut command, LIMIT)?;
+        let printed = || format!("it printed:\n{text}");
+        if code != Some(1) {
+            bail!("the exit status is {code:?}, not 1; {}", printed());
+        }
+        let json = fs::read(&json).with_context(printed)?;
+        let report: Value = serde_json::from_slice(&json).with_context(printed)?;
+        let guests = report["guests"]
+            .as_array()
+            .filter(|guests| !guests.is_empty());
+        for guest in guests.context("the report has no guests")? {
+            if guest["outcome"] != *expected {
+                bail!(
+                    "reported as {}, not as {expected}; {}",
+                    guest["outcome"],
+                    printed()
+                );
+            }
+        }
+        if !text.contains("the end of its console:\n  | ") {
+            bail!("no console is shown; {}", printed());
+        }
+        Ok(())
     }
-    if !text.contains("the end of its console:\n  | ") {
-        bail!("no console is shown; it printed:\n{text}");
-    }
-    Ok(())
 }
