@@ -146,6 +146,7 @@ impl Lab<'_> {
                 });
             }
         });
+        interrupt::check()?;
         let mut done = done.into_inner().expect("all threads are done");
         done.sort_by_key(|(place, _)| *place);
         let guests = done
