@@ -8,6 +8,7 @@
     reason = "the helpers come before the commands that use them"
 )]
 
+mod abi_check;
 mod apt;
 mod interrupt;
 mod lock;
@@ -34,12 +35,14 @@ struct Cli {
 enum Command {
     Test(test::Args),
     QemuTest(qemu_test::Args),
+    AbiCheck(abi_check::Args),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Test(args) => test::run(&args),
         Command::QemuTest(args) => qemu_test::run(&args),
+        Command::AbiCheck(args) => abi_check::run(&args),
     };
     match done {
         Ok(code) => code,

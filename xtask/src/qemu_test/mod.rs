@@ -1,8 +1,8 @@
 //! `cargo xtask qemu-test`: the conformance program on real kernels, each in a guest of its own.
 
-mod arch;
+pub(crate) mod arch;
 mod args;
-mod cross;
+pub(crate) mod cross;
 mod disk;
 mod guest;
 mod initramfs;

@@ -1,0 +1,228 @@
+//! The C side: which constants the headers define, and a table of values made by the C compiler.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use abi_facts::NAME;
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use super::table::{self, Table, Version};
+use crate::process;
+
+const COMPILE: Duration = Duration::from_secs(60);
+
+/// The C file's beginning. The macros are names of facts that C has no expression of its own for.
+const PROLOGUE: &str = "\
+#include <stddef.h>
+#include <linux/types.h>
+#include <linux/aio_abi.h>
+#include <linux/fs.h>
+#include <linux/ioprio.h>
+#include <linux/time_types.h>
+#include <linux/uio.h>
+#include <linux/version.h>
+#include <asm/errno.h>
+#include <asm/unistd.h>
+#define field_of(type, field) (((type *)0)->field)
+#define size_of(type, field) sizeof(field_of(type, field))
+#define is_signed(type, field) \\
+    ((__typeof__(field_of(type, field)))-1 < (__typeof__(field_of(type, field)))1)
+";
+
+/// The headers that one compiler includes.
+#[derive(Debug)]
+pub(crate) struct Headers<'a> {
+    compiler: &'a str,
+    include: Option<&'a Path>,
+    /// What can be asked for by its name alone: macros without arguments, and constants of the
+    /// enumerations that matter here.
+    known: BTreeSet<String>,
+    /// The names that the Rust side has to have.
+    pub(crate) wanted: BTreeSet<String>,
+    pub(crate) version: Version,
+}
+
+impl<'a> Headers<'a> {
+    /// Reads the headers. Those in `include` come before the compiler's own.
+    pub(crate) fn of(compiler: &'a str, include: Option<&'a Path>) -> Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let text = run(compiler, include, &dir, PROLOGUE, &["-E", "-dD"])?;
+        let mut headers = Self {
+            compiler,
+            include,
+            known: BTreeSet::new(),
+            wanted: BTreeSet::new(),
+            version: (0, 0),
+        };
+        headers.scan(&text);
+        let asked = ["LINUX_VERSION_CODE".to_owned()];
+        let code = headers.table(asked.iter())?;
+        let code = code
+            .facts
+            .get(&asked[0])
+            .context("the headers don't say their version")?
+            .value;
+        headers.version = ((code >> 16) as u8, (code >> 8) as u8);
+        Ok(headers)
+    }
+
+    /// The values of these names, where the headers have them, and of all that are wanted.
+    pub(crate) fn table<'n>(&'n self, names: impl Iterator<Item = &'n String>) -> Result<Table> {
+        // What isn't a plain name is an expression on structures.
+        let askable = |name: &&String| name.contains('(') || self.known.contains(*name);
+        let asked = names.filter(askable).map(String::as_str);
+        let names: BTreeSet<&str> = asked
+            .chain(self.wanted.iter().map(String::as_str))
+            .collect();
+        let mut source = format!(
+            "{PROLOGUE}struct fact {{ char name[{NAME}]; char since[2]; long long value; }};\n\
+             const struct fact facts[] __attribute__((section(\"{}\"), used)) = {{\n",
+            abi_facts::SECTION
+        );
+        for name in names {
+            // Writing to a string can't fail.
+            let _ = writeln!(
+                source,
+                "    {{ \"{name}\", {{ 0, 0 }}, (long long)({name}) }},"
+            );
+        }
+        source.push_str("};\n");
+        let dir = tempfile::tempdir()?;
+        let object = dir.path().join("facts.o");
+        let to = object.display().to_string();
+        run(
+            self.compiler,
+            self.include,
+            &dir,
+            &source,
+            &["-c", "-o", &to],
+        )?;
+        table::read(&object)
+    }
+
+    /// Finds the names in the preprocessed text, which still has the definitions of macros in it and
+    /// says which file each line comes from.
+    fn scan(&mut self, text: &str) {
+        let mut file = "";
+        let mut code = String::new();
+        for line in text.lines() {
+            if let Some(marker) = line.strip_prefix("# ") {
+                file = marker.split('"').nth(1).unwrap_or(file);
+            } else if let Some(definition) = line.strip_prefix("#define ") {
+                let (name, value) = definition.split_once(' ').unwrap_or((definition, ""));
+                // With arguments, or without a value: an include guard.
+                if name.contains('(') || value.trim().is_empty() {
+                    continue;
+                }
+                self.known.insert(name.to_owned());
+                if is_wanted(file, name) {
+                    self.wanted.insert(name.to_owned());
+                }
+            } else if has_enums(file) {
+                code.push_str(line);
+                code.push('\n');
+            }
+        }
+        for name in enum_constants(&code) {
+            self.known.insert(name.clone());
+            if !EXEMPT.contains(&name.as_str()) {
+                self.wanted.insert(name);
+            }
+        }
+        for name in structs(&code) {
+            self.wanted.insert(format!("sizeof(struct {name})"));
+        }
+    }
+}
+
+/// What is in the headers and needn't be in Rust.
+const EXEMPT: [&str; 4] = [
+    // Arguments of ioprio_set(2): whose priority it sets.
+    "IOPRIO_WHO_PROCESS",
+    "IOPRIO_WHO_PGRP",
+    "IOPRIO_WHO_USER",
+    // All flags that the headers' version of the kernel knows.
+    "RWF_SUPPORTED",
+];
+
+/// Whether a macro is part of what Rust has to have.
+fn is_wanted(file: &str, name: &str) -> bool {
+    let family = has_enums(file)
+        || name.starts_with("RWF_")
+        || name.starts_with("__NR_io_") && !name.starts_with("__NR_io_uring_")
+        || file.ends_with("errno.h")
+        || file.ends_with("errno-base.h");
+    family && !EXEMPT.contains(&name)
+}
+
+/// The headers of which everything is wanted.
+fn has_enums(file: &str) -> bool {
+    file.ends_with("/linux/aio_abi.h") || file.ends_with("/linux/ioprio.h")
+}
+
+/// The names in all `enum { ... }`.
+fn enum_constants(code: &str) -> Vec<String> {
+    blocks(code, "enum")
+        .flat_map(|(_, body)| body.split(','))
+        .filter_map(|item| item.split('=').next())
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+/// The names in all `struct name { ... }`.
+fn structs(code: &str) -> Vec<String> {
+    blocks(code, "struct")
+        .map(|(name, _)| name.to_owned())
+        .collect()
+}
+
+/// The name and the inside of each `keyword name { ... }`. There is none within another here.
+fn blocks<'a>(code: &'a str, keyword: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+    code.split(keyword).skip(1).filter_map(|rest| {
+        let (name, rest) = rest.split_once('{')?;
+        let (body, _) = rest.split_once('}')?;
+        let name = name.trim();
+        // Else the brace belongs to something later: a use of the type.
+        let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        is_name.then_some((name, body))
+    })
+}
+
+fn run(
+    compiler: &str,
+    include: Option<&Path>,
+    dir: &TempDir,
+    source: &str,
+    options: &[&str],
+) -> Result<String> {
+    let file = dir.path().join("facts.c");
+    fs::write(&file, source).with_context(|| format!("can't write {}", file.display()))?;
+    let mut command = Command::new(compiler);
+    command
+        .env("LC_ALL", "C")
+        .args(["-std=gnu11", "-Wall", "-Werror"]);
+    if let Some(include) = include {
+        command.arg("-I").arg(include);
+    }
+    command.args(options).arg(&file);
+    process::output(&mut command, COMPILE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{enum_constants, structs};
+
+    #[test]
+    fn constants_are_found_in_whatever_shape() {
+        let code =
+            "enum { A = 0,\n B, };\nenum name {\nC = (1 << 2)\n};\nstruct s { enum name f; };";
+        assert_eq!(enum_constants(code), ["A", "B", "C"]);
+        assert_eq!(structs(code), ["s"]);
+    }
+}

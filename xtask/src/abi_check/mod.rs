@@ -1,0 +1,151 @@
+//! `cargo xtask abi-check`: the Rust side of the kernel's interface against the C headers, for each
+//! target.
+//!
+//! Both sides are tables of names and values, compiled for the target and read from the files that
+//! the compilers made: nothing runs. The names are expressions in C, so the C side is made from the
+//! names: those of the Rust side, and those of every constant that the headers define.
+
+mod compare;
+mod headers;
+mod stubs;
+mod table;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::apt::Mirror;
+use crate::interrupt;
+use crate::packages::{self, Install, Tool};
+use crate::progress::Progress;
+use crate::qemu_test::arch::{self, Arch};
+use crate::qemu_test::cross::{self, Program};
+use headers::Headers;
+
+/// The Rust side.
+const FACTS: Program = Program {
+    package: "abi-facts",
+    binary: "abi-facts",
+};
+
+/// The kernel's headers for the host.
+const NATIVE_HEADERS: Tool = Tool {
+    program: "/usr/include/linux/aio_abi.h",
+    packages: &["linux-libc-dev"],
+};
+
+/// Compares aio-abi and aio-sys with the kernel's headers in C, and looks at the calls' instructions.
+///
+/// For each target, every constant, size, alignment, offset and system call number is compared, and
+/// every constant in the headers has to be there in Rust. On x86_64 and aarch64 each call has to be
+/// its instruction, what loads its arguments and what checks its result, without a call or the stack.
+///
+/// Cross compilers that are missing are installed with apt, after printing the command.
+///
+/// Exits with 1 when there is a difference.
+#[derive(Debug, clap::Args)]
+#[expect(
+    clippy::doc_markdown,
+    reason = "it is help text too, which shows backticks as they are"
+)]
+pub(crate) struct Args {
+    /// The target to check: x86_64, aarch64, riscv64, s390x, powerpc64le, i686 or armhf; repeatable
+    /// [default: all of them].
+    #[arg(long = "target", value_name = "TARGET", value_parser = names())]
+    targets: Vec<String>,
+
+    /// Print the instructions of each call.
+    #[arg(long)]
+    stubs: bool,
+
+    /// The Debian archive to get standard libraries from, instead of the one in apt's configuration.
+    #[arg(long, value_name = "URI")]
+    mirror: Option<String>,
+
+    /// Install nothing: when a package is missing, say what to type.
+    #[arg(long)]
+    no_install: bool,
+}
+
+fn names() -> clap::builder::PossibleValuesParser {
+    arch::all()
+        .iter()
+        .map(|arch| arch.name)
+        .collect::<Vec<_>>()
+        .into()
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    interrupt::catch()?;
+    let progress = Progress::default();
+    let mut differences = 0;
+    let mut targets = 0;
+    for arch in arch::all() {
+        if args.targets.is_empty() || args.targets.iter().any(|name| name == arch.name) {
+            targets += 1;
+            differences += check(arch, args, &progress)?;
+        }
+    }
+    println!("{targets} targets, {differences} differences");
+    Ok(if differences == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Checks one target, prints what came out, and returns how many differences there are.
+fn check(arch: &Arch, args: &Args, progress: &Progress) -> Result<usize> {
+    let install = if args.no_install {
+        Install::No
+    } else {
+        Install::Yes
+    };
+    let mirror = || Mirror::find(args.mirror.as_deref());
+    let compiler = if arch.is_native() {
+        packages::ensure(&[NATIVE_HEADERS], install, progress)?;
+        "cc"
+    } else {
+        packages::ensure(&[arch.linker, arch.libc], install, progress)?;
+        arch.linker.program
+    };
+    let program = cross::build(FACTS, arch, mirror, install, progress)?;
+    let rust = table::read(&program)?;
+    let headers = Headers::of(compiler, None)?;
+    let c = headers.table(rust.facts.keys())?;
+    let comparison = compare::compare(&rust, &c, &headers);
+
+    let mut found = comparison.differences;
+    let instructions = stubs::of(arch, &program)?;
+    found.extend(instructions.iter().flat_map(stubs::Stub::faults));
+
+    println!(
+        "{:12} {} facts compared with the headers of Linux {}.{}{}{}: {}",
+        arch.name,
+        comparison.compared,
+        headers.version.0,
+        headers.version.1,
+        match comparison.newer {
+            0 => String::new(),
+            newer => format!(", {newer} newer than these"),
+        },
+        match instructions.len() {
+            0 => String::new(),
+            calls => format!(", instructions of {calls} calls"),
+        },
+        match found.len() {
+            0 => "no difference".to_owned(),
+            1 => "1 difference".to_owned(),
+            more => format!("{more} differences"),
+        },
+    );
+    for difference in &found {
+        println!("    {difference}");
+    }
+    if args.stubs {
+        for stub in &instructions {
+            println!("{stub}");
+        }
+    }
+    Ok(found.len())
+}
