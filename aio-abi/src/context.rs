@@ -8,6 +8,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// It is the address of the completion ring in the process, and 0 is no context
 /// ([`NONE`](Self::NONE)). It is a plain number: copying it does nothing, and a number that names
 /// no context is answered with `EINVAL`.
+/// After `io_destroy` the kernel may hand the same number out again, for another context.
 ///
 /// As wide as the kernel's `unsigned long`. On x32 that is 64 bits, twice as wide as a pointer, and
 /// the kernel's `io_setup` writes the lower 32 bits only while `io_getevents` reads all 64: so it

@@ -67,8 +67,7 @@ impl Drop for Context {
     fn drop(&mut self) {
         // SAFETY: nobody uses the ring.
         assert_eq!(unsafe { io_destroy(self.0) }, Ok(()));
-        // SAFETY: as above.
-        assert_eq!(unsafe { io_destroy(self.0) }, Err(Errno::EINVAL));
+        // Not once more, to see it refused: by now the number can be another test's context.
     }
 }
 

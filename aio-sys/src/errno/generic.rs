@@ -139,3 +139,6 @@ pub(super) const EOWNERDEAD: u16 = 130;
 pub(super) const ENOTRECOVERABLE: u16 = 131;
 pub(super) const ERFKILL: u16 = 132;
 pub(super) const EHWPOISON: u16 = 133;
+pub(super) const EFTYPE: u16 = 134;
+pub(super) const EFSBADCRC: u16 = EBADMSG;
+pub(super) const EFSCORRUPTED: u16 = EUCLEAN;

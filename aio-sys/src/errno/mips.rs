@@ -135,3 +135,6 @@ pub(super) const EOWNERDEAD: u16 = 165;
 pub(super) const ENOTRECOVERABLE: u16 = 166;
 pub(super) const ERFKILL: u16 = 167;
 pub(super) const EHWPOISON: u16 = 168;
+pub(super) const EFTYPE: u16 = 169;
+pub(super) const EFSBADCRC: u16 = EBADMSG;
+pub(super) const EFSCORRUPTED: u16 = EUCLEAN;

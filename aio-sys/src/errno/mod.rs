@@ -199,7 +199,7 @@ mod tests {
             .filter_map(Errno::from_raw)
             .filter_map(Errno::name)
             .collect();
-        assert_eq!(named.len(), 131);
+        assert_eq!(named.len(), 132);
         assert!(!named.contains("EWOULDBLOCK"), "EAGAIN's other name");
         assert_eq!(Errno::EINVAL.to_string(), "EINVAL: invalid argument");
         let nameless = Errno::from_raw(4000).unwrap();

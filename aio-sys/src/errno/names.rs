@@ -154,11 +154,16 @@ errors! {
     ENOTRECOVERABLE "state not recoverable"
     ERFKILL "operation not possible due to RF-kill"
     EHWPOISON "memory page has hardware error"
+    EFTYPE "wrong file type for the intended operation"
 }
 
 impl Errno {
     /// The same number as [`EAGAIN`](Self::EAGAIN).
     pub const EWOULDBLOCK: Self = Self::known(numbers::EWOULDBLOCK);
+    /// The same number as [`EBADMSG`](Self::EBADMSG): what file systems mean by it, a bad checksum.
+    pub const EFSBADCRC: Self = Self::known(numbers::EFSBADCRC);
+    /// The same number as [`EUCLEAN`](Self::EUCLEAN): what file systems mean by it.
+    pub const EFSCORRUPTED: Self = Self::known(numbers::EFSCORRUPTED);
     /// The same number as [`EDEADLK`](Self::EDEADLK), but on mips, powerpc and sparc.
     pub const EDEADLOCK: Self = Self::known(numbers::EDEADLOCK);
 }
