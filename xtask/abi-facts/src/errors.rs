@@ -5,8 +5,11 @@ use aio_sys::Errno;
 use crate::Fact;
 
 macro_rules! errors {
-    ($($name:ident)*) => {
-        &[$(Fact::new(stringify!($name), Errno::$name.raw() as i64),)*]
+    ($($name:ident)*; since $major:literal, $minor:literal: $($newer:ident)*) => {
+        &[
+            $(Fact::new(stringify!($name), Errno::$name.raw() as i64),)*
+            $(Fact::since(stringify!($newer), $major, $minor, Errno::$newer.raw() as i64),)*
+        ]
     };
 }
 
@@ -23,5 +26,6 @@ pub(crate) const FACTS: &[Fact] = errors! {
     ENOTCONN ESHUTDOWN ETOOMANYREFS ETIMEDOUT ECONNREFUSED EHOSTDOWN EHOSTUNREACH EALREADY
     EINPROGRESS ESTALE EUCLEAN ENOTNAM ENAVAIL EISNAM EREMOTEIO EDQUOT ENOMEDIUM EMEDIUMTYPE
     ECANCELED ENOKEY EKEYEXPIRED EKEYREVOKED EKEYREJECTED EOWNERDEAD ENOTRECOVERABLE ERFKILL
-    EHWPOISON EWOULDBLOCK EDEADLOCK
+    EHWPOISON EWOULDBLOCK EDEADLOCK;
+    since 7, 2: EFTYPE EFSBADCRC EFSCORRUPTED
 };

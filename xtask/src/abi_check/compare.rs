@@ -1,11 +1,15 @@
 //! What differs between the two sides.
 
+use std::fmt;
+
 use super::headers::Headers;
-use super::table::Table;
+use super::table::{Table, Version};
 
 /// What came out of a comparison.
 #[derive(Debug, Default)]
 pub(crate) struct Comparison {
+    /// The version of the headers.
+    version: Version,
     /// How many facts both sides have.
     pub(crate) compared: usize,
     /// How many the headers are too old for.
@@ -17,7 +21,10 @@ pub(crate) struct Comparison {
 /// Compares the two tables: each value, what the headers have and Rust lacks, and what Rust has and
 /// the headers should.
 pub(crate) fn compare(rust: &Table, c: &Table, headers: &Headers<'_>) -> Comparison {
-    let mut comparison = Comparison::default();
+    let mut comparison = Comparison {
+        version: headers.version,
+        ..Comparison::default()
+    };
     for (name, fact) in &rust.facts {
         match c.facts.get(name) {
             Some(other) => {
@@ -44,4 +51,31 @@ pub(crate) fn compare(rust: &Table, c: &Table, headers: &Headers<'_>) -> Compari
         }
     }
     comparison
+}
+
+/// So many differences, in words.
+pub(crate) fn count(differences: usize) -> String {
+    match differences {
+        0 => "no difference".to_owned(),
+        1 => "1 difference".to_owned(),
+        more => format!("{more} differences"),
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (major, minor) = self.version;
+        let facts = self.compared;
+        write!(
+            f,
+            "{facts} facts compared with the headers of Linux {major}.{minor}"
+        )?;
+        if self.newer > 0 {
+            write!(f, " ({} are newer than these)", self.newer)?;
+        }
+        write!(f, ": {}", count(self.differences.len()))?;
+        self.differences
+            .iter()
+            .try_for_each(|difference| write!(f, "\n    {difference}"))
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ const PROLOGUE: &str = "\
 #[derive(Debug)]
 pub(crate) struct Headers<'a> {
     compiler: &'a str,
-    include: Option<&'a Path>,
+    include: &'a [PathBuf],
     /// What can be asked for by its name alone: macros without arguments, and constants of the
     /// enumerations that matter here.
     known: BTreeSet<String>,
@@ -48,8 +48,8 @@ pub(crate) struct Headers<'a> {
 }
 
 impl<'a> Headers<'a> {
-    /// Reads the headers. Those in `include` come before the compiler's own.
-    pub(crate) fn of(compiler: &'a str, include: Option<&'a Path>) -> Result<Self> {
+    /// Reads the headers. Those in the directories `include` come before the compiler's own.
+    pub(crate) fn of(compiler: &'a str, include: &'a [PathBuf]) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let text = run(compiler, include, &dir, PROLOGUE, &["-E", "-dD"])?;
         let mut headers = Self {
@@ -196,7 +196,7 @@ fn blocks<'a>(code: &'a str, keyword: &'a str) -> impl Iterator<Item = (&'a str,
 
 fn run(
     compiler: &str,
-    include: Option<&Path>,
+    include: &[PathBuf],
     dir: &TempDir,
     source: &str,
     options: &[&str],
@@ -207,8 +207,8 @@ fn run(
     command
         .env("LC_ALL", "C")
         .args(["-std=gnu11", "-Wall", "-Werror"]);
-    if let Some(include) = include {
-        command.arg("-I").arg(include);
+    for dir in include {
+        command.arg("-I").arg(dir);
     }
     command.args(options).arg(&file);
     process::output(&mut command, COMPILE)

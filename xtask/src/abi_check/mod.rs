@@ -7,6 +7,9 @@
 
 mod compare;
 mod headers;
+mod newest;
+#[cfg(test)]
+mod planted;
 mod stubs;
 mod table;
 
@@ -21,6 +24,7 @@ use crate::progress::Progress;
 use crate::qemu_test::arch::{self, Arch};
 use crate::qemu_test::cross::{self, Program};
 use headers::Headers;
+use stubs::Stub;
 
 /// The Rust side.
 const FACTS: Program = Program {
@@ -54,11 +58,16 @@ pub(crate) struct Args {
     #[arg(long = "target", value_name = "TARGET", value_parser = names())]
     targets: Vec<String>,
 
+    /// Compare with the newest headers that the archive has as well: those of the compiler may be
+    /// too old for some constants.
+    #[arg(long)]
+    newest: bool,
+
     /// Print the instructions of each call.
     #[arg(long)]
     stubs: bool,
 
-    /// The Debian archive to get standard libraries from, instead of the one in apt's configuration.
+    /// The Debian archive to get standard libraries and headers from, instead of the one in apt's configuration.
     #[arg(long, value_name = "URI")]
     mirror: Option<String>,
 
@@ -78,15 +87,16 @@ fn names() -> clap::builder::PossibleValuesParser {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     interrupt::catch()?;
     let progress = Progress::default();
+    let mirror = Mirror::find(args.mirror.as_deref())?;
     let mut differences = 0;
     let mut targets = 0;
     for arch in arch::all() {
         if args.targets.is_empty() || args.targets.iter().any(|name| name == arch.name) {
             targets += 1;
-            differences += check(arch, args, &progress)?;
+            differences += check(arch, args, &mirror, &progress)?;
         }
     }
-    println!("{targets} targets, {differences} differences");
+    println!("{targets} targets: {}", compare::count(differences));
     Ok(if differences == 0 {
         ExitCode::SUCCESS
     } else {
@@ -95,13 +105,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// Checks one target, prints what came out, and returns how many differences there are.
-fn check(arch: &Arch, args: &Args, progress: &Progress) -> Result<usize> {
+fn check(arch: &Arch, args: &Args, mirror: &Mirror, progress: &Progress) -> Result<usize> {
     let install = if args.no_install {
         Install::No
     } else {
         Install::Yes
     };
-    let mirror = || Mirror::find(args.mirror.as_deref());
     let compiler = if arch.is_native() {
         packages::ensure(&[NATIVE_HEADERS], install, progress)?;
         "cc"
@@ -111,41 +120,35 @@ fn check(arch: &Arch, args: &Args, progress: &Progress) -> Result<usize> {
     };
     let program = cross::build(FACTS, arch, mirror, install, progress)?;
     let rust = table::read(&program)?;
-    let headers = Headers::of(compiler, None)?;
-    let c = headers.table(rust.facts.keys())?;
-    let comparison = compare::compare(&rust, &c, &headers);
-
-    let mut found = comparison.differences;
-    let instructions = stubs::of(arch, &program)?;
-    found.extend(instructions.iter().flat_map(stubs::Stub::faults));
-
-    println!(
-        "{:12} {} facts compared with the headers of Linux {}.{}{}{}: {}",
-        arch.name,
-        comparison.compared,
-        headers.version.0,
-        headers.version.1,
-        match comparison.newer {
-            0 => String::new(),
-            newer => format!(", {newer} newer than these"),
-        },
-        match instructions.len() {
-            0 => String::new(),
-            calls => format!(", instructions of {calls} calls"),
-        },
-        match found.len() {
-            0 => "no difference".to_owned(),
-            1 => "1 difference".to_owned(),
-            more => format!("{more} differences"),
-        },
-    );
-    for difference in &found {
-        println!("    {difference}");
+    let mut includes = vec![Vec::new()];
+    if args.newest {
+        includes.push(newest::include(arch, mirror, progress)?);
+    }
+    let mut differences = 0;
+    for include in &includes {
+        let headers = Headers::of(compiler, include)?;
+        let c = headers.table(rust.facts.keys())?;
+        let comparison = compare::compare(&rust, &c, &headers);
+        println!("{:12} {comparison}", arch.name);
+        differences += comparison.differences.len();
+    }
+    let stubs = stubs::of(arch, &program)?;
+    if !stubs.is_empty() {
+        let faults: Vec<_> = stubs.iter().flat_map(Stub::faults).collect();
+        let summary = match faults.len() {
+            0 => "nothing but the call",
+            _ => "not as they should be",
+        };
+        println!(
+            "{:12} instructions of {} calls: {summary}",
+            arch.name,
+            stubs.len()
+        );
+        faults.iter().for_each(|fault| println!("    {fault}"));
+        differences += faults.len();
     }
     if args.stubs {
-        for stub in &instructions {
-            println!("{stub}");
-        }
+        stubs.iter().for_each(|stub| println!("{stub}"));
     }
-    Ok(found.len())
+    Ok(differences)
 }

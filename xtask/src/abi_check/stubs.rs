@@ -101,7 +101,12 @@ pub(crate) fn of(arch: &Arch, program: &Path) -> Result<Vec<Stub>> {
 fn instructions(text: &str) -> Vec<String> {
     text.lines()
         .filter_map(|line| line.split_once(":\t"))
-        .filter_map(|(_, rest)| rest.split(['#', ';']).next()?.split("//").next())
+        .filter_map(|(_, rest)| {
+            let marks = [" # ", " ; ", "//"];
+            marks
+                .iter()
+                .try_fold(rest, |rest, mark| rest.split(mark).next())
+        })
         .map(|instruction| instruction.split_whitespace().collect::<Vec<_>>().join(" "))
         .collect()
 }

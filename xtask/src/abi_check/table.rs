@@ -45,7 +45,10 @@ fn parse(file: &[u8]) -> Result<Table> {
     if records.is_empty() || records.len() % SIZE != 0 {
         bail!("{} bytes in section {SECTION} are no table", records.len());
     }
-    let endian = file.endianness();
+    facts(records, file.endianness())
+}
+
+fn facts(records: &[u8], endian: Endianness) -> Result<Table> {
     let mut facts = BTreeMap::new();
     for record in records.chunks_exact(SIZE) {
         let end = record[..NAME]
@@ -64,4 +67,23 @@ fn parse(file: &[u8]) -> Result<Table> {
         }
     }
     Ok(Table { facts })
+}
+
+#[cfg(test)]
+impl Table {
+    /// The host's own facts, from the library that the program for other targets is made of.
+    pub(crate) fn of_host() -> Self {
+        let mut records = Vec::new();
+        for fact in abi_facts::facts() {
+            records.extend(fact.name);
+            records.extend(fact.since);
+            records.extend(fact.value);
+        }
+        let endian = if cfg!(target_endian = "big") {
+            Endianness::Big
+        } else {
+            Endianness::Little
+        };
+        facts(&records, endian).expect("the table is well-formed")
+    }
 }

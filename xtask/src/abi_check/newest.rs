@@ -1,0 +1,65 @@
+//! The newest released headers of the kernel that the archive has. One package has those of all
+//! architectures.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use deb_version::compare_versions;
+
+use crate::apt::{Mirror, Root};
+use crate::lock::Lock;
+use crate::process;
+use crate::progress::Progress;
+use crate::qemu_test::arch::{self, Arch};
+use crate::workspace;
+
+const PACKAGE: &str = "linux-libc-dev";
+/// The index that the package is looked up in, which `qemu-test` has as well.
+const INDEX: &str = "amd64";
+
+/// The directories to include, of the cache.
+pub(crate) fn include(arch: &Arch, mirror: &Mirror, progress: &Progress) -> Result<Vec<PathBuf>> {
+    let cache = workspace::cache_dir()?;
+    let dir = cache.join("apt").join(INDEX);
+    let _lock = Lock::take(&dir.join("lock"), progress)?;
+    let root = Root::open(&dir, mirror, arch::suites(INDEX), INDEX)?;
+    root.refresh(progress)?;
+    let stanzas = root.apt().show(&[PACKAGE.to_owned()])?;
+    let newest = stanzas
+        .iter()
+        .map(|stanza| stanza.field("Version"))
+        .filter(|version| !version.contains("~rc"))
+        .max_by(|a, b| compare_versions(a, b))
+        .with_context(|| format!("the archive has no {PACKAGE}"))?;
+    let all = cache.join("headers");
+    let unpacked = all.join(newest);
+    if !unpacked.exists() {
+        let _line = progress.line(format!("headers of Linux {newest}"));
+        fs::create_dir_all(&all).with_context(|| format!("can't make {}", all.display()))?;
+        let work = tempfile::Builder::new().prefix(".new-").tempdir_in(&all)?;
+        let packages = work.path().join("packages");
+        fs::create_dir(&packages)?;
+        for package in root.download(&[(PACKAGE.to_owned(), newest.to_owned())], &packages)? {
+            let mut dpkg = Command::new("dpkg-deb");
+            dpkg.arg("--extract")
+                .arg(package)
+                .arg(work.path().join("tree"));
+            process::output(&mut dpkg, Duration::from_secs(300))?;
+        }
+        // Whole or not at all.
+        fs::rename(work.path().join("tree"), &unpacked)?;
+    }
+    let include = unpacked.join("usr/include");
+    Ok(vec![include.join(multiarch(arch)), include])
+}
+
+/// Debian's name of the directory with the headers that differ by architecture.
+fn multiarch(arch: &Arch) -> &'static str {
+    match arch.linker.program.trim_end_matches("-gcc") {
+        "i686-linux-gnu" => "i386-linux-gnu",
+        other => other,
+    }
+}
