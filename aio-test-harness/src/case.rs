@@ -1,14 +1,12 @@
 //! What a case is, and how it says what it found.
 //!
-//! A case is a plain function that gets an [`Env`] and returns [`CaseResult`]. Inside it, `?` on an
-//! [`io::Error`] or an [`Errno`](aio_sys::Errno) fails the case and keeps the line; [`check!`](crate::check) and
+//! A case is a plain function that gets an [`Env`] and returns [`CaseResult`]. Inside it, `?` on any error
+//! fails the case and keeps the line; [`check!`](crate::check) and
 //! [`check_eq!`](crate::check_eq) compare; [`skip`] gives up because something is missing.
 
+use std::error::Error;
 use std::fmt;
-use std::io;
 use std::panic::Location;
-
-use aio_sys::Errno;
 
 use crate::env::{Env, Requirement};
 
@@ -84,17 +82,10 @@ impl Stop {
     }
 }
 
-impl From<io::Error> for Stop {
+impl<E: Error> From<E> for Stop {
     #[track_caller]
-    fn from(error: io::Error) -> Self {
+    fn from(error: E) -> Self {
         Self::fail(format_args!("unexpected error: {error}"))
-    }
-}
-
-impl From<Errno> for Stop {
-    #[track_caller]
-    fn from(errno: Errno) -> Self {
-        Self::fail(format_args!("unexpected error: {errno}"))
     }
 }
 
@@ -146,6 +137,8 @@ macro_rules! check_eq {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     fn text(result: CaseResult) -> String {

@@ -15,6 +15,7 @@ mod masked;
 mod partial;
 mod poll;
 mod priority;
+mod queue;
 mod ring;
 mod rw;
 mod sabotage;
@@ -52,6 +53,7 @@ pub fn all() -> impl Iterator<Item = Case> {
         direct::CASES,
     ]
     .into_iter()
+    .chain(queue::CASES.iter().copied())
     .flatten()
     .copied()
 }

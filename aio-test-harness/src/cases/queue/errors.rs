@@ -1,0 +1,365 @@
+//! What a queue answers when something is wrong, and that it hands the buffer back.
+
+use std::fs::File;
+
+use aio_safe::{Errno, Op, OpError, Queue, RwFlags, SetupError, SubmitErrorKind};
+
+use super::support::{DIRECT, block, blocks, buffer, check_blocks, empty, full_blocks, offset};
+use crate::case::{Case, CaseResult, Stop};
+use crate::cases::support::{BLOCK, file, max_nr, nr, same_bytes};
+use crate::env::{Disk, Env, Requirement};
+use crate::sys;
+use crate::{check, check_eq};
+
+const DIRECTORY: &[Requirement] = &[Requirement::Directory];
+
+pub(super) const CASES: &[Case] = &[
+    Case::new(
+        "queue::depth_of_zero",
+        "a queue of depth 0 is an error",
+        &[],
+        depth_of_zero,
+    ),
+    Case::new(
+        "queue::limit",
+        "without room for it, the error names the limit",
+        &[Requirement::Alone],
+        limit,
+    ),
+    Case::new(
+        "queue::refused",
+        "a refused operation hands its buffer back with EBADF",
+        DIRECTORY,
+        refused,
+    ),
+    Case::new(
+        "queue::refused_flags",
+        "unknown flags are refused with EOPNOTSUPP",
+        DIRECTORY,
+        refused_flags,
+    ),
+    Case::new(
+        "queue::refused_sync",
+        "a sync of what can't be synced is refused with EINVAL",
+        &[],
+        refused_sync,
+    ),
+    Case::new(
+        "queue::refused_in_a_batch",
+        "of a batch with refused operations, all others are done",
+        DIRECT,
+        refused_in_a_batch,
+    ),
+    Case::new(
+        "queue::all_of_a_batch_refused",
+        "a batch of refused operations has an answer for each",
+        DIRECTORY,
+        all_refused,
+    ),
+    Case::new(
+        "queue::misaligned_512",
+        "misaligned operations fail with EINVAL on a disk with 512-byte blocks",
+        &[Requirement::Disk512],
+        |env| misaligned(env.disk512()?),
+    ),
+    Case::new(
+        "queue::misaligned_4096",
+        "likewise on a disk with 4096-byte blocks",
+        &[Requirement::Disk4096],
+        |env| misaligned(env.disk4096()?),
+    ),
+    Case::new(
+        "queue::end_of_disk",
+        "at its end a disk reads 0 and fails to write with ENOSPC",
+        &[Requirement::Disk4096],
+        end_of_disk,
+    ),
+    Case::new(
+        "queue::full",
+        "a full queue hands the operation back",
+        &[],
+        full,
+    ),
+    Case::new(
+        "queue::full_of_results",
+        "a result that wasn't taken keeps its place",
+        DIRECT,
+        full_of_results,
+    ),
+    Case::new(
+        "queue::batch_too_large",
+        "a batch that doesn't fit hands back what doesn't",
+        DIRECTORY,
+        batch_too_large,
+    ),
+    Case::new(
+        "queue::closed",
+        "a closed queue hands the operation back",
+        DIRECTORY,
+        closed,
+    ),
+];
+
+fn depth_of_zero(_: &Env) -> CaseResult {
+    check_eq!(Queue::new(0).err(), Some(SetupError::Depth(0)));
+    Ok(())
+}
+
+fn limit(_: &Env) -> CaseResult {
+    let (taken, limit) = (nr()?, max_nr()?);
+    let depth = u32::try_from(limit + 1).map_err(|_| Stop::fail("an odd aio-max-nr"))?;
+    let error = match Queue::new(depth) {
+        Err(error) => error,
+        Ok(_) => return Err(Stop::fail("more than the limit")),
+    };
+    check_eq!(
+        error,
+        SetupError::Limit {
+            depth,
+            used: Some(taken),
+            limit: Some(limit)
+        }
+    );
+    let text = error.to_string();
+    check!(
+        text.contains("fs.aio-max-nr") && text.contains(&limit.to_string()),
+        "{text}"
+    );
+    Ok(())
+}
+
+fn refused(env: &Env) -> CaseResult {
+    let queue = Queue::new(1)?;
+    file(env, "queue-refused")?;
+    let read_only = File::open(env.directory()?.join("queue-refused"))?;
+    let content = vec![7; 100];
+    let address = content.as_ptr();
+    let write = queue.submit(&read_only, Op::write(content, 0))?.wait();
+    check_eq!(write.result, Err(OpError::Refused(Errno::EBADF)));
+    check_eq!(
+        (write.buffer.as_ptr(), write.buffer.len()),
+        (address, 100),
+        "the same buffer"
+    );
+    check_eq!(queue.in_flight(), 0);
+    Ok(())
+}
+
+fn refused_flags(env: &Env) -> CaseResult {
+    let queue = Queue::new(1)?;
+    let file = file(env, "queue-refused-flags")?;
+    let unknown = RwFlags::from_bits_retain(1 << 30);
+    let write = queue
+        .submit(&file, Op::write("text", 0).rw_flags(unknown))?
+        .wait();
+    check_eq!(write.result, Err(OpError::Refused(Errno::EOPNOTSUPP)));
+    check_eq!(file.metadata()?.len(), 0);
+    Ok(())
+}
+
+fn refused_sync(_: &Env) -> CaseResult {
+    let queue = Queue::new(1)?;
+    let (reader, _writer) = sys::fd::pipe()?;
+    check_eq!(
+        queue.submit(&reader, Op::fsync())?.wait(),
+        Err(OpError::Refused(Errno::EINVAL))
+    );
+    check_eq!(
+        queue.submit(&reader, Op::fdatasync())?.wait(),
+        Err(OpError::Refused(Errno::EINVAL))
+    );
+    Ok(())
+}
+
+fn refused_in_a_batch(env: &Env) -> CaseResult {
+    const COUNT: usize = 16;
+    let queue = Queue::new(COUNT as u32)?;
+    let file = blocks(env, "queue-part", COUNT)?;
+    let read_only = File::open(env.directory()?.join("queue-part"))?;
+    let is_refused = |index| [0, 5, 6, 15].contains(&index);
+    let mut batch = queue.batch();
+    for index in 0..COUNT {
+        let file = if is_refused(index) { &read_only } else { &file };
+        batch.push(file, Op::write(buffer(&block(index))?, offset(index)))?;
+    }
+    let mut handles = Vec::new();
+    batch.submit(&mut handles)?;
+    check_eq!(handles.len(), COUNT);
+    for (index, write) in handles.into_iter().enumerate() {
+        let write = write.wait();
+        let expected = if is_refused(index) {
+            Err(OpError::Refused(Errno::EBADF))
+        } else {
+            Ok(BLOCK)
+        };
+        check_eq!(write.result, expected, "write of block {index}");
+        same_bytes(&write.buffer, &block(index))?;
+    }
+    drop(batch);
+    for index in (0..COUNT).filter(|index| !is_refused(*index)) {
+        let read = queue
+            .submit(&file, Op::read(empty(BLOCK)?, offset(index)))?
+            .wait();
+        check_eq!(read.result, Ok(BLOCK));
+        same_bytes(&read.buffer, &block(index))?;
+    }
+    Ok(())
+}
+
+fn all_refused(env: &Env) -> CaseResult {
+    let queue = Queue::new(8)?;
+    file(env, "queue-none")?;
+    let read_only = File::open(env.directory()?.join("queue-none"))?;
+    let mut batch = queue.batch();
+    for index in 0..8u8 {
+        batch.push(&read_only, Op::write(vec![index; 8], 0))?;
+    }
+    let mut handles = Vec::new();
+    batch.submit(&mut handles)?;
+    for (index, write) in handles.into_iter().enumerate() {
+        let write = write.wait();
+        check_eq!(write.result, Err(OpError::Refused(Errno::EBADF)));
+        check_eq!(write.buffer, [index as u8; 8]);
+    }
+    check_eq!(queue.in_flight(), 0);
+    Ok(())
+}
+
+fn misaligned(disk: &Disk) -> CaseResult {
+    let queue = Queue::new(1)?;
+    let file = disk.open()?;
+    let size = disk.block_size as usize;
+    let failed = Err(OpError::Failed(Errno::EINVAL));
+    for (length, from) in [(size, 1), (size, size / 2), (size / 2, 0), (size + 1, 0)] {
+        let read = queue
+            .submit(&file, Op::read(empty(length)?, from as u64))?
+            .wait();
+        check_eq!(read.result, failed, "read of {length} bytes at {from}");
+        check_eq!(read.buffer.len(), length);
+        let write = queue
+            .submit(&file, Op::write(empty(length)?, from as u64))?
+            .wait();
+        check_eq!(write.result, failed, "write of {length} bytes at {from}");
+    }
+    Ok(())
+}
+
+fn end_of_disk(env: &Env) -> CaseResult {
+    let queue = Queue::new(1)?;
+    let disk = env.disk4096()?;
+    let file = disk.open()?;
+    let read = queue
+        .submit(&file, Op::read(empty(BLOCK)?, disk.size))?
+        .wait();
+    check_eq!(read.result, Ok(0));
+    let write = queue
+        .submit(&file, Op::write(buffer(&block(1))?, disk.size))?
+        .wait();
+    check_eq!(write.result, Err(OpError::Failed(Errno::ENOSPC)));
+    same_bytes(&write.buffer, &block(1))?;
+    let last = disk.size - BLOCK as u64;
+    let write = queue
+        .submit(&file, Op::write(buffer(&block(2))?, last))?
+        .wait();
+    check_eq!(write.result, Ok(BLOCK));
+    let read = queue
+        .submit(&file, Op::read(empty(2 * BLOCK)?, last))?
+        .wait();
+    check_eq!(read.result, Ok(BLOCK), "across the end");
+    same_bytes(&read.buffer[..BLOCK], &block(2))
+}
+
+fn full(_: &Env) -> CaseResult {
+    let queue = Queue::new(4)?;
+    let (reader, mut writer) = sys::fd::pipe()?;
+    let polls = (0..4)
+        .map(|_| Ok(queue.submit(&reader, Op::poll(aio_safe::PollEvents::IN))?))
+        .collect::<CaseResult<Vec<_>>>()?;
+    let content = vec![9; 32];
+    let address = content.as_ptr();
+    let error = match queue.submit(&writer, Op::write(content, 0)) {
+        Err(error) => error,
+        Ok(_) => return Err(Stop::fail("a fifth operation in a queue of four")),
+    };
+    check_eq!(error.reason, SubmitErrorKind::QueueFull);
+    let content = error.op.into_payload().into_buffer();
+    check_eq!(
+        (content.as_ptr(), &content[..]),
+        (address, &[9; 32][..]),
+        "the same buffer"
+    );
+    std::io::Write::write_all(&mut writer, b"x")?;
+    for poll in polls {
+        check!(poll.wait()?.contains(aio_safe::PollEvents::IN));
+    }
+    check_eq!(
+        queue.submit(&writer, Op::write(content, 0))?.wait().result,
+        Ok(32),
+        "afterwards"
+    );
+    Ok(())
+}
+
+fn full_of_results(env: &Env) -> CaseResult {
+    let queue = Queue::new(2)?;
+    let file = full_blocks(env, "queue-results", 3)?;
+    let first = queue.submit(&file, Op::read(empty(BLOCK)?, 0))?;
+    let second = queue.submit(&file, Op::read(empty(BLOCK)?, offset(1)))?;
+    queue.drain()?;
+    check_eq!(queue.in_flight(), 0);
+    let third = queue.submit(&file, Op::read(empty(BLOCK)?, offset(2)));
+    check_eq!(
+        third.err().map(|error| error.reason),
+        Some(SubmitErrorKind::QueueFull)
+    );
+    for (index, read) in [first, second].into_iter().enumerate() {
+        same_bytes(&read.wait().buffer, &block(index))?;
+    }
+    let third = queue.submit(&file, Op::read(empty(BLOCK)?, offset(2)))?;
+    same_bytes(&third.wait().buffer, &block(2))
+}
+
+fn batch_too_large(env: &Env) -> CaseResult {
+    let queue = Queue::new(2)?;
+    let file = file(env, "queue-too-large")?;
+    let mut batch = queue.batch();
+    batch.push(&file, Op::write("one ", 0))?;
+    batch.push(&file, Op::write("two ", 4))?;
+    let error = batch.push(&file, Op::write("more", 8)).err();
+    check_eq!(
+        error.map(|error| error.reason),
+        Some(SubmitErrorKind::QueueFull)
+    );
+    let mut handles = Vec::new();
+    batch.submit(&mut handles)?;
+    for write in handles.drain(..) {
+        check_eq!(write.wait().result, Ok(4));
+    }
+    batch.push(&file, Op::write("more", 8))?;
+    batch.submit(&mut handles)?;
+    check_eq!(handles.remove(0).wait().result, Ok(4));
+    same_bytes(
+        &std::fs::read(env.directory()?.join("queue-too-large"))?,
+        b"one two more",
+    )
+}
+
+fn closed(env: &Env) -> CaseResult {
+    let queue = Queue::new(4)?;
+    let other = queue.clone();
+    let file = blocks(env, "queue-closed", 1)?;
+    let write = queue.submit(&file, Op::write(buffer(&block(0))?, 0))?;
+    queue.close()?;
+    check_eq!(
+        write.wait().result,
+        Ok(BLOCK),
+        "what was in flight has its result"
+    );
+    let error = match other.submit(&file, Op::read(vec![3; 5], 0)) {
+        Err(error) => error,
+        Ok(_) => return Err(Stop::fail("an operation in a closed queue")),
+    };
+    check_eq!(error.reason, SubmitErrorKind::Closed);
+    check_eq!(error.op.into_payload().into_buffer(), [3; 5]);
+    check_blocks(&Queue::new(1)?, &file, 1)
+}

@@ -1,0 +1,207 @@
+//! Operations and queues that nobody waits for: dropped, forgotten, dropped while in flight.
+
+use aio_safe::{Op, Queue};
+
+use super::support::{DIRECT, block, blocks, buffer, check_blocks, empty, full_blocks, offset};
+use crate::case::{Case, CaseResult};
+use crate::cases::support::{BLOCK, same_bytes};
+use crate::env::{Env, Requirement};
+use crate::sys;
+use crate::{check, check_eq};
+
+const COUNT: usize = 32;
+
+pub(super) const CASES: &[Case] = &[
+    Case::new(
+        "queue::abandoned_writes",
+        "writes whose handles were dropped land, and drain tells when",
+        DIRECT,
+        abandoned_writes,
+    ),
+    Case::new(
+        "queue::abandoned_reads",
+        "reads whose handles were dropped spoil nobody's memory",
+        DIRECT,
+        abandoned_reads,
+    ),
+    Case::new(
+        "queue::abandoned_again_and_again",
+        "dropped handles give their places back",
+        DIRECT,
+        again_and_again,
+    ),
+    Case::new(
+        "queue::forgotten",
+        "forgotten handles keep their places, and the queue goes on and ends",
+        DIRECT,
+        forgotten,
+    ),
+    Case::new(
+        "queue::dropped_in_flight",
+        "a queue that is dropped waits for what is in flight",
+        DIRECT,
+        dropped_in_flight,
+    ),
+    Case::new(
+        "queue::dropped_on_a_disk",
+        "likewise on a disk",
+        &[Requirement::Disk512],
+        |env| dropped(&env.disk512()?.open()?),
+    ),
+    Case::new(
+        "queue::results_outlive_it",
+        "results are there after their queue has gone",
+        DIRECT,
+        results_outlive_it,
+    ),
+    Case::new(
+        "queue::file_closed_in_flight",
+        "the file may be closed while operations are in flight",
+        DIRECT,
+        file_closed,
+    ),
+    Case::new(
+        "queue::dropped_with_polls",
+        "polls that never get ready don't hold up the end",
+        &[],
+        dropped_with_polls,
+    ),
+    Case::new(
+        "queue::batch_dropped",
+        "a batch that is dropped has submitted nothing",
+        DIRECT,
+        batch_dropped,
+    ),
+];
+
+fn abandoned_writes(env: &Env) -> CaseResult {
+    let queue = Queue::new(COUNT as u32)?;
+    let file = blocks(env, "queue-abandoned", COUNT)?;
+    for index in 0..COUNT {
+        drop(queue.submit(&file, Op::write(buffer(&block(index))?, offset(index)))?);
+    }
+    queue.drain()?;
+    check_eq!(queue.in_flight(), 0);
+    check_blocks(&queue, &file, COUNT)
+}
+
+fn abandoned_reads(env: &Env) -> CaseResult {
+    let queue = Queue::new(COUNT as u32)?;
+    let file = full_blocks(env, "queue-abandoned-reads", COUNT)?;
+    for _ in 0..10 {
+        for index in 0..COUNT {
+            drop(queue.submit(&file, Op::read(empty(BLOCK)?, offset(index)))?);
+        }
+        // Where a dropped buffer had been freed, this is that memory.
+        let mine = (0..COUNT)
+            .map(|_| buffer(&[0xee; BLOCK]))
+            .collect::<CaseResult<Vec<_>>>()?;
+        queue.drain()?;
+        for memory in mine {
+            check!(
+                memory.iter().all(|byte| *byte == 0xee),
+                "written by a read that was dropped"
+            );
+        }
+    }
+    Ok(())
+}
+
+fn again_and_again(env: &Env) -> CaseResult {
+    let queue = Queue::new(4)?;
+    let file = full_blocks(env, "queue-again", 1)?;
+    for _ in 0..50 {
+        for _ in 0..4 {
+            drop(queue.submit(&file, Op::read(empty(BLOCK)?, 0))?);
+        }
+        queue.drain()?;
+    }
+    check_eq!(queue.strays(), 0);
+    Ok(())
+}
+
+fn forgotten(env: &Env) -> CaseResult {
+    let queue = Queue::new(COUNT as u32)?;
+    let file = blocks(env, "queue-forgotten", COUNT)?;
+    for index in 0..COUNT - 1 {
+        let write = queue.submit(&file, Op::write(buffer(&block(index))?, offset(index)))?;
+        std::mem::forget(write);
+    }
+    // One place is left.
+    for index in [COUNT - 1, 0] {
+        let write = queue.submit(&file, Op::write(buffer(&block(index))?, offset(index)))?;
+        check_eq!(write.wait().result, Ok(BLOCK));
+    }
+    queue.close()?;
+    check_blocks(&Queue::new(1)?, &file, COUNT)
+}
+
+fn dropped(file: &std::fs::File) -> CaseResult {
+    let queue = Queue::new(COUNT as u32)?;
+    for index in 0..COUNT {
+        let write = queue.submit(file, Op::write(buffer(&block(index))?, offset(index)))?;
+        if index % 2 == 0 {
+            drop(write);
+        } else {
+            std::mem::forget(write);
+        }
+    }
+    drop(queue);
+    check_blocks(&Queue::new(1)?, file, COUNT)
+}
+
+fn dropped_in_flight(env: &Env) -> CaseResult {
+    dropped(&blocks(env, "queue-dropped", COUNT)?)
+}
+
+fn results_outlive_it(env: &Env) -> CaseResult {
+    let queue = Queue::new(COUNT as u32)?;
+    let file = full_blocks(env, "queue-outlive", COUNT)?;
+    let reads = (0..COUNT)
+        .map(|index| Ok(queue.submit(&file, Op::read(empty(BLOCK)?, offset(index)))?))
+        .collect::<CaseResult<Vec<_>>>()?;
+    drop(queue);
+    for (index, read) in reads.into_iter().enumerate() {
+        let read = read.wait();
+        check_eq!(read.result, Ok(BLOCK));
+        same_bytes(&read.buffer, &block(index))?;
+    }
+    Ok(())
+}
+
+fn file_closed(env: &Env) -> CaseResult {
+    let queue = Queue::new(COUNT as u32)?;
+    let file = blocks(env, "queue-file-closed", COUNT)?;
+    let writes = (0..COUNT)
+        .map(|index| Ok(queue.submit(&file, Op::write(buffer(&block(index))?, offset(index)))?))
+        .collect::<CaseResult<Vec<_>>>()?;
+    drop(file);
+    for write in writes {
+        check_eq!(write.wait().result, Ok(BLOCK));
+    }
+    let file = std::fs::File::open(env.directory()?.join("queue-file-closed"))?;
+    check_blocks(&queue, &file, COUNT)
+}
+
+fn dropped_with_polls(_: &Env) -> CaseResult {
+    let (reader, _writer) = sys::fd::pipe()?;
+    let queue = Queue::new(8)?;
+    let kept = queue.submit(&reader, Op::poll(aio_safe::PollEvents::IN))?;
+    drop(queue.submit(&reader, Op::poll(aio_safe::PollEvents::IN))?);
+    std::mem::forget(queue.submit(&reader, Op::poll(aio_safe::PollEvents::IN))?);
+    drop(kept);
+    drop(queue);
+    Ok(())
+}
+
+fn batch_dropped(env: &Env) -> CaseResult {
+    let queue = Queue::new(8)?;
+    let file = full_blocks(env, "queue-batch-dropped", 8)?;
+    let mut batch = queue.batch();
+    for index in 0..8 {
+        batch.push(&file, Op::write(buffer(&[0; BLOCK])?, offset(index)))?;
+    }
+    drop(batch);
+    check_eq!(queue.in_flight(), 0);
+    check_blocks(&queue, &file, 8)
+}

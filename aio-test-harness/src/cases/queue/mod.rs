@@ -1,0 +1,21 @@
+//! The safe queue of aio-safe, on this kernel.
+
+mod errors;
+mod left;
+mod process;
+mod shared;
+mod support;
+mod transfer;
+mod waiting;
+
+use crate::case::Case;
+
+/// All areas of the queue.
+pub(super) const CASES: &[&[Case]] = &[
+    transfer::CASES,
+    errors::CASES,
+    left::CASES,
+    waiting::CASES,
+    shared::CASES,
+    process::CASES,
+];

@@ -1,0 +1,125 @@
+//! Queues across fork and the end of a process.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use aio_safe::{CloseError, Op, Queue, ReapError, SubmitErrorKind};
+
+use super::support::{DIRECT, block, blocks, buffer, check_blocks, empty, full_blocks, offset};
+use crate::case::{Case, CaseResult};
+use crate::cases::support::{BLOCK, same_bytes};
+use crate::env::Env;
+use crate::sys::fork::{exit_now, fork};
+use crate::{check, check_eq};
+
+const COUNT: usize = 32;
+
+pub(super) const CASES: &[Case] = &[
+    Case::new(
+        "queue::forked_child_gets_errors",
+        "a child's calls answer that the queue is its parent's",
+        DIRECT,
+        child_gets_errors,
+    ),
+    Case::new(
+        "queue::forked_child_does_no_harm",
+        "a child that drops everything leaves the parent's operations alone",
+        DIRECT,
+        child_does_no_harm,
+    ),
+    Case::new(
+        "queue::forked_child_makes_its_own",
+        "a child may make a queue of its own",
+        DIRECT,
+        child_makes_its_own,
+    ),
+    Case::new(
+        "queue::exit_in_flight",
+        "writes in flight are done when their process has ended",
+        DIRECT,
+        exit_in_flight,
+    ),
+];
+
+fn child_gets_errors(env: &Env) -> CaseResult {
+    let queue = Queue::new(4)?;
+    let file = full_blocks(env, "queue-fork", 2)?;
+    let read = queue.submit(&file, Op::read(empty(BLOCK)?, 0))?;
+    fork(|| {
+        let error = queue
+            .submit(&file, Op::write(vec![1; 8], 0))
+            .expect_err("not submitted");
+        check_eq!(error.reason, SubmitErrorKind::Forked);
+        check_eq!(error.op.into_payload().into_buffer(), [1; 8]);
+        let error = queue
+            .batch()
+            .push(&file, Op::fsync())
+            .expect_err("not taken");
+        check_eq!(error.reason, SubmitErrorKind::Forked);
+        check_eq!(queue.reap(0, None), Err(ReapError::Forked));
+        check_eq!(
+            queue.reap(1, Some(Duration::from_millis(1))),
+            Err(ReapError::Forked)
+        );
+        check_eq!(queue.drain(), Err(CloseError::Forked));
+        check_eq!(queue.clone().close(), Err(CloseError::Forked));
+        Ok(())
+    })?
+    .succeeded()?;
+    let read = read.wait();
+    check_eq!(read.result, Ok(BLOCK));
+    same_bytes(&read.buffer, &block(0))
+}
+
+fn child_does_no_harm(env: &Env) -> CaseResult {
+    let queue = Queue::new(COUNT as u32)?;
+    let file = full_blocks(env, "queue-harm", COUNT)?;
+    let mut reads = (0..COUNT)
+        .map(|index| Ok(queue.submit(&file, Op::read(empty(BLOCK)?, offset(index)))?))
+        .collect::<CaseResult<Vec<_>>>()?;
+    let (child_queue, child_reads) = (queue.clone(), &mut reads);
+    fork(move || {
+        std::panic::set_hook(Box::new(|_| {}));
+        // What isn't done can't be waited for by a child; what is done was done before.
+        for read in child_reads.drain(..) {
+            let done = read.is_done();
+            let waited = catch_unwind(AssertUnwindSafe(|| read.wait()));
+            check!(
+                done || waited.is_err(),
+                "an operation of the parent's was waited for"
+            );
+        }
+        drop(child_queue);
+        Ok(())
+    })?
+    .succeeded()?;
+    for (index, read) in reads.into_iter().enumerate() {
+        let read = read.wait();
+        check_eq!(read.result, Ok(BLOCK), "read of block {index}");
+        same_bytes(&read.buffer, &block(index))?;
+    }
+    check_eq!(queue.strays(), 0);
+    queue.close()?;
+    Ok(())
+}
+
+fn child_makes_its_own(env: &Env) -> CaseResult {
+    let queue = Queue::new(4)?;
+    let file = full_blocks(env, "queue-own", 2)?;
+    fork(|| check_blocks(&Queue::new(4)?, &file, 2))?.succeeded()?;
+    check_blocks(&queue, &file, 2)
+}
+
+fn exit_in_flight(env: &Env) -> CaseResult {
+    let file = blocks(env, "queue-exit", COUNT)?;
+    fork(|| {
+        let queue = Queue::new(COUNT as u32)?;
+        for index in 0..COUNT {
+            let write = queue.submit(&file, Op::write(buffer(&block(index))?, offset(index)))?;
+            std::mem::forget(write);
+        }
+        exit_now(0)
+    })?
+    .succeeded()?;
+    check_blocks(&Queue::new(1)?, &file, COUNT)
+}

@@ -1,0 +1,65 @@
+//! What the queue's cases need.
+
+use std::fs::File;
+
+use aio_safe::{AlignedBuf, Op, Queue};
+
+use crate::case::CaseResult;
+use crate::cases::support::{BLOCK, file_with, pattern, same_bytes};
+use crate::check_eq;
+use crate::env::{Env, Requirement};
+
+/// What needs a file with `O_DIRECT`.
+pub(super) const DIRECT: &[Requirement] = &[Requirement::DirectIo];
+
+/// A buffer for direct I/O with this content.
+pub(super) fn buffer(content: &[u8]) -> CaseResult<AlignedBuf> {
+    let mut buffer = AlignedBuf::zeroed(content.len(), BLOCK)?;
+    buffer.copy_from_slice(content);
+    Ok(buffer)
+}
+
+/// An empty buffer for direct I/O.
+pub(super) fn empty(length: usize) -> CaseResult<AlignedBuf> {
+    Ok(AlignedBuf::zeroed(length, BLOCK)?)
+}
+
+/// The content of a block: each is different.
+pub(super) fn block(index: usize) -> Vec<u8> {
+    pattern(100 + index as u64, BLOCK)
+}
+
+/// Where a block begins.
+pub(super) fn offset(index: usize) -> u64 {
+    (index * BLOCK) as u64
+}
+
+/// A file of that many blocks, all zero, for direct I/O.
+pub(super) fn blocks(env: &Env, name: &str, count: usize) -> CaseResult<File> {
+    file_with(env, name, &vec![0; count * BLOCK], libc::O_DIRECT)
+}
+
+/// A file of that many blocks with their content, for direct I/O.
+pub(super) fn full_blocks(env: &Env, name: &str, count: usize) -> CaseResult<File> {
+    let content: Vec<u8> = (0..count).flat_map(block).collect();
+    file_with(env, name, &content, libc::O_DIRECT)
+}
+
+/// Reads each block through a queue and checks its content.
+#[track_caller]
+pub(super) fn check_blocks(queue: &Queue, file: &File, count: usize) -> CaseResult {
+    let at = std::panic::Location::caller();
+    for index in 0..count {
+        let read = queue
+            .submit(file, Op::read(empty(BLOCK)?, offset(index)))?
+            .wait();
+        check_eq!(
+            read.result,
+            Ok(BLOCK),
+            "read of block {index}, from line {}",
+            at.line()
+        );
+        same_bytes(&read.buffer, &block(index))?;
+    }
+    Ok(())
+}
