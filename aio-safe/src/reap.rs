@@ -67,6 +67,8 @@ impl Shared {
         reached: impl Fn() -> bool,
         arm: impl Fn(&Waker) -> bool,
     ) -> Result<Waited, Errno> {
+        // Past the deadline, but not without having looked once.
+        let mut looked = false;
         while !reached() {
             let lead = match self.leadership.join(goal) {
                 Turn::Lead(lead) => lead,
@@ -94,10 +96,12 @@ impl Shared {
                 }
             };
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if reached() || left == Some(Duration::ZERO) {
+            let late = left == Some(Duration::ZERO);
+            if reached() || late && looked {
                 lead.pass_on(|goal| self.reached(goal));
                 break;
             }
+            looked |= late;
             if matches!(goal, Goal::Idle | Goal::Room) {
                 // Whether there will be an event is not known before everybody has come out, and
                 // what is reached by other means than an event doesn't end a wait in the kernel.
@@ -140,7 +144,8 @@ impl Shared {
         })
     }
 
-    /// Takes the role, waits for up to `min` events, and completes what came. For a caller's own loop.
+    /// Takes the role, waits for an event unless `min` is 0, and completes what came. For a caller's own
+    /// loop.
     pub(crate) fn reap_turn(
         &self,
         min: usize,
@@ -165,16 +170,10 @@ impl Shared {
             lead.pass_on(|goal| self.reached(goal));
             return Err(ReapError::Closed);
         }
-        let count = self.gate.count();
-        // What nobody inside can still take back will have an event. More than that may never come.
-        let certain = if count.inside == 0 {
-            count.in_flight.max(1)
-        } else {
-            1
-        };
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let mut jobs = Jobs::new(self);
-        let result = self.reap(&lead, min.min(certain), timeout, &mut jobs);
+        // One at a time: others wait for what comes first, and may be what makes the next one come.
+        let result = self.reap(&lead, min.min(1), timeout, &mut jobs);
         lead.pass_on(|goal| self.reached(goal));
         jobs.run_and_resume();
         match result {
@@ -237,9 +236,9 @@ impl Shared {
         jobs: &mut Jobs<'_>,
     ) -> Result<usize, Errno> {
         let mut events = [MaybeUninit::<IoEvent>::uninit(); TURN];
-        let n = self
-            .kernel
-            .io_getevents(self.ctx, min, &mut events[..max], timeout)?;
+        let buffer = &mut events[..max];
+        // SAFETY: the caller leads, so nobody else reads the ring.
+        let n = unsafe { self.kernel.io_getevents(self.ctx, min, buffer, timeout) }?;
         let mut completed = 0;
         for event in events.iter().take(n) {
             // SAFETY: the kernel stored the first n.

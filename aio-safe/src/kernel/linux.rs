@@ -33,7 +33,7 @@ unsafe impl Kernel for Linux {
     }
 
     #[inline]
-    fn io_getevents(
+    unsafe fn io_getevents(
         &self,
         ctx: AioContext,
         min: usize,

@@ -59,7 +59,12 @@ pub unsafe trait Kernel: Send + Sync + 'static {
     /// # Errors
     ///
     /// As [`aio_sys::io_getevents`].
-    fn io_getevents(
+    ///
+    /// # Safety
+    ///
+    /// Nobody else takes events of this context meanwhile: not by this call, and not by reading its
+    /// [`ring`](Self::ring).
+    unsafe fn io_getevents(
         &self,
         ctx: AioContext,
         min: usize,

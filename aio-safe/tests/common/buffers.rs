@@ -88,3 +88,36 @@ unsafe impl IoBufMut for PanicsOnDrop {
 
     unsafe fn set_init(&mut self, _len: usize) {}
 }
+
+// SAFETY: as for whichever it is.
+unsafe impl<A: IoBufMut, B: IoBufMut> IoBufMut for Either<A, B> {
+    fn io_mut_ptr(&mut self) -> *mut u8 {
+        match self {
+            Self::A(a) => a.io_mut_ptr(),
+            Self::B(b) => b.io_mut_ptr(),
+        }
+    }
+
+    fn io_capacity(&self) -> usize {
+        match self {
+            Self::A(a) => a.io_capacity(),
+            Self::B(b) => b.io_capacity(),
+        }
+    }
+
+    unsafe fn set_init(&mut self, len: usize) {
+        match self {
+            // SAFETY: the caller's promise.
+            Self::A(a) => unsafe { a.set_init(len) },
+            // SAFETY: the caller's promise.
+            Self::B(b) => unsafe { b.set_init(len) },
+        }
+    }
+}
+
+/// One of two kinds of buffers.
+#[derive(Debug)]
+pub(crate) enum Either<A, B> {
+    A(A),
+    B(B),
+}

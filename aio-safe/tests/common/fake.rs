@@ -281,7 +281,7 @@ unsafe impl Kernel for Fake {
         Ok(taken)
     }
 
-    fn io_getevents(
+    unsafe fn io_getevents(
         &self,
         _ctx: AioContext,
         min: usize,

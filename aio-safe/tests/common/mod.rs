@@ -11,7 +11,7 @@ mod wrapped;
 
 #[allow(unused_imports, reason = "as above")]
 pub(crate) use self::{
-    buffers::{PanicsOnDrop, Tracked},
+    buffers::{Either, PanicsOnDrop, Tracked},
     fake::{Fake, Request, Verdict},
     files::{Scratch, direct_file, pattern},
     tasks::{Flag, Woken, block_on, poll_once, within},

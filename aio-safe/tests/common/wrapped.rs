@@ -39,14 +39,15 @@ unsafe impl Kernel for Spy {
         unsafe { Linux.io_submit(ctx, iocbs) }
     }
 
-    fn io_getevents(
+    unsafe fn io_getevents(
         &self,
         ctx: AioContext,
         min: usize,
         events: &mut [MaybeUninit<IoEvent>],
         timeout: Option<Duration>,
     ) -> Result<usize, Errno> {
-        Linux.io_getevents(ctx, min, events, timeout)
+        // SAFETY: the caller's promise.
+        unsafe { Linux.io_getevents(ctx, min, events, timeout) }
     }
 
     unsafe fn ring(&self, ctx: AioContext) -> Option<Ring> {
@@ -76,14 +77,15 @@ unsafe impl Kernel for WithoutRing {
         unsafe { Linux.io_submit(ctx, iocbs) }
     }
 
-    fn io_getevents(
+    unsafe fn io_getevents(
         &self,
         ctx: AioContext,
         min: usize,
         events: &mut [MaybeUninit<IoEvent>],
         timeout: Option<Duration>,
     ) -> Result<usize, Errno> {
-        Linux.io_getevents(ctx, min, events, timeout)
+        // SAFETY: the caller's promise.
+        unsafe { Linux.io_getevents(ctx, min, events, timeout) }
     }
 
     unsafe fn io_cancel(&self, ctx: AioContext, iocb: *mut Iocb) -> Result<(), Errno> {
