@@ -79,6 +79,8 @@ impl<'a, P: Payload> Batch<'a, P> {
         file: &'a F,
         op: Op<P>,
     ) -> Result<(), SubmitError<Op<P>>> {
+        // Before anything is claimed: it may panic.
+        let file = file.as_fd();
         let next = self.spare.as_mut().and_then(Iterator::next);
         let index = match next {
             Some(index) => index,
@@ -94,7 +96,7 @@ impl<'a, P: Payload> Batch<'a, P> {
             .get(index)
             .expect("claimed from this slab");
         // SAFETY: the slot was claimed, and is empty.
-        let iocb = unsafe { slot.fill(index, file.as_fd(), op) };
+        let iocb = unsafe { slot.fill(index, file, op) };
         self.slots.push(index);
         self.iocbs.push(iocb);
         Ok(())
@@ -217,9 +219,19 @@ impl<'a, P: Payload> Batch<'a, P> {
 
 impl<P: Payload> Drop for Batch<'_, P> {
     fn drop(&mut self) {
+        /// Goes on where a buffer's destructor has panicked.
+        struct Rest<'b, 'a, P: Payload>(&'b mut Batch<'a, P>);
+
+        impl<P: Payload> Drop for Rest<'_, '_, P> {
+            fn drop(&mut self) {
+                while self.0.pop().is_some() {}
+            }
+        }
+
         if self.queue.shared().process.is_current() {
             self.free_spare();
-            while self.pop().is_some() {}
+            let rest = Rest(self);
+            while rest.0.pop().is_some() {}
         }
     }
 }

@@ -5,6 +5,7 @@
 use std::{
     fs::File,
     os::fd::{AsRawFd, FromRawFd},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     time::{Duration, Instant},
 };
 
@@ -12,9 +13,11 @@ use aio_abi::Iocb;
 
 use crate::{
     CloseError,
+    jobs::keep_first,
     leader::{Goal, Lead, Turn},
     reap::KICK,
     shared::Shared,
+    sync::atomic::Ordering::Relaxed,
 };
 
 impl Shared {
@@ -37,11 +40,29 @@ impl Shared {
             self.watch_gate(None);
         }
         self.cancel_all();
-        self.drain()?;
-        let lead = self.take_over();
-        let result = self.destroy().map_err(CloseError::Destroy);
-        lead.pass_on(|goal| self.reached(goal));
-        result
+        let mut panic = None;
+        let drained = loop {
+            match catch_unwind(AssertUnwindSafe(|| self.drain())) {
+                Ok(result) => break result,
+                // Of a waker or a destructor. The rest is waited for all the same.
+                Err(another) => keep_first(&mut panic, another),
+            }
+        };
+        let result = drained.and_then(|()| {
+            let lead = self.take_over();
+            // Drained although it is dead: it was destroyed when nothing could be reaped any more.
+            let result = if self.dead.load(Relaxed) {
+                Ok(())
+            } else {
+                self.destroy().map_err(CloseError::Destroy)
+            };
+            lead.pass_on(|goal| self.reached(goal));
+            result
+        });
+        match panic {
+            Some(panic) => resume_unwind(panic),
+            None => result,
+        }
     }
 
     /// Takes the role for good. The gate is closed and nothing is in flight, so whoever has it

@@ -89,7 +89,7 @@ impl<'a> Jobs<'a> {
                 }
             };
             if let Err(panic) = result {
-                first_panic.get_or_insert(panic);
+                keep_first(&mut first_panic, panic);
             }
         }
         first_panic
@@ -100,5 +100,14 @@ impl<'a> Jobs<'a> {
         if let Some(panic) = self.run() {
             resume_unwind(panic);
         }
+    }
+}
+
+/// Keeps the first of several panics. The others are leaked: what they carry may panic in its own
+/// destructor.
+pub(crate) fn keep_first(first: &mut Option<Box<dyn Any + Send>>, panic: Box<dyn Any + Send>) {
+    match first {
+        None => *first = Some(panic),
+        Some(_) => std::mem::forget(panic),
     }
 }

@@ -86,6 +86,9 @@ impl<P: Payload> Pending<P> {
         let slot = self.slot();
         if !slot.slot().is_done() {
             check_process(slot);
+            // A waker of an executor is foreign code: it isn't to be dropped while standing in line.
+            // SAFETY: this is the slot's handle.
+            unsafe { slot.slot().unregister() };
             // SAFETY: this is the slot's handle.
             let arm = |waker: &Waker| unsafe { slot.slot().register(waker) };
             match slot

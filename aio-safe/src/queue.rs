@@ -109,9 +109,11 @@ impl Queue {
         file: impl AsFd,
         op: Op<P>,
     ) -> Result<Pending<P>, SubmitError<Op<P>>> {
+        // Before anything is claimed: it may panic.
+        let file = file.as_fd();
         let claimed = self.claim(1).map(|mut claimed| claimed.next());
         let (reason, op) = match claimed {
-            Ok(Some(index)) => return self.submit_in(index, file.as_fd(), op),
+            Ok(Some(index)) => return self.submit_in(index, file, op),
             Ok(None) => (SubmitErrorKind::QueueFull, op),
             Err(reason) => (reason, op),
         };
@@ -275,6 +277,11 @@ impl Queue {
     ///
     /// [`CloseError`] says what couldn't be done. Buffers that the kernel may still write to are
     /// leaked then.
+    ///
+    /// # Panics
+    ///
+    /// With the first panic of a waker or of an abandoned buffer's destructor that it ran, after
+    /// everything is done.
     #[doc(alias = "io_destroy")]
     pub fn close(self) -> Result<(), CloseError> {
         if !self.shared.process.is_current() {

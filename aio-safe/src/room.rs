@@ -112,8 +112,10 @@ impl Ticket {
             std::mem::replace(&mut *state, end)
         };
         if let State::Waiting(Some(waker)) = before {
-            // What it is there for is done; a panic in here is the waker's own affair.
-            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| waker.wake()));
+            // What it is there for is done; a panic in here is the waker's own affair. Leaked, as it
+            // may panic in its own destructor.
+            let wake = std::panic::AssertUnwindSafe(|| waker.wake());
+            std::mem::forget(std::panic::catch_unwind(wake));
         }
         true
     }
@@ -129,6 +131,15 @@ impl Ticket {
         drop(state);
         drop(before);
         true
+    }
+
+    /// Drops the waker that is stored, if there is one.
+    fn unregister(&self) {
+        let before = match &mut *lock(&self.0) {
+            State::Waiting(stored) => stored.take(),
+            _ => None,
+        };
+        drop(before);
     }
 
     fn is_waiting(&self) -> bool {
@@ -201,10 +212,15 @@ impl<'q> Reserve<'q> {
     }
 
     fn wait_until(mut self, deadline: Option<Instant>) -> Result<Permit<'q>, SubmitErrorKind> {
-        if let Some(permit) = self.try_claim()? {
-            return Ok(permit);
+        // It may be in line already, if it was polled.
+        if self.ticket.is_none() {
+            if let Some(permit) = self.try_claim()? {
+                return Ok(permit);
+            }
         }
         let ticket = self.ticket.as_deref().expect("no place, so we are in line");
+        // A waker of an executor is foreign code: it isn't to be dropped while standing in line.
+        ticket.unregister();
         let waited = self.queue.shared().wait_for(
             Goal::Room,
             deadline,
@@ -304,8 +320,10 @@ impl<'q> Permit<'q> {
                 op,
             });
         }
+        // Before the place is taken: it may panic.
+        let file = file.as_fd();
         let index = self.index.take().expect("only submit takes it");
-        self.queue.submit_in(index, file.as_fd(), op)
+        self.queue.submit_in(index, file, op)
     }
 }
 

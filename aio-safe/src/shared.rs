@@ -5,7 +5,11 @@
 
 #![allow(unsafe_code, reason = "manages the lifetime of the shared part")]
 
-use std::{ops::Deref, ptr::NonNull};
+use std::{
+    ops::Deref,
+    panic::{RefUnwindSafe, UnwindSafe},
+    ptr::NonNull,
+};
 
 use aio_abi::AioContext;
 
@@ -118,6 +122,10 @@ unsafe impl Send for QueueRef {}
 // SAFETY: as above.
 unsafe impl Sync for QueueRef {}
 
+// Whatever panics in foreign code, the queue is in order when it does: see `jobs`.
+impl UnwindSafe for QueueRef {}
+impl RefUnwindSafe for QueueRef {}
+
 const _: () = {
     const fn send_and_sync<T: Send + Sync>() {}
     send_and_sync::<Shared>();
@@ -175,6 +183,10 @@ pub(crate) struct SlotRef {
 unsafe impl Send for SlotRef {}
 // SAFETY: as above; whatever changes the slot takes `&mut` or by value in `Pending`.
 unsafe impl Sync for SlotRef {}
+
+// As for `QueueRef`.
+impl UnwindSafe for SlotRef {}
+impl RefUnwindSafe for SlotRef {}
 
 impl SlotRef {
     /// The reference for a slot's handle.

@@ -190,7 +190,8 @@ impl Slot {
     pub(crate) fn new() -> Self {
         Self {
             iocb: UnsafeCell::new(Iocb::default()),
-            word: AtomicU32::new(0),
+            // Not 0, so that an event of zeroes (a place in the ring that was never used) is nobody's.
+            word: AtomicU32::new(GENERATION_ONE),
             result: UnsafeCell::new(Outcome::Event(0)),
             waker: UnsafeCell::new(MaybeUninit::uninit()),
             drop_payload: UnsafeCell::new(Storage::discard::<()>),
@@ -283,8 +284,8 @@ impl Slot {
     /// The slot is the caller's alone, and empty: payload and waker were taken.
     pub(crate) unsafe fn retire(&self) {
         let generation = self.word.load(Relaxed) & !FLAGS;
-        self.word
-            .store(generation.wrapping_add(GENERATION_ONE), Relaxed);
+        let next = generation.wrapping_add(GENERATION_ONE).max(GENERATION_ONE);
+        self.word.store(next, Relaxed);
     }
 
     // The completer's side: in flight -> completed, abandoned -> free.
@@ -424,6 +425,25 @@ impl Slot {
         // SAFETY: WAKER was not set, so the waker is still the handle's.
         drop(unsafe { self.take_waker() });
         false
+    }
+
+    /// Drops the waker that is stored, if there is one: nobody is woken from now on, unless the result
+    /// is there already.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the slot's handle.
+    pub(crate) unsafe fn unregister(&self) {
+        let word = self.word.load(Relaxed);
+        if word & (DONE | WAKER) == WAKER
+            && self
+                .word
+                .compare_exchange(word, word & !WAKER, Relaxed, Relaxed)
+                .is_ok()
+        {
+            // SAFETY: with WAKER cleared before DONE, the stored waker is the handle's.
+            drop(unsafe { self.take_waker() });
+        }
     }
 
     /// Takes the result and the payload.

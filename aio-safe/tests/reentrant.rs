@@ -1,0 +1,260 @@
+//! Foreign code may use the queue that calls it: wakers and destructors reap, submit, wait, reserve
+//! and drop.
+
+mod common;
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    task::{Wake, Waker},
+    thread,
+    time::Duration,
+};
+
+use aio_safe::{Op, Queue};
+use common::{Fake, Flag, Tracked, poll_once, within};
+
+/// Runs something once, when woken or when dropped.
+struct Does<W: FnOnce(), D: FnOnce()> {
+    on_wake: Mutex<Option<W>>,
+    on_drop: Mutex<Option<D>>,
+}
+
+impl<W: FnOnce() + Send + 'static, D: FnOnce() + Send + 'static> Does<W, D> {
+    fn waker(on_wake: W, on_drop: D) -> Waker {
+        Waker::from(Arc::new(Self {
+            on_wake: Mutex::new(Some(on_wake)),
+            on_drop: Mutex::new(Some(on_drop)),
+        }))
+    }
+}
+
+impl<W: FnOnce() + Send + 'static, D: FnOnce() + Send + 'static> Wake for Does<W, D> {
+    fn wake(self: Arc<Self>) {
+        let on_wake = self.on_wake.lock().unwrap().take();
+        if let Some(on_wake) = on_wake {
+            on_wake();
+        }
+    }
+}
+
+impl<W: FnOnce(), D: FnOnce()> Drop for Does<W, D> {
+    fn drop(&mut self) {
+        if let Some(on_drop) = self.on_drop.get_mut().unwrap().take() {
+            on_drop();
+        }
+    }
+}
+
+fn read(queue: &Queue) -> aio_safe::Pending<aio_safe::Transfer<Vec<u8>>> {
+    queue
+        .submit(std::io::stdin(), Op::read(vec![0; 8], 0))
+        .unwrap()
+}
+
+#[test]
+fn a_waker_may_reap_submit_and_wait() {
+    within(20, || {
+        let fake = Fake::new();
+        let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+        let ran = Arc::new(Flag::default());
+        let waker = {
+            let (queue, fake, ran) = (queue.clone(), fake.clone(), Arc::clone(&ran));
+            let on_wake = move || {
+                queue.reap(0, None).unwrap();
+                fake.set_prompt(true);
+                assert_eq!(read(&queue).wait().buffer, [Fake::BYTE; 8]);
+                drop(queue.reserve().wait().unwrap());
+                queue.drain().unwrap();
+                ran.set();
+            };
+            Does::waker(on_wake, || ())
+        };
+        let mut pending = read(&queue);
+        assert!(poll_once(&mut pending, &waker).is_pending());
+        drop(waker);
+        fake.complete(0);
+        queue.reap(1, None).unwrap();
+        ran.wait();
+        pending.wait().result.unwrap();
+    });
+}
+
+#[test]
+fn a_waker_may_drop_the_last_queue() {
+    within(20, || {
+        let fake = Fake::new();
+        let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+        let mut first = read(&queue);
+        let mut second = read(&queue);
+        let third = read(&queue);
+        let waker = Does::waker(move || drop(queue), || ());
+        assert!(poll_once(&mut first, &waker).is_pending());
+        assert!(poll_once(&mut second, &waker).is_pending());
+        drop(waker);
+        let other = {
+            let fake = fake.clone();
+            thread::spawn(move || {
+                fake.until_blocked(1);
+                fake.complete(0);
+                // The queue waits for the rest before it goes.
+                fake.until_blocked(1);
+                fake.complete_all();
+            })
+        };
+        assert_eq!(third.wait().buffer, [Fake::BYTE; 8]);
+        other.join().unwrap();
+        assert!(fake.is_destroyed());
+        assert_eq!(first.wait().buffer, [Fake::BYTE; 8]);
+        assert_eq!(second.wait().buffer, [Fake::BYTE; 8]);
+    });
+}
+
+/// A buffer that holds a queue, and so drops it.
+struct Holds(Tracked, #[allow(dead_code, reason = "held")] Queue);
+
+#[allow(unsafe_code, reason = "a test's buffer")]
+mod holds {
+    use aio_safe::IoBufMut;
+
+    // SAFETY: as for what is inside.
+    unsafe impl IoBufMut for super::Holds {
+        fn io_mut_ptr(&mut self) -> *mut u8 {
+            self.0.io_mut_ptr()
+        }
+
+        fn io_capacity(&self) -> usize {
+            self.0.io_capacity()
+        }
+
+        unsafe fn set_init(&mut self, _len: usize) {}
+    }
+}
+
+#[test]
+fn a_buffer_may_hold_the_last_handle_of_its_own_queue() {
+    within(20, || {
+        // Abandoned, and dropped by a thread that waits for something else.
+        let fake = Fake::new();
+        let drops = Arc::new(AtomicUsize::new(0));
+        let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+        let op = Op::read(Holds(Tracked::new(16, &drops), queue.clone()), 0);
+        let holder = queue.submit(std::io::stdin(), op).unwrap();
+        let other = read(&queue);
+        drop(holder);
+        drop(queue);
+        assert_eq!(fake.in_flight().len(), 2);
+        let device = {
+            let fake = fake.clone();
+            thread::spawn(move || {
+                fake.until_blocked(1);
+                fake.complete(0);
+                // The queue goes with the buffer, and waits for the other read.
+                fake.until_blocked(1);
+                fake.complete(0);
+            })
+        };
+        assert_eq!(other.wait().buffer, [Fake::BYTE; 8]);
+        device.join().unwrap();
+        assert_eq!(drops.load(SeqCst), 1);
+        assert!(fake.is_destroyed());
+
+        // Completed, and dropped with its handle.
+        let fake = Fake::prompt();
+        let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+        let op = Op::read(Holds(Tracked::new(16, &drops), queue.clone()), 0);
+        let holder = queue.submit(std::io::stdin(), op).unwrap();
+        queue.reap(1, None).unwrap();
+        drop(queue);
+        drop(holder);
+        assert_eq!(drops.load(SeqCst), 2);
+        assert!(fake.is_destroyed());
+    });
+}
+
+#[test]
+fn a_waker_that_uses_the_queue_in_its_destructor_loses_no_place_in_line() {
+    within(20, || {
+        for reserving in [false, true] {
+            let fake = Fake::new();
+            let queue = Queue::with_kernel(2, fake.clone()).unwrap();
+            // Somebody leads, and gives up the role without having served us.
+            let leader = {
+                let queue = queue.clone();
+                thread::spawn(move || queue.reap(1, Some(Duration::from_millis(300))))
+            };
+            fake.until_blocked(1);
+            let mut first = read(&queue);
+            let waker = {
+                let queue = queue.clone();
+                let on_drop = move || {
+                    // Stands in line for a while, and leaves it again.
+                    queue.reap(1, Some(Duration::from_millis(50))).unwrap();
+                };
+                Does::waker(|| (), on_drop)
+            };
+            let waiter = {
+                let queue = queue.clone();
+                let mut second = read(&queue);
+                if reserving {
+                    thread::spawn(move || {
+                        let mut reserve = queue.reserve();
+                        assert!(poll_once(&mut reserve, &waker).is_pending());
+                        drop(waker);
+                        drop(reserve.wait().unwrap());
+                        drop(second);
+                    })
+                } else {
+                    assert!(poll_once(&mut second, &waker).is_pending());
+                    drop(waker);
+                    thread::spawn(move || drop(second.wait()))
+                }
+            };
+            assert_eq!(leader.join().unwrap(), Ok(0));
+            fake.until_blocked(1);
+            let abandon = poll_once(&mut first, Waker::noop()).is_pending();
+            assert!(abandon);
+            drop(first);
+            fake.complete_all();
+            waiter.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_waker_of_a_full_queue_may_use_it() {
+    within(20, || {
+        let fake = Fake::prompt();
+        let queue = Queue::with_kernel(1, fake).unwrap();
+        let ran = Arc::new(Flag::default());
+        let first = read(&queue);
+        let mut reserve = queue.reserve();
+        let waker = {
+            let (queue, ran) = (queue.clone(), Arc::clone(&ran));
+            let on_wake = move || {
+                // The place is somebody else's by now.
+                assert!(
+                    queue
+                        .reserve()
+                        .wait_timeout(Duration::from_millis(10))
+                        .is_err()
+                );
+                queue.reap(0, None).unwrap();
+                ran.set();
+            };
+            Does::waker(on_wake, || ())
+        };
+        assert!(poll_once(&mut reserve, &waker).is_pending());
+        drop(waker);
+        first.wait().result.unwrap();
+        ran.wait();
+        let permit = reserve.wait().unwrap();
+        permit
+            .submit(std::io::stdin(), Op::fsync())
+            .unwrap()
+            .wait()
+            .unwrap();
+    });
+}
