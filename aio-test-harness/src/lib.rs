@@ -8,6 +8,18 @@
 //! - **In a guest**, as `/init`: it mounts what it needs, loads modules, finds its disks, runs the cases, sends the
 //!   lines of [`report`] through a virtio-serial port and switches the machine off; see [`guest`].
 //!
+//! What the cases require of a kernel is tried out, never guessed from its version; a case that lacks something says
+//! what. Nothing that a case does - crash, hang, exit, leave a process behind - touches the others ([`runner`]).
+//!
+//! ```text
+//! $ aio-conformance --case submit:: /var/tmp
+//! 21 cases as x86_64 on Linux 6.12.41
+//! submit::nothing ... passed (0.03 s)
+//! submit::negative_count ... passed (0.04 s)
+//! ...
+//! $ aio-conformance --run-case submit::full       # in this process: for gdb and strace
+//! ```
+//!
 //! # Adding a case
 //!
 //! Write a function in the file of its area under `src/cases/`, and name it in that file's list:

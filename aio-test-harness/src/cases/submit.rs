@@ -151,9 +151,10 @@ fn negative_count(_: &Env) -> CaseResult {
 }
 
 fn bad_context(_: &Env) -> CaseResult {
+    let _first = Context::new(1)?;
     let destroyed = Context::new(1)?.into_raw();
     check_eq!(Context::from_raw(destroyed).destroy(), Ok(()));
-    // Readable memory that looks like the ring of the process's first context.
+    // Readable memory that looks like the ring of the process's first context, which is elsewhere.
     let lookalike = Memory::zeroed(4096)?.as_ptr().addr();
     let page_less = Memory::inaccessible()?.as_ptr().addr();
     let numbers = [0, 1, usize::MAX, lookalike, page_less, destroyed.addr()];

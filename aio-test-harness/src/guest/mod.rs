@@ -1,13 +1,22 @@
 //! The program as the first process of a guest.
 //!
-//! What it does, in order: mounts proc, sysfs, devtmpfs and a tmpfs; loads the modules of `/modules/order`
-//! ([`modules`]); finds its disks by their serial numbers ([`disks`]); runs the cases; sends the report's lines
-//! through the virtio-serial port named `aio.results` ([`port`]); switches the machine off. The console gets the
-//! same report as text.
+//! What it does, in order:
 //!
-//! The kernel's command line may say `aio.case=FILTER`, `aio.timeout=SECONDS` (for one case) and
-//! `aio.sabotage=fail|hang|panic|die`, which breaks the guest on purpose so that whoever watches it can be
-//! tested ([`sabotage`]).
+//! 1. mounts proc, sysfs, devtmpfs and a tmpfs;
+//! 2. loads the kernel modules that `/modules/order` lists: one file per line, each after those it depends on, not
+//!    compressed;
+//! 3. finds its disks by their virtio serial numbers: `raw512` and `raw4096`, which the cases overwrite, have logical
+//!    blocks of that size, and `ext4` has such a file system, which it mounts;
+//! 4. runs the cases, and sends the [report](crate::report)'s lines through the virtio-serial port named
+//!    `aio.results`. The console gets the same report as text;
+//! 5. switches the machine off.
+//!
+//! If anything of this can't be done, it says so on the console and switches the machine off without having reported
+//! an end.
+//!
+//! The kernel's command line may say `aio.case=FILTER`, `aio.timeout=SECONDS` (for one case, 60 otherwise) and
+//! `aio.sabotage=fail|hang|panic|die`, which breaks the guest on purpose so that whoever watches it can be tested: one
+//! case more, which fails; an endless wait, a kernel panic or a silent end just after the first line.
 
 mod cmdline;
 mod disks;
