@@ -129,9 +129,12 @@ impl Shared {
                 Err(errno) => Some((errno, self.give_up(&lead, &mut jobs))),
             };
             lead.pass_on(|goal| self.reached(goal));
+            if given_up.is_some() {
+                // Before the jobs, which may panic.
+                self.room.close(&self.slab);
+            }
             jobs.run_and_resume();
             if let Some((errno, result)) = given_up {
-                self.room.close(&self.slab);
                 if result.is_err() && !reached() {
                     return Err(errno);
                 }

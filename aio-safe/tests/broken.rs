@@ -1,0 +1,202 @@
+//! A context that doesn't answer any more: operations end with EIO when it can be destroyed, and keep
+//! their buffers for ever when it can't.
+
+#![allow(unsafe_code, reason = "destroys a context behind its queue's back")]
+
+mod common;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+    time::Duration,
+};
+
+use aio_safe::{
+    CloseError, Errno, Op, OpError, Pending, Queue, ReapError, SubmitErrorKind, Transfer,
+};
+use common::{Fake, Spy, Tracked, WithoutRing, Woken, poll_once, within};
+
+fn read(queue: &Queue, drops: &Arc<AtomicUsize>) -> Pending<Transfer<Tracked>> {
+    let op = Op::read(Tracked::new(64, drops), 0);
+    queue.submit(std::io::stdin(), op).unwrap()
+}
+
+#[test]
+fn operations_end_with_eio_when_the_context_can_be_destroyed() {
+    within(20, || {
+        let fake = Fake::new();
+        let queue = Queue::with_kernel(100, fake.clone()).unwrap();
+        let drops = Arc::new(AtomicUsize::new(0));
+        let waited = read(&queue, &drops);
+        let mut polled = read(&queue, &drops);
+        let (woken, waker) = Woken::new();
+        assert!(poll_once(&mut polled, &waker).is_pending());
+        // More than one turn's worth.
+        for _ in 0..80 {
+            drop(read(&queue, &drops));
+        }
+        let followers: Vec<_> = (0..3)
+            .map(|_| {
+                let pending = read(&queue, &drops);
+                thread::spawn(move || pending.wait().result)
+            })
+            .collect();
+        let reserving = {
+            let queue = queue.clone();
+            thread::spawn(move || {
+                let full: Vec<_> =
+                    std::iter::from_fn(|| queue.submit(std::io::stdin(), Op::fsync()).ok())
+                        .collect();
+                let outcome = queue.reserve().wait().map(drop);
+                drop(full);
+                outcome
+            })
+        };
+        fake.until_in_flight(100);
+        thread::sleep(Duration::from_millis(30));
+        fake.break_down(Errno::EINVAL);
+        let done = waited.wait();
+        assert_eq!(done.result, Err(OpError::Failed(Errno::EIO)));
+        assert!(fake.is_destroyed());
+        for follower in followers {
+            let result = follower.join().unwrap();
+            assert_eq!(result, Err(OpError::Failed(Errno::EIO)));
+        }
+        assert_eq!(reserving.join().unwrap(), Err(SubmitErrorKind::Closed));
+        assert_eq!(woken.count(), 1);
+        assert_eq!(polled.wait().result, Err(OpError::Failed(Errno::EIO)));
+        drop(done);
+        assert_eq!(drops.load(SeqCst), 85);
+        assert_eq!(queue.in_flight(), 0);
+        let back = queue.submit(std::io::stdin(), Op::fsync()).unwrap_err();
+        assert_eq!(back.reason, SubmitErrorKind::Closed);
+    });
+}
+
+#[test]
+fn a_reap_says_what_broke_and_leaves_the_rest_to_close() {
+    let fake = Fake::new();
+    let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+    let drops = Arc::new(AtomicUsize::new(0));
+    let pending = read(&queue, &drops);
+    fake.break_down(Errno::EPERM);
+    assert_eq!(queue.reap(1, None), Err(ReapError::Os(Errno::EPERM)));
+    assert_eq!(queue.reap(0, None), Err(ReapError::Os(Errno::EPERM)));
+    assert!(!fake.is_destroyed());
+    assert_eq!(queue.close(), Ok(()));
+    assert!(fake.is_destroyed());
+    assert_eq!(pending.wait().result, Err(OpError::Failed(Errno::EIO)));
+}
+
+#[test]
+fn buffers_are_leaked_when_the_context_cannot_be_destroyed() {
+    within(20, || {
+        let fake = Fake::new();
+        let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+        let drops = Arc::new(AtomicUsize::new(0));
+        drop(read(&queue, &drops));
+        let waiters: Vec<_> = (0..3)
+            .map(|_| {
+                let pending = read(&queue, &drops);
+                thread::spawn(move || drop(pending.wait()))
+            })
+            .collect();
+        let kept = read(&queue, &drops);
+        fake.until_blocked(1);
+        fake.keep(Errno::EINVAL);
+        fake.break_down(Errno::EINVAL);
+        for waiter in waiters {
+            let panic = waiter.join().unwrap_err();
+            let text = panic.downcast_ref::<String>().unwrap();
+            assert!(text.contains("broken from outside"), "{text}");
+        }
+        fake.touch_all();
+        assert_eq!(
+            queue.drain(),
+            Err(CloseError::Reap(Errno::EINVAL)),
+            "there are some in flight for ever"
+        );
+        drop(queue);
+        fake.touch_all();
+        let panic = catch_unwind(AssertUnwindSafe(|| drop(kept.wait())));
+        assert!(panic.is_err());
+        fake.touch_all();
+        assert_eq!(fake.in_flight().len(), 5);
+        assert_eq!(drops.load(SeqCst), 0);
+    });
+}
+
+#[test]
+fn a_context_that_cannot_be_destroyed_when_idle_is_an_error_of_close() {
+    let fake = Fake::prompt();
+    let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+    let drops = Arc::new(AtomicUsize::new(0));
+    let pending = read(&queue, &drops);
+    fake.keep(Errno::EPERM);
+    let other = queue.clone();
+    assert_eq!(queue.close(), Err(CloseError::Destroy(Errno::EPERM)));
+    drop(other);
+    assert_eq!(pending.wait().buffer.bytes[..], [Fake::BYTE; 64]);
+    assert_eq!(drops.load(SeqCst), 1);
+}
+
+#[test]
+fn a_submitter_that_is_turned_away_while_the_context_is_given_up_keeps_its_operation() {
+    within(60, || {
+        for round in 0..80 {
+            let fake = Fake::new();
+            let queue = Queue::with_kernel(16, fake.clone()).unwrap();
+            let drops = Arc::new(AtomicUsize::new(0));
+            let waited = read(&queue, &drops);
+            fake.on_submit(|_| common::Verdict::Refuse(Errno::EAGAIN));
+            let submitters: Vec<_> = (0..3)
+                .map(|_| {
+                    let (queue, drops) = (queue.clone(), Arc::clone(&drops));
+                    thread::spawn(move || {
+                        let mut op = Op::read(Tracked::new(64, &drops), 0);
+                        loop {
+                            let back = queue.submit(std::io::stdin(), op).unwrap_err();
+                            if back.reason == SubmitErrorKind::Closed {
+                                return;
+                            }
+                            op = back.op;
+                        }
+                    })
+                })
+                .collect();
+            if round % 2 == 0 {
+                thread::yield_now();
+            }
+            fake.break_down(Errno::EINVAL);
+            assert_eq!(waited.wait().result, Err(OpError::Failed(Errno::EIO)));
+            submitters.into_iter().for_each(|t| t.join().unwrap());
+            assert_eq!(queue.in_flight(), 0);
+            assert_eq!(drops.load(SeqCst), 4);
+            drop(queue);
+        }
+    });
+}
+
+#[test]
+fn a_real_context_destroyed_behind_the_queues_back() {
+    within(20, || {
+        let spy = Spy::default();
+        let queue = Queue::with_kernel(4, WithoutRing(spy.clone())).unwrap();
+        let (reader, _writer) = std::os::unix::net::UnixStream::pair().unwrap();
+        let poll = Op::poll(aio_safe::PollEvents::IN);
+        let never = queue.submit(&reader, poll).unwrap();
+        let waiter = thread::spawn(move || never.wait());
+        thread::sleep(Duration::from_millis(50));
+        // SAFETY: nothing is in flight but a poll, which has no buffer.
+        unsafe { aio_sys::io_destroy(spy.context()) }.unwrap();
+        // It may have gone with the context, but nobody knows that for sure.
+        assert!(waiter.join().is_err());
+        let back = queue.submit(&reader, Op::fsync()).unwrap_err();
+        assert_eq!(back.reason, SubmitErrorKind::Closed);
+        assert_eq!(queue.close(), Err(CloseError::Closed));
+    });
+}

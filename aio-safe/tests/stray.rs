@@ -1,0 +1,134 @@
+//! Events that belong to nothing in flight: counted, never followed.
+
+mod common;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::SeqCst},
+};
+
+use aio_abi::IoEvent;
+use aio_safe::{Op, Pending, Queue, Transfer};
+use common::{Fake, Tracked};
+
+fn read(queue: &Queue, drops: &Arc<AtomicUsize>) -> Pending<Transfer<Tracked>> {
+    let op = Op::read(Tracked::new(64, drops), 0);
+    queue.submit(std::io::stdin(), op).unwrap()
+}
+
+fn event(data: u64) -> IoEvent {
+    IoEvent {
+        data,
+        obj: 0,
+        res: 64,
+        res2: 0,
+    }
+}
+
+#[test]
+fn a_duplicate_event_is_dropped() {
+    let fake = Fake::new();
+    let queue = Queue::with_kernel(1, fake.clone()).unwrap();
+    let drops = Arc::new(AtomicUsize::new(0));
+    for abandoned in [false, true] {
+        let before = queue.strays();
+        let pending = read(&queue, &drops);
+        let event = fake.in_flight()[0].event(64);
+        let pending = (!abandoned).then_some(pending);
+        fake.complete(0);
+        fake.post(event);
+        fake.post(event);
+        assert_eq!(queue.reap(0, None), Ok(1));
+        assert_eq!(queue.strays(), before + 2);
+        assert_eq!(queue.in_flight(), 0);
+        if let Some(pending) = pending {
+            assert_eq!(pending.wait().buffer.bytes[..], [Fake::BYTE; 64]);
+        }
+    }
+    assert_eq!(drops.load(SeqCst), 2);
+}
+
+#[test]
+fn an_event_of_an_earlier_use_of_the_slot_completes_nothing() {
+    let fake = Fake::new();
+    let queue = Queue::with_kernel(1, fake.clone()).unwrap();
+    let drops = Arc::new(AtomicUsize::new(0));
+    let first = read(&queue, &drops);
+    let stale = fake.in_flight()[0].event(64);
+    fake.complete(0);
+    first.wait().result.unwrap();
+
+    let mut second = read(&queue, &drops);
+    assert_eq!(fake.in_flight()[0].obj, stale.obj, "the same slot");
+    fake.post(stale);
+    assert_eq!(queue.reap(0, None), Ok(0));
+    assert_eq!((queue.strays(), queue.in_flight()), (1, 1));
+    second = second.try_take().unwrap_err();
+    fake.touch_all();
+    fake.complete(0);
+    assert_eq!(second.wait().buffer.bytes[..], [Fake::BYTE; 64]);
+}
+
+#[test]
+fn foreign_events_complete_nothing() {
+    let fake = Fake::new();
+    let queue = Queue::with_kernel(2, fake.clone()).unwrap();
+    let drops = Arc::new(AtomicUsize::new(0));
+    let pending = read(&queue, &drops);
+    let data = fake.in_flight()[0].iocb.aio_data;
+    // Zeroes, as in a place of the ring that was never used; other slots; other generations; the
+    // address of an iocb, as other programs have it.
+    let foreign = [
+        0,
+        data ^ 1,
+        data + 2,
+        data ^ (1 << 40),
+        data ^ (1 << 63),
+        data ^ (1 << 32),
+        u64::from(u32::MAX),
+        fake.in_flight()[0].obj,
+        u64::MAX - 1,
+    ];
+    for (n, data) in foreign.into_iter().enumerate() {
+        fake.post(event(data));
+        assert_eq!(queue.reap(0, None), Ok(0), "{data:#x}");
+        assert_eq!(queue.strays(), n + 1, "{data:#x}");
+        assert!(!pending.is_done());
+    }
+    assert_eq!(queue.in_flight(), 1);
+    fake.touch_all();
+    fake.complete(0);
+    pending.wait().result.unwrap();
+}
+
+#[test]
+fn an_event_before_anything_was_submitted_completes_nothing() {
+    let fake = Fake::new();
+    let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+    for index in 0..4 {
+        fake.post(event(index));
+        fake.post(event(1 << 40 | index));
+    }
+    assert_eq!(queue.reap(0, None), Ok(0));
+    assert_eq!((queue.strays(), queue.in_flight()), (8, 0));
+}
+
+#[test]
+fn strays_do_not_end_a_wait() {
+    common::within(20, || {
+        let fake = Fake::new();
+        let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+        let drops = Arc::new(AtomicUsize::new(0));
+        let pending = read(&queue, &drops);
+        let waiter = std::thread::spawn(move || pending.wait());
+        for _ in 0..3 {
+            fake.until_blocked(1);
+            fake.post(event(7));
+        }
+        fake.until_blocked(1);
+        assert!(!waiter.is_finished());
+        fake.complete(0);
+        waiter.join().unwrap().result.unwrap();
+        assert_eq!(queue.strays(), 3);
+    });
+}
