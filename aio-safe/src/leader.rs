@@ -263,7 +263,11 @@ pub(crate) struct Parker {
 }
 
 thread_local! {
-    static PARKER: RefCell<Option<Arc<Parker>>> = const { RefCell::new(None) };
+    #[allow(
+        clippy::missing_const_for_thread_local,
+        reason = "loom's macro of this name knows no const initialisers"
+    )]
+    static PARKER: RefCell<Option<Arc<Parker>>> = RefCell::new(None);
 }
 
 impl Parker {

@@ -52,6 +52,8 @@ mod gate;
 mod jobs;
 pub mod kernel;
 mod leader;
+#[cfg(all(loom, test))]
+mod models;
 mod op;
 mod pending;
 mod queue;

@@ -3,11 +3,21 @@
 //! this module, so that a loom model sees all of it.
 
 #[cfg(loom)]
+mod checked;
+
+#[cfg(loom)]
+pub(crate) use self::checked::UnsafeCell;
+#[cfg(loom)]
 pub(crate) use loom::{
-    cell::UnsafeCell,
-    sync::{Condvar, Mutex, MutexGuard, atomic},
+    sync::{Condvar, Mutex, MutexGuard},
     thread_local,
 };
+
+#[cfg(loom)]
+pub(crate) mod atomic {
+    pub(crate) use super::checked::{AtomicBool, AtomicU32, AtomicUsize};
+    pub(crate) use loom::sync::atomic::Ordering;
+}
 
 #[cfg(not(loom))]
 pub(crate) use self::real::UnsafeCell;

@@ -2,7 +2,9 @@
 
 #![allow(unsafe_code, reason = "reads memory that the kernel writes to")]
 
-use aio_abi::{IoEvent, RING_COMPAT_FEATURES, RingHeader};
+use aio_abi::IoEvent;
+#[cfg(not(loom))]
+use aio_abi::{RING_COMPAT_FEATURES, RingHeader};
 
 use crate::sync::{
     UnsafeCell,
@@ -61,7 +63,7 @@ impl Ring {
     /// # Safety
     ///
     /// The pointers are valid for as long as the result is used, and `events` for `nr` of them.
-    #[cfg(loom)]
+    #[cfg(all(loom, test))]
     pub(crate) unsafe fn of_model(
         head: *const AtomicU32,
         tail: *const AtomicU32,

@@ -1,0 +1,135 @@
+//! Cancelling against completion, and what is never ready against closing.
+
+use loom::thread;
+
+use super::{Machine, Reached, check, file};
+use crate::{Cancel, Op, PollEvents, SubmitErrorKind};
+
+/// A poll is cancelled while it becomes ready, and another thread reaps it.
+#[test]
+fn cancel_against_completion() {
+    let reached = Reached::default();
+    let seen = reached.clone();
+    check(Some(3), move || {
+        let machine = Machine::new();
+        let queue = machine.queue(1);
+        let mut poll = queue.submit(file(), Op::poll(PollEvents::IN)).unwrap();
+        let reaper = thread::spawn({
+            let (queue, machine) = (queue.clone(), machine.clone());
+            move || {
+                machine.fire();
+                queue.reap(1, None).unwrap();
+            }
+        });
+        let cancelled = poll.cancel().unwrap();
+        reaper.join().unwrap();
+        let events = poll.wait().unwrap();
+        match cancelled {
+            Cancel::Cancelled => {
+                seen.note("cancelled");
+                assert_eq!(events, PollEvents::default());
+            }
+            Cancel::TooLate => {
+                seen.note("too late");
+                assert_eq!(events, PollEvents::IN);
+            }
+            Cancel::NotCancellable => unreachable!("a poll can be cancelled"),
+        }
+        drop(queue);
+        machine.assert_over();
+    });
+    reached.assert(&["cancelled", "too late"]);
+}
+
+/// A poll's handle is dropped, which cancels it, while it becomes ready.
+#[test]
+fn dropped_poll_against_completion() {
+    check(Some(3), || {
+        let machine = Machine::new();
+        let queue = machine.queue(1);
+        let poll = queue.submit(file(), Op::poll(PollEvents::IN)).unwrap();
+        let reaper = thread::spawn({
+            let queue = queue.clone();
+            move || assert_eq!(queue.reap(1, None).unwrap(), 1)
+        });
+        let device = thread::spawn({
+            let machine = machine.clone();
+            move || machine.fire()
+        });
+        drop(poll);
+        reaper.join().unwrap();
+        device.join().unwrap();
+        drop(queue);
+        machine.assert_over();
+    });
+}
+
+/// Closing while another thread submits a poll that is never ready, and waits for it.
+#[test]
+fn close_against_poll() {
+    let reached = Reached::default();
+    let seen = reached.clone();
+    check(Some(3), move || {
+        let machine = Machine::new();
+        let queue = machine.queue(1);
+        let submitter = thread::spawn({
+            let (queue, seen) = (queue.clone(), seen.clone());
+            move || match queue.submit(file(), Op::poll(PollEvents::IN)) {
+                Ok(poll) => {
+                    seen.note("cancelled");
+                    assert_eq!(poll.wait().unwrap(), PollEvents::default());
+                }
+                Err(error) => {
+                    seen.note("handed back");
+                    assert!(matches!(error.reason, SubmitErrorKind::Closed));
+                }
+            }
+        });
+        queue.close().unwrap();
+        submitter.join().unwrap();
+        machine.assert_over();
+    });
+    reached.assert(&["cancelled", "handed back"]);
+}
+
+/// Closing while another thread drops the handle of a poll.
+#[test]
+fn close_against_dropped_poll() {
+    check(Some(3), || {
+        let machine = Machine::new();
+        let queue = machine.queue(1);
+        let poll = queue.submit(file(), Op::poll(PollEvents::IN)).unwrap();
+        let dropper = thread::spawn(move || drop(poll));
+        queue.close().unwrap();
+        dropper.join().unwrap();
+        machine.assert_over();
+    });
+}
+
+/// A read can't be cancelled, and one that is over even less.
+#[test]
+fn cancel_of_a_read() {
+    let reached = Reached::default();
+    let seen = reached.clone();
+    check(Some(3), move || {
+        let machine = Machine::new();
+        let queue = machine.queue(1);
+        let mut read = queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap();
+        let reaper = thread::spawn({
+            let queue = queue.clone();
+            move || {
+                queue.reap(1, None).unwrap();
+            }
+        });
+        seen.note(match read.cancel().unwrap() {
+            Cancel::Cancelled => unreachable!("a read can't be cancelled"),
+            Cancel::TooLate => "too late",
+            Cancel::NotCancellable => "not cancellable",
+        });
+        reaper.join().unwrap();
+        assert_eq!(read.wait().ok().unwrap().1.byte(), 1);
+        drop(queue);
+        machine.assert_over();
+    });
+    reached.assert(&["too late", "not cancellable"]);
+}

@@ -1,0 +1,149 @@
+//! The handle of an operation against the thread that completes it.
+
+use loom::thread;
+
+use super::{Machine, Reached, Task, block_on, check, file, poll};
+use crate::Op;
+
+/// One thread waits for the operation, another one reaps.
+#[test]
+fn wait_against_reap() {
+    let reached = Reached::default();
+    let seen = reached.clone();
+    check(Some(3), move || {
+        let machine = Machine::new();
+        let queue = machine.queue(1);
+        let read = queue.submit(file(), Op::read(machine.buffer(), 7)).unwrap();
+        let reaper = thread::spawn({
+            let (queue, seen) = (queue.clone(), seen.clone());
+            move || {
+                if queue.reap(0, None).unwrap() == 1 {
+                    seen.note("reaped");
+                }
+            }
+        });
+        let (n, buffer) = read.wait().ok().unwrap();
+        assert_eq!((n, buffer.byte()), (1, 7));
+        drop(buffer);
+        reaper.join().unwrap();
+        drop(queue);
+        machine.assert_over();
+    });
+    reached.assert(&["reaped"]);
+}
+
+/// The handle is dropped while the operation completes.
+#[test]
+fn abandon_against_completion() {
+    let reached = Reached::default();
+    let seen = reached.clone();
+    check(None, move || {
+        let machine = Machine::new();
+        let queue = machine.queue(1);
+        let read = queue.submit(file(), Op::read(machine.buffer(), 7)).unwrap();
+        let reaper = thread::spawn({
+            let queue = queue.clone();
+            move || assert_eq!(queue.reap(1, None).unwrap(), 1)
+        });
+        seen.note(if read.is_done() { "done" } else { "in flight" });
+        drop(read);
+        reaper.join().unwrap();
+        drop(queue);
+        machine.assert_over();
+    });
+    reached.assert(&["done", "in flight"]);
+}
+
+/// A future gets another waker while the operation completes: the latest is woken.
+#[test]
+fn waker_replaced_while_completing() {
+    let reached = Reached::default();
+    let seen = reached.clone();
+    check(Some(3), move || {
+        let machine = Machine::new();
+        let queue = machine.queue(1);
+        let mut read = queue.submit(file(), Op::read(machine.buffer(), 7)).unwrap();
+        let reaper = thread::spawn({
+            let queue = queue.clone();
+            move || assert_eq!(queue.reap(1, None).unwrap(), 1)
+        });
+        let first = Task::new();
+        let second = Task::new();
+        if let std::task::Poll::Ready(read) = poll(&mut read, &first) {
+            seen.note("ready at once");
+            assert_eq!(read.ok().unwrap().1.byte(), 7);
+        } else {
+            let read = block_on(read, &second);
+            assert_eq!(read.ok().unwrap().1.byte(), 7);
+            let woken = first.take_woken();
+            seen.note(if woken { "first woken" } else { "second only" });
+        }
+        reaper.join().unwrap();
+        assert_eq!(
+            std::sync::Arc::strong_count(&first),
+            1,
+            "a waker was leaked"
+        );
+        assert_eq!(
+            std::sync::Arc::strong_count(&second),
+            1,
+            "a waker was leaked"
+        );
+        drop(queue);
+        machine.assert_over();
+    });
+    reached.assert(&["ready at once", "first woken", "second only"]);
+}
+
+/// A handle with a waker goes while the completer takes that waker, with the result or without.
+#[test]
+fn handle_goes_while_it_is_woken() {
+    let reached = Reached::default();
+    let seen = reached.clone();
+    check(None, move || {
+        let machine = Machine::new();
+        let queue = machine.queue(1);
+        let mut read = queue.submit(file(), Op::read(machine.buffer(), 7)).unwrap();
+        let task = Task::new();
+        assert!(poll(&mut read, &task).is_pending());
+        let reaper = thread::spawn({
+            let queue = queue.clone();
+            move || assert_eq!(queue.reap(1, None).unwrap(), 1)
+        });
+        match read.try_take() {
+            Ok(read) => {
+                seen.note("taken");
+                assert_eq!(read.ok().unwrap().1.byte(), 7);
+            }
+            Err(read) => {
+                seen.note("abandoned");
+                drop(read);
+            }
+        }
+        reaper.join().unwrap();
+        assert_eq!(std::sync::Arc::strong_count(&task), 1, "a waker was leaked");
+        drop(queue);
+        machine.assert_over();
+    });
+    reached.assert(&["taken", "abandoned"]);
+}
+
+/// What the writer stored is what the device writes.
+#[test]
+fn writes_carry_what_was_stored() {
+    check(Some(3), || {
+        let machine = Machine::new();
+        let queue = machine.queue(1);
+        let reaper = thread::spawn({
+            let queue = queue.clone();
+            move || assert_eq!(queue.reap(1, None).unwrap(), 1)
+        });
+        let write = queue
+            .submit(file(), Op::write(machine.filled(9), 9))
+            .unwrap();
+        reaper.join().unwrap();
+        assert_eq!(write.try_take().unwrap().ok().unwrap().1.byte(), 9);
+        drop(queue);
+        machine.assert_over();
+    });
+}

@@ -1,0 +1,185 @@
+//! The reaper's role: who has it, and to whom it goes.
+
+use loom::thread;
+
+use super::{
+    Machine, Reached, check, file,
+    kernel::{REASON, REFUSED},
+};
+use crate::{Op, OpError, ReapError};
+
+/// Two threads wait, each for an operation of its own. Events come one by one, the wrong one first:
+/// whoever leads may get the other's event, and the role must be handed on.
+#[test]
+fn waiter_after_waiter() {
+    check(Some(3), || {
+        let machine = Machine::new().one_by_one().last_first();
+        let queue = machine.queue(2);
+        let first = queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap();
+        let second = queue.submit(file(), Op::read(machine.buffer(), 2)).unwrap();
+        let other = thread::spawn(move || {
+            assert_eq!(second.wait().ok().unwrap().1.byte(), 2);
+        });
+        assert_eq!(first.wait().ok().unwrap().1.byte(), 1);
+        other.join().unwrap();
+        drop(queue);
+        machine.assert_over();
+    });
+}
+
+/// Threads wait for operations while another one reaps in a loop of its own. Each can get another's
+/// event, or the role.
+#[test]
+fn waiter_and_reaper() {
+    let reached = Reached::default();
+    let seen = reached.clone();
+    check(Some(3), move || {
+        let machine = Machine::new().one_by_one();
+        let queue = machine.queue(2);
+        let reaper = thread::spawn({
+            let (queue, seen) = (queue.clone(), seen.clone());
+            move || {
+                loop {
+                    match queue.reap(1, None) {
+                        Ok(_) => seen.note("reaped"),
+                        Err(ReapError::Closed) => break,
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            }
+        });
+        let read = queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap();
+        seen.note(if read.is_done() { "done" } else { "waits" });
+        assert_eq!(read.wait().ok().unwrap().1.byte(), 1);
+        queue.close().unwrap();
+        reaper.join().unwrap();
+        machine.assert_over();
+    });
+    reached.assert(&["reaped", "done", "waits"]);
+}
+
+/// Three threads in line.
+#[test]
+fn three_waiters() {
+    check(Some(2), || {
+        let machine = Machine::new().one_by_one().last_first();
+        let queue = machine.queue(3);
+        let waiters = [2, 3].map(|n| {
+            let read = queue.submit(file(), Op::read(machine.buffer(), n)).unwrap();
+            thread::spawn(move || {
+                assert_eq!(read.wait().ok().unwrap().1.byte(), n as u8);
+            })
+        });
+        let first = queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap();
+        assert_eq!(first.wait().ok().unwrap().1.byte(), 1);
+        for waiter in waiters {
+            waiter.join().unwrap();
+        }
+        drop(queue);
+        machine.assert_over();
+    });
+}
+
+/// Draining while another thread waits for its operation, and one was abandoned.
+#[test]
+fn drain_and_waiter() {
+    check(Some(3), || {
+        let machine = Machine::new().one_by_one();
+        let queue = machine.queue(2);
+        let read = queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap();
+        drop(
+            queue
+                .submit(file(), Op::write(machine.filled(2), 2))
+                .unwrap(),
+        );
+        let waiter = thread::spawn(move || {
+            assert_eq!(read.wait().ok().unwrap().1.byte(), 1);
+        });
+        queue.drain().unwrap();
+        assert_eq!(queue.in_flight(), 0);
+        waiter.join().unwrap();
+        drop(queue);
+        machine.assert_over();
+    });
+}
+
+/// Draining while another thread submits.
+#[test]
+fn drain_against_submission() {
+    let reached = Reached::default();
+    let seen = reached.clone();
+    check(Some(3), move || {
+        let machine = Machine::new();
+        let queue = machine.queue(1);
+        let submitter = thread::spawn({
+            let (queue, buffer, seen) = (queue.clone(), machine.buffer(), seen.clone());
+            move || {
+                let read = queue.submit(file(), Op::read(buffer, 1)).unwrap();
+                seen.note(if read.is_done() { "drained" } else { "before" });
+                assert_eq!(read.wait().ok().unwrap().1.byte(), 1);
+            }
+        });
+        queue.drain().unwrap();
+        submitter.join().unwrap();
+        drop(queue);
+        machine.assert_over();
+    });
+    reached.assert(&["drained", "before"]);
+}
+
+/// Draining while another thread submits what is refused, and a third one sleeps in the kernel as the
+/// leader: nothing will ever be reaped that could end the wait.
+#[test]
+fn drain_against_refusal_and_sleeping_leader() {
+    check(Some(3), || {
+        let machine = Machine::new();
+        let queue = machine.queue(1);
+        let reaper = thread::spawn({
+            let queue = queue.clone();
+            move || {
+                // Ends with the operation that is submitted at the end.
+                assert_eq!(queue.reap(1, None).unwrap(), 1);
+            }
+        });
+        let submitter = thread::spawn({
+            let (queue, buffer) = (queue.clone(), machine.buffer());
+            move || {
+                let refused = queue.submit(file(), Op::read(buffer, REFUSED)).unwrap();
+                let result = refused.wait();
+                assert_eq!(result.result, Err(OpError::Refused(REASON)));
+            }
+        });
+        queue.drain().unwrap();
+        submitter.join().unwrap();
+        let read = queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap();
+        reaper.join().unwrap();
+        drop(read);
+        drop(queue);
+        machine.assert_over();
+    });
+}
+
+/// A thread looks for completions without waiting, and so may get the role when it doesn't want it.
+#[test]
+fn reluctant_heir() {
+    check(Some(3), || {
+        let machine = Machine::new().one_by_one();
+        let queue = machine.queue(2);
+        let first = queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap();
+        let second = queue.submit(file(), Op::read(machine.buffer(), 2)).unwrap();
+        let waiter = thread::spawn(move || {
+            assert_eq!(second.wait().ok().unwrap().1.byte(), 2);
+        });
+        let looker = thread::spawn({
+            let queue = queue.clone();
+            move || {
+                queue.reap(0, None).unwrap();
+            }
+        });
+        assert_eq!(first.wait().ok().unwrap().1.byte(), 1);
+        waiter.join().unwrap();
+        looker.join().unwrap();
+        drop(queue);
+        machine.assert_over();
+    });
+}

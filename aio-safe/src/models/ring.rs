@@ -1,0 +1,202 @@
+//! The completion ring: its reader against a kernel that fills it.
+
+use std::{mem::MaybeUninit, sync::Arc};
+
+use aio_abi::IoEvent;
+use loom::{sync::Mutex, thread};
+
+use super::{Machine, Reached, check, file};
+use crate::{
+    Op,
+    kernel::Ring,
+    sync::{
+        UnsafeCell,
+        atomic::{
+            AtomicU32,
+            Ordering::{Acquire, Relaxed, Release},
+        },
+    },
+};
+
+/// A ring's memory, and the kernel's side of it.
+pub(super) struct RingMemory {
+    head: AtomicU32,
+    tail: AtomicU32,
+    events: Box<[UnsafeCell<IoEvent>]>,
+    /// The kernel's `completion_lock`.
+    completion: Mutex<()>,
+}
+
+// SAFETY: loom checks every use of the events, and fails the model on a race.
+unsafe impl Send for RingMemory {}
+// SAFETY: as above.
+unsafe impl Sync for RingMemory {}
+
+impl RingMemory {
+    pub(super) fn new(nr: u32) -> Self {
+        Self {
+            head: AtomicU32::new(0),
+            tail: AtomicU32::new(0),
+            events: (0..nr)
+                .map(|_| UnsafeCell::new(IoEvent::default()))
+                .collect(),
+            completion: Mutex::new(()),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The memory outlives the ring.
+    pub(super) unsafe fn ring(&self) -> Ring {
+        // SAFETY: the caller's promise.
+        unsafe {
+            Ring::of_model(
+                &raw const self.head,
+                &raw const self.tail,
+                self.events.as_ptr(),
+                self.nr(),
+            )
+        }
+    }
+
+    fn nr(&self) -> u32 {
+        self.events.len() as u32
+    }
+
+    /// Appends an event, as `aio_complete` does. False when there is no place: the real kernel then
+    /// refused the request before.
+    fn try_post(&self, event: IoEvent) -> bool {
+        let _guard = self.completion.lock().unwrap();
+        let tail = self.tail.load(Relaxed);
+        let next = (tail + 1) % self.nr();
+        // What the reader did with an event is over when its place is used again.
+        if self.head.load(Acquire) == next {
+            return false;
+        }
+        self.events[tail as usize].with_mut(|place| {
+            // SAFETY: loom sees to it that nobody reads the place.
+            unsafe { place.write(event) };
+        });
+        self.tail.store(next, Release);
+        true
+    }
+
+    pub(super) fn post(&self, event: IoEvent) {
+        assert!(self.try_post(event), "the model's ring is too small");
+    }
+
+    /// Where the reader is. Only the reader may ask.
+    pub(super) fn head(&self) -> u32 {
+        self.head.load(Relaxed)
+    }
+
+    /// How many events there are for a reader at `head`, when `posted` were ever posted.
+    pub(super) fn len(&self, head: u32, posted: usize) -> usize {
+        let nr = self.nr() as usize;
+        (posted % nr + nr - head as usize) % nr
+    }
+
+    /// Takes events as `io_getevents` does.
+    pub(super) fn take(&self, events: &mut [MaybeUninit<IoEvent>]) -> usize {
+        let mut head = self.head();
+        // Reads the newest value, as the kernel does under its lock.
+        let tail = self.tail.fetch_add(0, Acquire);
+        let mut n = 0;
+        while head != tail && n < events.len() {
+            self.events[head as usize].with(|event| {
+                // SAFETY: loom sees to it that nobody writes to the place.
+                events[n].write(unsafe { event.read() });
+            });
+            head = (head + 1) % self.nr();
+            n += 1;
+        }
+        self.head.store(head, Release);
+        n
+    }
+}
+
+/// One thread posts, another one takes, around the end of the ring.
+#[test]
+fn reader_against_producer() {
+    const EVENTS: u64 = 4;
+    let reached = Reached::default();
+    let seen = reached.clone();
+    check(Some(3), move || {
+        let memory = Arc::new(RingMemory::new(3));
+        let producer = thread::spawn({
+            let memory = Arc::clone(&memory);
+            move || {
+                for data in 0..EVENTS {
+                    let event = IoEvent {
+                        data,
+                        ..IoEvent::default()
+                    };
+                    while !memory.try_post(event) {
+                        thread::yield_now();
+                    }
+                }
+            }
+        });
+        // SAFETY: the memory lives to the end of the model.
+        let ring = unsafe { memory.ring() };
+        let mut next = 0;
+        while next < EVENTS {
+            // SAFETY: this is the only reader.
+            let n = unsafe {
+                ring.take(2, |event| {
+                    assert_eq!(event.data, next);
+                    next += 1;
+                })
+            };
+            match n {
+                0 => thread::yield_now(),
+                1 => seen.note("one"),
+                _ => seen.note("two"),
+            }
+        }
+        producer.join().unwrap();
+    });
+    reached.assert(&["one", "two"]);
+}
+
+/// Two threads read the ring in turns, as they lead.
+#[test]
+fn reader_after_reader() {
+    check(Some(3), || {
+        let machine = Machine::with_ring(4);
+        let queue = machine.queue(2);
+        let other = thread::spawn({
+            let (queue, buffer) = (queue.clone(), machine.buffer());
+            move || {
+                let read = queue.submit(file(), Op::read(buffer, 7)).unwrap();
+                assert_eq!(read.wait().ok().unwrap().1.byte(), 7);
+            }
+        });
+        let read = queue.submit(file(), Op::read(machine.buffer(), 8)).unwrap();
+        assert_eq!(read.wait().ok().unwrap().1.byte(), 8);
+        other.join().unwrap();
+        drop(queue);
+        machine.assert_over();
+    });
+}
+
+/// A thread that waits in `io_getevents` while others use the ring.
+#[test]
+fn sleeping_reader() {
+    check(Some(3), || {
+        let machine = Machine::with_ring(4);
+        let queue = machine.queue(1);
+        let reaper = thread::spawn({
+            let queue = queue.clone();
+            move || {
+                assert_eq!(queue.reap(1, None).unwrap(), 1);
+            }
+        });
+        let read = queue.submit(file(), Op::read(machine.buffer(), 7)).unwrap();
+        reaper.join().unwrap();
+        let read = read.try_take().unwrap();
+        assert_eq!(read.ok().unwrap().1.byte(), 7);
+        drop(queue);
+        machine.assert_over();
+    });
+}
