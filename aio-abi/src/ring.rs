@@ -109,7 +109,7 @@ impl RingHeader {
             && self.incompat_features == RING_INCOMPAT_FEATURES
             && self.nr != 0
             && self.header_length as usize >= size_of::<Self>()
-            && self.header_length as usize % align_of::<IoEvent>() == 0
+            && self.header_length as usize % size_of::<u64>() == 0
     }
 
     /// Where a slot is, in bytes from the ring's start; `None` if the ring has no such slot.

@@ -96,7 +96,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             differences += check(arch, args, &mirror, &progress)?;
         }
     }
-    println!("{targets} targets: {}", compare::count(differences));
+    let s = if targets == 1 { "" } else { "s" };
+    println!("{targets} target{s}: {}", compare::count(differences));
     Ok(if differences == 0 {
         ExitCode::SUCCESS
     } else {
