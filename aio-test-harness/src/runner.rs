@@ -288,7 +288,11 @@ fn signal_name(signal: i32) -> &'static str {
 /// Run by hand, it is the way to have a case under a debugger or strace.
 #[must_use]
 pub fn run_one(case: &Case, env: &Env) -> ExitCode {
-    let verdict = Verdict::from(case.execute(env));
+    // So that a run that is interrupted leaves no case behind.
+    let verdict = match sys::process::end_with_parent() {
+        Ok(()) => Verdict::from(case.execute(env)),
+        Err(error) => Verdict::failed(format!("prctl: {error}")),
+    };
     let written = serde_json::to_string(&verdict)
         .map_err(io::Error::from)
         .and_then(|line| writeln!(io::stdout(), "{line}"));

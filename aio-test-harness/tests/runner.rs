@@ -118,14 +118,29 @@ fn what_a_case_leaves_behind_is_killed() {
         .split_once("Forked(")
         .and_then(|(_, rest)| rest.split_once(')'));
     let pid: u32 = pid.expect("it says its child's number").0.parse().unwrap();
-    // The child is init's now, which may take its time to notice that it is dead.
+    assert_gone(pid);
+}
+
+/// Waits until a process has gone. Init, whose child it is then, may take its time to notice that it is dead.
+fn assert_gone(pid: u32) {
     for _ in 0..100 {
         match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
-            Ok(stat) if !stat.contains(") Z ") => std::thread::sleep(Duration::from_millis(20)),
+            Ok(stat) if !stat.contains(") Z ") => std::thread::sleep(Duration::from_millis(50)),
             _ => return,
         }
     }
-    panic!("the child {pid} is still there");
+    panic!("the process {pid} is still there");
+}
+
+#[test]
+fn a_case_ends_with_whoever_started_it() {
+    let script = format!("{PROGRAM} --run-case sabotage::hangs >/dev/null 2>&1 & echo $!; sleep 1");
+    let output = Command::new("sh")
+        .args(["-c", &script])
+        .output()
+        .expect("there is a shell");
+    let pid = String::from_utf8(output.stdout).unwrap();
+    assert_gone(pid.trim().parse().unwrap());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Reads and writes: what `io_submit` checks of them, after what it checks of every request.
 
 use std::fs::{File, OpenOptions};
+use std::time::{Duration, Instant};
 
 use aio_sys::Errno;
 use aio_sys::abi::{IoPrio, IoPrioClass, RwFlags};
@@ -92,6 +93,18 @@ pub(super) const CASES: &[Case] = &[
         "a read of a pipe with something in it gets that",
         &[],
         pipe,
+    ),
+    Case::new(
+        "rw::empty_pipe",
+        "a read of an empty pipe blocks io_submit until there is something",
+        &[],
+        empty_pipe,
+    ),
+    Case::new(
+        "rw::interrupted",
+        "a signal that interrupts a read within io_submit is EINTR in the event",
+        &[],
+        interrupted,
     ),
 ];
 
@@ -325,5 +338,40 @@ fn pipe(_: &Env) -> CaseResult {
     let memory = Memory::zeroed(100)?;
     check_eq!(complete(&context, &Request::read(&reader, memory, 0)?)?, 7);
     check_eq!(memory.part(0, 7).to_vec(), b"through");
+    Ok(())
+}
+
+fn empty_pipe(_: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let (reader, mut writer) = sys::fd::pipe()?;
+    let request = Request::read(&reader, Memory::zeroed(8)?, 0)?;
+    let started = Instant::now();
+    let later = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(50));
+        std::io::Write::write_all(&mut writer, b"x").map(|()| writer)
+    });
+    check_eq!(context.submit(&[&request]), Ok(1));
+    let blocked = started.elapsed();
+    check!(
+        blocked >= Duration::from_millis(50),
+        "io_submit took {blocked:?}"
+    );
+    check_eq!(
+        context.ring().event(0).res,
+        1,
+        "done when io_submit returns"
+    );
+    later.join().expect("it doesn't panic")?;
+    Ok(())
+}
+
+fn interrupted(_: &Env) -> CaseResult {
+    let context = Context::new(1)?;
+    let (reader, _writer) = sys::fd::pipe()?;
+    sys::signal::count_alarms()?;
+    sys::signal::start_alarms(Duration::from_millis(20))?;
+    let result = complete(&context, &Request::read(&reader, Memory::zeroed(8)?, 0)?);
+    sys::signal::stop_alarms()?;
+    check_eq!(result?, -i64::from(Errno::EINTR.raw()));
     Ok(())
 }

@@ -13,6 +13,7 @@ pub(crate) mod fork;
 pub(crate) mod init;
 pub(crate) mod process;
 pub(crate) mod rw;
+pub(crate) mod seccomp;
 pub(crate) mod signal;
 
 use std::io;

@@ -71,3 +71,10 @@ pub(crate) fn stay_on_this_cpu() -> io::Result<()> {
     // SAFETY: the set is as long as is said and outlives the call; 0 is the calling thread.
     check(unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) }).map(drop)
 }
+
+/// Has this process killed when the one that started it ends.
+pub(crate) fn end_with_parent() -> io::Result<()> {
+    let signal = libc::SIGKILL as libc::c_ulong;
+    // SAFETY: PR_SET_PDEATHSIG takes a number, as wide as a word.
+    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) }).map(drop)
+}

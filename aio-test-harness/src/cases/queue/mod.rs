@@ -1,6 +1,7 @@
 //! The safe queue of aio-safe, on this kernel.
 
 mod errors;
+mod forbidden;
 mod left;
 mod process;
 mod shared;
@@ -18,4 +19,5 @@ pub(super) const CASES: &[&[Case]] = &[
     waiting::CASES,
     shared::CASES,
     process::CASES,
+    forbidden::CASES,
 ];
