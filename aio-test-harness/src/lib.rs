@@ -56,4 +56,5 @@ pub mod progress;
 mod raw;
 pub mod report;
 pub mod runner;
+pub mod stress;
 mod sys;

@@ -9,16 +9,23 @@ use aio_test_harness::case::Case;
 use aio_test_harness::env::{Env, Targets};
 use aio_test_harness::filter::Filter;
 use aio_test_harness::runner::{self, Runner};
-use aio_test_harness::{cases, guest, progress};
-use clap::Parser;
+use aio_test_harness::{cases, guest, progress, stress};
+use clap::{Parser, Subcommand};
 
 /// Tries out what the kernel answers to Linux native AIO.
 ///
 /// Exit status: 0 when no case failed, 1 when one did, 2 on wrong use. Skipped cases don't fail; each says what it
 /// would have wanted.
 #[derive(Parser)]
-#[command(name = "aio-conformance", version)]
+#[command(
+    name = "aio-conformance",
+    version,
+    args_conflicts_with_subcommands = true
+)]
 struct Cli {
+    #[command(subcommand)]
+    mode: Option<Mode>,
+
     /// What to work on: at most one directory, one block device with 512-byte and one with 4096-byte logical blocks.
     ///
     /// What is on a BLOCK DEVICE IS OVERWRITTEN; one that is in use is refused. In a directory, files are made in
@@ -57,15 +64,22 @@ struct Cli {
     run_case: Option<String>,
 }
 
+/// Something else than cases.
+#[derive(Subcommand)]
+enum Mode {
+    Stress(stress::cli::Args),
+}
+
 fn main() -> ExitCode {
     if guest::is_init() {
         guest::main();
     }
     let cli = Cli::parse();
-    let result = match &cli.run_case {
-        Some(name) => run_one(name, &cli),
-        None if cli.list => list(&cli).map(|()| ExitCode::SUCCESS),
-        None => run(&cli),
+    let result = match (&cli.mode, &cli.run_case) {
+        (Some(Mode::Stress(args)), _) => stress::cli::main(args),
+        (None, Some(name)) => run_one(name, &cli),
+        (None, None) if cli.list => list(&cli).map(|()| ExitCode::SUCCESS),
+        (None, None) => run(&cli),
     };
     match result {
         Ok(code) => code,

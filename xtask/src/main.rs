@@ -16,6 +16,7 @@ mod packages;
 mod process;
 mod progress;
 mod qemu_test;
+mod stress;
 mod test;
 mod workspace;
 
@@ -35,6 +36,7 @@ struct Cli {
 enum Command {
     Test(test::Args),
     QemuTest(qemu_test::Args),
+    Stress(stress::Args),
     AbiCheck(abi_check::Args),
 }
 
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Test(args) => test::run(&args),
         Command::QemuTest(args) => qemu_test::run(&args),
+        Command::Stress(args) => stress::run(&args),
         Command::AbiCheck(args) => abi_check::run(&args),
     };
     match done {

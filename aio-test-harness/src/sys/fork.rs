@@ -35,6 +35,18 @@ pub(crate) fn fork(child: impl FnOnce() -> CaseResult) -> io::Result<Forked> {
     exit_now(status)
 }
 
+/// Forks a process that may have other threads, which the child doesn't have. Returns nothing in the child.
+///
+/// # Safety
+///
+/// The child uses nothing that another thread may have been in the middle of: no locks but the C library's own, which
+/// glibc puts in order. It ends with [`exit_now`].
+pub(crate) unsafe fn fork_beside_threads() -> io::Result<Option<Forked>> {
+    // SAFETY: the caller's promise.
+    let pid = check(unsafe { libc::fork() })?;
+    Ok((pid != 0).then_some(Forked(pid)))
+}
+
 /// Ends the process without running anything that was left to be run at its end.
 pub(crate) fn exit_now(status: i32) -> ! {
     // SAFETY: _exit takes a number and doesn't return.
@@ -52,6 +64,14 @@ impl Forked {
                 result => return result.map(|_| ExitStatus::from_raw(status)),
             }
         }
+    }
+
+    /// How the child has ended, if it has.
+    pub(crate) fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
+        let mut status = 0;
+        // SAFETY: `status` has room for what waitpid stores.
+        let pid = check(unsafe { libc::waitpid(self.0, &raw mut status, libc::WNOHANG) })?;
+        Ok((pid != 0).then(|| ExitStatus::from_raw(status)))
     }
 
     /// Kills the child.

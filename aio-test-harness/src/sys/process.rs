@@ -14,6 +14,12 @@ pub(crate) fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
+/// This thread's number in the system.
+pub(crate) fn thread_id() -> u64 {
+    // SAFETY: gettid takes nothing and can't fail.
+    u64::try_from(unsafe { libc::gettid() }).unwrap_or(0)
+}
+
 /// Kills all processes of a group. A group that has no process left is fine.
 pub(crate) fn kill_group(leader: u32) -> io::Result<()> {
     let leader = libc::pid_t::try_from(leader).map_err(io::Error::other)?;

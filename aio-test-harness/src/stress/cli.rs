@@ -1,0 +1,69 @@
+//! `aio-conformance stress`.
+
+use std::io::{self, Write};
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::{Config, run};
+
+/// Stresses aio-safe: threads that share queues and do whatever they like, with every block's contents checked.
+///
+/// Exit status: 0 when nothing was wrong, 1 when something was, 2 on wrong use. With the same seed and number of threads
+/// each thread plans the same operations; how they meet is up to the system.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Files and block devices, WHICH ARE OVERWRITTEN, or directories, in which a file is made for the time. Without
+    /// any, the directory for temporary files.
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+
+    /// How long, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: u64,
+
+    /// What the plans derive from [default: one that is printed].
+    #[arg(long)]
+    seed: Option<u64>,
+
+    /// How many threads submit [default: four].
+    #[arg(long, value_name = "N", default_value = "4", hide_default_value = true)]
+    threads: NonZero<usize>,
+
+    /// How long a thread may make no progress, in seconds, before that counts as a hang.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    patience: u64,
+}
+
+/// Runs it and prints what it comes to.
+///
+/// # Errors
+///
+/// As [`run`], or of writing to standard output.
+pub fn main(args: &Args) -> io::Result<ExitCode> {
+    let config = Config {
+        time: Duration::from_secs(args.seconds),
+        seed: args.seed.unwrap_or_else(|| fastrand::u64(..)),
+        threads: args.threads.get(),
+        paths: if args.paths.is_empty() {
+            vec![std::env::temp_dir()]
+        } else {
+            args.paths.clone()
+        },
+        patience: Duration::from_secs(args.patience),
+    };
+    let mut out = io::stdout();
+    writeln!(out, "seed {}, {} threads", config.seed, config.threads)?;
+    let report = run(&config, |line| {
+        // Whoever reads it may be gone; the run goes on.
+        let _ = writeln!(out, "{line}");
+        let _ = out.flush();
+    })?;
+    writeln!(out, "{report}")?;
+    Ok(if report.errors == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}

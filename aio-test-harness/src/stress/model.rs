@@ -1,0 +1,165 @@
+//! What a thread knows of the blocks that it owns.
+
+use std::sync::Arc;
+
+use super::buffer::Token;
+use super::pattern::Expect;
+use super::shared::{Instance, Mark};
+use super::target::{BLOCKS_PER_THREAD, Block};
+
+/// A write whose handle was given up. It will land; this tells whether it has.
+#[derive(Clone, Debug)]
+pub(super) struct Abandoned {
+    /// Set when the queue drops the buffer.
+    pub(super) token: Token,
+    pub(super) instance: Option<(Arc<Instance>, Mark)>,
+}
+
+impl Abandoned {
+    fn has_landed(&self) -> bool {
+        self.token.is_set()
+            || self
+                .instance
+                .as_ref()
+                .is_some_and(|(instance, mark)| instance.drained_since(*mark))
+    }
+}
+
+#[derive(Debug)]
+enum Contents {
+    Known(u64),
+    /// An abandoned write is under way, or has landed since.
+    Landing {
+        old: u64,
+        new: u64,
+        write: Abandoned,
+    },
+}
+
+#[derive(Debug)]
+struct State {
+    contents: Contents,
+    /// An operation with a handle is on it.
+    busy: bool,
+}
+
+/// The blocks of one thread, in all targets.
+#[derive(Debug)]
+pub(super) struct Model {
+    thread: usize,
+    targets: usize,
+    blocks: Vec<State>,
+    version: u64,
+}
+
+impl Model {
+    /// All blocks have version 0.
+    pub(super) fn new(thread: usize, targets: usize) -> Self {
+        let state = || State {
+            contents: Contents::Known(0),
+            busy: false,
+        };
+        Self {
+            thread,
+            targets,
+            blocks: std::iter::repeat_with(state)
+                .take(targets * BLOCKS_PER_THREAD)
+                .collect(),
+            version: 0,
+        }
+    }
+
+    /// All blocks.
+    pub(super) fn all(&self) -> impl Iterator<Item = Block> + use<> {
+        let first = self.thread * BLOCKS_PER_THREAD;
+        (0..self.targets).flat_map(move |target| {
+            (first..first + BLOCKS_PER_THREAD).map(move |number| Block { target, number })
+        })
+    }
+
+    /// A version that no block has had.
+    pub(super) fn next_version(&mut self) -> u64 {
+        self.version += 1;
+        self.version
+    }
+
+    /// Looks for blocks in a row that nobody is on, from the `place`th on; and, to write, that no write is under way to.
+    pub(super) fn find(&mut self, place: u32, len: usize, write: bool) -> Option<Block> {
+        let total = self.blocks.len();
+        (0..total)
+            .map(|n| (place as usize + n) % total)
+            .find(|&start| {
+                start % BLOCKS_PER_THREAD + len <= BLOCKS_PER_THREAD
+                    && (start..start + len).all(|n| self.is_free(n, write))
+            })
+            .map(|n| Block {
+                target: n / BLOCKS_PER_THREAD,
+                number: self.thread * BLOCKS_PER_THREAD + n % BLOCKS_PER_THREAD,
+            })
+    }
+
+    fn is_free(&mut self, n: usize, write: bool) -> bool {
+        let state = &mut self.blocks[n];
+        if state.busy {
+            return false;
+        }
+        if let Contents::Landing { new, write, .. } = &state.contents {
+            if write.has_landed() {
+                state.contents = Contents::Known(*new);
+            }
+        }
+        !write || !matches!(state.contents, Contents::Landing { .. })
+    }
+
+    /// What a read of the block may find.
+    pub(super) fn expect(&self, block: Block) -> Expect {
+        match self.state(block).contents {
+            Contents::Known(version) => Expect::Only(version),
+            Contents::Landing { old, new, .. } => Expect::Either(old, new),
+        }
+    }
+
+    /// An operation is on the block now, or isn't any more.
+    pub(super) fn set_busy(&mut self, block: Block, busy: bool) {
+        let state = self.state_mut(block);
+        assert_ne!(state.busy, busy, "{block:?}");
+        state.busy = busy;
+    }
+
+    /// A write has succeeded.
+    pub(super) fn written(&mut self, block: Block, version: u64) {
+        self.state_mut(block).contents = Contents::Known(version);
+    }
+
+    /// A write was given up.
+    pub(super) fn abandoned(&mut self, block: Block, new: u64, write: &Abandoned) {
+        let state = self.state_mut(block);
+        let Contents::Known(old) = state.contents else {
+            unreachable!("nothing is written where a write is under way: {block:?}");
+        };
+        state.contents = Contents::Landing {
+            old,
+            new,
+            write: write.clone(),
+        };
+    }
+
+    /// Whether the block has one version for certain.
+    pub(super) fn settle(&mut self, block: Block) -> bool {
+        let n = self.index(block);
+        self.is_free(n, true)
+    }
+
+    fn index(&self, block: Block) -> usize {
+        block.target * BLOCKS_PER_THREAD + block.number - self.thread * BLOCKS_PER_THREAD
+    }
+
+    fn state(&self, block: Block) -> &State {
+        &self.blocks[self.index(block)]
+    }
+
+    fn state_mut(&mut self, block: Block) -> &mut State {
+        let n = self.index(block);
+        &mut self.blocks[n]
+    }
+}

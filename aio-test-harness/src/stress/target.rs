@@ -1,0 +1,149 @@
+//! What is written to and read: a file or a block device.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::buffer::Buffer;
+use super::pattern::{self, BLOCK, Expect};
+
+/// How many blocks of each target a thread owns.
+pub(super) const BLOCKS_PER_THREAD: usize = 128;
+
+/// One open file or device.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) path: PathBuf,
+    /// Open for reading and writing.
+    pub(super) file: File,
+    pub(super) read_only: File,
+    /// Whether it was opened past the page cache.
+    pub(super) direct: bool,
+    /// Its length in bytes; nothing is written behind it.
+    pub(super) len: u64,
+    /// Goes with us.
+    _scratch: Option<tempfile::TempPath>,
+}
+
+impl Target {
+    /// Opens a file or a device, or makes a file in a directory; for so many threads.
+    pub(super) fn open(path: &Path, threads: usize) -> io::Result<Self> {
+        let named =
+            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        Self::open_unnamed(path, threads).map_err(named)
+    }
+
+    fn open_unnamed(path: &Path, threads: usize) -> io::Result<Self> {
+        let len = (threads * BLOCKS_PER_THREAD * BLOCK) as u64;
+        if path.is_dir() {
+            let scratch = tempfile::Builder::new()
+                .prefix("aio-stress-")
+                .tempfile_in(path)?
+                .into_temp_path();
+            let mut target = Self::open_file(&scratch, len)?;
+            target._scratch = Some(scratch);
+            return Ok(target);
+        }
+        Self::open_file(path, len)
+    }
+
+    fn open_file(path: &Path, len: u64) -> io::Result<Self> {
+        let open = |write: bool, flags| {
+            OpenOptions::new()
+                .read(true)
+                .write(write)
+                .create(write)
+                .custom_flags(flags)
+                .open(path)
+        };
+        let is_device = path
+            .metadata()
+            .is_ok_and(|metadata| metadata.file_type().is_block_device());
+        // A device that is mounted or otherwise in use is refused.
+        let exclusive = if is_device { libc::O_EXCL } else { 0 };
+        let (file, direct) = match open(true, libc::O_DIRECT | exclusive) {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                (open(true, exclusive)?, false)
+            }
+            file => (file?, true),
+        };
+        let len = if is_device {
+            let size = io::Seek::seek(&mut &file, io::SeekFrom::End(0))?;
+            if size < len {
+                let text = format!("a device of {len} bytes at least is wanted");
+                return Err(io::Error::other(text));
+            }
+            size
+        } else {
+            file.set_len(len)?;
+            len
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            read_only: open(false, if direct { libc::O_DIRECT } else { 0 })?,
+            file,
+            direct,
+            len,
+            _scratch: None,
+        })
+    }
+
+    /// Writes a block's contents in the ordinary way.
+    pub(super) fn write(
+        &self,
+        buffer: &mut Buffer,
+        seed: u64,
+        at: Block,
+        version: u64,
+    ) -> io::Result<()> {
+        buffer.resize(BLOCK);
+        pattern::fill(buffer, seed, at.id(), version);
+        self.file.write_all_at(buffer, at.offset())
+    }
+
+    /// Reads a block in the ordinary way, and checks it.
+    pub(super) fn check(
+        &self,
+        buffer: &mut Buffer,
+        seed: u64,
+        at: Block,
+        expect: Expect,
+    ) -> Result<(), String> {
+        buffer.resize(BLOCK);
+        pattern::spoil(buffer);
+        self.file
+            .read_exact_at(buffer, at.offset())
+            .map_err(|error| error.to_string())?;
+        pattern::check(buffer, seed, at.id(), expect).map_err(|wrong| wrong.to_string())
+    }
+}
+
+/// A block of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Block {
+    /// The target's place in the list.
+    pub(super) target: usize,
+    /// The block's number in the target.
+    pub(super) number: usize,
+}
+
+impl Block {
+    /// What its contents call it.
+    pub(super) fn id(self) -> u64 {
+        (self.target as u64) << 32 | self.number as u64
+    }
+
+    /// Where it is, in bytes.
+    pub(super) fn offset(self) -> u64 {
+        (self.number * BLOCK) as u64
+    }
+
+    /// The one that lies `n` blocks behind it.
+    pub(super) fn plus(self, n: usize) -> Self {
+        Self {
+            number: self.number + n,
+            ..self
+        }
+    }
+}

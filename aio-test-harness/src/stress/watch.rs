@@ -1,0 +1,204 @@
+//! Watching the threads: what each is doing, what has gone wrong, and whether one is stuck.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::plan::Plan;
+
+/// More errors than these are counted only.
+const MOST_ERRORS: usize = 20;
+
+/// What a thread is in the middle of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Phase {
+    Preparing,
+    Submitting,
+    /// Waiting to be allowed to submit: somebody drains.
+    Permit,
+    /// Waiting for a place in a full queue.
+    Room,
+    Wait,
+    WaitTimeout,
+    TryTake,
+    Await,
+    Cancel,
+    Drop,
+    Reap,
+    Drain,
+    Close,
+    Setup,
+    Fork,
+    /// Waiting for the other threads, or done.
+    Meeting,
+}
+
+const PHASES: [Phase; 16] = [
+    Phase::Preparing,
+    Phase::Submitting,
+    Phase::Permit,
+    Phase::Room,
+    Phase::Wait,
+    Phase::WaitTimeout,
+    Phase::TryTake,
+    Phase::Await,
+    Phase::Cancel,
+    Phase::Drop,
+    Phase::Reap,
+    Phase::Drain,
+    Phase::Close,
+    Phase::Setup,
+    Phase::Fork,
+    Phase::Meeting,
+];
+
+/// What others may know of a thread.
+#[derive(Debug, Default)]
+pub(super) struct Status {
+    /// The step it is at, counted from 0.
+    pub(super) step: AtomicU64,
+    phase: AtomicU8,
+    pub(super) operations: AtomicU64,
+    pub(super) checks: AtomicU64,
+    /// Its number in the system.
+    pub(super) tid: AtomicU64,
+}
+
+impl Status {
+    /// The thread goes on to something else.
+    pub(super) fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    /// Grows with each step and each operation. Trying again and again in vain is no progress.
+    fn progress(&self) -> u64 {
+        self.step.load(Ordering::Relaxed) + self.checks.load(Ordering::Relaxed)
+    }
+
+    fn phase(&self) -> Phase {
+        PHASES[usize::from(self.phase.load(Ordering::Relaxed))]
+    }
+}
+
+/// What has gone wrong.
+#[derive(Debug, Default)]
+pub(super) struct Errors {
+    texts: Mutex<Vec<String>>,
+    count: AtomicU64,
+    stop: AtomicBool,
+}
+
+impl Errors {
+    /// Notes an error; all threads stop soon.
+    pub(super) fn add(&self, text: String) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        if texts.len() < MOST_ERRORS {
+            texts.push(text);
+        }
+        drop(texts);
+        self.stop();
+    }
+
+    /// All threads are to stop.
+    pub(super) fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.texts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Notices threads that do nothing.
+#[derive(Debug)]
+pub(super) struct Watchdog {
+    limit: Duration,
+    seen: Vec<(u64, Instant)>,
+}
+
+impl Watchdog {
+    pub(super) fn new(threads: usize, limit: Duration) -> Self {
+        Self {
+            limit,
+            seen: vec![(u64::MAX, Instant::now()); threads],
+        }
+    }
+
+    /// The thread that has been doing the same for too long, if there is one.
+    pub(super) fn look(&mut self, threads: &[Status]) -> Option<usize> {
+        for (seen, status) in self.seen.iter_mut().zip(threads) {
+            let progress = status.progress();
+            if progress != seen.0 || status.phase() == Phase::Meeting {
+                *seen = (progress, Instant::now());
+            }
+        }
+        self.seen
+            .iter()
+            .position(|(_, since)| since.elapsed() > self.limit)
+    }
+
+    /// What each thread is doing, and since when.
+    pub(super) fn describe(&self, threads: &[Status], seed: u64) -> String {
+        let mut text = String::new();
+        for (number, (status, (_, since))) in threads.iter().zip(&self.seen).enumerate() {
+            let step = status.step.load(Ordering::Relaxed);
+            let tid = status.tid.load(Ordering::Relaxed);
+            let wchan = fs::read_to_string(format!("/proc/self/task/{tid}/wchan"))
+                .ok()
+                .filter(|wchan| !wchan.is_empty() && wchan != "0")
+                .unwrap_or_else(|| "user space".into());
+            let _ = writeln!(
+                text,
+                "  thread {number}: {:?} for {:.1} s, in {wchan}; step {step} is {:?}",
+                status.phase(),
+                since.elapsed().as_secs_f64(),
+                Plan::nth_step(seed, number, step),
+            );
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phases_are_told_by_their_numbers() {
+        for (n, phase) in PHASES.into_iter().enumerate() {
+            assert_eq!(phase as usize, n);
+        }
+    }
+
+    #[test]
+    fn a_thread_that_stands_still_is_noticed() {
+        let threads = [Status::default(), Status::default()];
+        let mut dog = Watchdog::new(2, Duration::from_millis(30));
+        let start = Instant::now();
+        let stuck = loop {
+            threads[0].step.fetch_add(1, Ordering::Relaxed);
+            if let Some(stuck) = dog.look(&threads) {
+                break stuck;
+            }
+            assert!(start.elapsed() < Duration::from_secs(20));
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        assert_eq!(stuck, 1);
+        assert!(start.elapsed() >= Duration::from_millis(30));
+        assert!(dog.describe(&threads, 1).contains("thread 1: Preparing"));
+        threads[1].enter(Phase::Meeting);
+        assert_eq!(dog.look(&threads), None);
+    }
+}

@@ -1,0 +1,117 @@
+//! The step that forks: in the child every handle answers with an error, and nothing disturbs the parent.
+
+#![allow(unsafe_code, reason = "forks beside other threads")]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aio_safe::{CloseError, Op, Queue, ReapError, SubmitErrorKind};
+
+use super::Worker;
+use super::held::{Handle, Held};
+use crate::stress::shared::Instance;
+use crate::stress::watch::Phase;
+use crate::sys::fork::{Forked, exit_now, fork_beside_threads};
+
+/// How long a child may take.
+const LIMIT: Duration = Duration::from_secs(20);
+
+impl Worker<'_> {
+    pub(super) fn fork(&mut self, instance: &Arc<Instance>) {
+        self.phase(Phase::Fork);
+        self.count.checks += 1;
+        // SAFETY: what the child does is what a queue and its handles do after fork, which is to keep away from all that
+        // is shared; apart from that it uses memory that is this thread's, and a queue of its own.
+        let child = match unsafe { fork_beside_threads() } {
+            Ok(Some(child)) => child,
+            Ok(None) => {
+                let held = std::mem::take(&mut self.held);
+                let status = catch_unwind(AssertUnwindSafe(|| self.in_child(instance, held)));
+                exit_now(status.unwrap_or(101));
+            }
+            Err(error) => return self.fail(&format!("fork: {error}")),
+        };
+        self.count.forks += 1;
+        if let Err(what) = wait(&child) {
+            self.fail(&format!("a forked child {what}"));
+        }
+    }
+
+    /// What the child does: only this thread exists there, and locks of others stay locked. Returns its status.
+    fn in_child(&self, instance: &Arc<Instance>, held: Vec<Held>) -> i32 {
+        let queue = &instance.queue;
+        let file = &self.ctx.targets[0].file;
+        match queue
+            .submit(file, Op::fsync())
+            .map_err(|error| error.reason)
+        {
+            Err(SubmitErrorKind::Forked) => {}
+            _ => return 1,
+        }
+        let mut batch = queue.batch();
+        match batch.push(file, Op::fsync()).map_err(|error| error.reason) {
+            Err(SubmitErrorKind::Forked) => {}
+            _ => return 2,
+        }
+        drop(batch);
+        if queue.reap(1, None) != Err(ReapError::Forked) {
+            return 3;
+        }
+        if queue.drain() != Err(CloseError::Forked) {
+            return 4;
+        }
+        if queue.clone().close() != Err(CloseError::Forked) {
+            return 5;
+        }
+        match queue.reserve().wait_timeout(Duration::from_secs(1)) {
+            Err(SubmitErrorKind::Forked) => {}
+            _ => return 6,
+        }
+        for (n, mut held) in held.into_iter().enumerate() {
+            let right = match &mut held.handle {
+                Handle::One(pending) => pending.is_done() || pending.cancel().is_err(),
+                Handle::Many(pending) => pending.is_done() || pending.cancel().is_err(),
+                Handle::Sync(pending) => pending.is_done() || pending.cancel().is_err(),
+                Handle::Poll(pending, _) => pending.is_done() || pending.cancel().is_err(),
+            };
+            if !right {
+                return 7;
+            }
+            // Some are dropped, some aren't.
+            if n % 4 == 0 {
+                std::mem::forget(held);
+            } else {
+                drop(held);
+            }
+        }
+        // A queue of its own works.
+        let Ok(own) = Queue::new(1) else { return 0 };
+        let mut buffer = crate::stress::buffer::Buffer::new();
+        buffer.resize(crate::stress::pattern::BLOCK);
+        match own.submit(file, Op::read(buffer, 0)) {
+            Ok(pending) => match pending.wait().result {
+                Ok(crate::stress::pattern::BLOCK) => 0,
+                _ => 9,
+            },
+            Err(_) => 8,
+        }
+    }
+}
+
+/// Waits for the child, and ends it when it takes too long.
+fn wait(child: &Forked) -> Result<(), String> {
+    let started = Instant::now();
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) if status.success() => return Ok(()),
+            Ok(Some(status)) => return Err(format!("ended with {status}")),
+            Ok(None) if started.elapsed() < LIMIT => std::thread::sleep(Duration::from_micros(200)),
+            Ok(None) => {
+                let _ = child.kill();
+                return Err(format!("was still there after {} s", LIMIT.as_secs()));
+            }
+            Err(error) => return Err(format!("can't be waited for: {error}")),
+        }
+    }
+}

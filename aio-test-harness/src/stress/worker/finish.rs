@@ -1,0 +1,374 @@
+//! Finishing operations: each way of coming to the result, and the check of the result.
+
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aio_safe::{BufResult, Cancel, Errno, OpError, Payload, Pending, Poll, PollEvents};
+
+use super::Worker;
+use super::block_on::{block_on, poll_in_vain};
+use super::held::{End, Handle, Held, Job, Line, Message, Task};
+use crate::stress::buffer::Buffer;
+use crate::stress::model::Abandoned;
+use crate::stress::pattern::{self, BLOCK};
+use crate::stress::plan::How;
+use crate::stress::shared::Instance;
+use crate::stress::watch::Phase;
+
+/// How often a handle is waited for with a timeout, before it is waited for without.
+const PATIENCE: usize = 50;
+
+impl Worker<'_> {
+    /// Finishes an operation, or sends it to the thread that is to do so.
+    pub(super) fn finish(&mut self, mut held: Held) {
+        if let Some(to) = held.way.to.take() {
+            let to = to as usize % self.ctx.threads;
+            if to != self.number {
+                // The receiver may be busy with something that waits for this.
+                held.fire();
+                self.send(to, Message::Parcel(Box::new(held)));
+                return;
+            }
+        }
+        let Held {
+            handle,
+            job,
+            way,
+            instance,
+        } = held;
+        let end = self.end(handle, &job, way.how, Some(&instance));
+        self.give_back(job, end);
+    }
+
+    /// Finishes all that this thread has under way.
+    pub(super) fn finish_all(&mut self) {
+        self.fire_all();
+        while let Some(held) = self.held.pop() {
+            self.finish(held);
+        }
+    }
+
+    /// Makes every poll of ours ready, so that nobody waits for it while we wait for him.
+    pub(super) fn fire_all(&mut self) {
+        self.held.iter_mut().for_each(Held::fire);
+    }
+
+    /// Tells the owner of the blocks what became of them.
+    pub(super) fn give_back(&mut self, job: Job, end: End) {
+        if job.owner == self.number {
+            self.take_back(&job, &end);
+        } else if job.task.blocks().next().is_some() {
+            self.send(job.owner, Message::Back(job, end));
+        }
+    }
+
+    /// Takes note of what became of blocks of ours.
+    fn take_back(&mut self, job: &Job, end: &End) {
+        for block in job.task.blocks() {
+            self.model.set_busy(block, false);
+            match end {
+                End::Unchanged => {}
+                End::Written(version) => self.model.written(block, *version),
+                End::Abandoned(version, write) => self.model.abandoned(block, *version, write),
+                End::Unsure => self.rewrite(block),
+            }
+        }
+    }
+
+    /// Finishes what others sent. Returns whether there was something.
+    pub(super) fn read_messages(&mut self) -> bool {
+        let mut any = false;
+        while let Ok(message) = self.inbox.try_recv() {
+            any = true;
+            match message {
+                Message::Parcel(held) => self.finish(*held),
+                Message::Back(job, end) => self.take_back(&job, &end),
+            }
+        }
+        any
+    }
+
+    /// Comes to the operation's end in one of the ways.
+    pub(super) fn end(
+        &mut self,
+        handle: Handle,
+        job: &Job,
+        how: How,
+        instance: Option<&Arc<Instance>>,
+    ) -> End {
+        self.count.operations += 1;
+        self.publish();
+        match handle {
+            Handle::One(pending) => match self.resolve(pending, how, instance) {
+                Some(BufResult { result, mut buffer }) => {
+                    let end = self.judge(job, result, std::slice::from_mut(&mut buffer));
+                    self.buffers.push(buffer);
+                    end
+                }
+                None => gone(job, instance),
+            },
+            Handle::Many(pending) => match self.resolve(pending, how, instance) {
+                Some(BufResult { result, mut buffer }) => {
+                    let end = self.judge(job, result, &mut buffer);
+                    self.buffers.append(&mut buffer);
+                    end
+                }
+                None => gone(job, instance),
+            },
+            Handle::Sync(pending) => {
+                match (self.resolve(pending, how, instance), &job.task) {
+                    (Some(Err(OpError::Refused(errno))), Task::Refused(expected))
+                        if errno == *expected => {}
+                    (Some(Ok(())), Task::Sync) | (None, _) => {}
+                    (Some(result), _) => self.fail(&format!("{result:?}, expected {job:?}")),
+                }
+                self.count.checks += 1;
+                End::Unchanged
+            }
+            Handle::Poll(pending, line) => {
+                self.end_poll(pending, line, job, how, instance);
+                End::Unchanged
+            }
+        }
+    }
+
+    /// Takes a handle to its result, or gives it up.
+    fn resolve<P: Payload>(
+        &mut self,
+        mut pending: Pending<P>,
+        how: How,
+        instance: Option<&Arc<Instance>>,
+    ) -> Option<P::Output> {
+        match how {
+            How::Wait => {}
+            How::TryTake(times) => {
+                self.phase(Phase::TryTake);
+                for _ in 0..times {
+                    match pending.try_take() {
+                        Ok(output) => return Some(output),
+                        Err(back) => pending = back,
+                    }
+                    if let Some(instance) = instance {
+                        // An error says that it was closed, which the result will tell.
+                        let _ = instance.queue.reap(0, None);
+                    }
+                }
+            }
+            How::WaitTimeout(micros) => {
+                self.phase(Phase::WaitTimeout);
+                for _ in 0..PATIENCE {
+                    match pending.wait_timeout(Duration::from_micros(micros.into())) {
+                        Ok(output) => return Some(output),
+                        Err(back) => pending = back,
+                    }
+                }
+            }
+            // A future needs somebody else to reap: the service thread of a shared queue.
+            How::Await | How::AwaitTwice if instance.is_some() => {
+                self.phase(Phase::Await);
+                if how == How::AwaitTwice {
+                    if let Some(output) = poll_in_vain(&mut pending) {
+                        return Some(output);
+                    }
+                }
+                return Some(block_on(pending));
+            }
+            How::Await | How::AwaitTwice => {}
+            How::Cancel => {
+                self.phase(Phase::Cancel);
+                match pending.cancel() {
+                    Ok(Cancel::NotCancellable | Cancel::TooLate) => {}
+                    other => self.fail(&format!("cancelling what can't be cancelled: {other:?}")),
+                }
+            }
+            How::Drop => {
+                self.phase(Phase::Drop);
+                drop(pending);
+                return None;
+            }
+            How::Forget => {
+                if instance.is_some_and(|instance| instance.may_forget()) {
+                    std::mem::forget(pending);
+                    return None;
+                }
+                // As the plan says, apart from that: the buffer may carry a token.
+                drop(pending);
+                return None;
+            }
+        }
+        self.phase(Phase::Wait);
+        Some(pending.wait())
+    }
+
+    /// Compares a transfer's result with what is expected.
+    fn judge(&mut self, job: &Job, result: Result<usize, OpError>, buffers: &mut [Buffer]) -> End {
+        self.count.checks += 1;
+        for buffer in buffers.iter_mut() {
+            buffer.release();
+        }
+        let would_block = job.nowait
+            && match result {
+                Err(OpError::Failed(errno) | OpError::Refused(errno)) => {
+                    errno == Errno::EAGAIN || errno == Errno::EOPNOTSUPP
+                }
+                Ok(_) => false,
+            };
+        match (&job.task, result) {
+            (Task::Read { first, len, expect }, Ok(n)) if n == len * BLOCK => {
+                let blocks = buffers.iter().flat_map(|buffer| buffer.chunks(BLOCK));
+                let mut wrong = Vec::new();
+                for (n, bytes) in blocks.enumerate() {
+                    let block = first.plus(n);
+                    self.count.checks += 1;
+                    if let Err(what) = pattern::check(bytes, self.ctx.seed, block.id(), expect[n]) {
+                        wrong.push(format!("read of block {:#x}: {what}", block.id()));
+                    }
+                }
+                for text in wrong {
+                    self.fail(&text);
+                }
+                End::Unchanged
+            }
+            (Task::Write { len, version, .. }, Ok(n)) if n == len * BLOCK => End::Written(*version),
+            // Blocked before it began, or in the middle.
+            (Task::Read { .. }, Ok(_)) if job.nowait => End::Unchanged,
+            (Task::Write { .. }, Ok(_)) if job.nowait => End::Unsure,
+            (Task::Read { .. }, Err(_)) if would_block => {
+                self.count.would_block += 1;
+                End::Unchanged
+            }
+            (Task::Write { .. }, Err(_)) if would_block => {
+                self.count.would_block += 1;
+                End::Unsure
+            }
+            (Task::Refused(expected), Err(OpError::Refused(errno))) if errno == *expected => {
+                End::Unchanged
+            }
+            (Task::Failed(expected), Err(OpError::Failed(errno))) if errno == *expected => {
+                End::Unchanged
+            }
+            (Task::Nothing, Ok(0)) => End::Unchanged,
+            (task, result) => {
+                self.fail(&format!("{result:?}, expected {task:?}"));
+                match task {
+                    Task::Write { .. } => End::Unsure,
+                    _ => End::Unchanged,
+                }
+            }
+        }
+    }
+
+    fn end_poll(
+        &mut self,
+        mut pending: Pending<Poll>,
+        mut line: Line,
+        job: &Job,
+        how: How,
+        instance: Option<&Arc<Instance>>,
+    ) {
+        self.count.checks += 1;
+        let mut cancelled = false;
+        let output = match (&job.task, how) {
+            (Task::Poll, How::Cancel) => {
+                self.phase(Phase::Cancel);
+                match pending.cancel() {
+                    Ok(Cancel::Cancelled) => cancelled = true,
+                    Ok(Cancel::TooLate)
+                        if line.fired || instance.is_some_and(|instance| instance.is_closing()) => {
+                    }
+                    other => {
+                        self.fail(&format!(
+                            "cancelling a poll ({}ready): {other:?}",
+                            if line.fired { "" } else { "not " }
+                        ));
+                        line.fire();
+                    }
+                }
+                self.phase(Phase::Wait);
+                Some(pending.wait())
+            }
+            (Task::Poll, How::Drop) => {
+                self.phase(Phase::Drop);
+                drop(pending);
+                None
+            }
+            (_, how) => {
+                line.fire();
+                let how = match how {
+                    // It would be in flight for ever, or be cancelled by nobody.
+                    How::Forget | How::Cancel => How::Wait,
+                    other => other,
+                };
+                self.resolve(pending, how, instance)
+            }
+        };
+        // A queue that is closed cancels its polls, which then tell of nothing.
+        let may_be_nothing = cancelled || instance.is_some_and(|instance| instance.is_closing());
+        match (output, &job.task) {
+            (None, _) => {}
+            (Some(Ok(events)), Task::Poll)
+                if line.fired && events.contains(PollEvents::IN)
+                    || may_be_nothing && events == PollEvents::default() => {}
+            (Some(Err(OpError::Refused(errno))), Task::Refused(expected)) if errno == *expected => {
+            }
+            (Some(result), task) => {
+                self.fail(&format!(
+                    "a poll ended with {result:?}, expected {task:?} (ready: {}, cancelled: \
+                     {cancelled})",
+                    line.fired
+                ));
+            }
+        }
+        if line.quench().is_ok() {
+            self.lines.push(line);
+        }
+    }
+}
+
+/// What becomes of the blocks of an operation whose handle was given up.
+fn gone(job: &Job, instance: Option<&Arc<Instance>>) -> End {
+    match &job.task {
+        Task::Write { version, token, .. } => End::Abandoned(
+            *version,
+            Abandoned {
+                token: token.clone().unwrap_or_default(),
+                instance: instance.map(|instance| (Arc::clone(instance), instance.mark())),
+            },
+        ),
+        _ => End::Unchanged,
+    }
+}
+
+impl Held {
+    pub(super) fn instance(&self) -> &Arc<Instance> {
+        &self.instance
+    }
+
+    /// Makes a poll ready.
+    fn fire(&mut self) {
+        if let Handle::Poll(_, line) = &mut self.handle {
+            line.fire();
+        }
+    }
+}
+
+impl Line {
+    pub(super) fn fire(&mut self) {
+        if !self.fired {
+            self.fired = true;
+            self.writer
+                .write_all(b"!")
+                .expect("there is room in the socket");
+        }
+    }
+
+    /// Takes what there is to read.
+    fn quench(&mut self) -> std::io::Result<()> {
+        if self.fired {
+            self.reader.read_exact(&mut [0])?;
+            self.fired = false;
+        }
+        Ok(())
+    }
+}

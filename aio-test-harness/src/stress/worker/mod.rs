@@ -1,0 +1,256 @@
+//! A thread of the stress: carries out its plan, and checks everything that comes of it.
+
+mod block_on;
+mod child;
+mod finish;
+mod held;
+mod queues;
+mod submit;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, Sender};
+
+use aio_safe::SubmitErrorKind;
+
+use self::held::Line;
+use super::buffer::Buffer;
+use super::model::Model;
+use super::plan::{Plan, Planned, Step};
+use super::shared::Instance;
+use super::target::Block;
+use super::watch::Phase;
+use super::{Context, Count};
+
+pub(super) use held::{Held, Message};
+
+/// A thread of the stress.
+pub(super) struct Worker<'a> {
+    ctx: &'a Context,
+    number: usize,
+    model: Model,
+    /// What is under way.
+    held: Vec<Held>,
+    /// Buffers and sockets that nobody uses.
+    buffers: Vec<Buffer>,
+    lines: Vec<Line>,
+    inbox: Receiver<Message>,
+    outboxes: Vec<Sender<Message>>,
+    count: Count,
+    /// The step that is being carried out.
+    at: Option<Planned>,
+}
+
+impl<'a> Worker<'a> {
+    pub(super) fn new(
+        ctx: &'a Context,
+        number: usize,
+        inbox: Receiver<Message>,
+        outboxes: Vec<Sender<Message>>,
+    ) -> Self {
+        Self {
+            ctx,
+            number,
+            model: Model::new(number, ctx.targets.len()),
+            held: Vec::new(),
+            buffers: Vec::new(),
+            lines: Vec::new(),
+            inbox,
+            outboxes,
+            count: Count::default(),
+            at: None,
+        }
+    }
+
+    /// Everything, from writing the first contents to checking the last.
+    pub(super) fn run(mut self) -> Count {
+        let status = self.status();
+        status
+            .tid
+            .store(crate::sys::process::thread_id(), Ordering::Relaxed);
+        self.phase(Phase::Preparing);
+        for block in self.model.all() {
+            self.rewrite(block);
+        }
+        let mut plan = Plan::new(self.ctx.seed, self.number);
+        let mut n = 0;
+        self.meet();
+        while !self.ctx.is_over() {
+            status.step.store(n, Ordering::Relaxed);
+            let planned = plan.next_step();
+            self.at = Some(planned);
+            self.step(planned);
+            self.read_messages();
+            while self.held.len() > planned.window {
+                let pick = planned.pick as usize % self.held.len();
+                let held = self.held.swap_remove(pick);
+                self.finish(held);
+            }
+            self.publish();
+            n += 1;
+        }
+        self.end_of_run();
+        self.publish();
+        self.phase(Phase::Meeting);
+        self.count
+    }
+
+    fn step(&mut self, planned: Planned) {
+        let place = planned.queue as usize % self.ctx.places.len();
+        let mut instance = self.ctx.places[place].get();
+        match planned.step {
+            Step::Single(transfer) => self.single(place, &mut instance, &transfer),
+            Step::Vectored(transfer) => self.vectored(place, &mut instance, &transfer),
+            Step::Batch { seed, count } => self.batch(place, &mut instance, seed, count),
+            Step::Sync { data_only, way } => self.sync(place, &mut instance, data_only, way),
+            Step::Poll { ready, way } => self.poll(place, &mut instance, ready, way),
+            Step::Refused(refusal) => self.refused(place, &mut instance, refusal),
+            Step::Empty { write, vectored } => self.empty(place, &mut instance, write, vectored),
+            Step::BehindEnd => self.behind_end(place, &mut instance),
+            Step::Reap { min, micros } => self.reap(&instance, min, micros),
+            Step::Settle => self.finish_all(),
+            Step::Clone => drop(instance.queue.clone()),
+            Step::Drain => self.drain(&instance),
+            Step::Replace => self.replace(place),
+            Step::Own {
+                depth,
+                seed,
+                ending,
+            } => self.own(depth, seed, ending),
+            Step::Fork => self.fork(&instance),
+        }
+    }
+
+    /// Brings everything to rest, and checks every block once more.
+    fn end_of_run(&mut self) {
+        self.finish_all();
+        self.meet();
+        // Nobody sends anything but results from here on: what is in the post now has been sent to its last reader.
+        self.read_messages();
+        self.meet();
+        self.read_messages();
+        self.phase(Phase::Drain);
+        for place in &self.ctx.places {
+            if let Err(error) = place.get().drain() {
+                self.fail(&format!("the last drain: {error}"));
+            }
+        }
+        self.phase(Phase::Preparing);
+        for block in self.model.all() {
+            if !self.model.settle(block) {
+                self.fail(&format!(
+                    "block {:#x} isn't at rest after a drain",
+                    block.id()
+                ));
+            }
+            let expect = self.model.expect(block);
+            let mut buffer = self.buffer();
+            let target = &self.ctx.targets[block.target];
+            if let Err(what) = target.check(&mut buffer, self.ctx.seed, block, expect) {
+                self.fail(&format!("at the end, block {:#x}: {what}", block.id()));
+            }
+            self.count.checks += 1;
+            self.buffers.push(buffer);
+        }
+    }
+
+    fn meet(&self) {
+        self.phase(Phase::Meeting);
+        self.ctx.meet();
+    }
+
+    /// Gives a block a new version in the ordinary way.
+    fn rewrite(&mut self, block: Block) {
+        let version = self.model.next_version();
+        let mut buffer = self.buffer();
+        let target = &self.ctx.targets[block.target];
+        if let Err(error) = target.write(&mut buffer, self.ctx.seed, block, version) {
+            self.fail(&format!("an ordinary write: {error}"));
+        }
+        self.model.written(block, version);
+        self.buffers.push(buffer);
+    }
+
+    /// Waits for a place in a queue, doing everything meanwhile that others could be waiting for.
+    fn make_room(&mut self, instance: &Arc<Instance>) {
+        self.phase(Phase::Room);
+        self.count.full += 1;
+        self.fire_all();
+        let own = self
+            .held
+            .iter()
+            .position(|held| Arc::ptr_eq(held.instance(), instance));
+        if let Some(n) = own {
+            let held = self.held.swap_remove(n);
+            self.finish(held);
+        } else if !self.read_messages() && !self.wait_for_room(instance) {
+            // Those who have the places may be waiting for one in a queue whose places we have.
+            if let Some(held) = self.held.pop() {
+                self.finish(held);
+            }
+        }
+    }
+
+    /// What to do after a queue hasn't taken an operation. False when there is nothing that can be done.
+    fn recover(
+        &mut self,
+        place: usize,
+        instance: &mut Arc<Instance>,
+        reason: SubmitErrorKind,
+    ) -> bool {
+        match reason {
+            SubmitErrorKind::QueueFull => self.make_room(instance),
+            SubmitErrorKind::Again => {
+                self.count.again += 1;
+                self.phase(Phase::Reap);
+                let _ = instance
+                    .queue
+                    .reap(1, Some(std::time::Duration::from_millis(1)));
+            }
+            SubmitErrorKind::Closed if instance.is_closing() => {
+                *instance = self.ctx.places[place].get();
+            }
+            other => {
+                self.fail(&format!("submitting: {other}"));
+                return false;
+            }
+        }
+        true
+    }
+
+    fn buffer(&mut self) -> Buffer {
+        self.buffers.pop().unwrap_or_else(Buffer::new)
+    }
+
+    fn send(&mut self, to: usize, message: Message) {
+        // A thread that has ended doesn't send any more, and doesn't need anything.
+        let _ = self.outboxes[to].send(message);
+    }
+
+    fn status(&self) -> &'a super::watch::Status {
+        &self.ctx.status[self.number]
+    }
+
+    fn phase(&self, phase: Phase) {
+        self.status().enter(phase);
+    }
+
+    fn publish(&self) {
+        let status = self.status();
+        status
+            .operations
+            .store(self.count.operations, Ordering::Relaxed);
+        status.checks.store(self.count.checks, Ordering::Relaxed);
+    }
+
+    fn fail(&self, what: &str) {
+        let step = self.status().step.load(Ordering::Relaxed);
+        let at = self
+            .at
+            .map_or_else(|| "none".into(), |planned| format!("{planned:?}"));
+        self.ctx.errors.add(format!(
+            "thread {}, at step {step} ({at}): {what}",
+            self.number
+        ));
+    }
+}

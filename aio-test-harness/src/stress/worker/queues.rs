@@ -1,0 +1,189 @@
+//! The steps that are about queues as a whole.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aio_safe::{CloseError, Op, Queue, ReapError, SetupError, SubmitErrorKind};
+
+use super::Worker;
+use super::held::{End, Handle, Job, Task};
+use crate::stress::plan::{self, Ending, How};
+use crate::stress::shared::Instance;
+use crate::stress::watch::Phase;
+
+impl Worker<'_> {
+    pub(super) fn reap(&mut self, instance: &Arc<Instance>, min: usize, micros: u64) {
+        self.phase(Phase::Reap);
+        self.count.checks += 1;
+        match instance
+            .queue
+            .reap(min, Some(Duration::from_micros(micros)))
+        {
+            Ok(_) | Err(ReapError::Interrupted) => {}
+            Err(ReapError::Closed) if instance.is_closing() => {}
+            Err(error) => self.fail(&format!("reaping: {error}")),
+        }
+    }
+
+    /// Drains a queue while nobody submits to it.
+    pub(super) fn drain(&mut self, instance: &Arc<Instance>) {
+        self.phase(Phase::Drain);
+        self.fire_all();
+        let quiet = instance.quieten();
+        let result = instance.drain();
+        let in_flight = instance.queue.in_flight();
+        drop(quiet);
+        self.count.checks += 1;
+        match result {
+            Ok(()) if in_flight == 0 => {}
+            Ok(()) => self.fail(&format!("{in_flight} in flight after a drain")),
+            Err(error) => self.fail(&format!("a drain: {error}")),
+        }
+    }
+
+    /// Puts a new queue in the place of another, and closes that.
+    pub(super) fn replace(&mut self, place: usize) {
+        let Some(new) = self.set_up(self.ctx.places[place].get().queue.depth()) else {
+            return;
+        };
+        let old = self.ctx.places[place].replace(new);
+        self.phase(Phase::Close);
+        self.fire_all();
+        if let Err(error) = old.close() {
+            self.fail(&format!("closing a queue: {error}"));
+        }
+        let strays = old.queue.strays();
+        if strays != 0 {
+            self.fail(&format!("{strays} events belonged to nothing"));
+        }
+        let again = old.queue.clone().close();
+        if again != Err(CloseError::Closed) {
+            self.fail(&format!("closing a closed queue: {again:?}"));
+        }
+        let reaped = old.queue.reap(1, None);
+        if reaped != Err(ReapError::Closed) {
+            self.fail(&format!("reaping a closed queue: {reaped:?}"));
+        }
+        let submitted = old.queue.submit(&self.ctx.directory, Op::fsync());
+        match submitted.map_err(|error| error.reason) {
+            // As long as nobody took their results, all places may be taken.
+            Err(SubmitErrorKind::Closed) => {}
+            other => self.fail(&format!("submitting to a closed queue: {other:?}")),
+        }
+        self.count.checks += 4;
+    }
+
+    fn set_up(&mut self, depth: u32) -> Option<Instance> {
+        self.phase(Phase::Setup);
+        match Instance::new(depth) {
+            Ok(instance) => Some(instance),
+            Err(SetupError::Limit { .. }) => {
+                // Others use native AIO, too.
+                self.count.no_queue += 1;
+                None
+            }
+            Err(error) => {
+                self.fail(&format!("making a queue: {error}"));
+                None
+            }
+        }
+    }
+
+    /// A queue that only this thread has.
+    pub(super) fn own(&mut self, depth: u32, seed: u64, ending: Ending) {
+        self.phase(Phase::Setup);
+        // Closing it takes a while.
+        self.fire_all();
+        let queue = match Queue::new(depth) {
+            Ok(queue) => queue,
+            Err(SetupError::Limit { .. }) => {
+                self.count.no_queue += 1;
+                return;
+            }
+            Err(error) => return self.fail(&format!("making a queue: {error}")),
+        };
+        let under_way = self.fill(&queue, seed, ending == Ending::AbandonThenClose);
+        match ending {
+            Ending::WaitFirst => {
+                self.take_all(under_way);
+                drop(queue);
+            }
+            Ending::CloseFirst => {
+                self.phase(Phase::Close);
+                if let Err(error) = queue.close() {
+                    self.fail(&format!("closing a queue of one's own: {error}"));
+                }
+                self.check_done(&under_way);
+                self.take_all(under_way);
+            }
+            Ending::DropFirst => {
+                self.phase(Phase::Close);
+                drop(queue);
+                self.check_done(&under_way);
+                self.take_all(under_way);
+            }
+            Ending::AbandonThenClose => {
+                let jobs: Vec<Job> = under_way.into_iter().map(|(_, job)| job).collect();
+                self.phase(Phase::Close);
+                if let Err(error) = queue.close() {
+                    self.fail(&format!("closing a queue of one's own: {error}"));
+                }
+                for job in jobs {
+                    self.count.operations += 1;
+                    let end = match &job.task {
+                        // It has landed: the queue was closed.
+                        Task::Write { version, .. } => End::Written(*version),
+                        _ => End::Unchanged,
+                    };
+                    self.give_back(job, end);
+                }
+            }
+        }
+    }
+
+    /// Fills a queue of our own.
+    fn fill(&mut self, queue: &Queue, seed: u64, to_be_left: bool) -> Vec<(Handle, Job)> {
+        let mut under_way = Vec::new();
+        for (mut transfer, _) in plan::batch(seed, queue.depth() as usize) {
+            transfer.nowait = false;
+            transfer.way.how = if to_be_left { How::Drop } else { How::Wait };
+            let Some((job, mut buffers)) = self.prepare(&transfer, false) else {
+                continue;
+            };
+            let Some(block) = job.task.blocks().next() else {
+                continue;
+            };
+            let op = Self::op(&job, buffers.remove(0), block.offset());
+            self.phase(Phase::Submitting);
+            match queue.submit(&self.ctx.targets[block.target].file, op) {
+                Ok(pending) => under_way.push((Handle::One(pending), job)),
+                Err(error) => {
+                    // No more than its depth was submitted.
+                    if error.reason != SubmitErrorKind::Again {
+                        self.fail(&format!("a queue of one's own: {error}"));
+                    }
+                    self.unprepare(&job, [error.op.into_payload().into_buffer()]);
+                }
+            }
+        }
+        under_way
+    }
+
+    fn check_done(&mut self, under_way: &[(Handle, Job)]) {
+        self.count.checks += 1;
+        let done = |handle: &Handle| match handle {
+            Handle::One(pending) => pending.is_done(),
+            _ => true,
+        };
+        if !under_way.iter().all(|(handle, _)| done(handle)) {
+            self.fail("an operation isn't over although its queue was closed or dropped");
+        }
+    }
+
+    fn take_all(&mut self, under_way: Vec<(Handle, Job)>) {
+        for (handle, job) in under_way {
+            let end = self.end(handle, &job, How::Wait, None);
+            self.give_back(job, end);
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! `cargo xtask stress`: aio-safe under all the load that there is, every block's contents checked.
+
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::{interrupt, process, workspace};
+
+/// How long building may take.
+const BUILD: Duration = Duration::from_secs(1800);
+
+/// What a run may take beyond its seconds: writing the first contents, checking the last, and noticing a hang.
+const MORE: Duration = Duration::from_secs(180);
+
+/// Stresses aio-safe: threads share queues and do whatever they like with them - reads, writes,
+/// batches, syncs, polls, refusals, drops, cancels, closes, forks - and every block's contents are
+/// checked.
+///
+/// Each thread's plan derives from the seed: with the same seed, threads and commit it plans the same
+/// operations. Exits with 1 when something was wrong, or a thread made no progress, after printing
+/// what each thread was doing.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// How long, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: u64,
+
+    /// What the plans derive from [default: a random number, which is printed].
+    #[arg(long)]
+    seed: Option<u64>,
+
+    /// How many threads submit [default: four].
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZero<usize>>,
+
+    /// A file or a block device, WHICH IS OVERWRITTEN, or a directory, in which a file is made for the
+    /// time; repeatable [default: the build directory].
+    #[arg(long = "path", value_name = "PATH")]
+    paths: Vec<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    interrupt::catch()?;
+    let program = build()?;
+    let mut command = Command::new(program);
+    command.arg("stress").args(args.words());
+    if args.paths.is_empty() {
+        // Not in the system's directory for temporary files, which may be in memory and without
+        // O_DIRECT.
+        command.arg(workspace::target_dir());
+    } else {
+        command.args(&args.paths);
+    }
+    let limit = Duration::from_secs(args.seconds) + MORE;
+    let status = process::status(&mut command, limit)?;
+    match status.code() {
+        Some(0) => Ok(ExitCode::SUCCESS),
+        Some(1) => Ok(ExitCode::FAILURE),
+        _ => anyhow::bail!("`{}` ended with {status}", process::shown(&command)),
+    }
+}
+
+impl Args {
+    /// What the program is told in any place.
+    fn words(&self) -> Vec<String> {
+        let mut words = vec![format!("--seconds={}", self.seconds)];
+        words.extend(self.seed.map(|seed| format!("--seed={seed}")));
+        words.extend(self.threads.map(|threads| format!("--threads={threads}")));
+        words
+    }
+}
+
+/// Builds the program for this machine, as it is shipped but with the assertions that only tests
+/// have.
+fn build() -> Result<PathBuf> {
+    // Apart from the workspace's own, which the cargo that started us may hold the lock of.
+    let target_dir = workspace::target_dir().join("stress");
+    let mut cargo = workspace::cargo();
+    cargo
+        .args(["build", "--release", "--package", "aio-test-harness"])
+        .args(["--bin", "aio-conformance"])
+        .env("CARGO_TARGET_DIR", &target_dir)
+        .env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true")
+        .env("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true");
+    process::run(&mut cargo, BUILD).context("can't build the program")?;
+    Ok(target_dir.join("release").join("aio-conformance"))
+}
