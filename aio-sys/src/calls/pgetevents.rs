@@ -28,8 +28,10 @@ pub type PgetEventsTimespec = aio_abi::Timespec64;
 /// step: a signal that is blocked otherwise ends the wait with `EINTR` even if it came before the
 /// call. With `sig` null, or a `sigmask` of 0 in it, the mask stays as it is.
 ///
-/// The handler of a signal that ended the wait has run when the call returns. If events were there
-/// as well, the call returns them, and the signal waits for the thread's own mask.
+/// When the call returns after a signal that the mask lets through, its handler has run, whether
+/// the result is `EINTR` or a count of events. Where no handler ran (the signal was for a debugger,
+/// say) the kernel starts the call again, timeout and all, while
+/// [`io_getevents`](crate::io_getevents) answers `EINTR` even then.
 ///
 /// # What the kernel holds on to
 ///
