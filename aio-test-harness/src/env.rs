@@ -11,6 +11,9 @@ use crate::case::{CaseResult, skip};
 use crate::probe;
 use crate::sys;
 
+/// How large a disk has to be, in bytes: the largest of the cases write half of that.
+const MIN_DISK: u64 = 8 << 20;
+
 /// A whole disk that the cases may overwrite.
 #[derive(Clone, Debug)]
 pub struct Disk {
@@ -134,10 +137,15 @@ fn probe_disk(path: &Path) -> io::Result<Disk> {
             }
             _ => error,
         })?;
+    let size = device.seek(SeekFrom::End(0))?;
+    if size < MIN_DISK {
+        let text = format!("{size} bytes, at least {MIN_DISK} wanted");
+        return Err(io::Error::other(text));
+    }
     Ok(Disk {
         path: path.canonicalize()?,
         block_size: sys::block::logical_block_size(&device)?,
-        size: device.seek(SeekFrom::End(0))?,
+        size,
     })
 }
 
