@@ -2,7 +2,7 @@
 
 use aio_sys::Errno;
 
-use super::support::{max_nr, nr};
+use super::support::{Limit, max_nr, nr};
 use crate::case::{Case, CaseResult, Stop};
 use crate::env::{Env, Requirement};
 use crate::raw::{Context, Memory, setup_at};
@@ -61,27 +61,6 @@ pub(super) const CASES: &[Case] = &[
         lowered,
     ),
 ];
-
-/// A limit for the time of a case.
-struct Limit(u64);
-
-impl Limit {
-    fn set(limit: u64) -> CaseResult<Self> {
-        let before = Self(max_nr()?);
-        write_limit(limit)?;
-        Ok(before)
-    }
-}
-
-impl Drop for Limit {
-    fn drop(&mut self) {
-        let _ = write_limit(self.0);
-    }
-}
-
-fn write_limit(limit: u64) -> std::io::Result<()> {
-    std::fs::write("/proc/sys/fs/aio-max-nr", format!("{limit}\n"))
-}
 
 fn files(_: &Env) -> CaseResult {
     let (nr, max) = (nr()?, max_nr()?);

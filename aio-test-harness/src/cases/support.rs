@@ -135,6 +135,27 @@ pub(super) fn nr() -> CaseResult<u64> {
     number("/proc/sys/fs/aio-nr")
 }
 
+/// A system-wide limit for the time of a case, which requires being alone.
+pub(super) struct Limit(u64);
+
+impl Limit {
+    pub(super) fn set(limit: u64) -> CaseResult<Self> {
+        let before = Self(max_nr()?);
+        write_limit(limit)?;
+        Ok(before)
+    }
+}
+
+impl Drop for Limit {
+    fn drop(&mut self) {
+        let _ = write_limit(self.0);
+    }
+}
+
+fn write_limit(limit: u64) -> std::io::Result<()> {
+    std::fs::write("/proc/sys/fs/aio-max-nr", format!("{limit}\n"))
+}
+
 fn number(path: &str) -> CaseResult<u64> {
     let text = std::fs::read_to_string(path)?;
     text.trim()

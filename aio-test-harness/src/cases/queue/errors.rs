@@ -6,7 +6,7 @@ use aio_safe::{Errno, Op, OpError, Queue, RwFlags, SetupError, SubmitErrorKind};
 
 use super::support::{DIRECT, block, blocks, buffer, check_blocks, empty, full_blocks, offset};
 use crate::case::{Case, CaseResult, Stop};
-use crate::cases::support::{BLOCK, file, max_nr, nr, same_bytes};
+use crate::cases::support::{BLOCK, Limit, file, nr, same_bytes};
 use crate::env::{Disk, Env, Requirement};
 use crate::sys;
 use crate::{check, check_eq};
@@ -106,16 +106,17 @@ fn depth_of_zero(_: &Env) -> CaseResult {
 }
 
 fn limit(_: &Env) -> CaseResult {
-    let (taken, limit) = (nr()?, max_nr()?);
-    let depth = u32::try_from(limit + 1).map_err(|_| Stop::fail("an odd aio-max-nr"))?;
-    let error = match Queue::new(depth) {
+    let taken = nr()?;
+    let _limit = Limit::set(taken + 10)?;
+    let error = match Queue::new(11) {
         Err(error) => error,
         Ok(_) => return Err(Stop::fail("more than the limit")),
     };
+    let limit = taken + 10;
     check_eq!(
         error,
         SetupError::Limit {
-            depth,
+            depth: 11,
             used: Some(taken),
             limit: Some(limit)
         }
@@ -125,6 +126,7 @@ fn limit(_: &Env) -> CaseResult {
         text.contains("fs.aio-max-nr") && text.contains(&limit.to_string()),
         "{text}"
     );
+    Queue::new(10)?;
     Ok(())
 }
 
