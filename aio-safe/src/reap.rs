@@ -23,6 +23,10 @@ use crate::{
 /// The `aio_data` of requests that only end a wait, see [`Shared::kick`](crate::shared::Shared).
 pub(crate) const KICK: u64 = u64::MAX;
 
+/// How long whoever waits for room, and reaps as nobody else does, waits in the kernel at a time. Only
+/// slow operations make it last so long.
+const GLANCE: Duration = Duration::from_millis(20);
+
 /// What became of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waited {
@@ -122,6 +126,11 @@ impl Shared {
                     continue;
                 }
             }
+            // A place is given by a thread that takes a result, which doesn't end a wait in the kernel.
+            let left = match goal {
+                Goal::Room => Some(left.map_or(GLANCE, |left| left.min(GLANCE))),
+                _ => left,
+            };
             let mut jobs = Jobs::new(self);
             let result = self.reap(&lead, 1, left, &mut jobs);
             let given_up = match result {

@@ -9,7 +9,7 @@
 use std::{
     collections::VecDeque,
     mem::MaybeUninit,
-    sync::{Arc, Condvar, Mutex, MutexGuard},
+    sync::{Arc, Condvar, Mutex, MutexGuard, Weak},
     time::{Duration, Instant},
 };
 
@@ -117,6 +117,11 @@ impl Fake {
             state: Mutex::new(state),
             changed: Condvar::new(),
         }))
+    }
+
+    /// Tells whether the kernel is still there, which the queue owns a part of.
+    pub(crate) fn watch(&self) -> Weak<impl Sized + use<>> {
+        Arc::downgrade(&self.0)
     }
 
     /// A fake that completes each request when it is submitted.

@@ -1,0 +1,149 @@
+//! Handles that outlive their queue, and queues that go while operations are in flight.
+
+mod common;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+    time::Duration,
+};
+
+use aio_safe::{Op, Pending, Queue, Transfer};
+use common::{Fake, Scratch, Tracked, Woken, pattern, poll_once, within};
+
+fn tracked(queue: &Queue, drops: &Arc<AtomicUsize>) -> Pending<Transfer<Tracked>> {
+    let op = Op::read(Tracked::new(128, drops), 0);
+    queue.submit(std::io::stdin(), op).unwrap()
+}
+
+#[test]
+fn results_are_there_after_the_queue() {
+    let scratch = Scratch::new();
+    let bytes = pattern(8 * 512);
+    let file = scratch.file("file", &bytes);
+    let queue = Queue::new(8).unwrap();
+    let reads: Vec<_> = (0..8)
+        .map(|n| {
+            queue
+                .submit(&file, Op::read(vec![0; 512], n * 512))
+                .unwrap()
+        })
+        .collect();
+    drop(queue);
+    for (n, read) in reads.into_iter().enumerate() {
+        assert!(read.is_done());
+        let buffer = if n % 2 == 0 {
+            read.wait().buffer
+        } else {
+            read.try_take().unwrap().buffer
+        };
+        assert_eq!(buffer, bytes[n * 512..][..512]);
+    }
+}
+
+#[test]
+fn the_shared_part_goes_with_the_last_of_queues_and_handles() {
+    for last in 0..3 {
+        let fake = Fake::prompt();
+        let watch = fake.watch();
+        let drops = Arc::new(AtomicUsize::new(0));
+        let queue = Queue::with_kernel(4, fake).unwrap();
+        let (first, second) = (tracked(&queue, &drops), tracked(&queue, &drops));
+        let clone = queue.clone();
+        match last {
+            0 => drop((first, second, clone, queue)),
+            1 => {
+                drop((queue, clone, first));
+                assert!(watch.strong_count() > 0);
+                drop(second);
+            }
+            _ => {
+                drop((queue, first, clone));
+                assert!(watch.strong_count() > 0);
+                second.wait().result.unwrap();
+            }
+        }
+        assert_eq!(drops.load(SeqCst), 2);
+        assert_eq!(watch.strong_count(), 0, "the kernel was dropped with it");
+    }
+}
+
+#[test]
+fn a_dropped_queue_waits_for_waiters_of_other_threads() {
+    within(20, || {
+        let fake = Fake::new();
+        let drops = Arc::new(AtomicUsize::new(0));
+        let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+        let waiters: Vec<_> = (0..4)
+            .map(|_| {
+                let pending = tracked(&queue, &drops);
+                thread::spawn(move || pending.wait().buffer.bytes[..] == [Fake::BYTE; 128])
+            })
+            .collect();
+        drop(tracked(&queue, &drops));
+        let mut polled = tracked(&queue, &drops);
+        let (woken, waker) = Woken::new();
+        assert!(poll_once(&mut polled, &waker).is_pending());
+        fake.until_blocked(1);
+        let dropper = thread::spawn(move || drop(queue));
+        thread::sleep(Duration::from_millis(30));
+        assert!(!dropper.is_finished() && !fake.is_destroyed());
+        for left in (1..=6).rev() {
+            fake.until_blocked(1);
+            fake.complete(left / 2);
+        }
+        dropper.join().unwrap();
+        assert!(fake.is_destroyed());
+        assert!(waiters.into_iter().all(|waiter| waiter.join().unwrap()));
+        assert_eq!(woken.count(), 1);
+        polled.wait().result.unwrap();
+        assert_eq!(drops.load(SeqCst), 6);
+    });
+}
+
+#[test]
+fn queue_and_handles_go_at_once_in_many_threads() {
+    within(60, || {
+        for round in 0..300 {
+            let fake = Fake::prompt();
+            let watch = fake.watch();
+            let drops = Arc::new(AtomicUsize::new(0));
+            let queue = Queue::with_kernel(8, fake).unwrap();
+            let mut threads = Vec::new();
+            for n in 0..4 {
+                let pending = tracked(&queue, &drops);
+                let queue = (n % 2 == 0).then(|| queue.clone());
+                threads.push(thread::spawn(move || match (round + n) % 3 {
+                    0 => drop((pending, queue)),
+                    1 => drop((queue, pending.wait())),
+                    _ => drop((queue, pending)),
+                }));
+            }
+            drop(queue);
+            threads.into_iter().for_each(|t| t.join().unwrap());
+            assert_eq!(drops.load(SeqCst), 4);
+            assert_eq!(watch.strong_count(), 0);
+        }
+    });
+}
+
+#[test]
+fn a_real_queue_dropped_with_writes_in_flight_has_written_them() {
+    let scratch = Scratch::new();
+    let bytes = pattern(1 << 20);
+    let Some(file) = common::direct_file(&scratch, "file", &vec![0; 1 << 20]) else {
+        return;
+    };
+    let queue = Queue::new(16).unwrap();
+    for n in 0..16 {
+        let mut block = aio_safe::AlignedBuf::zeroed(1 << 16, 4096).unwrap();
+        block.copy_from_slice(&bytes[n << 16..][..1 << 16]);
+        let write = Op::write(block, (n as u64) << 16);
+        drop(queue.submit(&file, write).unwrap());
+    }
+    drop(queue);
+    assert!(std::fs::read(scratch.path("file")).unwrap() == bytes);
+}
