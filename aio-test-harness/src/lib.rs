@@ -56,5 +56,6 @@ pub mod progress;
 mod raw;
 pub mod report;
 pub mod runner;
+pub mod saturate;
 pub mod stress;
 mod sys;

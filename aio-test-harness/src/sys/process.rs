@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::time::Duration;
 
 use super::check;
 
@@ -18,6 +19,19 @@ pub(crate) fn is_root() -> bool {
 pub(crate) fn thread_id() -> u64 {
     // SAFETY: gettid takes nothing and can't fail.
     u64::try_from(unsafe { libc::gettid() }).unwrap_or(0)
+}
+
+/// The processor time that this process has used, all threads together, in user space and in the kernel.
+pub(crate) fn cpu_time() -> io::Result<Duration> {
+    let mut usage = MaybeUninit::<libc::rusage>::uninit();
+    // SAFETY: getrusage fills in the struct that it is given room for.
+    check(unsafe { libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr()) })?;
+    // SAFETY: getrusage has succeeded.
+    let usage = unsafe { usage.assume_init() };
+    // Neither is ever negative, and there are fewer than a million microseconds.
+    let duration =
+        |time: libc::timeval| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000);
+    Ok(duration(usage.ru_utime) + duration(usage.ru_stime))
 }
 
 /// Kills all processes of a group. A group that has no process left is fine.
