@@ -20,6 +20,7 @@ mod ring;
 mod rw;
 mod sabotage;
 mod setup;
+mod stress;
 mod submit;
 mod support;
 mod sync;
@@ -51,6 +52,7 @@ pub fn all() -> impl Iterator<Item = Case> {
         exit::CASES,
         threads::CASES,
         direct::CASES,
+        stress::CASES,
     ]
     .into_iter()
     .chain(queue::CASES.iter().copied())

@@ -14,6 +14,8 @@ pub(super) struct Options {
     pub(super) filter: Filter,
     pub(super) timeout: Duration,
     pub(super) sabotage: Sabotage,
+    /// What the program is to do instead of running cases: its arguments.
+    pub(super) errand: Option<Vec<String>>,
 }
 
 impl Options {
@@ -33,6 +35,7 @@ impl FromStr for Options {
             filter: Filter::default(),
             timeout: Duration::from_secs(60),
             sabotage: Sabotage::None,
+            errand: None,
         };
         for word in line.split_ascii_whitespace() {
             let Some((name, value)) = word.strip_prefix("aio.").and_then(|w| w.split_once('='))
@@ -45,6 +48,7 @@ impl FromStr for Options {
                 "timeout" => {
                     options.timeout = Duration::from_secs(value.parse().map_err(|_| wrong())?);
                 }
+                "run" => options.errand = Some(value.split(',').map(str::to_owned).collect()),
                 "sabotage" => options.sabotage = value.parse().map_err(|()| wrong())?,
                 _ => return Err(wrong()),
             }
@@ -69,6 +73,13 @@ mod tests {
         let options: Options = "console=ttyS0".parse().unwrap();
         assert_eq!(options.filter, Filter::default());
         assert_eq!(options.sabotage, Sabotage::None);
+    }
+
+    #[test]
+    fn an_errand_is_a_list_of_arguments() {
+        let options: Options = "aio.run=stress,--seconds=3,disk:raw512".parse().unwrap();
+        let expected = ["stress", "--seconds=3", "disk:raw512"].map(str::to_owned);
+        assert_eq!(options.errand, Some(expected.to_vec()));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::env::Targets;
 use crate::sys;
 
 /// Where the ext4 file system gets mounted.
-const EXT4: &str = "/mnt/ext4";
+pub(super) const EXT4: &str = "/mnt/ext4";
 
 /// Waits for the disks `raw512`, `raw4096` and `ext4`, and mounts the last.
 ///
@@ -40,7 +40,7 @@ pub(super) fn release() -> io::Result<()> {
 }
 
 /// Waits for the disk with that serial number and for its device node.
-fn wait(serial: &str) -> io::Result<PathBuf> {
+pub(super) fn wait(serial: &str) -> io::Result<PathBuf> {
     let node = wait_for(|| {
         let node =
             by_serial(Path::new("/sys/block"), serial)?.map(|name| Path::new("/dev").join(name));

@@ -14,12 +14,15 @@
 //! If anything of this can't be done, it says so on the console and switches the machine off without having reported
 //! an end.
 //!
-//! The kernel's command line may say `aio.case=FILTER`, `aio.timeout=SECONDS` (for one case, 60 otherwise) and
+//! With `aio.run=ARGUMENT,ARGUMENT...` on the kernel's command line it runs itself with these
+//! arguments instead of the cases (`disk:SERIAL` and `dir:ext4` stand for their paths).
+//! The command line may also say `aio.case=FILTER`, `aio.timeout=SECONDS` (for one case, 60 otherwise) and
 //! `aio.sabotage=fail|hang|panic|die`, which breaks the guest on purpose so that whoever watches it can be tested: one
 //! case more, which fails; an endless wait, a kernel panic or a silent end just after the first line.
 
 mod cmdline;
 mod disks;
+mod errand;
 mod modules;
 mod port;
 mod sabotage;
@@ -71,6 +74,11 @@ fn run() -> io::Result<()> {
         targets: disks::find()?,
         alone: true,
     };
+    if let Some(words) = &options.errand {
+        errand::run(words, &mut port, &options)?;
+        drop(port);
+        return disks::release();
+    }
     let cases = options
         .filter
         .pick(cases::all().chain(options.sabotage.extra_case()));

@@ -1,0 +1,77 @@
+//! What a guest does instead of running cases: the program with other arguments, `stress` for example.
+//!
+//! It is reported as a run of one case with the name of the first argument, which passes when the program succeeds.
+//! What it prints is shown on the console, and its end is the case's reason, also when it passed: the figures are in
+//! there.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use super::cmdline::Options;
+use super::{INIT, disks};
+use crate::report::{ARCH, Line, Outcome, Totals};
+use crate::sys;
+
+/// How many lines of what it prints are reported.
+const TAIL: usize = 60;
+
+/// Runs it and reports what comes of it.
+pub(super) fn run(words: &[String], port: &mut File, options: &Options) -> io::Result<()> {
+    let name = words.first().cloned().unwrap_or_default();
+    let mut report = |line: &Line| {
+        writeln!(port, "{line}")?;
+        options.sabotage.act(line);
+        io::Result::Ok(())
+    };
+    report(&Line::Hello {
+        release: sys::process::kernel_release()?,
+        arch: ARCH.into(),
+        cases: 1,
+    })?;
+    report(&Line::Start { name: name.clone() })?;
+    let started = Instant::now();
+    let mut child = Command::new(INIT)
+        .args(arguments(words)?)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut printed = Vec::new();
+    if let Some(output) = child.stdout.take() {
+        for line in BufReader::new(output).lines() {
+            let line = line?;
+            println!("{line}");
+            printed.push(line);
+        }
+    }
+    let status = child.wait()?;
+    let outcome = if status.success() {
+        Outcome::Passed
+    } else {
+        printed.push(format!("it ended with {status}"));
+        Outcome::Failed
+    };
+    report(&Line::Case {
+        name,
+        outcome,
+        reason: Some(printed[printed.len().saturating_sub(TAIL)..].join("\n")),
+        seconds: started.elapsed().as_secs_f64(),
+    })?;
+    let mut totals = Totals::default();
+    totals.count(outcome);
+    report(&Line::End(totals))
+}
+
+/// The arguments, with `disk:SERIAL` and `dir:ext4` replaced by what they stand for.
+fn arguments(words: &[String]) -> io::Result<Vec<OsString>> {
+    words
+        .iter()
+        .map(|word| match word.split_once(':') {
+            Some(("disk", serial)) => Ok(disks::wait(serial)?.into_os_string()),
+            Some(("dir", "ext4")) => Ok(disks::EXT4.into()),
+            _ => Ok(word.into()),
+        })
+        .collect()
+}
