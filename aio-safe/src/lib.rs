@@ -54,6 +54,8 @@ pub mod kernel;
 mod leader;
 #[cfg(all(loom, test))]
 mod models;
+#[cfg(doctest)]
+mod must_not_compile;
 mod op;
 mod pending;
 mod queue;

@@ -1,0 +1,177 @@
+//! What safe code must not be able to write: each of these is tested to be refused by the compiler,
+//! for the reason that its error code names.
+
+/// A buffer on the stack can't be lent to the kernel: the operation may outlive it.
+///
+/// ```compile_fail,E0597
+/// # use aio_safe::{Op, Queue};
+/// let queue = Queue::new(1).unwrap();
+/// let bytes = [0_u8; 16];
+/// let write = queue.submit(std::io::stdout(), Op::write(&bytes[..], 0));
+/// ```
+///
+/// With `'static` bytes it compiles:
+///
+/// ```no_run
+/// # use aio_safe::{Op, Queue};
+/// let queue = Queue::new(1).unwrap();
+/// static BYTES: [u8; 16] = [0; 16];
+/// let write = queue.submit(std::io::stdout(), Op::write(&BYTES[..], 0));
+/// ```
+pub struct BorrowedSource;
+
+/// Nor can a mutable borrow, however long it lives.
+///
+/// ```compile_fail,E0277
+/// # use aio_safe::{Op, Queue};
+/// let queue = Queue::new(1).unwrap();
+/// let bytes: &'static mut [u8] = Box::leak(Box::new([0; 16]));
+/// let read = queue.submit(std::io::stdin(), Op::read(bytes, 0));
+/// ```
+pub struct BorrowedTarget;
+
+/// An array moves with the value that holds it.
+///
+/// ```compile_fail,E0277
+/// let op = aio_safe::Op::read([0_u8; 16], 0);
+/// ```
+///
+/// ```compile_fail,E0277
+/// let op = aio_safe::Op::write([0_u8; 16], 0);
+/// ```
+pub struct InlineArray;
+
+/// `Rc` stays in its thread, and completions are handled by any.
+///
+/// ```compile_fail,E0277
+/// let op = aio_safe::Op::write(std::rc::Rc::<[u8]>::from(&b"bytes"[..]), 0);
+/// ```
+pub struct NotSend;
+
+/// Shared bytes can be written to a file, but not read into.
+///
+/// ```compile_fail,E0277
+/// let op = aio_safe::Op::read(std::sync::Arc::<[u8]>::from(&b"bytes"[..]), 0);
+/// ```
+///
+/// ```compile_fail,E0277
+/// let op = aio_safe::Op::read("text", 0);
+/// ```
+///
+/// ```compile_fail,E0277
+/// let op = aio_safe::Op::read(String::from("text"), 0);
+/// ```
+pub struct ReadOnlyTarget;
+
+/// A result is taken once.
+///
+/// ```compile_fail,E0382
+/// # use aio_safe::{Op, Queue};
+/// let queue = Queue::new(1).unwrap();
+/// let read = queue.submit(std::io::stdin(), Op::read(vec![0; 16], 0)).unwrap();
+/// let first = read.wait();
+/// let second = read.wait();
+/// ```
+pub struct WaitedTwice;
+
+/// The operation owns its buffer.
+///
+/// ```compile_fail,E0382
+/// # use aio_safe::{Op, Queue};
+/// let queue = Queue::new(1).unwrap();
+/// let mut buffer = vec![0; 16];
+/// let read = queue.submit(std::io::stdin(), Op::read(buffer, 0)).unwrap();
+/// buffer[0] = 1;
+/// ```
+pub struct UsedInFlight;
+
+/// An operation can't be submitted twice.
+///
+/// ```compile_fail,E0382
+/// # use aio_safe::{Op, Queue};
+/// let queue = Queue::new(2).unwrap();
+/// let op = Op::read(vec![0; 16], 0);
+/// let first = queue.submit(std::io::stdin(), op);
+/// let second = queue.submit(std::io::stdin(), op);
+/// ```
+pub struct SubmittedTwice;
+
+/// A batch doesn't outlive its queue.
+///
+/// ```compile_fail,E0505
+/// # use aio_safe::{Op, Queue};
+/// let queue = Queue::new(1).unwrap();
+/// let file = std::io::stdin();
+/// let mut batch = queue.batch();
+/// batch.push(&file, Op::fsync()).unwrap();
+/// drop(queue);
+/// batch.submit(&mut Vec::new()).unwrap();
+/// ```
+pub struct BatchOutlivesQueue;
+
+/// Nor the files of its operations: their numbers could be somebody else's by the time it is submitted.
+///
+/// ```compile_fail,E0505
+/// # use aio_safe::{Op, Queue};
+/// let queue = Queue::new(1).unwrap();
+/// let file = std::fs::File::open("/dev/zero").unwrap();
+/// let mut batch = queue.batch();
+/// batch.push(&file, Op::fsync()).unwrap();
+/// drop(file);
+/// batch.submit(&mut Vec::new()).unwrap();
+/// ```
+pub struct BatchOutlivesFile;
+
+/// A place in the queue is the queue's.
+///
+/// ```compile_fail,E0505
+/// # use aio_safe::{Op, Queue};
+/// let queue = Queue::new(1).unwrap();
+/// let permit = queue.reserve().wait().unwrap();
+/// drop(queue);
+/// let read = permit.submit(std::io::stdin(), Op::fsync());
+/// ```
+pub struct PermitOutlivesQueue;
+
+/// A closed queue is gone.
+///
+/// ```compile_fail,E0382
+/// let queue = aio_safe::Queue::new(1).unwrap();
+/// queue.close().unwrap();
+/// queue.drain().unwrap();
+/// ```
+pub struct UsedAfterClose;
+
+/// Payloads are the crate's own.
+///
+/// ```compile_fail,E0277
+/// struct Mine;
+/// impl aio_safe::Payload for Mine {
+///     type Output = ();
+///     unsafe fn finish(self, _: Result<u64, aio_safe::OpError>) {}
+/// }
+/// ```
+pub struct ForeignPayload;
+
+/// Buffers and kernels are promises about memory.
+///
+/// ```compile_fail,E0200
+/// struct Mine(Vec<u8>);
+/// impl aio_safe::IoBuf for Mine {
+///     fn io_ptr(&self) -> *const u8 {
+///         self.0.as_ptr()
+///     }
+///     fn io_len(&self) -> usize {
+///         1 << 40
+///     }
+/// }
+/// ```
+pub struct SafeBuffer;
+
+/// What was read can't be claimed by hand.
+///
+/// ```compile_fail,E0133
+/// use aio_safe::IoBufMut;
+/// Vec::<u8>::with_capacity(16).set_init(16);
+/// ```
+pub struct SafeSetInit;

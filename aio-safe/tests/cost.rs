@@ -1,0 +1,159 @@
+//! What an operation costs: no allocation once a queue is warm.
+
+#![allow(unsafe_code, reason = "counts allocations")]
+
+mod common;
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    task::Waker,
+};
+
+use aio_safe::{AlignedBuf, Op, Queue};
+use common::{Fake, WithoutRing, poll_once};
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    static BYTES: Cell<usize> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: everything is the system allocator's.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        BYTES.set(BYTES.get() + layout.size());
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn realloc(&self, start: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller's promise.
+        unsafe { System.realloc(start, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(start, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// How many allocations this thread makes in 100 runs, after 10 to warm up.
+fn allocations(mut run: impl FnMut()) -> usize {
+    (0..10).for_each(|_| run());
+    let before = ALLOCATIONS.get();
+    (0..100).for_each(|_| run());
+    ALLOCATIONS.get() - before
+}
+
+fn queues() -> [Queue; 2] {
+    [
+        Queue::new(32).unwrap(),
+        Queue::with_kernel(32, WithoutRing::default()).unwrap(),
+    ]
+}
+
+#[test]
+fn the_counter_counts() {
+    assert_eq!(
+        allocations(|| drop(std::hint::black_box(vec![1_u8; 10]))),
+        100
+    );
+}
+
+#[test]
+fn a_single_operation_allocates_nothing() {
+    let zeros = std::fs::File::open("/dev/zero").unwrap();
+    for queue in queues() {
+        let mut buffer = Some(vec![1_u8; 64]);
+        let vector = allocations(|| {
+            let op = Op::read(buffer.take().unwrap(), 0);
+            buffer = Some(queue.submit(&zeros, op).unwrap().wait().buffer);
+        });
+        let mut buffer = Some(AlignedBuf::zeroed(512, 512).unwrap());
+        let aligned = allocations(|| {
+            let op = Op::read(buffer.take().unwrap(), 0);
+            buffer = Some(queue.submit(&zeros, op).unwrap().wait().buffer);
+        });
+        let mut buffers = Some(vec![vec![1_u8; 8], vec![1; 8]]);
+        let vectored = allocations(|| {
+            let op = Op::read_vectored(buffers.take().unwrap(), 0);
+            buffers = Some(queue.submit(&zeros, op).unwrap().wait().buffer);
+        });
+        let abandoned = allocations(|| {
+            drop(queue.submit(&zeros, Op::read(Vec::new(), 0)).unwrap());
+            queue.drain().unwrap();
+        });
+        let reserved = allocations(|| {
+            let op = Op::read(Vec::new(), 0);
+            let permit = queue.reserve().wait().unwrap();
+            drop(permit.submit(&zeros, op).unwrap().wait());
+        });
+        assert_eq!((vector, aligned, abandoned, reserved), (0, 0, 0, 0));
+        assert_eq!(vectored, 100, "the array that the kernel is told of");
+    }
+}
+
+#[test]
+fn a_batch_allocates_nothing() {
+    let zeros = std::fs::File::open("/dev/zero").unwrap();
+    for queue in queues() {
+        let mut batch = queue.batch();
+        let mut handles = Vec::new();
+        let mut buffers: Vec<_> = (0..20).map(|_| vec![1_u8; 16]).collect();
+        let count = allocations(|| {
+            for buffer in buffers.drain(..) {
+                batch.push(&zeros, Op::read(buffer, 0)).unwrap();
+            }
+            batch.submit(&mut handles).unwrap();
+            buffers.extend(handles.drain(..).map(|read| read.wait().buffer));
+        });
+        assert_eq!((count, buffers.len()), (0, 20));
+    }
+}
+
+#[test]
+fn a_future_allocates_nothing() {
+    let fake = Fake::new();
+    let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+    let waker = Waker::noop();
+    let mut buffer = Some(vec![1_u8; 64]);
+    let count = allocations(|| {
+        let op = Op::read(buffer.take().unwrap(), 0);
+        let mut read = queue.submit(std::io::stdin(), op).unwrap();
+        assert!(poll_once(&mut read, waker).is_pending());
+        fake.complete(0);
+        queue.reap(1, None).unwrap();
+        let std::task::Poll::Ready(done) = poll_once(&mut read, waker) else {
+            panic!("it was reaped");
+        };
+        buffer = Some(done.buffer);
+    });
+    assert_eq!(count, 0);
+}
+
+#[test]
+#[cfg(target_pointer_width = "64")]
+fn a_slot_is_two_cache_lines_and_its_payload() {
+    let bytes = |depth| {
+        let fake = Fake::new();
+        let before = BYTES.get();
+        let queue = Queue::with_kernel(depth, fake).unwrap();
+        let bytes = BYTES.get() - before;
+        drop(queue);
+        bytes
+    };
+    // What is the same for every depth doesn't count; a bit in the free list does.
+    let slot = (bytes(20_000) - bytes(10_000)) as f64 / 10_000.0;
+    let payload = 64.0;
+    assert!(
+        (slot - payload - 2.0 * 64.0).abs() < 0.2,
+        "{slot} bytes a slot"
+    );
+}

@@ -1,0 +1,191 @@
+//! Forks: the child gets errors and disturbs nothing; the parent goes on.
+//!
+//! A child of a process with several threads may do little more than exit. These children use the
+//! queue all the same, as programs do, and only what needs no lock of another thread's.
+
+#![allow(unsafe_code, reason = "forks")]
+
+mod common;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+    time::Duration,
+};
+
+use aio_safe::{CloseError, Errno, Op, PollEvents, Queue, ReapError, SubmitErrorKind};
+use common::{Fake, Tracked, Woken, poll_once, within};
+
+/// Runs something in a child process, which has 10 seconds, and fails if it panics or dies.
+fn in_child(what: impl FnOnce()) {
+    // SAFETY: the child runs `what` and exits without returning to the test runner.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0);
+    if child == 0 {
+        // A child that hangs is killed by this signal.
+        // SAFETY: sets a timer of the child's own.
+        unsafe { libc::alarm(10) };
+        let code = i32::from(catch_unwind(AssertUnwindSafe(what)).is_err());
+        // SAFETY: ends the child at once.
+        unsafe { libc::_exit(code) };
+    }
+    let mut status = -1;
+    // SAFETY: `status` is a place for an int.
+    unsafe { libc::waitpid(child, &raw mut status, 0) };
+    assert_eq!(status, 0, "the child's status; 14 is SIGALRM: it hung");
+}
+
+#[test]
+fn a_child_gets_errors_and_the_parent_goes_on() {
+    within(60, || {
+        let queue = Queue::new(8).unwrap();
+        let zeros = std::fs::File::open("/dev/zero").unwrap();
+        let (reader, writer) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut poll = queue.submit(&reader, Op::poll(PollEvents::IN)).unwrap();
+        let done = queue.submit(&zeros, Op::read(vec![1; 4], 0)).unwrap();
+        assert_eq!(queue.reap(1, None), Ok(1));
+        let mut batch = queue.batch();
+        batch.push(&zeros, Op::read(vec![1; 4], 0)).unwrap();
+        in_child(|| {
+            let back = queue.submit(&zeros, Op::read(vec![9; 2], 0)).unwrap_err();
+            assert_eq!(back.reason, SubmitErrorKind::Forked);
+            assert_eq!(back.op.into_payload().into_buffer(), [9; 2]);
+            assert_eq!(batch.submit(&mut Vec::new()), Err(SubmitErrorKind::Forked));
+            assert_eq!(queue.reap(0, None), Err(ReapError::Forked));
+            assert_eq!(queue.reap(1, None), Err(ReapError::Forked));
+            assert_eq!(queue.drain(), Err(CloseError::Forked));
+            assert_eq!(queue.clone().close(), Err(CloseError::Forked));
+            let reserved = queue.reserve().wait();
+            assert_eq!(reserved.map(drop), Err(SubmitErrorKind::Forked));
+            assert_eq!(poll.cancel(), Err(Errno::EINVAL));
+            let noop = std::task::Waker::noop();
+            let polled = AssertUnwindSafe(|| poll_once(&mut poll, noop));
+            assert!(catch_unwind(polled).is_err());
+            // What was over before is there in both.
+            assert_eq!(done.wait().buffer, [0; 4]);
+            assert!(catch_unwind(AssertUnwindSafe(|| poll.wait())).is_err());
+            drop(batch);
+        });
+        queue.drain().unwrap();
+        drop((reader, writer));
+    });
+}
+
+#[test]
+fn what_a_child_drops_stays_with_the_parent() {
+    within(60, || {
+        let queue = Queue::new(8).unwrap();
+        let (reader, writer) = std::os::unix::net::UnixStream::pair().unwrap();
+        let poll = queue.submit(&reader, Op::poll(PollEvents::IN)).unwrap();
+        let zeros = std::fs::File::open("/dev/zero").unwrap();
+        let mut handles = [Some(poll)];
+        let mut queues = [Some(queue)];
+        for _ in 0..3 {
+            // By reference, so that the parent keeps its own.
+            let (handles, queues) = (&mut handles, &mut queues);
+            // SAFETY: as in `in_child`.
+            let child = unsafe { libc::fork() };
+            if child == 0 {
+                drop(handles[0].take());
+                drop(queues[0].take());
+                // SAFETY: ends the child at once.
+                unsafe { libc::_exit(0) };
+            }
+            let mut status = -1;
+            // SAFETY: `status` is a place for an int.
+            unsafe { libc::waitpid(child, &raw mut status, 0) };
+            assert_eq!(status, 0);
+        }
+        let [Some(queue)] = queues else {
+            unreachable!()
+        };
+        let [Some(poll)] = handles else {
+            unreachable!()
+        };
+        let read = queue.submit(&zeros, Op::read(vec![1; 4], 0)).unwrap();
+        assert_eq!(read.wait().buffer, [0; 4]);
+        assert!(!poll.is_done(), "not cancelled by the child");
+        std::io::Write::write_all(&mut &writer, b"x").unwrap();
+        assert!(poll.wait().unwrap().contains(PollEvents::IN));
+        assert_eq!(queue.strays(), 0);
+        queue.close().unwrap();
+    });
+}
+
+#[test]
+fn a_child_may_make_a_queue_of_its_own_and_so_may_its_child() {
+    fn use_one() {
+        let queue = Queue::new(4).unwrap();
+        let zeros = std::fs::File::open("/dev/zero").unwrap();
+        let read = queue.submit(&zeros, Op::read(vec![1; 4], 0)).unwrap();
+        assert_eq!(read.wait().buffer, [0; 4]);
+        queue.close().unwrap();
+    }
+    within(60, || {
+        let old = Queue::new(4).unwrap();
+        in_child(|| {
+            use_one();
+            let own = Queue::new(4).unwrap();
+            in_child(|| {
+                use_one();
+                for queue in [&old, &own] {
+                    let back = queue.submit(std::io::stdin(), Op::fsync()).unwrap_err();
+                    assert_eq!(back.reason, SubmitErrorKind::Forked);
+                }
+            });
+            let zeros = std::fs::File::open("/dev/zero").unwrap();
+            let read = own.submit(&zeros, Op::read(vec![1; 4], 0)).unwrap();
+            assert_eq!(read.wait().buffer, [0; 4]);
+        });
+        use_one();
+        let zeros = std::fs::File::open("/dev/zero").unwrap();
+        let read = old.submit(&zeros, Op::read(vec![1; 4], 0)).unwrap();
+        assert_eq!(read.wait().buffer, [0; 4]);
+    });
+}
+
+#[test]
+fn a_fork_while_other_threads_hold_every_lock_hangs_nobody() {
+    within(60, || {
+        let fake = Fake::new();
+        let queue = Queue::with_kernel(16, fake.clone()).unwrap();
+        let drops = Arc::new(AtomicUsize::new(0));
+        let submit = || {
+            let op = Op::read(Tracked::new(16, &drops), 0);
+            queue.submit(std::io::stdin(), op).unwrap()
+        };
+        let waiters: Vec<_> = (0..3)
+            .map(|_| {
+                let pending = submit();
+                thread::spawn(move || drop(pending.wait()))
+            })
+            .collect();
+        let mut polled = Some(submit());
+        let (woken, waker) = Woken::new();
+        assert!(poll_once(polled.as_mut().unwrap(), &waker).is_pending());
+        fake.until_blocked(1);
+        thread::sleep(Duration::from_millis(20));
+        for _ in 0..20 {
+            in_child(|| {
+                // As a child's own destructors would.
+                drop(polled.take());
+                drop(queue.clone());
+                assert_eq!(queue.reap(1, None), Err(ReapError::Forked));
+                assert_eq!(drops.load(SeqCst), 0);
+            });
+        }
+        fake.complete_all();
+        waiters.into_iter().for_each(|t| t.join().unwrap());
+        let polled = polled.unwrap();
+        while !polled.is_done() {
+            queue.reap(1, Some(Duration::from_millis(10))).unwrap();
+        }
+        assert_eq!(woken.count(), 1);
+        drop(polled);
+        assert_eq!(drops.load(SeqCst), 4);
+    });
+}
