@@ -10,6 +10,7 @@
 
 mod abi_check;
 mod apt;
+mod asan;
 mod interrupt;
 mod lock;
 mod packages;
@@ -37,6 +38,7 @@ enum Command {
     Test(test::Args),
     QemuTest(qemu_test::Args),
     Stress(stress::Args),
+    Asan(asan::Args),
     AbiCheck(abi_check::Args),
 }
 
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::QemuTest(args) => qemu_test::run(&args),
         Command::Stress(args) => stress::run(&args),
+        Command::Asan(args) => asan::run(&args),
         Command::AbiCheck(args) => abi_check::run(&args),
     };
     match done {
