@@ -102,15 +102,14 @@ impl Machine<'_> {
             (Accel::Emulation, None) => qemu.args(["-accel", "tcg"]),
         };
         // oops=panic: a kernel that went wrong must not go on and pass.
-        let words = self.words.join(" ");
+        let mut words = vec![format!("console={} panic=-1 oops=panic", platform.console)];
+        words.extend(platform.words.iter().map(|&word| word.to_owned()));
+        words.extend_from_slice(self.words);
         qemu.arg("-kernel")
             .arg(&self.kernel.image)
             .arg("-initrd")
-            .arg(self.initramfs)
-            .args([
-                "-append",
-                format!("console={} panic=-1 oops=panic {words}", platform.console).trim_end(),
-            ]);
+            .arg(self.initramfs);
+        qemu.args(["-append", &words.join(" ")]);
         let file = |name: &str, path: &Path| {
             format!(
                 "file,id={name},path={}",
