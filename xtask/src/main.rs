@@ -13,6 +13,7 @@ mod apt;
 mod asan;
 mod interrupt;
 mod lock;
+mod loom;
 mod packages;
 mod process;
 mod progress;
@@ -40,6 +41,7 @@ enum Command {
     Stress(stress::Args),
     Asan(asan::Args),
     AbiCheck(abi_check::Args),
+    Loom(loom::Args),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Command::Stress(args) => stress::run(&args),
         Command::Asan(args) => asan::run(&args),
         Command::AbiCheck(args) => abi_check::run(&args),
+        Command::Loom(args) => loom::run(&args),
     };
     match done {
         Ok(code) => code,

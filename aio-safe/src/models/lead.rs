@@ -61,7 +61,7 @@ fn waiter_and_reaper() {
 /// Three threads in line.
 #[test]
 fn three_waiters() {
-    check(Some(2), || {
+    check(Some(1), || {
         let machine = Machine::new().one_by_one().last_first();
         let queue = machine.queue(3);
         let waiters = [2, 3].map(|n| {

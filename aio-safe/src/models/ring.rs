@@ -121,7 +121,7 @@ fn reader_against_producer() {
     const EVENTS: u64 = 4;
     let reached = Reached::default();
     let seen = reached.clone();
-    check(Some(3), move || {
+    check(Some(2), move || {
         let memory = Arc::new(RingMemory::new(3));
         let producer = thread::spawn({
             let memory = Arc::clone(&memory);
@@ -162,7 +162,7 @@ fn reader_against_producer() {
 /// Two threads read the ring in turns, as they lead.
 #[test]
 fn reader_after_reader() {
-    check(Some(3), || {
+    check(Some(2), || {
         let machine = Machine::with_ring(4);
         let queue = machine.queue(2);
         let other = thread::spawn({

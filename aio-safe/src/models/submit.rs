@@ -135,7 +135,7 @@ fn batch_with_refusals() {
 fn batch_against_close() {
     let reached = Reached::default();
     let seen = reached.clone();
-    check(Some(3), move || {
+    check(Some(2), move || {
         let machine = Machine::new();
         let queue = machine.queue(2);
         let other = thread::spawn({

@@ -1,0 +1,85 @@
+//! `cargo xtask loom`: the models of aio-safe, run to exhaustion; and with `--weaken`, what they are
+//! worth.
+
+mod models;
+mod mutation;
+mod weaken;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use crate::progress::Progress;
+use crate::workspace;
+use models::{Binary, Model, Outcome};
+
+/// How long one model may take.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// Runs the loom models of aio-safe: every interleaving of a few threads that use the real queue.
+///
+/// Prints for each model how many executions it took and how long. Exits with 1 when one fails.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Only the models with this in their name.
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+
+    /// Weaken each memory ordering and remove each fence of the crate, one at a time, in copies of the
+    /// sources, and report which model notices. Also remove whole mechanisms.
+    ///
+    /// An ordering that no model needs has to be explained beside the code, with a comment above its
+    /// line: `// ORDERING: AcqRel, not Release: because ...`. Exits with 1 when a weakening is neither
+    /// noticed nor explained, or explained and noticed.
+    #[arg(long, conflicts_with = "name")]
+    weaken: bool,
+
+    /// With --weaken, only what is in files with this in their path.
+    #[arg(long, value_name = "FILE", requires = "weaken")]
+    file: Option<String>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    if args.weaken {
+        return weaken::run(args.file.as_deref());
+    }
+    let progress = Progress::default();
+    let start = Instant::now();
+    let binary = {
+        let _line = progress.line("building the models");
+        Binary::build(workspace::root(), &workspace::target_dir().join("loom"))??
+    };
+    let wanted = |model: &Model| {
+        args.name
+            .as_ref()
+            .is_none_or(|name| model.name.contains(name.as_str()))
+    };
+    let models: Vec<Model> = binary.models()?.into_iter().filter(wanted).collect();
+    if models.is_empty() {
+        bail!("no model has that name");
+    }
+    let results = models::run_all(&binary, &models, LIMIT, &progress)?;
+
+    let mut failed = 0;
+    for (model, (outcome, time)) in models.iter().zip(&results) {
+        let result = match outcome {
+            Outcome::Passed { executions } => format!("{executions:>9} executions"),
+            Outcome::Failed { why, .. } => format!("failed: {why}"),
+            Outcome::TimedOut => "took too long".into(),
+        };
+        println!("{:<48} {:>6.1} s  {result}", model.name, time.as_secs_f64());
+        failed += usize::from(!matches!(outcome, Outcome::Passed { .. }));
+    }
+    for (model, (outcome, _)) in models.iter().zip(&results) {
+        if let Outcome::Failed { output, .. } = outcome {
+            println!("\n{}:\n{}", model.name, output.trim());
+        }
+    }
+    println!(
+        "\n{} models, {failed} failed, {} s",
+        models.len(),
+        start.elapsed().as_secs()
+    );
+    Ok(ExitCode::from(u8::from(failed > 0)))
+}

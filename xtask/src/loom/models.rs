@@ -1,0 +1,209 @@
+//! Building the models and running them, each in a process of its own: one that fails may take its
+//! process with it.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::progress::Progress;
+use crate::{interrupt, process, workspace};
+
+const BUILD_LIMIT: Duration = Duration::from_secs(600);
+const PREFIX: &str = "models::";
+
+/// aio-safe's unit tests, built with `--cfg loom`.
+pub(super) struct Binary(PathBuf);
+
+/// One model, by the name of its test.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Model {
+    /// Without the modules that all of them are in.
+    pub(super) name: String,
+}
+
+pub(super) enum Outcome {
+    Passed {
+        executions: u64,
+    },
+    Failed {
+        /// The first thing that went wrong, in a line.
+        why: String,
+        output: String,
+    },
+    TimedOut,
+}
+
+impl Binary {
+    /// Builds the models of the workspace in a directory. The inner error is the compiler's.
+    pub(super) fn build(root: &Path, target: &Path) -> Result<Result<Self>> {
+        let mut cargo = workspace::cargo();
+        cargo
+            .current_dir(root)
+            .args(["test", "--package", "aio-safe", "--lib", "--release"])
+            .args(["--no-run", "--quiet", "--message-format=json"])
+            .arg("--target-dir")
+            .arg(target)
+            .env("RUSTFLAGS", "--cfg loom")
+            .env("CARGO_INCREMENTAL", "1")
+            .env("CARGO_PROFILE_RELEASE_DEBUG", "0");
+        let (code, output) = process::outcome(&mut cargo, BUILD_LIMIT)?;
+        if code != Some(0) {
+            return Ok(Err(anyhow::anyhow!(
+                "the models don't compile:\n{}",
+                rendered(&output)
+            )));
+        }
+        let executable = messages(&output)
+            .filter_map(|message| Some(message.get("executable")?.as_str()?.to_owned()))
+            .next_back()
+            .context("cargo named no test binary")?;
+        Ok(Ok(Self(executable.into())))
+    }
+
+    /// All models.
+    pub(super) fn models(&self) -> Result<Vec<Model>> {
+        let list = process::output(
+            Command::new(&self.0).args(["--list", "--format=terse"]),
+            Duration::from_secs(60),
+        )?;
+        let models: Vec<Model> = list
+            .lines()
+            .filter_map(|line| line.strip_suffix(": test")?.strip_prefix(PREFIX))
+            .map(|name| Model { name: name.into() })
+            .collect();
+        if models.is_empty() {
+            bail!("there are no models");
+        }
+        Ok(models)
+    }
+
+    /// Runs one model to its end.
+    pub(super) fn run(&self, model: &Model, limit: Duration) -> Result<Outcome> {
+        let mut command = Command::new(&self.0);
+        command
+            .args(["--exact", &format!("{PREFIX}{}", model.name), "--nocapture"])
+            .env("RUST_BACKTRACE", "0");
+        let start = Instant::now();
+        let (code, output) = match process::outcome(&mut command, limit) {
+            Ok(outcome) => outcome,
+            Err(error) if interrupt::requested() || start.elapsed() < limit => return Err(error),
+            Err(_) => return Ok(Outcome::TimedOut),
+        };
+        if code != Some(0) {
+            return Ok(Outcome::Failed {
+                why: reason(&output),
+                output,
+            });
+        }
+        let executions = output
+            .lines()
+            .filter_map(|line| {
+                line.trim()
+                    .strip_prefix("executions: ")?
+                    .parse::<u64>()
+                    .ok()
+            })
+            .sum();
+        if executions == 0 {
+            bail!("the model {} ran nothing", model.name);
+        }
+        Ok(Outcome::Passed { executions })
+    }
+}
+
+/// Runs models on all processors. The results are in the order of the models.
+pub(super) fn run_all(
+    binary: &Binary,
+    models: &[Model],
+    limit: Duration,
+    progress: &Progress,
+) -> Result<Vec<(Outcome, Duration)>> {
+    let queue: Mutex<VecDeque<usize>> = Mutex::new((0..models.len()).collect());
+    let results = Mutex::new(Vec::new());
+    let worker = || -> Result<()> {
+        loop {
+            let next = queue.lock().expect("no worker panics").pop_front();
+            let Some(n) = next else { return Ok(()) };
+            let _line = progress.line(models[n].name.clone());
+            let start = Instant::now();
+            let outcome = binary.run(&models[n], limit)?;
+            let result = (n, outcome, start.elapsed());
+            results.lock().expect("no worker panics").push(result);
+        }
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..processors()).map(|_| scope.spawn(worker)).collect();
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().expect("no worker panics"))
+    })?;
+    let mut results = results.into_inner().expect("no worker panics");
+    results.sort_by_key(|result| result.0);
+    Ok(results
+        .into_iter()
+        .map(|(_, outcome, time)| (outcome, time))
+        .collect())
+}
+
+pub(super) fn processors() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// What a failed model says, in a line.
+fn reason(output: &str) -> String {
+    let mut lines = output.lines().map(str::trim);
+    let known = ["deadlock", "Causality violation", "exceeded maximum number"];
+    if let Some(line) = lines
+        .clone()
+        .find(|line| known.iter().any(|known| line.contains(known)))
+    {
+        return line.split(';').next().unwrap_or(line).into();
+    }
+    let panicked = lines.by_ref().find(|line| line.contains("panicked at"));
+    match panicked.and_then(|_| lines.next()) {
+        Some(message) => message.into(),
+        None => "the process died".into(),
+    }
+}
+
+fn messages(output: &str) -> impl DoubleEndedIterator<Item = serde_json::Value> + '_ {
+    output
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+}
+
+/// The compiler's errors as it would show them; without any, all that was said.
+fn rendered(output: &str) -> String {
+    let errors: String = messages(output)
+        .filter_map(|message| {
+            let message = message.get("message")?;
+            let text = message.get("rendered")?.as_str()?.to_owned();
+            (message.get("level")? == "error").then_some(text)
+        })
+        .collect();
+    if errors.is_empty() {
+        output.to_owned()
+    } else {
+        errors
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_is_the_first_thing_that_went_wrong() {
+        let deadlock =
+            "running 1 test\n\nthread 'x' panicked at a.rs:1:2:\ndeadlock; threads = [1]";
+        assert_eq!(reason(deadlock), "deadlock");
+        let assertion = "thread 'x' panicked at a.rs:1:2:\nassertion failed: a\nnote: more";
+        assert_eq!(reason(assertion), "assertion failed: a");
+        assert_eq!(reason("running 1 test"), "the process died");
+    }
+}

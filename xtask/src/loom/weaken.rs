@@ -1,0 +1,292 @@
+//! `cargo xtask loom --weaken`: what the models are worth.
+//!
+//! Each worker has a copy of the sources and a build directory of its own, so that nothing of the
+//! workspace changes. A mutation's models are run until the first fails, those first that have
+//! noticed others in the same file.
+
+use std::collections::{HashMap, VecDeque};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::models::{self, Binary, Model, Outcome};
+use super::mutation::{self, Mutation};
+use crate::progress::Progress;
+use crate::workspace;
+
+const CRATE: &str = "aio-safe";
+/// The models themselves, and what they are made with.
+const NOT_MUTATED: [&str; 2] = ["src/models", "src/sync"];
+
+/// What became of a mutation.
+enum Verdict {
+    Caught {
+        model: String,
+        why: String,
+    },
+    DoesNotCompile,
+    /// With the models that didn't end in time.
+    Uncaught {
+        slow: Vec<String>,
+    },
+}
+
+pub(super) fn run(file: Option<&str>) -> Result<ExitCode> {
+    let start = Instant::now();
+    let mutations = mutations(file)?;
+    let progress = Progress::default();
+    let order = Order::new(&progress)?;
+
+    let queue: Mutex<VecDeque<usize>> = Mutex::new((0..mutations.len()).collect());
+    let verdicts = Mutex::new(Vec::new());
+    let worker = |n: usize| -> Result<()> {
+        let copy = Copy::new(n)?;
+        loop {
+            let next = queue.lock().expect("no worker panics").pop_front();
+            let Some(n) = next else { return Ok(()) };
+            let verdict = copy.judge(&mutations[n], &order, &progress)?;
+            progress.say(row(&mutations[n], &verdict));
+            verdicts
+                .lock()
+                .expect("no worker panics")
+                .push((n, verdict));
+        }
+    };
+    thread::scope(|scope| {
+        let worker = &worker;
+        let workers: Vec<_> = (0..models::processors())
+            .map(|n| scope.spawn(move || worker(n)))
+            .collect();
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().expect("no worker panics"))
+    })?;
+
+    let mut verdicts = verdicts.into_inner().expect("no worker panics");
+    verdicts.sort_by_key(|verdict| verdict.0);
+    let mut problems = Vec::new();
+    for (n, verdict) in &verdicts {
+        let mutation = &mutations[*n];
+        println!("{}", row(mutation, verdict));
+        match (verdict, &mutation.explanation) {
+            (Verdict::Uncaught { .. }, None) => problems.push(format!(
+                "{}: no model needs {}, and nothing says why it stays",
+                place(mutation),
+                mutation.from
+            )),
+            (Verdict::Caught { .. } | Verdict::DoesNotCompile, Some(_)) => problems.push(format!(
+                "{}: explained, though a model notices",
+                place(mutation)
+            )),
+            _ => {}
+        }
+    }
+    let count = |wanted: fn(&Verdict) -> bool| {
+        verdicts
+            .iter()
+            .filter(|(_, verdict)| wanted(verdict))
+            .count()
+    };
+    println!(
+        "\n{} weakened: {} caught, {} don't compile, {} not caught; {} s",
+        verdicts.len(),
+        count(|verdict| matches!(verdict, Verdict::Caught { .. })),
+        count(|verdict| matches!(verdict, Verdict::DoesNotCompile)),
+        count(|verdict| matches!(verdict, Verdict::Uncaught { .. })),
+        start.elapsed().as_secs()
+    );
+    for problem in &problems {
+        println!("{problem}");
+    }
+    Ok(ExitCode::from(u8::from(!problems.is_empty())))
+}
+
+fn place(mutation: &Mutation) -> String {
+    format!("{}:{}", mutation.file, mutation.line)
+}
+
+fn row(mutation: &Mutation, verdict: &Verdict) -> String {
+    let change = format!("{} -> {}", mutation.from, mutation.to);
+    let verdict = match (verdict, &mutation.explanation) {
+        (Verdict::Caught { model, why }, _) => format!("{model} ({why})"),
+        (Verdict::DoesNotCompile, _) => "doesn't compile".into(),
+        (Verdict::Uncaught { slow }, explanation) => {
+            let mut text = match explanation {
+                Some(explanation) => format!("not caught: {explanation}"),
+                None => "NOT CAUGHT".into(),
+            };
+            if !slow.is_empty() {
+                text += &format!(" (took too long: {})", slow.join(", "));
+            }
+            text
+        }
+    };
+    format!("{:<22} {change:<38} {verdict}", place(mutation))
+}
+
+/// Everything that can be weakened in the crate.
+fn mutations(only: Option<&str>) -> Result<Vec<Mutation>> {
+    let root = workspace::root().join(CRATE);
+    let mut files = Vec::new();
+    sources(&root, Path::new("src"), &mut files)?;
+    files.sort();
+    let mut all = Vec::new();
+    for file in files {
+        if only.is_some_and(|only| !file.contains(only)) {
+            continue;
+        }
+        let source =
+            fs::read_to_string(root.join(&file)).with_context(|| format!("reading {file}"))?;
+        all.extend(mutation::weakenings(&file, &source)?);
+        all.extend(mutation::removals(&file, &source)?);
+    }
+    if all.is_empty() {
+        bail!("there is nothing to weaken");
+    }
+    Ok(all)
+}
+
+/// The Rust files under a directory of the crate.
+fn sources(root: &Path, dir: &Path, files: &mut Vec<String>) -> Result<()> {
+    if NOT_MUTATED.iter().any(|not| dir == Path::new(not)) {
+        return Ok(());
+    }
+    for entry in fs::read_dir(root.join(dir))? {
+        let entry = entry?;
+        let path = dir.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            sources(root, &path, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path.to_str().context("a file name isn't UTF-8")?.to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// In which order to run the models.
+struct Order {
+    /// With how long each takes, the shortest first.
+    models: Vec<(Model, Duration)>,
+    /// How many mutations each model has noticed, in each file.
+    noticed: Mutex<HashMap<(String, String), usize>>,
+}
+
+impl Order {
+    /// Runs all models once on the code as it is: they have to pass.
+    fn new(progress: &Progress) -> Result<Self> {
+        let binary = {
+            let _line = progress.line("building the models");
+            Binary::build(workspace::root(), &workspace::target_dir().join("loom"))??
+        };
+        let all = binary.models()?;
+        let results = models::run_all(&binary, &all, super::LIMIT, progress)?;
+        let mut models = Vec::new();
+        for (model, (outcome, time)) in all.into_iter().zip(results) {
+            if !matches!(outcome, Outcome::Passed { .. }) {
+                bail!(
+                    "{} fails without any change: run `cargo xtask loom`",
+                    model.name
+                );
+            }
+            models.push((model, time));
+        }
+        models.sort_by_key(|(_, time)| *time);
+        Ok(Self {
+            models,
+            noticed: Mutex::default(),
+        })
+    }
+
+    fn for_file(&self, file: &str) -> Vec<(Model, Duration)> {
+        let noticed = self.noticed.lock().expect("no worker panics");
+        let mut models = self.models.clone();
+        // The sort is stable: the shortest stays first among equals.
+        models.sort_by_key(|(model, _)| {
+            let in_file = |file: &str| {
+                let key = (model.name.clone(), file.to_owned());
+                noticed.get(&key).copied().unwrap_or(0)
+            };
+            std::cmp::Reverse(in_file(file))
+        });
+        models
+    }
+
+    fn note(&self, model: &Model, file: &str) {
+        let key = (model.name.clone(), file.to_owned());
+        let mut noticed = self.noticed.lock().expect("no worker panics");
+        *noticed.entry(key).or_default() += 1;
+    }
+}
+
+/// A copy of the workspace's sources that can be changed.
+struct Copy {
+    source: PathBuf,
+    target: PathBuf,
+}
+
+impl Copy {
+    /// The worker's own. The place is the same each time, for the sake of what was built there.
+    fn new(worker: usize) -> Result<Self> {
+        let dir = workspace::target_dir().join(format!("loom-weaken-{worker}"));
+        let (source, target) = (dir.join("source"), dir.join("target"));
+        if source.exists() {
+            fs::remove_dir_all(&source)?;
+        }
+        copy(workspace::root(), &source, &workspace::target_dir())
+            .with_context(|| format!("copying the sources to {}", source.display()))?;
+        Ok(Self { source, target })
+    }
+
+    fn judge(&self, mutation: &Mutation, order: &Order, progress: &Progress) -> Result<Verdict> {
+        let what = format!("{} {} -> {}", place(mutation), mutation.from, mutation.to);
+        let line = progress.line(what.clone());
+        let file = self.source.join(CRATE).join(&mutation.file);
+        let original = fs::read_to_string(&file)?;
+        fs::write(&file, mutation.apply(&original))?;
+        let built = Binary::build(&self.source, &self.target)?;
+        fs::write(&file, &original)?;
+        let Ok(binary) = built else {
+            return Ok(Verdict::DoesNotCompile);
+        };
+        let mut slow = Vec::new();
+        for (model, time) in order.for_file(&mutation.file) {
+            line.set(format!("{what}: {}", model.name));
+            // A change can make a model much larger than it was.
+            match binary.run(&model, time * 3 + Duration::from_secs(10))? {
+                Outcome::Failed { why, .. } => {
+                    order.note(&model, &mutation.file);
+                    return Ok(Verdict::Caught {
+                        model: model.name,
+                        why,
+                    });
+                }
+                Outcome::TimedOut => slow.push(model.name),
+                Outcome::Passed { .. } => {}
+            }
+        }
+        Ok(Verdict::Uncaught { slow })
+    }
+}
+
+/// Copies a directory, without what is built, and without hidden files.
+fn copy(from: &Path, to: &Path, target: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (path, name) = (entry.path(), entry.file_name());
+        if name.as_encoded_bytes().starts_with(b".") || name == "target" || path == target {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            copy(&path, &to.join(name), target)?;
+        } else {
+            fs::copy(&path, to.join(name))?;
+        }
+    }
+    Ok(())
+}
