@@ -17,28 +17,13 @@ use crate::packages::Install;
 ///
 /// Exits with 1 when a case failed or a guest hung, panicked or reported nothing.
 #[derive(Debug, clap::Args)]
-#[expect(
-    clippy::doc_markdown,
-    reason = "it is help text too, which shows backticks as they are"
-)]
 pub(crate) struct Args {
-    /// The user space to test: x86_64, aarch64, riscv64, s390x, powerpc64le, i686 (on x86_64
-    /// kernels), armhf (on aarch64 kernels), all (the first two) or every (all seven); repeatable.
-    #[arg(long, value_name = "ARCH", default_value = "all", value_parser = arch_names())]
-    arch: Vec<String>,
-
-    /// The kernel series to boot, such as 6.1, or `oldest` or `newest`; repeatable [default: 5.10, 6.1,
-    /// 6.12 and the newest released one on x86_64 and aarch64, 6.12 elsewhere].
-    #[arg(long = "kernel", value_name = "SERIES")]
-    pub(crate) kernels: Vec<String>,
+    #[command(flatten)]
+    pub(crate) guests: Guests,
 
     /// Run only the cases whose name contains this.
     #[arg(long, value_name = "FILTER", value_parser = one_word)]
     pub(crate) case: Option<String>,
-
-    /// How many guests run at once [default: two for each processor, as they wait a lot].
-    #[arg(long, value_name = "N")]
-    jobs: Option<NonZero<usize>>,
 
     /// Seconds that a guest may take from its start to its end.
     #[arg(long, value_name = "SECONDS", default_value = "180", value_parser = clap::value_parser!(u64).range(1..))]
@@ -47,6 +32,38 @@ pub(crate) struct Args {
     /// Write the results to this file as well.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+
+    /// Instead of testing the kernels, test this command: boot guests that fail, hang, panic and die
+    /// on purpose, and check that each is reported as what it is.
+    #[arg(long, conflicts_with_all = ["case", "json", "keep"])]
+    pub(crate) self_check: bool,
+
+    /// What the guest is to do wrong on purpose: fail, hang, panic or die.
+    #[arg(long, hide = true, value_parser = ["fail", "hang", "panic", "die"])]
+    pub(crate) sabotage: Option<String>,
+}
+
+/// What every command that boots guests is told: which there are to be, and how to come by them.
+#[derive(Debug, clap::Args)]
+#[expect(
+    clippy::doc_markdown,
+    reason = "it is help text too, which shows backticks as they are"
+)]
+pub(crate) struct Guests {
+    /// The user space to test: x86_64, aarch64, riscv64, s390x, powerpc64le, i686 (on x86_64
+    /// kernels), armhf (on aarch64 kernels), all (the first two) or every (all seven); repeatable
+    /// [default: all].
+    #[arg(long, value_name = "ARCH", value_parser = arch_names())]
+    arch: Vec<String>,
+
+    /// The kernel series to boot, such as 6.1, or `oldest` or `newest`; repeatable [default: 5.10, 6.1,
+    /// 6.12 and the newest released one on x86_64 and aarch64, 6.12 elsewhere].
+    #[arg(long = "kernel", value_name = "SERIES")]
+    pub(crate) kernels: Vec<String>,
+
+    /// How many guests run at once [default: two for each processor, as they wait a lot].
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZero<usize>>,
 
     /// Keep each guest's console log, reported lines and disks, and say where.
     #[arg(long)]
@@ -59,15 +76,6 @@ pub(crate) struct Args {
     /// Install nothing: when a package is missing, say what to type.
     #[arg(long)]
     no_install: bool,
-
-    /// Instead of testing the kernels, test this command: boot guests that fail, hang, panic and die
-    /// on purpose, and check that each is reported as what it is.
-    #[arg(long, conflicts_with_all = ["case", "json", "keep"])]
-    pub(crate) self_check: bool,
-
-    /// What the guest is to do wrong on purpose: fail, hang, panic or die.
-    #[arg(long, hide = true, value_parser = ["fail", "hang", "panic", "die"])]
-    pub(crate) sabotage: Option<String>,
 }
 
 fn arch_names() -> clap::builder::PossibleValuesParser {
@@ -83,17 +91,24 @@ fn one_word(filter: &str) -> Result<String> {
     Ok(filter.to_owned())
 }
 
-impl Args {
+impl Guests {
     /// The architectures that were asked for, each once, in the table's order.
     pub(crate) fn archs(&self) -> Vec<&'static Arch> {
         let asked = |arch: &&Arch| {
-            self.arch.iter().any(|name| match name.as_str() {
-                "every" => true,
-                "all" => arch::MAIN.contains(&arch.name),
-                name => name == arch.name,
-            })
+            let main = arch::MAIN.contains(&arch.name);
+            self.arch.is_empty() && main
+                || self.arch.iter().any(|name| match name.as_str() {
+                    "every" => true,
+                    "all" => main,
+                    name => name == arch.name,
+                })
         };
         arch::all().iter().filter(asked).collect()
+    }
+
+    /// Whether anything was said about which guests there are to be.
+    pub(crate) fn were_named(&self) -> bool {
+        !self.arch.is_empty() || !self.kernels.is_empty()
     }
 
     pub(crate) fn jobs(&self) -> usize {
@@ -124,7 +139,12 @@ mod tests {
 
     fn archs(line: &[&str]) -> Vec<&'static str> {
         let cli = Cli::try_parse_from([&["qemu-test"], line].concat()).unwrap();
-        cli.args.archs().iter().map(|arch| arch.name).collect()
+        cli.args
+            .guests
+            .archs()
+            .iter()
+            .map(|arch| arch.name)
+            .collect()
     }
 
     #[test]

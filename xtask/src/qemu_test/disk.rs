@@ -19,11 +19,14 @@ pub(crate) struct Disk {
     /// Bytes of a logical block.
     pub(crate) block: u32,
     pub(crate) file: PathBuf,
+    /// How many operations a second it does at most.
+    pub(crate) iops: Option<u32>,
 }
 
-/// Makes the disks in `dir`: two raw ones, and one with an ext4 file system.
-pub(crate) fn make(dir: &Path) -> Result<Vec<Disk>> {
-    let disk = |serial, block| -> Result<Disk> {
+/// Makes the disks in `dir`: two raw ones, and one with an ext4 file system. With `slow_iops` there is
+/// one more, `slow`, which does so many operations a second.
+pub(crate) fn make(dir: &Path, slow_iops: Option<u32>) -> Result<Vec<Disk>> {
+    let disk = |serial, block, iops| -> Result<Disk> {
         let file = dir.join(format!("{serial}.img"));
         let sized = File::create(&file).and_then(|disk| disk.set_len(SIZE));
         sized.with_context(|| format!("can't make {}", file.display()))?;
@@ -31,16 +34,20 @@ pub(crate) fn make(dir: &Path) -> Result<Vec<Disk>> {
             serial,
             block,
             file,
+            iops,
         })
     };
-    let disks = vec![
-        disk("raw512", 512)?,
-        disk("raw4096", 4096)?,
-        disk("ext4", 512)?,
+    let mut disks = vec![
+        disk("raw512", 512, None)?,
+        disk("raw4096", 4096, None)?,
+        disk("ext4", 512, None)?,
     ];
     let mkfs = packages::find("mkfs.ext4").context("mkfs.ext4 isn't there")?;
     let mut mkfs = Command::new(mkfs);
     mkfs.args(["-q", "-F"]).arg(&disks[2].file);
     process::output(&mut mkfs, Duration::from_secs(60))?;
+    if slow_iops.is_some() {
+        disks.push(disk("slow", 512, slow_iops)?);
+    }
     Ok(disks)
 }

@@ -28,11 +28,12 @@ use crate::interrupt;
 use crate::packages::{self, Tool};
 use crate::progress::Progress;
 
-pub(crate) use args::Args;
+pub(crate) use args::{Args, Guests};
 use cross::Program;
 use guest::{Accel, Files, Limits, Machine, Outcome, Verdict};
 use matrix::Planned;
-use report::{Guest, Report};
+use report::Guest;
+pub(crate) use report::Report;
 
 /// What runs in the guests.
 const CONFORMANCE: Program = Program {
@@ -56,7 +57,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         return self_check::run(args);
     }
     interrupt::catch()?;
-    let report = test(args)?;
+    let work = Work::cases(args);
+    let report = boot(&args.guests, &args.guests.kernels, &work)?;
     print!("{}", report.text());
     if let Some(file) = &args.json {
         report.write_json(file)?;
@@ -76,29 +78,30 @@ struct Parts {
 }
 
 /// Gets everything that is missing: tools, kernels, the program.
-fn prepare(args: &Args, kernels: &[String], progress: &Progress) -> Result<Parts> {
-    let archs = args.archs();
+fn prepare(wanted: &Guests, kernels: &[String], progress: &Progress) -> Result<Parts> {
+    let archs = wanted.archs();
     let qemus = archs.iter().map(|arch| arch.platform.qemu);
     let tools: Vec<Tool> = TOOLS.into_iter().chain(qemus).collect();
-    packages::ensure(&tools, args.install(), progress)?;
-    let mirror = Mirror::find(args.mirror.as_deref())?;
+    packages::ensure(&tools, wanted.install(), progress)?;
+    let mirror = Mirror::find(wanted.mirror.as_deref())?;
     let guests = matrix::plan(&archs, kernels, &mirror, progress)?;
     let mut programs = BTreeMap::new();
     for arch in archs {
         interrupt::check()?;
-        let program = cross::build(CONFORMANCE, arch, &mirror, args.install(), progress)?;
+        let program = cross::build(CONFORMANCE, arch, &mirror, wanted.install(), progress)?;
         programs.insert(arch.name, program);
     }
     Ok(Parts { guests, programs })
 }
 
 /// Boots all guests, and tells what they came to.
-fn test(args: &Args) -> Result<Report> {
+pub(crate) fn boot(wanted: &Guests, kernels: &[String], work: &Work) -> Result<Report> {
     let progress = Progress::default();
-    let parts = prepare(args, &args.kernels, &progress)?;
+    let parts = prepare(wanted, kernels, &progress)?;
     let dir = tempfile::Builder::new().prefix("aio-guests-").tempdir()?;
     let lab = Lab {
-        args,
+        jobs: wanted.jobs(),
+        work,
         programs: &parts.programs,
         dir: dir.path(),
         progress: &progress,
@@ -106,15 +109,46 @@ fn test(args: &Args) -> Result<Report> {
         noticed: AtomicBool::new(false),
     };
     let report = lab.boot_all(&parts.guests)?;
-    if args.keep {
+    if wanted.keep {
         progress.say(format!("kept: {}", dir.keep().display()));
     }
     Ok(report)
 }
 
+/// What the guests of a run are to do.
+#[derive(Debug)]
+pub(crate) struct Work {
+    /// What the program is told: `aio.NAME=VALUE` words.
+    pub(crate) words: Vec<String>,
+    /// How long a guest may take from its start to its end.
+    pub(crate) limit: Duration,
+    /// How many operations a second the disk `slow` does, which isn't there otherwise.
+    pub(crate) slow_iops: Option<u32>,
+}
+
+impl Work {
+    /// Running the conformance cases.
+    fn cases(args: &Args) -> Self {
+        // A case is ended by the program itself long before the guest is.
+        let mut words = vec![format!("aio.timeout={}", (args.timeout / 3).max(1))];
+        let word = |name: &str, value: &Option<String>| {
+            value.as_ref().map(|value| format!("aio.{name}={value}"))
+        };
+        words.extend(word("case", &args.case));
+        words.extend(word("sabotage", &args.sabotage));
+        Self {
+            words,
+            limit: Duration::from_secs(args.timeout),
+            slow_iops: None,
+        }
+    }
+}
+
 /// What all guests of a run share.
 struct Lab<'a> {
-    args: &'a Args,
+    /// How many run at once.
+    jobs: usize,
+    work: &'a Work,
     programs: &'a BTreeMap<&'static str, PathBuf>,
     dir: &'a Path,
     progress: &'a Progress,
@@ -130,7 +164,7 @@ impl Lab<'_> {
         let next = AtomicUsize::new(0);
         let done = Mutex::new(Vec::new());
         thread::scope(|scope| {
-            for _ in 0..self.args.jobs().min(guests.len()) {
+            for _ in 0..self.jobs.min(guests.len()) {
                 scope.spawn(|| {
                     while let Some((place, guest)) = Some(next.fetch_add(1, Ordering::Relaxed))
                         .and_then(|n| Some((n, guests.get(n)?)))
@@ -191,7 +225,7 @@ impl Lab<'_> {
         let files = Files { dir };
         let initramfs = files.dir.join("initramfs");
         initramfs::write(&initramfs, &self.programs[arch.name], &kernel.modules)?;
-        let disks = disk::make(&files.dir)?;
+        let disks = disk::make(&files.dir, self.work.slow_iops)?;
         let limits = self.limits(accel);
         let machine = Machine {
             platform: arch.platform,
@@ -199,7 +233,7 @@ impl Lab<'_> {
             kernel,
             initramfs: &initramfs,
             disks: &disks,
-            words: &self.words(),
+            words: &self.work.words,
         };
         let mut cases = 0;
         let mut ended = 0;
@@ -227,8 +261,8 @@ impl Lab<'_> {
     }
 
     fn limits(&self, accel: Accel) -> Limits {
-        let wall = Duration::from_secs(self.args.timeout);
-        // A case is ended by the program itself long before this.
+        let wall = self.work.limit;
+        // Whatever it does says something more often.
         let silence = wall / 2;
         match accel {
             Accel::Kvm => Limits {
@@ -237,23 +271,5 @@ impl Lab<'_> {
             },
             Accel::Emulation => Limits { wall, silence },
         }
-    }
-
-    /// What the program is told.
-    fn words(&self) -> Vec<String> {
-        let mut words = vec![format!("aio.timeout={}", (self.args.timeout / 3).max(1))];
-        words.extend(
-            self.args
-                .case
-                .as_ref()
-                .map(|case| format!("aio.case={case}")),
-        );
-        words.extend(
-            self.args
-                .sabotage
-                .as_ref()
-                .map(|kind| format!("aio.sabotage={kind}")),
-        );
-        words
     }
 }

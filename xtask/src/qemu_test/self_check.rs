@@ -37,16 +37,17 @@ const SERIES: &str = "6.12";
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     interrupt::catch()?;
     let progress = Progress::default();
-    let kernels = match args.kernels.as_slice() {
+    let kernels = match args.guests.kernels.as_slice() {
         [] => vec![SERIES.to_owned()],
         named => named.to_vec(),
     };
     // Here and now, so that those that go on at the same time have nothing left to get.
-    super::prepare(args, &kernels, &progress)?;
+    super::prepare(&args.guests, &kernels, &progress)?;
     let dir = tempfile::Builder::new()
         .prefix("aio-self-check-")
         .tempdir()?;
     let checks: Vec<Check<'_>> = args
+        .guests
         .archs()
         .into_iter()
         .flat_map(|arch| SABOTAGE.map(|(sabotage, expected)| (arch.name, sabotage, expected)))
@@ -60,7 +61,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let next = AtomicUsize::new(0);
     let wrong = AtomicUsize::new(0);
     thread::scope(|scope| {
-        for _ in 0..args.jobs().min(checks.len()) {
+        for _ in 0..args.guests.jobs().min(checks.len()) {
             scope.spawn(|| {
                 while let Some(check) = checks.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let Check {
@@ -136,7 +137,7 @@ impl Check<'_> {
         for series in self.kernels {
             command.args(["--kernel", series]);
         }
-        if let Some(mirror) = &args.mirror {
+        if let Some(mirror) = &args.guests.mirror {
             command.args(["--mirror", mirror]);
         }
         let (code, text) = process::outcome(&mut command, LIMIT)?;

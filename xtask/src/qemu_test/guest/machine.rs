@@ -129,11 +129,15 @@ impl Machine<'_> {
                 serial,
                 block,
                 file,
+                iops,
             } = disk;
             let path = comma_doubled(&file.display().to_string());
+            let throttle = iops
+                .map(|iops| format!(",throttling.iops-total={iops}"))
+                .unwrap_or_default();
             qemu.args([
                 "-drive",
-                &format!("if=none,id={serial},format=raw,file={path}"),
+                &format!("if=none,id={serial},format=raw,file={path}{throttle}"),
             ]);
             let device = format!(
                 "virtio-blk-{},drive={serial},serial={serial},\

@@ -1,0 +1,77 @@
+//! The stress and the saturation in guests.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::Args;
+use crate::interrupt;
+use crate::qemu_test::{self, Report, Work};
+
+/// What booting and powering off may take, and what a guest is slower in than it should be.
+const MORE: Duration = Duration::from_secs(180);
+
+/// The series that the saturation is measured on when none is named: it is not the kernels that are
+/// tested.
+const SERIES: &str = "6.12";
+
+/// How many operations a second the disk does that is saturated.
+const IOPS: u32 = 200;
+
+/// Runs the stress in each guest.
+pub(super) fn stress(args: &Args) -> Result<ExitCode> {
+    let mut words = vec!["stress".to_owned()];
+    words.extend(args.words());
+    // Emulated processors stand still while others run.
+    words.push("--patience=60".to_owned());
+    words.extend(["disk:raw512", "disk:raw4096", "dir:ext4"].map(str::to_owned));
+    let work = Work {
+        words: vec![format!("aio.run={}", words.join(","))],
+        limit: Duration::from_secs(args.seconds) + MORE,
+        slow_iops: None,
+    };
+    boot(args, &args.machines.kernels, &work)
+}
+
+/// Runs the saturation in each guest, on a disk that is slow on purpose.
+pub(super) fn saturation(args: &Args) -> Result<ExitCode> {
+    let kernels = match args.machines.kernels.as_slice() {
+        [] => vec![SERIES.to_owned()],
+        named => named.to_vec(),
+    };
+    let work = Work {
+        words: vec!["aio.run=saturate,disk:slow".to_owned()],
+        limit: MORE,
+        slow_iops: Some(IOPS),
+    };
+    boot(args, &kernels, &work)
+}
+
+fn boot(args: &Args, kernels: &[String], work: &Work) -> Result<ExitCode> {
+    interrupt::catch()?;
+    let report = qemu_test::boot(&args.machines, kernels, work)?;
+    print!("{}{}", figures(&report), report.text());
+    Ok(if report.all_passed() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// What the program printed at its end in each guest.
+fn figures(report: &Report) -> String {
+    let mut text = String::new();
+    for guest in &report.guests {
+        text += &format!("\n{} {}:\n", guest.arch, guest.release);
+        for line in guest
+            .cases
+            .iter()
+            .filter_map(|case| case.reason.as_deref())
+            .flat_map(str::lines)
+        {
+            text += &format!("  {line}\n");
+        }
+    }
+    text
+}
