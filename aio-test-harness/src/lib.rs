@@ -13,7 +13,7 @@
 //!
 //! ```text
 //! $ aio-conformance --case submit:: /var/tmp
-//! 21 cases as x86_64 on Linux 6.12.41
+//! 19 cases as x86_64 on Linux 6.12.41
 //! submit::nothing ... passed (0.03 s)
 //! submit::negative_count ... passed (0.04 s)
 //! ...
