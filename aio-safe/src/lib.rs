@@ -58,6 +58,8 @@ mod models;
 mod must_not_compile;
 mod op;
 mod pending;
+#[cfg(aio_asan)]
+mod poison;
 mod queue;
 mod reap;
 mod room;

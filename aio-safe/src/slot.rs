@@ -265,6 +265,8 @@ impl Slot {
     pub(crate) unsafe fn start(&self) {
         let word = self.word.load(Relaxed);
         self.word.store(word | ACTIVE, Relaxed);
+        #[cfg(aio_asan)]
+        self.with_iocb(crate::poison::poison);
     }
 
     /// Takes that back: the slot is claimed and filled, as before.
@@ -273,8 +275,17 @@ impl Slot {
     ///
     /// The caller has started the slot, the kernel didn't take the request, and no handle was made.
     pub(crate) unsafe fn unstart(&self) {
+        #[cfg(aio_asan)]
+        self.with_iocb(crate::poison::unpoison);
         let word = self.word.load(Relaxed);
         self.word.store(word & !ACTIVE, Relaxed);
+    }
+
+    /// Shows the iocb, which nobody writes to in flight. The caller is in charge of the slot.
+    #[cfg(aio_asan)]
+    fn with_iocb(&self, show: impl FnOnce(&Iocb)) {
+        // SAFETY: whoever fills the slot anew has to be in charge of it, and the caller is.
+        self.iocb.with(|cell| show(unsafe { &*cell }));
     }
 
     /// Raises the generation of a slot that is about to be freed.
@@ -346,6 +357,8 @@ impl Slot {
     ///
     /// [`complete`](Self::complete) returned [`Completed::Abandoned`] to the caller, who calls this once.
     pub(crate) unsafe fn discard(&self) {
+        #[cfg(aio_asan)]
+        self.with_iocb(crate::poison::unpoison);
         if self.word.load(Relaxed) & WAKER != 0 {
             // SAFETY: WAKER says that one is stored; with the handle gone it is the completer's.
             drop(unsafe { self.take_waker() });
@@ -453,6 +466,8 @@ impl Slot {
     /// The caller is the slot's handle, the slot holds a `P`, [`is_done`](Self::is_done) returned
     /// true, and nothing was taken before.
     pub(crate) unsafe fn take<P: Payload>(&self) -> (Result<u64, OpError>, P) {
+        #[cfg(aio_asan)]
+        self.with_iocb(crate::poison::unpoison);
         // SAFETY: after DONE the result is the handle's.
         let outcome = self.result.with(|cell| unsafe { cell.read() });
         // SAFETY: after DONE the payload is the handle's.

@@ -16,6 +16,8 @@ use std::{
 use aio_abi::{AioContext, IoEvent, Iocb, Opcode};
 use aio_safe::{Errno, kernel::Kernel};
 
+use super::device::as_device;
+
 /// A fake kernel. Clones are the same kernel: one goes into the queue, the test keeps another.
 #[derive(Clone)]
 pub(crate) struct Fake(Arc<Inner>);
@@ -60,13 +62,16 @@ pub(crate) enum Verdict {
 
 impl Request {
     /// Touches the buffer as a device does: writes what a read asked for, looks at what is written.
-    fn touch(&self) {
+    pub(crate) fn touch(&self) {
         let start = std::ptr::with_exposed_provenance_mut::<u8>(self.iocb.aio_buf as usize);
         match self.iocb.aio_lio_opcode {
             Opcode::PREAD => {
-                // SAFETY: the request is in flight, so the queue keeps its buffer where it is, and
-                // untouched. It was told to be writable in this length.
-                unsafe { start.write_bytes(Fake::BYTE, self.iocb.aio_nbytes as usize) }
+                let len = self.iocb.aio_nbytes as usize;
+                as_device(start, len, || {
+                    // SAFETY: the request is in flight, so the queue keeps its buffer where it is, and
+                    // untouched. It was told to be writable in this length.
+                    unsafe { start.write_bytes(Fake::BYTE, len) }
+                });
             }
             Opcode::PWRITE => {
                 for n in 0..self.iocb.aio_nbytes as usize {

@@ -4,6 +4,7 @@
 #![allow(unsafe_code, reason = "implements the crate's unsafe traits")]
 
 mod buffers;
+mod device;
 mod fake;
 mod files;
 mod tasks;

@@ -18,6 +18,7 @@ const OPTIONS: &str = "detect_leaks=0:detect_stack_use_after_return=1:strict_ini
 ///
 /// Needs a nightly toolchain (`rustup toolchain install nightly`), as the sanitizer is not in stable
 /// Rust; where there is none, it says so and runs nothing. The standard library isn't instrumented.
+/// What a read in flight is to fill is poisoned, so that the program can't look at it unnoticed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Seconds that it may take, building included.
