@@ -124,6 +124,8 @@ pub(crate) struct Work {
     pub(crate) limit: Duration,
     /// How many operations a second the disk `slow` does, which isn't there otherwise.
     pub(crate) slow_iops: Option<u32>,
+    /// The processor time that something takes in the guest is to mean something.
+    pub(crate) timed: bool,
 }
 
 impl Work {
@@ -140,6 +142,7 @@ impl Work {
             words,
             limit: Duration::from_secs(args.timeout),
             slow_iops: None,
+            timed: false,
         }
     }
 }
@@ -193,6 +196,9 @@ impl Lab<'_> {
     /// Boots one guest; where hardware acceleration turns out not to work, once more without.
     fn boot(&self, guest: &Planned) -> Result<Guest> {
         interrupt::check()?;
+        if self.work.timed {
+            return self.boot_with(guest, Accel::Counted);
+        }
         let (mut accel, notice) = Accel::offered(guest.arch.platform);
         if let Some(notice) = notice.filter(|_| !self.noticed.swap(true, Ordering::Relaxed)) {
             self.progress.say(notice);
@@ -269,7 +275,7 @@ impl Lab<'_> {
                 wall,
                 silence: silence.min(Machine::KVM_START),
             },
-            Accel::Emulation => Limits { wall, silence },
+            Accel::Emulation | Accel::Counted => Limits { wall, silence },
         }
     }
 }

@@ -30,6 +30,7 @@ pub(super) fn stress(args: &Args) -> Result<ExitCode> {
         words: vec![format!("aio.run={}", words.join(","))],
         limit: Duration::from_secs(args.seconds) + MORE,
         slow_iops: None,
+        timed: false,
     };
     boot(args, &args.machines.kernels, &work)
 }
@@ -44,6 +45,7 @@ pub(super) fn saturation(args: &Args) -> Result<ExitCode> {
         words: vec!["aio.run=saturate,disk:slow".to_owned()],
         limit: MORE,
         slow_iops: Some(IOPS),
+        timed: true,
     };
     boot(args, &kernels, &work)
 }
