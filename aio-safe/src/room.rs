@@ -88,6 +88,15 @@ impl Room {
         Ok(Err(ticket))
     }
 
+    /// Takes one who has given up out of the line.
+    fn leave(&self, ticket: &Arc<Ticket>, slab: &Slab) {
+        let mut line = lock(&self.line);
+        line.retain(|other| !Arc::ptr_eq(other, ticket));
+        if line.is_empty() {
+            slab.unmark_waited();
+        }
+    }
+
     /// Sends everybody away.
     pub(crate) fn close(&self, slab: &Slab) {
         let line = {
@@ -212,6 +221,7 @@ impl<'q> Reserve<'q> {
     }
 
     fn wait_until(mut self, deadline: Option<Instant>) -> Result<Permit<'q>, SubmitErrorKind> {
+        self.check_process()?;
         // It may be in line already, if it was polled.
         if self.ticket.is_none() {
             if let Some(permit) = self.try_claim()? {
@@ -235,6 +245,15 @@ impl<'q> Reserve<'q> {
         }
     }
 
+    /// In a child process a ticket's lock may be held by a thread that doesn't exist there.
+    fn check_process(&self) -> Result<(), SubmitErrorKind> {
+        if self.queue.shared().process.is_current() {
+            Ok(())
+        } else {
+            Err(SubmitErrorKind::Forked)
+        }
+    }
+
     /// A place, if there is one; else a ticket.
     fn try_claim(&mut self) -> Result<Option<Permit<'q>>, SubmitErrorKind> {
         match self.queue.claim(1) {
@@ -255,7 +274,12 @@ impl<'q> Reserve<'q> {
 
     /// What the wait came to. If it isn't over, it is given up.
     fn settled(&mut self) -> Option<Result<Permit<'q>, SubmitErrorKind>> {
-        let result = self.ticket.take()?.take()?;
+        let ticket = self.ticket.take()?;
+        let Some(result) = ticket.take() else {
+            let shared = self.queue.shared();
+            shared.room.leave(&ticket, &shared.slab);
+            return None;
+        };
         Some(result.map(|index| Permit::new(self.queue, index)))
     }
 }
@@ -267,6 +291,7 @@ impl<'q> Future for Reserve<'q> {
     ///
     /// When polled again after it was ready, as far as it notices.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.check_process()?;
         if self.ticket.is_none() {
             if let Some(permit) = self.try_claim()? {
                 return Poll::Ready(Ok(permit));

@@ -16,6 +16,7 @@ use common::{Fake, WithoutRing, poll_once};
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
     static BYTES: Cell<usize> = const { Cell::new(0) };
+    static FREED: Cell<usize> = const { Cell::new(0) };
 }
 
 struct Counting;
@@ -31,11 +32,14 @@ unsafe impl GlobalAlloc for Counting {
 
     unsafe fn realloc(&self, start: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        BYTES.set(BYTES.get() + size);
+        FREED.set(FREED.get() + layout.size());
         // SAFETY: the caller's promise.
         unsafe { System.realloc(start, layout, size) }
     }
 
     unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
+        FREED.set(FREED.get() + layout.size());
         // SAFETY: the caller's promise.
         unsafe { System.dealloc(start, layout) }
     }
@@ -156,4 +160,27 @@ fn a_slot_is_two_cache_lines_and_its_payload() {
         (slot - payload - 2.0 * 64.0).abs() < 0.2,
         "{slot} bytes a slot"
     );
+}
+
+#[test]
+fn a_wait_for_room_that_is_given_up_leaves_nothing_behind() {
+    let fake = Fake::prompt();
+    let queue = Queue::with_kernel(1, fake).unwrap();
+    let full = queue.submit(std::io::stdin(), Op::fsync()).unwrap();
+    queue.reap(1, None).unwrap();
+    let mut first = queue.reserve();
+    assert!(poll_once(&mut first, Waker::noop()).is_pending());
+    let before = BYTES.get() - FREED.get();
+    for _ in 0..1000 {
+        let mut reserve = queue.reserve();
+        assert!(poll_once(&mut reserve, Waker::noop()).is_pending());
+    }
+    assert_eq!(BYTES.get() - FREED.get(), before);
+    full.wait().unwrap();
+    drop(first);
+    queue
+        .submit(std::io::stdin(), Op::fsync())
+        .unwrap()
+        .wait()
+        .unwrap();
 }

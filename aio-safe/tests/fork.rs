@@ -50,6 +50,9 @@ fn a_child_gets_errors_and_the_parent_goes_on() {
         assert_eq!(queue.reap(1, None), Ok(1));
         let mut batch = queue.batch();
         batch.push(&zeros, Op::read(vec![1; 4], 0)).unwrap();
+        let rest: Vec<_> = (0..5).map(|_| queue.reserve().wait().unwrap()).collect();
+        let mut reserve = queue.reserve();
+        assert!(poll_once(&mut reserve, std::task::Waker::noop()).is_pending());
         in_child(|| {
             let back = queue.submit(&zeros, Op::read(vec![9; 2], 0)).unwrap_err();
             assert_eq!(back.reason, SubmitErrorKind::Forked);
@@ -59,6 +62,8 @@ fn a_child_gets_errors_and_the_parent_goes_on() {
             assert_eq!(queue.reap(1, None), Err(ReapError::Forked));
             assert_eq!(queue.drain(), Err(CloseError::Forked));
             assert_eq!(queue.clone().close(), Err(CloseError::Forked));
+            let polled = poll_once(&mut reserve, std::task::Waker::noop()).map(|r| r.map(drop));
+            assert_eq!(polled, std::task::Poll::Ready(Err(SubmitErrorKind::Forked)));
             let reserved = queue.reserve().wait();
             assert_eq!(reserved.map(drop), Err(SubmitErrorKind::Forked));
             assert_eq!(poll.cancel(), Err(Errno::EINVAL));
@@ -70,6 +75,7 @@ fn a_child_gets_errors_and_the_parent_goes_on() {
             assert!(catch_unwind(AssertUnwindSafe(|| poll.wait())).is_err());
             drop(batch);
         });
+        drop((reserve, rest));
         queue.drain().unwrap();
         drop((reader, writer));
     });
