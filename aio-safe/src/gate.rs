@@ -75,7 +75,7 @@ impl Gate {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.0.load(Acquire) & CLOSED != 0
+        self.0.load(Relaxed) & CLOSED != 0
     }
 
     /// Lets nobody in from now on. False when it was closed before.
