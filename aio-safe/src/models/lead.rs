@@ -103,6 +103,33 @@ fn drain_and_waiter() {
     });
 }
 
+/// What was drained is done, whoever reaped it.
+#[test]
+fn drained_is_done() {
+    let reached = Reached::default();
+    let seen = reached.clone();
+    check(Some(3), move || {
+        let machine = Machine::new();
+        let queue = machine.queue(1);
+        let read = queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap();
+        let reaper = thread::spawn({
+            let (queue, seen) = (queue.clone(), seen.clone());
+            move || {
+                if queue.reap(0, None).unwrap() == 1 {
+                    seen.note("reaped by another");
+                }
+            }
+        });
+        queue.drain().unwrap();
+        assert!(read.is_done());
+        assert_eq!(read.try_take().unwrap().ok().unwrap().1.byte(), 1);
+        reaper.join().unwrap();
+        drop(queue);
+        machine.assert_over();
+    });
+    reached.assert(&["reaped by another"]);
+}
+
 /// Draining while another thread submits.
 #[test]
 fn drain_against_submission() {

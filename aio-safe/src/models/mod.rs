@@ -25,6 +25,7 @@ mod handle;
 mod kernel;
 mod lead;
 mod ring;
+mod room;
 mod submit;
 
 use std::{
