@@ -12,6 +12,7 @@ mod flags;
 mod fork;
 mod limits;
 mod masked;
+mod no_libc;
 mod partial;
 mod poll;
 mod priority;
@@ -52,6 +53,7 @@ pub fn all() -> impl Iterator<Item = Case> {
         exit::CASES,
         threads::CASES,
         direct::CASES,
+        no_libc::CASES,
         stress::CASES,
     ]
     .into_iter()

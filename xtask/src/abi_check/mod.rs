@@ -28,6 +28,7 @@ use stubs::Stub;
 
 /// The Rust side.
 const FACTS: Program = Program {
+    manifest: "Cargo.toml",
     package: "abi-facts",
     binary: "abi-facts",
 };

@@ -22,6 +22,8 @@ pub(crate) struct Arch {
     pub(crate) platform: &'static Platform,
     /// The series that it runs on when none are named.
     pub(crate) series: Series,
+    /// The program without libc in aio-sys's examples is written for it.
+    pub(crate) no_libc: bool,
 }
 
 /// Kernels of one architecture, and the machine that they boot on.
@@ -192,6 +194,7 @@ static ALL: [Arch; 7] = [
         },
         platform: &AMD64,
         series: Series::Matrix,
+        no_libc: true,
     },
     Arch {
         name: "aarch64",
@@ -207,6 +210,7 @@ static ALL: [Arch; 7] = [
         },
         platform: &ARM64,
         series: Series::Matrix,
+        no_libc: true,
     },
     Arch {
         name: "riscv64",
@@ -222,6 +226,7 @@ static ALL: [Arch; 7] = [
         },
         platform: &RISCV64,
         series: STABLE,
+        no_libc: false,
     },
     Arch {
         name: "s390x",
@@ -237,6 +242,7 @@ static ALL: [Arch; 7] = [
         },
         platform: &S390X,
         series: STABLE,
+        no_libc: false,
     },
     Arch {
         name: "powerpc64le",
@@ -252,6 +258,7 @@ static ALL: [Arch; 7] = [
         },
         platform: &PPC64EL,
         series: STABLE,
+        no_libc: false,
     },
     Arch {
         name: "i686",
@@ -267,6 +274,7 @@ static ALL: [Arch; 7] = [
         },
         platform: &AMD64,
         series: STABLE,
+        no_libc: false,
     },
     Arch {
         name: "armhf",
@@ -282,6 +290,7 @@ static ALL: [Arch; 7] = [
         },
         platform: &ARM64,
         series: STABLE,
+        no_libc: false,
     },
 ];
 

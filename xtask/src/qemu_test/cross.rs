@@ -28,9 +28,11 @@ const DEBIAN_RUSTC: Tool = Tool {
     packages: &["rustc-web"],
 };
 
-/// A program of the workspace.
+/// A program of this repository.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Program {
+    /// The manifest that cargo is to start from, in the workspace's directory.
+    pub(crate) manifest: &'static str,
     pub(crate) package: &'static str,
     pub(crate) binary: &'static str,
 }
@@ -81,9 +83,12 @@ fn compile(program: Program, arch: &Arch, compiler: &Compiler) -> Result<PathBuf
             "build",
             "--quiet",
             "--release",
+            "--manifest-path",
+            program.manifest,
             "--package",
             program.package,
         ])
+        .current_dir(workspace::root())
         .args(["--bin", program.binary, "--target", arch.triple])
         .env("CARGO_TARGET_DIR", &target_dir)
         // As it is shipped, but with the assertions that only tests have.

@@ -1,4 +1,4 @@
-//! The guest's first and only file system: the program as `/init`, and the modules that it loads.
+//! The guest's first and only file system: programs, one of them `/init`, and the modules that it loads.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -11,15 +11,17 @@ const DIRECTORY: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
 const PLAIN: u32 = 0o100_644;
 
-/// Writes the archive to `file`. `/modules/order` has the modules' paths, one a line, in the order
+/// Writes the archive to `file`, with programs by their names in the guest. `/modules/order` has the modules' paths, one a line, in the order
 /// in which they are to be loaded.
-pub(crate) fn write(file: &Path, program: &Path, modules: &[PathBuf]) -> Result<()> {
+pub(crate) fn write(file: &Path, programs: &[(&str, PathBuf)], modules: &[PathBuf]) -> Result<()> {
     let open = || -> Result<()> {
         let mut archive = Archive {
             out: BufWriter::new(File::create(file)?),
             inode: 0,
         };
-        archive.add("init", PROGRAM, &fs::read(program)?)?;
+        for (name, program) in programs {
+            archive.add(name, PROGRAM, &fs::read(program)?)?;
+        }
         archive.add("modules", DIRECTORY, b"")?;
         let mut order = String::new();
         for module in modules {
@@ -67,7 +69,7 @@ mod tests {
         fs::write(path("a.ko"), b"a").unwrap();
         write(
             &path("out"),
-            &path("program"),
+            &[("init", path("program"))],
             &[path("b.ko"), path("a.ko")],
         )
         .unwrap();

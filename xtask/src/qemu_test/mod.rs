@@ -37,8 +37,16 @@ pub(crate) use report::Report;
 
 /// What runs in the guests.
 const CONFORMANCE: Program = Program {
+    manifest: "Cargo.toml",
     package: "aio-test-harness",
     binary: "aio-conformance",
+};
+
+/// What one of the cases runs, beside it.
+const NO_LIBC: Program = Program {
+    manifest: "aio-sys/examples/no-libc/Cargo.toml",
+    package: "no-libc",
+    binary: "no-libc",
 };
 
 const TOOLS: [Tool; 2] = [
@@ -73,8 +81,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 /// Everything that guests are made of.
 struct Parts {
     guests: Vec<Planned>,
-    /// The program for each architecture, by its name.
-    programs: BTreeMap<&'static str, PathBuf>,
+    /// The programs for each architecture, by its name, and what they are called in the guest.
+    programs: BTreeMap<&'static str, Vec<(&'static str, PathBuf)>>,
 }
 
 /// Gets everything that is missing: tools, kernels, the program.
@@ -88,8 +96,12 @@ fn prepare(wanted: &Guests, kernels: &[String], progress: &Progress) -> Result<P
     let mut programs = BTreeMap::new();
     for arch in archs {
         interrupt::check()?;
-        let program = cross::build(CONFORMANCE, arch, &mirror, wanted.install(), progress)?;
-        programs.insert(arch.name, program);
+        let build = |program| cross::build(program, arch, &mirror, wanted.install(), progress);
+        let mut built = vec![("init", build(CONFORMANCE)?)];
+        if arch.no_libc {
+            built.push(("no-libc", build(NO_LIBC)?));
+        }
+        programs.insert(arch.name, built);
     }
     Ok(Parts { guests, programs })
 }
@@ -152,7 +164,7 @@ struct Lab<'a> {
     /// How many run at once.
     jobs: usize,
     work: &'a Work,
-    programs: &'a BTreeMap<&'static str, PathBuf>,
+    programs: &'a BTreeMap<&'static str, Vec<(&'static str, PathBuf)>>,
     dir: &'a Path,
     progress: &'a Progress,
     /// A guest has shown that hardware acceleration doesn't work here.

@@ -1,0 +1,40 @@
+//! `aio-sys` in a program that has nothing else: no libc, no standard library, no allocator.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use super::support::pattern;
+use crate::case::{Case, CaseResult, skip};
+use crate::env::{Env, Requirement};
+use crate::{check, check_eq};
+
+/// `aio-sys/examples/no-libc`, put beside the guest's init where it is built for its architecture.
+const PROGRAM: &str = "/no-libc";
+
+pub(super) const CASES: &[Case] = &[Case::new(
+    "no_libc::writes_a_file",
+    "a program without libc reads a file, and its exit status says how it went",
+    &[Requirement::Directory],
+    writes_a_file,
+)];
+
+fn writes_a_file(env: &Env) -> CaseResult {
+    if !Path::new(PROGRAM).exists() {
+        return skip(format_args!(
+            "{PROGRAM} is in guests of x86_64 and aarch64 only (elsewhere aio-sys's own tests run it)"
+        ));
+    }
+    // More than one of the program's buffers, and no multiple of them.
+    let contents = pattern(1, 10_000);
+    let file = env.directory()?.join("no-libc");
+    fs::write(&file, &contents)?;
+    let output = Command::new(PROGRAM).arg(&file).output()?;
+    check_eq!(output.status.code(), Some(0));
+    check!(output.stdout == contents, "it wrote something else");
+
+    let status = |path: &str| Command::new(PROGRAM).arg(path).status();
+    check_eq!(status("/no/such/file")?.code(), Some(2));
+    check_eq!(status("/")?.code(), Some(4), "a directory can't be read");
+    Ok(())
+}
