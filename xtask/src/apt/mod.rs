@@ -39,9 +39,11 @@ impl Apt {
         command
     }
 
-    /// Brings the index up to date.
+    /// Brings the index up to date; an error when a part of it couldn't be had.
     pub(crate) fn update(&self) -> Result<()> {
-        process::output(self.command("apt-get").args(["update", "-qq"]), UPDATE).map(drop)
+        let mut command = self.command("apt-get");
+        command.args(["update", "-qq", "-o", "APT::Update::Error-Mode=any"]);
+        process::output(&mut command, UPDATE).map(drop)
     }
 
     /// Whether a package of that name can be installed.

@@ -102,8 +102,13 @@ impl Root {
             if !has_lists {
                 return Err(error.context("can't get the archive's index"));
             }
+            let text = format!("{error:#}");
+            let said = text
+                .lines()
+                .find(|line| line.starts_with("E:"))
+                .unwrap_or(&text);
             progress.say(format!(
-                "notice: part of the archive's index can't be had now: {error:#}"
+                "notice: part of the archive's index can't be had now: {said}"
             ));
         }
         write(&self.dir.join("updated"), "")

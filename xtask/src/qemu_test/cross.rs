@@ -46,6 +46,18 @@ enum Compiler {
     Debian(PathBuf),
 }
 
+/// What building for an architecture takes beside cargo.
+pub(crate) fn tools(arch: &Arch) -> Result<Vec<Tool>> {
+    let mut tools = Vec::new();
+    if !arch.is_native() {
+        tools.extend([arch.linker, arch.libc]);
+    }
+    if !has_target(&own_sysroot()?, arch.triple) {
+        tools.push(DEBIAN_RUSTC);
+    }
+    Ok(tools)
+}
+
 /// Builds `program` for `arch`, after getting what that takes; returns the file.
 pub(crate) fn build(
     program: Program,
@@ -54,13 +66,10 @@ pub(crate) fn build(
     install: Install,
     progress: &Progress,
 ) -> Result<PathBuf> {
-    if !arch.is_native() {
-        packages::ensure(&[arch.linker, arch.libc], install, progress)?;
-    }
+    packages::ensure(&tools(arch)?, install, progress)?;
     let compiler = if has_target(&own_sysroot()?, arch.triple) {
         Compiler::Own
     } else {
-        packages::ensure(&[DEBIAN_RUSTC], install, progress)?;
         Compiler::Debian(debian_sysroot(arch, mirror, progress)?)
     };
     let _line = progress.line(format!("building {} for {}", program.binary, arch.name));

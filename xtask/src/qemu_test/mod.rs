@@ -88,8 +88,12 @@ struct Parts {
 /// Gets everything that is missing: tools, kernels, the program.
 fn prepare(wanted: &Guests, kernels: &[String], progress: &Progress) -> Result<Parts> {
     let archs = wanted.archs();
-    let qemus = archs.iter().map(|arch| arch.platform.qemu);
-    let tools: Vec<Tool> = TOOLS.into_iter().chain(qemus).collect();
+    // All at once, so that one command installs all that is missing.
+    let mut tools = TOOLS.to_vec();
+    for arch in &archs {
+        tools.push(arch.platform.qemu);
+        tools.extend(cross::tools(arch)?);
+    }
     packages::ensure(&tools, wanted.install(), progress)?;
     let mirror = Mirror::find(wanted.mirror.as_deref())?;
     let guests = matrix::plan(&archs, kernels, &mirror, progress)?;
