@@ -261,8 +261,9 @@ pub enum ReapError {
     Forked,
     /// A signal handler ran (EINTR) before any completion came.
     Interrupted,
-    /// `io_getevents` failed otherwise: somebody destroyed the context or unmapped its ring behind the
-    /// queue's back, or a filter on system calls came into force.
+    /// `io_getevents` failed otherwise: a filter on system calls came into force, or somebody destroyed
+    /// the context with a bare system call (which breaks that call's contract, and is a crash where the
+    /// ring is read in user space).
     Os(Errno),
 }
 
@@ -300,8 +301,8 @@ pub enum CloseError {
     Forked,
     /// `io_getevents` failed while operations were in flight: see [`ReapError::Os`].
     Reap(Errno),
-    /// `io_destroy` failed: somebody destroyed the context or unmapped its ring behind the queue's
-    /// back, or a filter on system calls forbids it.
+    /// `io_destroy` failed: a filter on system calls forbids it, or somebody destroyed the context with a
+    /// bare system call.
     Destroy(Errno),
 }
 

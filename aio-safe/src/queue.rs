@@ -34,6 +34,10 @@ use crate::{
 ///
 /// A context stays with the process that made it. In a child process every method answers with an
 /// error that says so, and dropping a handle there changes nothing for the parent.
+///
+/// Forking while `O_DIRECT` reads into private memory are in flight can lose what they read, up to Linux
+/// 6.2 or so: the first of the two processes to touch such a page gets a copy, and the device may write
+/// to the other one. That is the kernel's doing, see `open(2)`; [`drain`](Self::drain) before a fork.
 pub struct Queue {
     shared: QueueRef,
 }

@@ -27,6 +27,8 @@ pub use slice::{IoBufExt, Slice};
 ///   the value has been **moved**. An inline array doesn't qualify: its bytes move with it.
 /// - The `io_len` bytes at `io_ptr` are allocated, initialised and readable.
 /// - Nobody writes to those bytes, through any other path.
+///
+/// A method that panics does no harm to memory, but costs the queue a place.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be the source of a write",
     note = "a queue takes owned buffers whose bytes stay where they are when the value moves: \

@@ -29,6 +29,7 @@ pub use ring::Ring;
 ///   [`io_submit`](Self::io_submit) refused it, the kernel touches neither the iocb nor its buffers;
 /// - an event's result is at most the number of bytes that the request asked for;
 /// - what a thread did before it submitted a request happens before the event is given out;
+/// - no method panics: an operation whose fate isn't known would stay in flight for ever;
 /// - after [`io_destroy`](Self::io_destroy) succeeded it touches none of that context's;
 /// - the iocbs behind an `io_submit` that accepted them, and the array of pointers, aren't needed
 ///   afterwards, except for their addresses.
