@@ -59,3 +59,8 @@ pub mod runner;
 pub mod saturate;
 pub mod stress;
 mod sys;
+
+/// The repository's README, so that its example compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
