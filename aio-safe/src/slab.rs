@@ -148,7 +148,7 @@ impl Slab {
         let free: u32 = self
             .free
             .iter()
-            .map(|word| word.swap(ORPHAN, AcqRel).count_ones())
+            .map(|word| word.swap(ORPHAN, Acquire).count_ones())
             .sum();
         let left = (self.depth() - free) as usize;
         // Those freed in between have already been counted off, below zero.
