@@ -1,5 +1,7 @@
 //! The handle of an operation against the thread that completes it.
 
+use std::task::Poll;
+
 use loom::thread;
 
 use super::{Machine, Reached, Task, block_on, check, file, poll};
@@ -69,7 +71,7 @@ fn waker_replaced_while_completing() {
         });
         let first = Task::new();
         let second = Task::new();
-        if let std::task::Poll::Ready(read) = poll(&mut read, &first) {
+        if let Poll::Ready(read) = poll(&mut read, &first) {
             seen.note("ready at once");
             assert_eq!(read.ok().unwrap().1.byte(), 7);
         } else {
@@ -126,6 +128,41 @@ fn handle_goes_while_it_is_woken() {
         machine.assert_over();
     });
     reached.assert(&["taken", "abandoned"]);
+}
+
+/// A handle takes its result while the completer still has its waker, and the slot is used again by
+/// whoever gets it first: with a waker of its own.
+#[test]
+fn slot_used_again_while_its_waker_is_taken() {
+    let reached = Reached::default();
+    let seen = reached.clone();
+    check(Some(3), move || {
+        let machine = Machine::new();
+        let queue = machine.queue(1);
+        let mut first = queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap();
+        let task = Task::new();
+        assert!(poll(&mut first, &task).is_pending());
+        let reaper = thread::spawn({
+            let queue = queue.clone();
+            move || assert_eq!(queue.reap(1, None).unwrap(), 1)
+        });
+        if let Ok(first) = first.try_take() {
+            assert_eq!(first.ok().unwrap().1.byte(), 1);
+            match queue.submit(file(), Op::read(machine.buffer(), 2)) {
+                Ok(mut second) => {
+                    seen.note("used again");
+                    if let Poll::Ready(second) = poll(&mut second, &task) {
+                        assert_eq!(second.ok().unwrap().1.byte(), 2);
+                    }
+                }
+                Err(_) => seen.note("left to the completer"),
+            }
+        }
+        reaper.join().unwrap();
+        drop(queue);
+        machine.assert_over();
+    });
+    reached.assert(&["used again", "left to the completer"]);
 }
 
 /// What the writer stored is what the device writes.
