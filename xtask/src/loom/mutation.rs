@@ -223,6 +223,30 @@ const MECHANISMS: &[Mechanism] = &[
         text: "if same {",
         without: "if same || true {",
     },
+    Mechanism {
+        name: "the word to who watches the gate",
+        file: "src/gate.rs",
+        text: "before & WATCHED != 0 && count(before).inside == 1",
+        without: "before & WATCHED == WATCHED + 1 && count(before).inside == 1",
+    },
+    Mechanism {
+        name: "the kick",
+        file: "src/close.rs",
+        text: "kicked = kicked || self.kick().is_some();",
+        without: "kicked = true;",
+    },
+    Mechanism {
+        name: "cancelling before closing",
+        file: "src/close.rs",
+        text: "self.cancel_all();",
+        without: "",
+    },
+    Mechanism {
+        name: "the hand-over of places",
+        file: "src/slab.rs",
+        text: "while bits & WAITED == 0 {",
+        without: "while bits & WAITED <= WAITED {",
+    },
 ];
 
 /// All mechanisms of a file that can be taken out.
