@@ -163,3 +163,76 @@ impl Model {
         &mut self.blocks[n]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: Block = Block {
+        target: 0,
+        number: BLOCKS_PER_THREAD,
+    };
+
+    fn model() -> Model {
+        Model::new(1, 2)
+    }
+
+    #[test]
+    fn blocks_in_use_are_not_found() {
+        let mut model = model();
+        assert_eq!(model.find(0, 2, true), Some(FIRST));
+        model.set_busy(FIRST, true);
+        assert_eq!(model.find(0, 2, false), Some(FIRST.plus(1)));
+        model.set_busy(FIRST, false);
+        assert_eq!(model.find(0, 2, false), Some(FIRST));
+    }
+
+    #[test]
+    fn a_row_of_blocks_ends_with_its_target() {
+        let last = BLOCKS_PER_THREAD as u32 - 1;
+        let second = Block { target: 1, ..FIRST };
+        assert_eq!(model().find(last, 2, true), Some(second));
+        assert_eq!(
+            model().find(last, 1, true),
+            Some(FIRST.plus(BLOCKS_PER_THREAD - 1))
+        );
+        let all: Vec<_> = model().all().collect();
+        assert_eq!(all.len(), 2 * BLOCKS_PER_THREAD);
+        assert!(all.contains(&FIRST) && all.contains(&second));
+    }
+
+    #[test]
+    fn an_abandoned_write_may_land_until_its_queue_was_drained() {
+        let instance = Arc::new(Instance::new(1).unwrap());
+        let mut model = model();
+        model.written(FIRST, 5);
+        instance.drain().unwrap();
+        let write = Abandoned {
+            token: Token::default(),
+            instance: Some((Arc::clone(&instance), instance.mark())),
+        };
+        model.abandoned(FIRST, 6, &write);
+        assert!(!model.settle(FIRST), "the drain was before");
+        assert_eq!(model.find(0, 1, true), Some(FIRST.plus(1)));
+        assert_eq!(model.find(0, 1, false), Some(FIRST));
+        assert_eq!(model.expect(FIRST), Expect::Either(5, 6));
+        instance.drain().unwrap();
+        assert!(model.settle(FIRST));
+        assert_eq!(model.expect(FIRST), Expect::Only(6));
+    }
+
+    #[test]
+    fn an_abandoned_write_has_landed_when_its_buffer_was_dropped() {
+        let mut model = model();
+        let write = Abandoned {
+            token: Token::default(),
+            instance: None,
+        };
+        model.abandoned(FIRST, 1, &write);
+        assert!(!model.settle(FIRST));
+        let mut buffer = crate::stress::buffer::Buffer::new();
+        buffer.attach(&write.token);
+        drop(buffer);
+        assert!(model.settle(FIRST));
+    }
+}

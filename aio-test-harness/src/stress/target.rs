@@ -49,17 +49,17 @@ impl Target {
     }
 
     fn open_file(path: &Path, len: u64) -> io::Result<Self> {
+        let is_device = path
+            .metadata()
+            .is_ok_and(|metadata| metadata.file_type().is_block_device());
         let open = |write: bool, flags| {
             OpenOptions::new()
                 .read(true)
                 .write(write)
-                .create(write)
+                .create(write && !is_device)
                 .custom_flags(flags)
                 .open(path)
         };
-        let is_device = path
-            .metadata()
-            .is_ok_and(|metadata| metadata.file_type().is_block_device());
         // A device that is mounted or otherwise in use is refused.
         let exclusive = if is_device { libc::O_EXCL } else { 0 };
         let (file, direct) = match open(true, libc::O_DIRECT | exclusive) {

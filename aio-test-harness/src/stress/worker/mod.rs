@@ -171,6 +171,13 @@ impl<'a> Worker<'a> {
         self.buffers.push(buffer);
     }
 
+    /// Whether operations of ours have places in the queue.
+    fn has_places(&self, instance: &Arc<Instance>) -> bool {
+        self.held
+            .iter()
+            .any(|held| Arc::ptr_eq(held.instance(), instance))
+    }
+
     /// Waits for a place in a queue, doing everything meanwhile that others could be waiting for.
     fn make_room(&mut self, instance: &Arc<Instance>) {
         self.phase(Phase::Room);

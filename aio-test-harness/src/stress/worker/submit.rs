@@ -2,10 +2,10 @@
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::sync::{Arc, RwLockReadGuard};
 use std::time::Duration;
 
-use aio_safe::{Errno, Op, Payload, Pending, PollEvents, RwFlags, SubmitError};
+use aio_safe::{Errno, Op, Payload, Pending, PollEvents, RwFlags, SubmitError, SubmitErrorKind};
 
 use super::Worker;
 use super::held::{Handle, Held, Job, Line, Task};
@@ -15,6 +15,9 @@ use crate::stress::plan::{self, How, Refusal, Transfer, Way};
 use crate::stress::shared::Instance;
 use crate::stress::target::{Block, Target};
 use crate::stress::watch::Phase;
+
+/// How long a place in a full queue is waited for at a time.
+const SHORT: Duration = Duration::from_millis(2);
 
 const PLAIN: Way = Way {
     how: How::Wait,
@@ -30,40 +33,59 @@ impl<'a> Worker<'a> {
         file: impl AsFd,
         mut op: Op<P>,
     ) -> Result<Pending<P>, Op<P>> {
+        let mut full = false;
         loop {
-            let reason = {
-                let permit = instance.try_permit();
-                let _permit = match permit {
-                    Some(permit) => permit,
-                    None => {
-                        self.phase(Phase::Permit);
-                        self.fire_all();
-                        instance.permit()
-                    }
-                };
+            let result = if full && !self.has_places(instance) {
+                self.submit_reserved(instance, &file, op)
+            } else {
+                let _quiet = self.may_submit(instance);
                 self.phase(Phase::Submitting);
-                match instance.queue.submit(&file, op) {
-                    Ok(pending) => return Ok(pending),
-                    Err(SubmitError { reason, op: back }) => {
-                        op = back;
-                        reason
-                    }
+                instance.queue.submit(&file, op)
+            };
+            let reason = match result {
+                Ok(pending) => return Ok(pending),
+                Err(SubmitError { reason, op: back }) => {
+                    op = back;
+                    reason
                 }
             };
+            full = reason == SubmitErrorKind::QueueFull;
             if !self.recover(place, instance, reason) || self.ctx.is_over() {
                 return Err(op);
             }
         }
     }
 
+    /// Submits in a place that it waits for, but not for long: what others send may be what fills the queue.
+    fn submit_reserved<P: Payload>(
+        &mut self,
+        instance: &Arc<Instance>,
+        file: impl AsFd,
+        op: Op<P>,
+    ) -> Result<Pending<P>, SubmitError<Op<P>>> {
+        self.phase(Phase::Room);
+        match instance.queue.reserve().wait_timeout(SHORT) {
+            Ok(permit) => {
+                let _quiet = self.may_submit(instance);
+                self.phase(Phase::Submitting);
+                permit.submit(file, op)
+            }
+            Err(reason) => Err(SubmitError { reason, op }),
+        }
+    }
+
+    /// Waits until nobody drains the queue, and keeps it so.
+    fn may_submit<'i>(&mut self, instance: &'i Instance) -> RwLockReadGuard<'i, ()> {
+        instance.try_permit().unwrap_or_else(|| {
+            self.phase(Phase::Permit);
+            self.fire_all();
+            instance.permit()
+        })
+    }
+
     /// Waits for a place in the queue without taking it. False when there was none for a while.
     pub(super) fn wait_for_room(&mut self, instance: &Arc<Instance>) -> bool {
-        // Not for long: what others send may be what fills the queue.
-        instance
-            .queue
-            .reserve()
-            .wait_timeout(Duration::from_millis(2))
-            .is_ok()
+        instance.queue.reserve().wait_timeout(SHORT).is_ok()
     }
 
     fn hold(&mut self, handle: Handle, job: Job, way: Way, instance: &Arc<Instance>) {
@@ -246,15 +268,7 @@ impl<'a> Worker<'a> {
         let mut handles = Vec::new();
         loop {
             let result = {
-                let permit = this.try_permit();
-                let _permit = match permit {
-                    Some(permit) => permit,
-                    None => {
-                        self.phase(Phase::Permit);
-                        self.fire_all();
-                        this.permit()
-                    }
-                };
+                let _quiet = self.may_submit(&this);
                 self.phase(Phase::Submitting);
                 batch.submit(&mut handles)
             };
