@@ -57,14 +57,19 @@ impl Root {
         deb_arch: &str,
         system: &str,
     ) -> Result<Self> {
+        let sources = mirror.sources(suites, deb_arch);
+        let sources_file = dir.join("sources/debian.sources");
+        let same = fs::read_to_string(&sources_file).is_ok_and(|text| text == sources);
+        if !same {
+            // What another archive has must not be taken for what this one has.
+            fs::remove_dir_all(dir.join("lists")).ok();
+            fs::remove_file(dir.join("updated")).ok();
+        }
         for sub in ["sources", "lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(dir.join(sub))
                 .with_context(|| format!("can't make {}", dir.join(sub).display()))?;
         }
-        let sources = mirror.sources(suites, deb_arch);
-        let sources_file = dir.join("sources/debian.sources");
-        if fs::read_to_string(&sources_file).ok().as_ref() != Some(&sources) {
-            fs::remove_file(dir.join("updated")).ok();
+        if !same {
             write(&sources_file, &sources)?;
         }
         let config = dir.join("apt.conf");
@@ -175,4 +180,27 @@ APT::Sandbox::User "root";
 Acquire::Languages "none";
 "#
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_archive_starts_from_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let mirror = |uri: &str| Mirror {
+            uri: uri.to_owned(),
+            signed_by: None,
+            trusted: false,
+        };
+        let open = |uri: &str| Root::open(dir.path(), &mirror(uri), &["sid"], "s390x").unwrap();
+        let list = dir.path().join("lists/one.test_Packages");
+        let root = open("http://one.test/debian");
+        fs::write(&list, "").unwrap();
+        fs::write(dir.path().join("updated"), "").unwrap();
+        assert!(root.updated().is_some());
+        assert!(open("http://one.test/debian").updated().is_some() && list.exists());
+        assert!(open("http://two.test/debian").updated().is_none() && !list.exists());
+    }
 }
