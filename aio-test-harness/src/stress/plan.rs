@@ -199,14 +199,14 @@ fn step(rng: &mut Rng) -> Step {
             micros: rng.u64(0..500),
         },
         950_000..960_000 => Step::Settle,
-        960_000..997_000 => Step::Clone,
-        997_000..999_000 => Step::Sync {
+        960_000..996_000 => Step::Clone,
+        996_000..998_000 => Step::Sync {
             data_only: rng.u8(..8) != 0,
             way: way(rng),
         },
-        999_000..999_600 => Step::Drain,
-        999_600..999_650 => Step::Fork,
-        999_650..999_700 => Step::Replace,
+        998_000..998_800 => Step::Drain,
+        998_800..999_000 => Step::Fork,
+        999_000..999_200 => Step::Replace,
         _ => Step::Own {
             depth: rng.u32(1..=12),
             seed: rng.u64(..),
