@@ -26,7 +26,7 @@ pub(crate) struct Args {
     pub(crate) case: Option<String>,
 
     /// Seconds that a guest may take from its start to its end.
-    #[arg(long, value_name = "SECONDS", default_value = "180", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) timeout: u64,
 
     /// Write the results to this file as well.
