@@ -68,7 +68,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             Outcome::Failed { why, .. } => format!("failed: {why}"),
             Outcome::TimedOut => "took too long".into(),
         };
-        println!("{:<48} {:>6.1} s  {result}", model.name, time.as_secs_f64());
+        println!("{:<50} {:>6.1} s  {result}", model.name, time.as_secs_f64());
         failed += usize::from(!matches!(outcome, Outcome::Passed { .. }));
     }
     for (model, (outcome, _)) in models.iter().zip(&results) {

@@ -126,7 +126,7 @@ fn row(mutation: &Mutation, verdict: &Verdict) -> String {
             text
         }
     };
-    format!("{:<22} {change:<38} {verdict}", place(mutation))
+    format!("{:<22} {change:<44} {verdict}", place(mutation))
 }
 
 /// Everything that can be weakened in the crate.
