@@ -26,9 +26,9 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
+use std::sync::{Barrier, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -50,7 +50,7 @@ const PROGRESS: Duration = Duration::from_secs(5);
 /// What to do, where, and for how long.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// How long the threads go on submitting.
+    /// How long the threads go on submitting, once all have written their blocks' first contents.
     pub time: Duration,
     /// What the threads' plans derive from.
     pub seed: u64,
@@ -107,7 +107,7 @@ impl Count {
 pub struct Report {
     /// What was done.
     pub count: Count,
-    /// How long it took, from the first submission on.
+    /// How long it took, from the first submission to the last check.
     pub took: Duration,
     /// How many things were wrong.
     pub errors: u64,
@@ -154,6 +154,8 @@ struct Context {
     path_only: File,
     status: Vec<Status>,
     errors: Errors,
+    /// When all threads had written their first contents.
+    begun: OnceLock<Instant>,
     /// A thread panicked.
     broken: AtomicBool,
     /// All threads are done, and need nobody to reap for them.
@@ -187,6 +189,7 @@ impl Context {
                 .take(threads)
                 .collect(),
             errors: Errors::default(),
+            begun: OnceLock::new(),
             broken: AtomicBool::new(false),
             served: AtomicBool::new(false),
             barrier: Barrier::new(threads),
@@ -201,6 +204,16 @@ impl Context {
     /// Waits for all threads to come here.
     fn meet(&self) {
         self.barrier.wait();
+    }
+
+    /// The run proper begins.
+    fn begin(&self) {
+        self.begun.get_or_init(Instant::now);
+    }
+
+    /// How long the run proper has been going on.
+    fn elapsed(&self) -> Duration {
+        self.begun.get().map_or(Duration::ZERO, Instant::elapsed)
     }
 }
 
@@ -230,7 +243,6 @@ pub fn run(config: &Config, mut progress: impl FnMut(&str)) -> io::Result<Report
             }
         ));
     }
-    let started = Instant::now();
     let count = thread::scope(|scope| {
         let ctx = &ctx;
         for place in &ctx.places {
@@ -248,7 +260,7 @@ pub fn run(config: &Config, mut progress: impl FnMut(&str)) -> io::Result<Report
             })
             .collect();
         let all_done = || workers.iter().all(thread::ScopedJoinHandle::is_finished);
-        watch(config, ctx, started, &mut progress, all_done);
+        watch(config, ctx, &mut progress, all_done);
         ctx.served.store(true, Ordering::Relaxed);
         let mut count = Count::default();
         for worker in workers {
@@ -258,7 +270,7 @@ pub fn run(config: &Config, mut progress: impl FnMut(&str)) -> io::Result<Report
     });
     Ok(Report {
         count,
-        took: started.elapsed(),
+        took: ctx.elapsed(),
         errors: ctx.errors.count(),
         texts: ctx.errors.take(),
         config: config.clone(),
@@ -300,15 +312,14 @@ fn serve(ctx: &Context, place: &Place) {
 fn watch(
     config: &Config,
     ctx: &Context,
-    started: Instant,
     progress: &mut impl FnMut(&str),
     all_done: impl Fn() -> bool,
 ) {
     let mut watchdog = Watchdog::new(config.threads, config.patience);
-    let mut told = started;
+    let mut told = Instant::now();
     while !all_done() {
         thread::sleep(LOOK);
-        if started.elapsed() >= config.time {
+        if ctx.elapsed() >= config.time {
             ctx.errors.stop();
         }
         let why = match watchdog.look(&ctx.status) {
@@ -336,7 +347,7 @@ fn watch(
             let sum = |counter: fn(&Status) -> u64| ctx.status.iter().map(counter).sum::<u64>();
             progress(&format!(
                 "{:>4} s: {} operations, {} checks",
-                started.elapsed().as_secs(),
+                ctx.elapsed().as_secs(),
                 sum(|status| status.operations.load(Ordering::Relaxed)),
                 sum(|status| status.checks.load(Ordering::Relaxed)),
             ));

@@ -75,6 +75,7 @@ impl<'a> Worker<'a> {
         let mut plan = Plan::new(self.ctx.seed, self.number);
         let mut n = 0;
         self.meet();
+        self.ctx.begin();
         while !self.ctx.is_over() {
             status.step.store(n, Ordering::Relaxed);
             let planned = plan.next_step();
