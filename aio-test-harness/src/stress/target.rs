@@ -20,6 +20,8 @@ pub(super) struct Target {
     pub(super) read_only: File,
     /// Whether it was opened past the page cache.
     pub(super) direct: bool,
+    /// Whether what isn't aligned fails; tmpfs, for one, takes `O_DIRECT` and anything.
+    pub(super) aligned_only: bool,
     /// Its length in bytes; nothing is written behind it.
     pub(super) len: u64,
     /// Goes with us.
@@ -79,11 +81,15 @@ impl Target {
             file.set_len(len)?;
             len
         };
+        let misaligned = file.read_at(&mut [0; 1], 1);
+        let aligned_only =
+            direct && misaligned.is_err_and(|error| error.raw_os_error() == Some(libc::EINVAL));
         Ok(Self {
             path: path.to_owned(),
             read_only: open(false, if direct { libc::O_DIRECT } else { 0 })?,
             file,
             direct,
+            aligned_only,
             len,
             _scratch: None,
         })

@@ -377,7 +377,7 @@ impl<'a> Worker<'a> {
                 )
             }
             Refusal::Misaligned => {
-                if !target.direct {
+                if !target.aligned_only {
                     self.buffers.push(buffer);
                     return;
                 }
