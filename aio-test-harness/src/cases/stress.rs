@@ -9,14 +9,14 @@ use crate::stress::{Config, run};
 
 pub(super) const CASES: &[Case] = &[Case::new(
     "stress::short",
-    "threads sharing queues find every block as it must be, for a second",
+    "threads sharing queues find every block as it must be, for half a second",
     &[Requirement::DirectIo],
     short,
 )];
 
 fn short(env: &Env) -> CaseResult {
     let config = Config {
-        time: Duration::from_secs(1),
+        time: Duration::from_millis(500),
         // Another one each time; a failure says which.
         seed: fastrand::u64(..),
         threads: 3,

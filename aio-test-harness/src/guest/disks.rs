@@ -25,7 +25,7 @@ pub(super) fn find() -> io::Result<Targets> {
         .ok_or_else(|| io::Error::other("odd device name"))?;
     sys::init::mount(source, Path::new(EXT4), "ext4")
         .map_err(|error| io::Error::other(format!("mounting {source} as ext4: {error}")))?;
-    let targets = Targets::classify(&[&raw512, &raw4096, Path::new(EXT4)])?;
+    let targets = Targets::classify(&[raw512.as_path(), raw4096.as_path(), Path::new(EXT4)])?;
     match (&targets.disk512, &targets.disk4096) {
         (Some(small), Some(large)) if small.path == raw512 && large.path == raw4096 => Ok(targets),
         _ => Err(io::Error::other(

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::arch::{self, Arch};
+use super::arch::{self, Arch, Series};
 use crate::apt::{Mirror, Root};
 use crate::lock::Lock;
 use crate::packages::{self, Install, Tool};
@@ -86,6 +86,11 @@ fn compile(program: Program, arch: &Arch, compiler: &Compiler) -> Result<PathBuf
     };
     let target_dir = workspace::target_dir().join(dir);
     let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
+    if arch.series == Series::Matrix {
+        // Each case is a process of its own, and relocating itself is most of what starting one costs
+        // in an emulated machine. The others boot too few guests for it to matter.
+        flags.push("-Crelocation-model=static".to_owned());
+    }
     let mut cargo = workspace::cargo();
     cargo
         .args([
