@@ -49,17 +49,13 @@ pub(crate) fn ensure(tools: &[Tool], install: Install, progress: &Progress) -> R
     if missing.is_empty() {
         return Ok(());
     }
+    let name = |apt: &Apt, tool: &Tool| {
+        let known = tool.packages.iter().find(|name| apt.has(name));
+        *known.unwrap_or(&tool.packages[0])
+    };
     let names = |apt: &Apt| -> Vec<&str> {
-        let name = |tool: &Tool| {
-            let known = tool.packages.iter().find(|name| apt.has(name));
-            *known.unwrap_or(&tool.packages[0])
-        };
-        missing
-            .iter()
-            .map(name)
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .collect()
+        let names: BTreeSet<_> = missing.iter().map(|tool| name(apt, tool)).collect();
+        names.into_iter().collect()
     };
     let system = Apt::default();
     if find("apt-get").is_none() {
@@ -79,8 +75,15 @@ pub(crate) fn ensure(tools: &[Tool], install: Install, progress: &Progress) -> R
     if !rustix::process::geteuid().is_root() {
         bail!("packages are missing, and only root may install them; type: sudo {by_hand}");
     }
-    install_from(&system, &names, progress)
-        .or_else(|first| install_with_backports(&names, first, progress))?;
+    // All at once; where that can't be, one by one: one package that has to come from another source
+    // than the rest keeps all of them from being installed.
+    if install_from(&system, &names, progress).is_err() {
+        for tool in missing.iter().filter(|tool| find(tool.program).is_none()) {
+            let names = |apt: &Apt| vec![name(apt, tool)];
+            install_from(&system, &names, progress)
+                .or_else(|first| install_with_backports(&names, first, progress))?;
+        }
+    }
     for tool in missing {
         if find(tool.program).is_none() {
             bail!(
