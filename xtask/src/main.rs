@@ -3,11 +3,6 @@
 //! This file only dispatches. Each command is a module of its own, and what several commands need
 //! is a small module beside them.
 
-#![allow(
-    dead_code,
-    reason = "the helpers come before the commands that use them"
-)]
-
 mod abi_check;
 mod apt;
 mod asan;

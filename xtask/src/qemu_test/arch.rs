@@ -66,11 +66,6 @@ impl Arch {
     }
 }
 
-/// The architecture of that name.
-pub(crate) fn find(name: &str) -> Option<&'static Arch> {
-    ALL.iter().find(|arch| arch.name == name)
-}
-
 /// What `--arch all` means.
 pub(crate) const MAIN: [&str; 2] = ["x86_64", "aarch64"];
 
