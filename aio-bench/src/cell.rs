@@ -10,6 +10,8 @@ pub struct Cell {
     /// The file that is read or written, opened with `O_DIRECT`. It is as long as the measurement
     /// may go, a multiple of `block`.
     pub file: PathBuf,
+    /// What it holds. Everything that is read is checked against this.
+    pub contents: Contents,
     /// What is done to it.
     pub workload: Workload,
     /// Bytes of an operation.
@@ -52,4 +54,15 @@ pub enum Sharing {
     OwnQueues,
     /// All use one queue, as deep as all of them need together.
     OneQueue,
+}
+
+/// What the file holds: as `aio-bench prepare` makes it, and as writes leave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Contents {
+    /// Zeros: space that was allocated and never written, for which no device is asked; or a device that
+    /// answers with zeros.
+    Zeros,
+    /// Each sector of 512 bytes begins and ends with eight bytes made of its number.
+    Numbered,
 }

@@ -1,8 +1,31 @@
 //! What `aio-bench` measures, and how it says what it measured: what the program and `cargo xtask bench`
 //! share.
+//!
+//! # The program
+//!
+//! | command | what it does | what it prints |
+//! |---|---|---|
+//! | `aio-bench engines` | | the engines' names, a line each: name, tab, what it is |
+//! | `aio-bench prepare --kind unwritten --bytes N FILE` | makes a file of [`Contents::Zeros`]: space that was allocated and never written | |
+//! | `aio-bench prepare --kind written --bytes N FILE` | makes a file of [`Contents::Numbered`] | |
+//! | `aio-bench cell JSON` | runs a [`Cell`] | [`Record`]s, one JSON value on each line, as they come |
+//! | `aio-bench count --engine E --operations N JSON` | sets up one engine for the cell, does exactly N operations in one turn, and nothing else | a [`Round`] |
+//! | `aio-bench memory --engine E JSON` | sets up one engine for the cell | a [`Memory`] |
+//!
+//! `JSON` is a [`Cell`]; `-` reads it from standard input. `count` and `memory` don't look at its `engines`,
+//! `rounds`, `round_ms` and `latency`, and print a [`Record::Unavailable`] where the engine can't run. The exit
+//! status is 0 if everything that was measured was right: a transfer that fails, is short, or leaves something
+//! else in the buffer than the file holds ends the program with a message and 1.
+//!
+//! All engines of a cell are set up once, have a turn that isn't reported to warm up, and then take their turns;
+//! each round begins with the next engine. With [`latency`](Cell::latency), as many rounds again follow in which
+//! the time of each operation is taken; they are reported in [`Record::Latency`] alone.
+//!
+//! Two runs of `count`, with N and with 2 N operations, differ by N operations and nothing else: subtracting one
+//! from the other leaves out setting up and tearing down.
 
 mod cell;
 mod record;
 
-pub use cell::{Cell, Sharing, Workload};
-pub use record::{Percentiles, Record, Round};
+pub use cell::{Cell, Contents, Sharing, Workload};
+pub use record::{Memory, Percentiles, Record, Round};

@@ -57,3 +57,14 @@ pub struct Percentiles {
     /// The longest.
     pub max: u64,
 }
+
+/// The memory that an engine takes for the operations of a cell, without the buffers of their data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// All of it: the two below.
+    pub bytes: u64,
+    /// What Rust's allocator was asked for.
+    pub allocated: u64,
+    /// Rings that the kernel shares with the process.
+    pub rings: u64,
+}
