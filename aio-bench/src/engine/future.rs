@@ -1,0 +1,136 @@
+//! `aio-safe-future`: a task for each operation in flight, all on one thread, which reaps when no task can go on.
+
+use std::{cell::RefCell, fs::File, sync::Arc, time::Duration};
+
+use aio_safe::{AlignedBuf, Op, Queue};
+use anyhow::Result;
+
+use super::{Engine, QueueOf, Use, result};
+use crate::{
+    executor::Executor,
+    pace::{Limit, Pace},
+    timing::Timing,
+    work::Work,
+};
+
+struct Futures<'a> {
+    work: Work,
+    queue: QueueOf<'a>,
+    buffers: Vec<AlignedBuf>,
+    executor: Executor,
+}
+
+/// What the tasks share.
+struct State<'t, T> {
+    work: &'t mut Work,
+    pace: &'t mut Pace,
+    timing: &'t mut T,
+    /// Those of tasks that are over.
+    buffers: Vec<AlignedBuf>,
+    done: u64,
+}
+
+pub(super) fn set_up(work: Work, queue: QueueOf<'_>, then: Use<'_>) -> Result<()> {
+    then(&mut Futures {
+        buffers: work.buffers()?,
+        executor: Executor::new(work.depth),
+        work,
+        queue,
+    });
+    Ok(())
+}
+
+/// One operation after the other, with one buffer.
+async fn task<T: Timing>(
+    state: &RefCell<State<'_, T>>,
+    queue: &Queue,
+    file: &File,
+    mut buffer: AlignedBuf,
+) -> Result<()> {
+    loop {
+        let (op, number, stamp) = {
+            let state = &mut *state.borrow_mut();
+            if state.pace.grant(1) == 0 {
+                state.buffers.push(buffer);
+                return Ok(());
+            }
+            let number = state.work.next(&mut buffer);
+            let offset = state.work.offset(number);
+            let op = if state.work.write {
+                Op::write(buffer, offset)
+            } else {
+                Op::read(buffer, offset)
+            };
+            (op, number, state.timing.submitted())
+        };
+        let outcome = queue.submit(file, op)?.await;
+        buffer = outcome.buffer;
+        let state = &mut *state.borrow_mut();
+        state.timing.taken(stamp);
+        state
+            .work
+            .done(&mut buffer, number, result(outcome.result))?;
+        state.done += 1;
+    }
+}
+
+impl Futures<'_> {
+    /// Runs a task for each buffer until the pace is over.
+    fn run<T: Timing>(&mut self, pace: &mut Pace, timing: &mut T) -> Result<u64> {
+        let queue = self.queue;
+        let file = Arc::clone(&self.work.file);
+        let buffers = std::mem::take(&mut self.buffers);
+        let state = RefCell::new(State {
+            work: &mut self.work,
+            pace,
+            timing,
+            buffers: Vec::with_capacity(buffers.len()),
+            done: 0,
+        });
+        let task = |buffer| Some(Box::pin(task(&state, queue.queue, &file, buffer)));
+        let mut tasks: Vec<_> = buffers.into_iter().map(task).collect();
+        self.executor.run(&mut tasks, || idle(queue))?;
+        drop(tasks);
+        let State { buffers, done, .. } = state.into_inner();
+        self.buffers = buffers;
+        Ok(done)
+    }
+
+    fn sync(&self) -> Result<()> {
+        let sync = async {
+            Ok(self
+                .queue
+                .queue
+                .submit(&self.work.file, Op::fdatasync())?
+                .await?)
+        };
+        self.executor
+            .run(&mut [Some(Box::pin(sync))], || idle(self.queue))
+    }
+}
+
+/// What the executor does when no task can go on.
+fn idle(queue: QueueOf<'_>) -> Result<()> {
+    // Another thread of the queue may have reaped our last operation just now, and then nothing more may come.
+    let timeout = queue.shared.then_some(Duration::from_millis(1));
+    queue.queue.reap(1, timeout)?;
+    Ok(())
+}
+
+impl Engine for Futures<'_> {
+    fn turn<T: Timing>(&mut self, pace: &mut Pace, timing: &mut T) -> Result<u64> {
+        if !self.work.sync {
+            return self.run(pace, timing);
+        }
+        let mut done = 0;
+        loop {
+            let batch = pace.grant(self.work.depth) as u64;
+            if batch == 0 {
+                return Ok(done);
+            }
+            let mut batch = Pace::start(Limit::Operations(batch), false);
+            done += self.run(&mut batch, timing)?;
+            self.sync()?;
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! `aio-safe-single`: each operation is submitted by itself, and the oldest is waited for.
+
+use std::collections::VecDeque;
+
+use aio_safe::{AlignedBuf, Op, Pending, Transfer};
+use anyhow::Result;
+
+use super::{Engine, QueueOf, Use, result};
+use crate::{pace::Pace, timing::Timing, work::Work};
+
+struct OneByOne<'a> {
+    work: Work,
+    queue: QueueOf<'a>,
+    buffers: Vec<AlignedBuf>,
+    /// What is in flight and the numbers of the blocks, the oldest first.
+    handles: VecDeque<(Pending<Transfer<AlignedBuf>>, u64)>,
+}
+
+pub(super) fn set_up(work: Work, queue: QueueOf<'_>, then: Use<'_>) -> Result<()> {
+    then(&mut OneByOne {
+        buffers: work.buffers()?,
+        handles: VecDeque::with_capacity(work.depth),
+        work,
+        queue,
+    });
+    Ok(())
+}
+
+impl OneByOne<'_> {
+    #[inline]
+    fn submit(&mut self, mut buffer: AlignedBuf) -> Result<(Pending<Transfer<AlignedBuf>>, u64)> {
+        let number = self.work.next(&mut buffer);
+        let offset = self.work.offset(number);
+        let op = if self.work.write {
+            Op::write(buffer, offset)
+        } else {
+            Op::read(buffer, offset)
+        };
+        Ok((self.queue.queue.submit(&self.work.file, op)?, number))
+    }
+
+    #[inline]
+    fn wait(&mut self, handle: Pending<Transfer<AlignedBuf>>, number: u64) -> Result<()> {
+        let mut outcome = handle.wait();
+        self.work
+            .done(&mut outcome.buffer, number, result(outcome.result))?;
+        self.buffers.push(outcome.buffer);
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<()> {
+        let sync = self.queue.queue.submit(&self.work.file, Op::fdatasync())?;
+        Ok(sync.wait()?)
+    }
+
+    /// One after the other.
+    fn alone<T: Timing>(&mut self, pace: &mut Pace, timing: &mut T) -> Result<u64> {
+        let mut done = 0;
+        while pace.grant(1) == 1 {
+            let buffer = self.buffers.pop().expect("it is back");
+            let stamp = timing.submitted();
+            let (handle, number) = self.submit(buffer)?;
+            self.wait(handle, number)?;
+            timing.taken(stamp);
+            done += 1;
+            if self.work.sync {
+                self.sync()?;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Several in flight.
+    fn queued<T: Timing>(&mut self, pace: &mut Pace, timing: &mut T) -> Result<u64> {
+        let mut stamps: VecDeque<T::Stamp> = VecDeque::new();
+        let mut done = 0;
+        let mut unsynced = false;
+        loop {
+            if unsynced && self.handles.is_empty() {
+                self.sync()?;
+                unsynced = false;
+            }
+            // With a sync after each batch, the next one begins when all of it is over.
+            if self.handles.is_empty() || !self.work.sync {
+                for _ in 0..pace.grant(self.buffers.len()) {
+                    let buffer = self.buffers.pop().expect("no more were granted");
+                    stamps.push_back(timing.submitted());
+                    let submitted = self.submit(buffer)?;
+                    self.handles.push_back(submitted);
+                }
+                unsynced = self.work.sync && !self.handles.is_empty();
+            }
+            let Some((oldest, number)) = self.handles.pop_front() else {
+                return Ok(done);
+            };
+            self.wait(oldest, number)?;
+            if let Some(stamp) = stamps.pop_front() {
+                timing.taken(stamp);
+            }
+            done += 1;
+        }
+    }
+}
+
+impl Engine for OneByOne<'_> {
+    fn turn<T: Timing>(&mut self, pace: &mut Pace, timing: &mut T) -> Result<u64> {
+        if self.work.depth == 1 {
+            self.alone(pace, timing)
+        } else {
+            self.queued(pace, timing)
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What all engines have in common: the file, the blocks, and the check of each.
+
+use std::{fs::File, sync::Arc};
+
+use aio_bench::{Cell, Workload};
+use aio_safe::AlignedBuf;
+use aio_sys::Errno;
+use anyhow::{Error, Result, anyhow, ensure};
+
+use crate::{
+    blocks::Blocks,
+    contents::{self, Pattern, SECTOR},
+    file,
+};
+
+/// What one thread of an engine has to do.
+#[derive(Clone, Debug)]
+pub(crate) struct Work {
+    /// Opened with `O_DIRECT`, by each engine anew.
+    pub(crate) file: Arc<File>,
+    /// Bytes of an operation.
+    pub(crate) block: usize,
+    /// Operations in flight.
+    pub(crate) depth: usize,
+    /// Writes, not reads.
+    pub(crate) write: bool,
+    /// An fdatasync follows each `depth` writes.
+    pub(crate) sync: bool,
+    blocks: Blocks,
+    pattern: Pattern,
+    count: u64,
+    sequential: bool,
+}
+
+/// Tells turns of engines and threads apart, so that no two read the same blocks: what one has read, a device may
+/// give the other out of its cache.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) index: u64,
+    pub(crate) of: u64,
+}
+
+impl Work {
+    pub(crate) fn new(cell: &Cell, place: Place) -> Result<Self> {
+        ensure!(
+            cell.block > 0 && cell.block as usize % SECTOR == 0,
+            "a block is a multiple of {SECTOR} bytes, not {}",
+            cell.block
+        );
+        ensure!(cell.depth > 0, "a depth of 0 does nothing");
+        let write = match cell.workload {
+            Workload::RandomRead | Workload::SequentialRead => false,
+            Workload::RandomWrite | Workload::WriteFdatasync => true,
+        };
+        let (opened, bytes) = file::open(&cell.file, write)?;
+        let count = file::blocks(&cell.file, bytes, cell.block)?;
+        let sequential = cell.workload == Workload::SequentialRead;
+        Ok(Self {
+            file: Arc::new(opened),
+            block: cell.block as usize,
+            depth: cell.depth as usize,
+            write,
+            sync: cell.workload == Workload::WriteFdatasync,
+            blocks: draw(count, sequential, place),
+            pattern: Pattern::of(cell.contents),
+            count,
+            sequential,
+        })
+    }
+
+    /// The same for another thread.
+    pub(crate) fn at(&self, place: Place) -> Self {
+        Self {
+            blocks: draw(self.count, self.sequential, place),
+            ..self.clone()
+        }
+    }
+
+    /// A buffer for one operation.
+    pub(crate) fn buffer(&self) -> Result<AlignedBuf> {
+        let mut buffer = AlignedBuf::zeroed(self.block, self.block.next_power_of_two().max(4096))?;
+        contents::poison(&mut buffer);
+        Ok(buffer)
+    }
+
+    /// Buffers for all operations in flight.
+    pub(crate) fn buffers(&self) -> Result<Vec<AlignedBuf>> {
+        (0..self.depth).map(|_| self.buffer()).collect()
+    }
+
+    /// Draws the next block, and makes the buffer ready for it.
+    #[inline]
+    pub(crate) fn next(&mut self, buffer: &mut [u8]) -> u64 {
+        let number = self.blocks.next();
+        if self.write {
+            self.pattern.stamp(buffer, number);
+        }
+        number
+    }
+
+    /// Where a block is, in bytes.
+    #[inline]
+    pub(crate) fn offset(&self, number: u64) -> u64 {
+        number * self.block as u64
+    }
+
+    /// Checks what an operation on a block did, `result` being what the kernel said: a count, or an errno times
+    /// -1. The buffer is then ready for another one.
+    ///
+    /// # Errors
+    ///
+    /// If it failed, was short, or read something else than the file holds.
+    #[inline]
+    pub(crate) fn done(&self, buffer: &mut [u8], number: u64, result: i64) -> Result<()> {
+        if result != self.block as i64 {
+            return Err(self.failed(number, result));
+        }
+        if !self.write {
+            if !self.pattern.is_in(buffer, number) {
+                return Err(self.wrong(buffer, number));
+            }
+            contents::poison(buffer);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn failed(&self, number: u64, result: i64) -> Error {
+        let errno = i32::try_from(-result).ok().and_then(Errno::from_raw);
+        let what = self.what(number);
+        match errno {
+            Some(errno) => anyhow!("{what}: {errno}"),
+            None => anyhow!("{what}: {result} bytes instead of {}", self.block),
+        }
+    }
+
+    #[cold]
+    fn wrong(&self, buffer: &[u8], number: u64) -> Error {
+        let sectors = (self.block / SECTOR) as u64;
+        let first = self.pattern.word(number * sectors);
+        let last = self.pattern.word(number * sectors + sectors - 1);
+        let (found_first, found_last) = contents::ends(buffer).unwrap_or_default();
+        anyhow!(
+            "{}: wrong contents: it begins with {found_first:#018x} instead of {first:#018x} and ends with \
+             {found_last:#018x} instead of {last:#018x}",
+            self.what(number)
+        )
+    }
+
+    fn what(&self, number: u64) -> String {
+        let what = if self.write { "write" } else { "read" };
+        format!("{what} of block {number}, at byte {}", self.offset(number))
+    }
+}
+
+fn draw(count: u64, sequential: bool, place: Place) -> Blocks {
+    if sequential {
+        let start = u128::from(count) * u128::from(place.index) / u128::from(place.of);
+        Blocks::sequential(count, start as u64)
+    } else {
+        Blocks::random(count, place.index)
+    }
+}
