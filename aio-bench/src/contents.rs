@@ -33,17 +33,22 @@ impl Pattern {
 
     /// Whether a block that was read begins with its first sector's word and ends with its last one's.
     #[inline]
-    pub(crate) fn is_in(self, block: &[u8], number: u64) -> bool {
-        let sectors = (block.len() / SECTOR) as u64;
-        let first = number * sectors;
-        let last = first + sectors - 1;
-        ends(block) == Some((self.word(first), self.word(last)))
+    pub(crate) fn is_in(self, block: &[u8], offset: u64) -> bool {
+        ends(block) == Some(self.expected(block.len(), offset))
+    }
+
+    /// What the block of this length, at this offset of the file, begins and ends with.
+    #[inline]
+    pub(crate) const fn expected(self, len: usize, offset: u64) -> (u64, u64) {
+        let first = offset / SECTOR as u64;
+        let last = first + (len / SECTOR) as u64 - 1;
+        (self.word(first), self.word(last))
     }
 
     /// Fills in the words of all sectors of a block that is going to be written.
     #[inline]
-    pub(crate) fn stamp(self, block: &mut [u8], number: u64) {
-        let first = number * (block.len() / SECTOR) as u64;
+    pub(crate) fn stamp(self, block: &mut [u8], offset: u64) {
+        let first = offset / SECTOR as u64;
         for (sector, bytes) in (first..).zip(block.chunks_exact_mut(SECTOR)) {
             set_ends(bytes, self.word(sector));
         }
@@ -82,27 +87,27 @@ mod tests {
     fn a_block_is_known_by_its_number() {
         let pattern = Pattern::of(Contents::Numbered);
         let mut block = vec![0; 4096];
-        pattern.stamp(&mut block, 7);
-        assert!(pattern.is_in(&block, 7));
-        assert!(!pattern.is_in(&block, 6));
+        pattern.stamp(&mut block, 28672);
+        assert!(pattern.is_in(&block, 28672));
+        assert!(!pattern.is_in(&block, 24576));
         assert!(
-            pattern.is_in(&block[512..1024], 57),
+            pattern.is_in(&block[512..1024], 28672 + 512),
             "its sectors are blocks of their own"
         );
         block[4095] ^= 1;
-        assert!(!pattern.is_in(&block, 7));
+        assert!(!pattern.is_in(&block, 28672));
         block[4095] ^= 1;
         block[0] ^= 1;
-        assert!(!pattern.is_in(&block, 7));
+        assert!(!pattern.is_in(&block, 28672));
     }
 
     #[test]
     fn zeros_are_zeros_wherever_they_are() {
         let pattern = Pattern::of(Contents::Zeros);
         let mut block = vec![1; 1024];
-        assert!(!pattern.is_in(&block, 3));
-        pattern.stamp(&mut block, 3);
-        assert!(pattern.is_in(&block, 3) && pattern.is_in(&block, 0));
+        assert!(!pattern.is_in(&block, 3072));
+        pattern.stamp(&mut block, 3072);
+        assert!(pattern.is_in(&block, 3072) && pattern.is_in(&block, 0));
     }
 
     #[test]

@@ -77,16 +77,13 @@ fn allocate(file: &File, bytes: u64) -> io::Result<()> {
 fn write_numbered(mut file: &File, bytes: u64) -> io::Result<()> {
     let pattern = Pattern::of(Contents::Numbered);
     let mut chunk = AlignedBuf::zeroed(1 << 20, 4096)?;
-    let mut sector = 0;
-    let mut left = bytes;
-    while left > 0 {
-        let len = left.min(chunk.len() as u64) as usize;
-        for bytes in chunk[..len].chunks_exact_mut(SECTOR) {
-            pattern.stamp(bytes, sector);
-            sector += 1;
-        }
-        file.write_all(&chunk[..len])?;
-        left -= len as u64;
+    let mut offset = 0;
+    while offset < bytes {
+        let len = (bytes - offset).min(chunk.len() as u64);
+        let part = &mut chunk[..len as usize];
+        pattern.stamp(part, offset);
+        file.write_all(part)?;
+        offset += len;
     }
     Ok(())
 }

@@ -88,36 +88,30 @@ impl Work {
         (0..self.depth).map(|_| self.buffer()).collect()
     }
 
-    /// Draws the next block, and makes the buffer ready for it.
+    /// Draws the next block, and makes the buffer ready for it. Returns where it is in the file, in bytes.
     #[inline]
     pub(crate) fn next(&mut self, buffer: &mut [u8]) -> u64 {
-        let number = self.blocks.next();
+        let offset = self.blocks.next() * self.block as u64;
         if self.write {
-            self.pattern.stamp(buffer, number);
+            self.pattern.stamp(buffer, offset);
         }
-        number
+        offset
     }
 
-    /// Where a block is, in bytes.
-    #[inline]
-    pub(crate) fn offset(&self, number: u64) -> u64 {
-        number * self.block as u64
-    }
-
-    /// Checks what an operation on a block did, `result` being what the kernel said: a count, or an errno times
-    /// -1. The buffer is then ready for another one.
+    /// Checks what an operation on the block at `offset` did, `result` being what the kernel said: a count, or an
+    /// errno times -1. The buffer is then ready for another one.
     ///
     /// # Errors
     ///
     /// If it failed, was short, or read something else than the file holds.
     #[inline]
-    pub(crate) fn done(&self, buffer: &mut [u8], number: u64, result: i64) -> Result<()> {
+    pub(crate) fn done(&self, buffer: &mut [u8], offset: u64, result: i64) -> Result<()> {
         if result != self.block as i64 {
-            return Err(self.failed(number, result));
+            return Err(self.failed(offset, result));
         }
         if !self.write {
-            if !self.pattern.is_in(buffer, number) {
-                return Err(self.wrong(buffer, number));
+            if !self.pattern.is_in(buffer, offset) {
+                return Err(self.wrong(buffer, offset));
             }
             contents::poison(buffer);
         }
@@ -125,9 +119,9 @@ impl Work {
     }
 
     #[cold]
-    fn failed(&self, number: u64, result: i64) -> Error {
+    fn failed(&self, offset: u64, result: i64) -> Error {
         let errno = i32::try_from(-result).ok().and_then(Errno::from_raw);
-        let what = self.what(number);
+        let what = self.what(offset);
         match errno {
             Some(errno) => anyhow!("{what}: {errno}"),
             None => anyhow!("{what}: {result} bytes instead of {}", self.block),
@@ -135,21 +129,19 @@ impl Work {
     }
 
     #[cold]
-    fn wrong(&self, buffer: &[u8], number: u64) -> Error {
-        let sectors = (self.block / SECTOR) as u64;
-        let first = self.pattern.word(number * sectors);
-        let last = self.pattern.word(number * sectors + sectors - 1);
+    fn wrong(&self, buffer: &[u8], offset: u64) -> Error {
+        let (first, last) = self.pattern.expected(self.block, offset);
         let (found_first, found_last) = contents::ends(buffer).unwrap_or_default();
         anyhow!(
             "{}: wrong contents: it begins with {found_first:#018x} instead of {first:#018x} and ends with \
              {found_last:#018x} instead of {last:#018x}",
-            self.what(number)
+            self.what(offset)
         )
     }
 
-    fn what(&self, number: u64) -> String {
+    fn what(&self, offset: u64) -> String {
         let what = if self.write { "write" } else { "read" };
-        format!("{what} of block {number}, at byte {}", self.offset(number))
+        format!("{what} of {} bytes at byte {offset}", self.block)
     }
 }
 

@@ -15,9 +15,9 @@ struct InBatches<'a> {
     batch: Batch<'a, Transfer<AlignedBuf>>,
     /// Buffers that aren't in flight.
     buffers: Vec<AlignedBuf>,
-    /// What is in flight, and beside it the numbers of the blocks.
+    /// What is in flight, and beside it the offsets of the blocks.
     handles: Vec<Pending<Transfer<AlignedBuf>>>,
-    numbers: Vec<u64>,
+    offsets: Vec<u64>,
 }
 
 pub(super) fn set_up(work: Work, queue: QueueOf<'_>, then: Use<'_>) -> Result<()> {
@@ -26,7 +26,7 @@ pub(super) fn set_up(work: Work, queue: QueueOf<'_>, then: Use<'_>) -> Result<()
         batch: queue.queue.batch(),
         buffers: work.buffers()?,
         handles: Vec::with_capacity(work.depth),
-        numbers: Vec::with_capacity(work.depth),
+        offsets: Vec::with_capacity(work.depth),
         work,
         queue,
     });
@@ -44,15 +44,14 @@ impl InBatches<'_> {
     ) -> Result<()> {
         let rest = self.buffers.len() - n;
         for mut buffer in self.buffers.drain(rest..) {
-            let number = self.work.next(&mut buffer);
-            let offset = self.work.offset(number);
+            let offset = self.work.next(&mut buffer);
             let op = if self.work.write {
                 Op::write(buffer, offset)
             } else {
                 Op::read(buffer, offset)
             };
             stamps.push(timing.submitted());
-            self.numbers.push(number);
+            self.offsets.push(offset);
             self.batch.push(self.file, op)?;
         }
         Ok(self.batch.submit(&mut self.handles)?)
@@ -66,14 +65,14 @@ impl InBatches<'_> {
         timing: &mut T,
         stamps: &mut Vec<T::Stamp>,
     ) -> Result<()> {
-        let (handle, number) = (
+        let (handle, offset) = (
             self.handles.swap_remove(index),
-            self.numbers.swap_remove(index),
+            self.offsets.swap_remove(index),
         );
         let mut outcome = handle.wait();
         timing.taken(stamps.swap_remove(index));
         self.work
-            .done(&mut outcome.buffer, number, result(outcome.result))?;
+            .done(&mut outcome.buffer, offset, result(outcome.result))?;
         self.buffers.push(outcome.buffer);
         Ok(())
     }

@@ -48,20 +48,19 @@ async fn task<T: Timing>(
     mut buffer: AlignedBuf,
 ) -> Result<()> {
     loop {
-        let (op, number, stamp) = {
+        let (op, offset, stamp) = {
             let state = &mut *state.borrow_mut();
             if state.pace.grant(1) == 0 {
                 state.buffers.push(buffer);
                 return Ok(());
             }
-            let number = state.work.next(&mut buffer);
-            let offset = state.work.offset(number);
+            let offset = state.work.next(&mut buffer);
             let op = if state.work.write {
                 Op::write(buffer, offset)
             } else {
                 Op::read(buffer, offset)
             };
-            (op, number, state.timing.submitted())
+            (op, offset, state.timing.submitted())
         };
         let outcome = queue.submit(file, op)?.await;
         buffer = outcome.buffer;
@@ -69,7 +68,7 @@ async fn task<T: Timing>(
         state.timing.taken(stamp);
         state
             .work
-            .done(&mut buffer, number, result(outcome.result))?;
+            .done(&mut buffer, offset, result(outcome.result))?;
         state.done += 1;
     }
 }

@@ -12,7 +12,7 @@ struct OneByOne<'a> {
     work: Work,
     queue: QueueOf<'a>,
     buffers: Vec<AlignedBuf>,
-    /// What is in flight and the numbers of the blocks, the oldest first.
+    /// What is in flight and the offsets of the blocks, the oldest first.
     handles: VecDeque<(Pending<Transfer<AlignedBuf>>, u64)>,
 }
 
@@ -29,21 +29,20 @@ pub(super) fn set_up(work: Work, queue: QueueOf<'_>, then: Use<'_>) -> Result<()
 impl OneByOne<'_> {
     #[inline]
     fn submit(&mut self, mut buffer: AlignedBuf) -> Result<(Pending<Transfer<AlignedBuf>>, u64)> {
-        let number = self.work.next(&mut buffer);
-        let offset = self.work.offset(number);
+        let offset = self.work.next(&mut buffer);
         let op = if self.work.write {
             Op::write(buffer, offset)
         } else {
             Op::read(buffer, offset)
         };
-        Ok((self.queue.queue.submit(&self.work.file, op)?, number))
+        Ok((self.queue.queue.submit(&self.work.file, op)?, offset))
     }
 
     #[inline]
-    fn wait(&mut self, handle: Pending<Transfer<AlignedBuf>>, number: u64) -> Result<()> {
+    fn wait(&mut self, handle: Pending<Transfer<AlignedBuf>>, offset: u64) -> Result<()> {
         let mut outcome = handle.wait();
         self.work
-            .done(&mut outcome.buffer, number, result(outcome.result))?;
+            .done(&mut outcome.buffer, offset, result(outcome.result))?;
         self.buffers.push(outcome.buffer);
         Ok(())
     }
@@ -59,8 +58,8 @@ impl OneByOne<'_> {
         while pace.grant(1) == 1 {
             let buffer = self.buffers.pop().expect("it is back");
             let stamp = timing.submitted();
-            let (handle, number) = self.submit(buffer)?;
-            self.wait(handle, number)?;
+            let (handle, offset) = self.submit(buffer)?;
+            self.wait(handle, offset)?;
             timing.taken(stamp);
             done += 1;
             if self.work.sync {
@@ -90,10 +89,10 @@ impl OneByOne<'_> {
                 }
                 unsynced = self.work.sync && !self.handles.is_empty();
             }
-            let Some((oldest, number)) = self.handles.pop_front() else {
+            let Some((oldest, offset)) = self.handles.pop_front() else {
                 return Ok(done);
             };
-            self.wait(oldest, number)?;
+            self.wait(oldest, offset)?;
             if let Some(stamp) = stamps.pop_front() {
                 timing.taken(stamp);
             }

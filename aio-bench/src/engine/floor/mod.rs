@@ -69,8 +69,7 @@ impl Floor {
         let mut buffers = work.buffers()?;
         let mut iocbs = Vec::with_capacity(work.depth);
         for (index, buffer) in (0..).zip(&mut buffers) {
-            let number = work.next(buffer);
-            let offset = work.offset(number) as i64;
+            let offset = work.next(buffer) as i64;
             let (start, len) = (buffer.as_mut_ptr(), work.block);
             let iocb = if work.write {
                 Iocb::pwrite(fd, start, len, offset)
@@ -123,18 +122,20 @@ impl Floor {
     }
 
     /// Takes the events that are there, waiting for one if there is none, and returns how many they were.
-    #[inline]
+    #[inline(always)]
     fn reap(&mut self, mut each: impl FnMut(&mut Self, u64, i64) -> Result<()>) -> Result<usize> {
-        if let Some(mut ring) = self.ring.take() {
-            let mut taken = Ok(());
-            let n = ring.take_all(|data, result| {
-                if taken.is_ok() {
-                    taken = each(self, data, result);
-                }
-            });
-            self.ring = Some(ring);
-            taken?;
+        if let Some(ring) = self.ring {
+            let (mut head, tail) = ring.bounds();
+            let mut n = 0;
+            while head != tail {
+                // SAFETY: the place lies within the bounds.
+                let (data, result) = unsafe { ring.event(head) };
+                each(self, data, result)?;
+                head = ring.after(head);
+                n += 1;
+            }
             if n > 0 {
+                ring.release(head);
                 return Ok(n);
             }
         }
@@ -154,17 +155,15 @@ impl Floor {
     }
 
     /// An operation is over: checks it, and makes the next one ready.
-    #[inline]
+    #[inline(always)]
     fn finish(&mut self, data: u64, result: i64) -> Result<()> {
         let index = data as usize;
         let buffer = &mut self.requests.buffers[index];
         let iocb = self.requests.iocbs[index].get();
         // SAFETY: its event came, so the kernel doesn't use it, and nobody else does.
         let offset = unsafe { &mut (*iocb).aio_offset };
-        self.work
-            .done(buffer, *offset as u64 / self.work.block as u64, result)?;
-        let number = self.work.next(buffer);
-        *offset = self.work.offset(number) as i64;
+        self.work.done(buffer, *offset as u64, result)?;
+        *offset = self.work.next(buffer) as i64;
         self.ready.push(iocb);
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The ring's reader: no more than one loop over what is there.
+//! The ring's reader.
 
 #![allow(unsafe_code, reason = "reads memory that the kernel writes to")]
 
@@ -9,6 +9,7 @@ use std::sync::atomic::{
 
 use aio_sys::abi::{AioContext, IoEvent, RingHeader};
 
+#[derive(Clone, Copy)]
 pub(super) struct Ring {
     head: *const AtomicU32,
     tail: *const AtomicU32,
@@ -41,35 +42,45 @@ impl Ring {
         })
     }
 
-    /// Gives `data` and `res` of each event that is there to `each`, and returns how many they were.
-    #[inline]
-    pub(super) fn take_all(&mut self, mut each: impl FnMut(u64, i64)) -> usize {
+    /// Where the events that are there begin, and where they end.
+    #[inline(always)]
+    pub(super) fn bounds(&self) -> (u32, u32) {
+        // SAFETY: mapped, aligned, and only ever used as an atomic.
+        let head = unsafe { &*self.head };
+        // SAFETY: as above.
+        let tail = unsafe { &*self.tail };
+        // Nobody moves the head but this thread, here and in io_getevents. The kernel stored the events before the
+        // tail: Acquire. Neither is ever stored as large as nr.
+        (head.load(Relaxed), tail.load(Acquire))
+    }
+
+    /// `data` and `res` of the event at `place`.
+    ///
+    /// # Safety
+    ///
+    /// It lies within the bounds.
+    #[inline(always)]
+    pub(super) unsafe fn event(&self, place: u32) -> (u64, i64) {
+        // SAFETY: it is one of the ring's places.
+        let event = unsafe { self.events.add(place as usize) };
+        // SAFETY: the kernel wrote it before the tail, and leaves it alone until the head is behind it.
+        let data = unsafe { (*event).data };
+        // SAFETY: as above.
+        (data, unsafe { (*event).res })
+    }
+
+    /// The place after this one.
+    #[inline(always)]
+    pub(super) fn after(&self, place: u32) -> u32 {
+        if place + 1 == self.nr { 0 } else { place + 1 }
+    }
+
+    /// Gives the places before `head` back to the kernel: their events were read.
+    #[inline(always)]
+    pub(super) fn release(&self, head: u32) {
         // SAFETY: mapped, aligned, and only ever used as an atomic.
         let head_word = unsafe { &*self.head };
-        // SAFETY: as above.
-        let tail_word = unsafe { &*self.tail };
-        // Nobody else moves the head but io_getevents, and that is called by this thread.
-        let mut head = head_word.load(Relaxed);
-        // The kernel stored the events before the tail: Acquire.
-        let tail = tail_word.load(Acquire);
-        if head >= self.nr || tail >= self.nr || head == tail {
-            // The kernel takes what is beyond the end modulo nr; it never stores such a thing.
-            return 0;
-        }
-        let mut n = 0;
-        while head != tail {
-            // SAFETY: `head` is one of the ring's places.
-            let event = unsafe { self.events.add(head as usize) };
-            // SAFETY: the kernel wrote it before the tail, and leaves it alone until the head is behind it.
-            let data = unsafe { (*event).data };
-            // SAFETY: as above.
-            let result = unsafe { (*event).res };
-            each(data, result);
-            head = if head + 1 == self.nr { 0 } else { head + 1 };
-            n += 1;
-        }
-        // The events were read before their places are given back: Release.
+        // The events were read before: Release.
         head_word.store(head, Release);
-        n
     }
 }
