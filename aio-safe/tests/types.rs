@@ -15,7 +15,9 @@ use std::{
     panic::{RefUnwindSafe, UnwindSafe},
 };
 
+#[allow(dead_code, reason = "assertions alone use it, which 1.85 misses")]
 type Bytes = Transfer<Vec<u8>>;
+#[allow(dead_code, reason = "assertions alone use it, which 1.85 misses")]
 type Parts = VectoredTransfer<Vec<u8>>;
 
 assert_impl_all!(Queue: Send, Sync, Clone, Debug, UnwindSafe, RefUnwindSafe);
