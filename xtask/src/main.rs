@@ -6,6 +6,7 @@
 mod abi_check;
 mod apt;
 mod asan;
+mod bench;
 mod interrupt;
 mod lock;
 mod loom;
@@ -37,6 +38,7 @@ enum Command {
     Asan(asan::Args),
     AbiCheck(abi_check::Args),
     Loom(loom::Args),
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Command::Asan(args) => asan::run(&args),
         Command::AbiCheck(args) => abi_check::run(&args),
         Command::Loom(args) => loom::run(&args),
+        Command::Bench(args) => bench::run(&args),
     };
     match done {
         Ok(code) => code,

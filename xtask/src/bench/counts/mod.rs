@@ -1,0 +1,240 @@
+//! What engines do for each operation, counted: system calls, instructions, allocations; and what their
+//! queues take.
+//!
+//! Each count is the difference between two runs, one of which does twice as many operations: what it
+//! takes to start, to set up and to end is the same in both.
+
+mod callgrind;
+mod strace;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use aio_bench::{Cell, Round, Sharing, Workload};
+use anyhow::Result;
+
+use super::engines::{BATCH, FLOOR, FUTURE, SINGLE};
+use super::files::{self, Files};
+use super::plan::{BLOCK, DEPTH, Place};
+use super::program::{self, Answer, Program};
+use super::results::{Count, Memory, Results};
+use crate::progress::Progress;
+use crate::{interrupt, process};
+
+/// How many operations the shorter run does: a multiple of the depth.
+const OPERATIONS: u64 = 4096;
+
+/// Whose instructions are counted. What peers do in the kernel instead, or in other threads, would not
+/// be, so that their figures would say little.
+const INSTRUCTIONS: [&str; 4] = [FLOOR, BATCH, SINGLE, FUTURE];
+
+/// The depths that memory is told at.
+const MEMORY: [u32; 3] = [1, 32, 1024];
+
+/// What there is to count with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counters {
+    pub(crate) strace: bool,
+    pub(crate) valgrind: bool,
+}
+
+/// What is counted of one engine.
+#[derive(Clone, Debug)]
+pub(crate) struct Planned {
+    pub(crate) engine: String,
+    pub(crate) depth: u32,
+}
+
+impl Planned {
+    /// What `--filter` is compared with.
+    pub(crate) fn name(&self) -> String {
+        format!("counts/{}/depth-{}", self.engine, self.depth)
+    }
+}
+
+/// What is counted when there are these engines.
+pub(crate) fn plan(engines: &[String], filter: Option<&str>) -> Vec<Planned> {
+    engines
+        .iter()
+        .map(|engine| Planned {
+            engine: engine.clone(),
+            // One operation at a time is what a thread that waits does.
+            depth: if engine == SINGLE { 1 } else { DEPTH },
+        })
+        .filter(|planned| filter.is_none_or(|filter| planned.name().contains(filter)))
+        .collect()
+}
+
+/// Counts, in reads for which no device is asked.
+pub(crate) fn count(
+    planned: &[Planned],
+    program: &Program,
+    counters: Counters,
+    files: &Files,
+    results: &mut Results,
+    progress: &Progress,
+) -> Result<()> {
+    let Some(file) = files.get(Place::NoDevice) else {
+        return Ok(()); // It was said why there is none.
+    };
+    let line = progress.line("counting");
+    for planned in planned {
+        interrupt::check()?;
+        line.set(format!("counting: {}", planned.engine));
+        let counting = Counting {
+            program,
+            cell: cell(file, planned.depth),
+            engine: &planned.engine,
+            scratch: files.scratch(),
+        };
+        let counted = counting.all(counters).and_then(|answer| match answer {
+            Answer::Answered(count) => {
+                results.counts.push(count);
+                results.memory.extend(counting.memory()?);
+                Ok(())
+            }
+            Answer::Unavailable(reason) => {
+                results.leave_out(&planned.engine, reason);
+                Ok(())
+            }
+        });
+        if let Err(error) = counted {
+            interrupt::check()?;
+            results
+                .failures
+                .push(format!("{}: {error:#}", planned.name()));
+        }
+    }
+    Ok(())
+}
+
+/// Random reads of 4 KiB by one thread.
+fn cell(file: &Path, depth: u32) -> Cell {
+    Cell {
+        file: file.to_owned(),
+        contents: files::contents(Place::NoDevice),
+        workload: Workload::RandomRead,
+        block: BLOCK,
+        depth,
+        threads: 1,
+        sharing: Sharing::OwnQueues,
+        engines: Vec::new(),
+        rounds: 1,
+        round_ms: 1,
+        latency: false,
+    }
+}
+
+/// Counting one engine.
+struct Counting<'a> {
+    program: &'a Program,
+    cell: Cell,
+    engine: &'a str,
+    scratch: &'a Path,
+}
+
+impl Counting<'_> {
+    fn all(&self, counters: Counters) -> Result<Answer<Count>> {
+        let allocations = match (self.bare(OPERATIONS)?, self.bare(2 * OPERATIONS)?) {
+            (Answer::Unavailable(reason), _) | (_, Answer::Unavailable(reason)) => {
+                return Ok(Answer::Unavailable(reason));
+            }
+            (Answer::Answered(one), Answer::Answered(two)) => {
+                per_operation(one.allocations, two.allocations)
+            }
+        };
+        let calls = counters.strace.then(|| self.calls()).transpose()?;
+        let instructions = (counters.valgrind && INSTRUCTIONS.contains(&self.engine))
+            .then(|| self.instructions())
+            .transpose()?;
+        Ok(Answer::Answered(Count {
+            engine: self.engine.to_owned(),
+            depth: self.cell.depth,
+            instructions,
+            system_calls: calls.as_ref().map(|calls| calls.values().sum()),
+            calls: calls.unwrap_or_default(),
+            allocations: Some(allocations),
+        }))
+    }
+
+    /// Runs it as it is.
+    fn bare(&self, operations: u64) -> Result<Answer<Round>> {
+        let mut command = self.program.count(&self.cell, self.engine, operations)?;
+        program::answer(&process::output(&mut command, program::COUNT)?)
+    }
+
+    fn calls(&self) -> Result<BTreeMap<String, f64>> {
+        let run = |operations| {
+            let command = self.program.count(&self.cell, self.engine, operations)?;
+            strace::run(&command, &self.scratch.join("strace"))
+        };
+        let (one, two) = (run(OPERATIONS)?, run(2 * OPERATIONS)?);
+        let calls = |calls: &BTreeMap<String, u64>, name| calls.get(name).copied().unwrap_or(0);
+        let names = one.keys().chain(two.keys());
+        Ok(names
+            .map(|name| {
+                (
+                    name.clone(),
+                    per_operation(calls(&one, name), calls(&two, name)),
+                )
+            })
+            .filter(|&(_, calls)| calls != 0.0)
+            .collect())
+    }
+
+    /// What its queue takes at several depths.
+    fn memory(&self) -> Result<Vec<Memory>> {
+        let mut told = Vec::new();
+        for depth in MEMORY {
+            let cell = cell(&self.cell.file, depth);
+            if let Answer::Answered(memory) = self.program.memory(&cell, self.engine)? {
+                told.push(Memory {
+                    engine: self.engine.to_owned(),
+                    depth,
+                    memory,
+                });
+            }
+        }
+        Ok(told)
+    }
+
+    fn instructions(&self) -> Result<f64> {
+        let run = |operations| {
+            let command = self.program.count(&self.cell, self.engine, operations)?;
+            callgrind::run(&command, &self.scratch.join("callgrind"))
+        };
+        Ok(per_operation(run(OPERATIONS)?, run(2 * OPERATIONS)?))
+    }
+}
+
+/// What each of the further operations of the longer run took.
+fn per_operation(one: u64, two: u64) -> f64 {
+    (two as f64 - one as f64) / OPERATIONS as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_both_runs_have_is_left_out() {
+        assert_eq!(
+            per_operation(1_000_000, 1_000_000 + 100 * OPERATIONS),
+            100.0
+        );
+        assert_eq!(per_operation(70, 70), 0.0);
+    }
+
+    #[test]
+    fn the_filter_is_by_name() {
+        let engines = ["floor", SINGLE].map(str::to_owned);
+        let all = plan(&engines, None);
+        let names: Vec<String> = all.iter().map(Planned::name).collect();
+        assert_eq!(
+            names,
+            ["counts/floor/depth-32", "counts/aio-safe-single/depth-1"]
+        );
+        assert_eq!(plan(&engines, Some("counts/floor")).len(), 1);
+        assert!(plan(&engines, Some("no-device")).is_empty());
+    }
+}

@@ -1,0 +1,18 @@
+//! The engines that targets name; `aio-bench engines` lists all.
+
+/// Preallocated iocbs, batched submission, userspace reaping, nothing else.
+pub(crate) const FLOOR: &str = "floor";
+/// The safe queue, with batches.
+pub(crate) const BATCH: &str = "aio-safe-batch";
+/// The safe queue, with single operations and `wait`.
+pub(crate) const SINGLE: &str = "aio-safe-single";
+/// The safe queue, with futures under a plain executor.
+pub(crate) const FUTURE: &str = "aio-safe-future";
+/// C libaio.
+pub(crate) const LIBAIO: &str = "libaio";
+/// The crate io-uring, bare.
+pub(crate) const IO_URING: &str = "io-uring";
+/// `tokio::fs`.
+pub(crate) const TOKIO_FS: &str = "tokio-fs";
+/// glibc's POSIX AIO.
+pub(crate) const POSIX_AIO: &str = "posix-aio";

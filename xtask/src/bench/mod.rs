@@ -1,0 +1,217 @@
+//! `cargo xtask bench`: this stack and what people use instead, measured side by side.
+//!
+//! In the order of a run: `plan` (which cells), `program` (aio-bench, which measures), `files` (that it
+//! reads and writes), `run`, `counts` (what is counted rather than timed), `results`, `stats`, `targets`,
+//! `report`, and that as a `table`, JSON or `plots`.
+
+mod counts;
+mod engines;
+mod files;
+mod machine;
+mod plan;
+mod plots;
+mod program;
+mod report;
+mod results;
+mod run;
+mod stats;
+mod table;
+mod targets;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use crate::interrupt;
+use crate::packages::{self, Install, Tool};
+use crate::progress::Progress;
+use counts::Counters;
+use files::Files;
+use machine::Machine;
+use plan::{Effort, Place, Unit};
+use program::Program;
+use report::Report;
+use results::Results;
+
+/// Measures this stack and what people use instead, side by side, and compares it with its targets.
+///
+/// The engines of a cell - so deep, so many bytes, this file - run in one process and take turns of a
+/// few dozen milliseconds; what is compared is the time of one turn with that of the other engine's turn
+/// in the same round, and the figure is the median of these ratios. Every block that is read is checked.
+/// What is counted - system calls, instructions, allocations - is the difference between two runs, one
+/// of which does twice as many operations.
+///
+/// Prints Markdown to standard output: the machine, the targets with what was measured, and all figures.
+/// What can't run on this machine (io_uring switched off, a library missing) is left out, and the reason
+/// is printed.
+///
+/// Exits with 1 when a target that is counted (instructions, allocations) was missed, or an engine failed
+/// or read something wrong. Targets for time that are missed are shown, and change nothing about the
+/// exit status: how much they vary depends on what else the machine does.
+#[derive(Debug, clap::Args)]
+#[expect(
+    clippy::doc_markdown,
+    reason = "it is help text too, which shows backticks as they are"
+)]
+pub(crate) struct Args {
+    /// Only the targets, in few rounds: under 90 seconds once everything is built.
+    #[arg(long, conflicts_with = "full")]
+    quick: bool,
+
+    /// The targets in many rounds, and every dimension by every engine: about 20 minutes. Without this
+    /// and --quick it is about five.
+    #[arg(long)]
+    full: bool,
+
+    /// Only count: instructions, allocations, system calls and memory. The same on a busy machine as on
+    /// an idle one, and done in a minute. A target that couldn't be counted is a failure here.
+    #[arg(long, conflicts_with_all = ["quick", "full", "plots"])]
+    counts: bool,
+
+    /// Where to read and write: a directory, in which files are made for the time, or a file or a block
+    /// device, WHICH IS OVERWRITTEN, as the real disk [default: a directory in the build directory].
+    #[arg(long, value_name = "PATH")]
+    path: Option<PathBuf>,
+
+    /// Only what has this in its name. Names are like depth/no-device/random-read/4KiB/depth-32/1-thread
+    /// and counts/floor/depth-32; one that nothing has gets a list of all.
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+
+    /// Write the results to this file as well.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+
+    /// Draw throughput by depth, latency by percentile and CPU time by engine as SVG files in this
+    /// directory, which is made when missing.
+    #[arg(long, value_name = "DIR")]
+    plots: Option<PathBuf>,
+
+    /// Install nothing: what needs a missing package is left out.
+    #[arg(long)]
+    no_install: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    interrupt::catch()?;
+    let progress = Progress::default();
+    let mut results = Results::default();
+    let counters = args.tools(&mut results, &progress);
+    let program = Program::build()?;
+    let engines = program.engines()?;
+    let filter = args.filter.as_deref();
+    let effort = args.effort();
+    let units = if args.counts {
+        Vec::new()
+    } else {
+        plan::only(plan::plan(effort), filter)
+    };
+    let counted = counts::plan(&engines, filter);
+    if units.is_empty() && counted.is_empty() {
+        bail!(
+            "nothing has that in its name; there is\n{}",
+            args.names(&engines)
+        );
+    }
+    let files = Files::prepare(
+        &program,
+        &wanted(&units, !counted.is_empty()),
+        args.path.as_deref(),
+        effort,
+        &mut results,
+        &progress,
+    )?;
+    let machine = Machine::look(files.disk());
+    run::cells(&units, &engines, &program, &files, &mut results, &progress)?;
+    counts::count(
+        &counted,
+        &program,
+        counters,
+        &files,
+        &mut results,
+        &progress,
+    )?;
+    drop(files);
+
+    let report = Report::new(machine, effort, results);
+    print!("{}", table::text(&report));
+    if let Some(file) = &args.json {
+        report.write_json(file)?;
+    }
+    if let Some(dir) = &args.plots {
+        plots::draw(&report, dir)?;
+    }
+    Ok(if report.acceptable(args.counts) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+impl Args {
+    fn effort(&self) -> Effort {
+        match (self.quick, self.full) {
+            (true, _) => Effort::Quick,
+            (_, true) => Effort::Full,
+            _ => Effort::Middle,
+        }
+    }
+
+    /// What there is to count with; the peers' libraries are seen to as well.
+    fn tools(&self, results: &mut Results, progress: &Progress) -> Counters {
+        let install = if self.no_install {
+            Install::No
+        } else {
+            Install::Yes
+        };
+        let mut there = |what: &str, tool: Tool| {
+            let got = packages::ensure(&[tool], install, progress);
+            if let Err(reason) = &got {
+                results.leave_out(what, format!("{reason:#}"));
+            }
+            got.is_ok()
+        };
+        Counters {
+            valgrind: there("instructions", VALGRIND),
+            strace: there("system calls", STRACE),
+        }
+    }
+
+    /// The names of everything that can be measured.
+    fn names(&self, engines: &[String]) -> String {
+        let units = plan::plan(self.effort());
+        let cells = units.iter().flat_map(|unit| &unit.cells);
+        let cells = cells.map(plan::Planned::name);
+        let counts = counts::plan(engines, None);
+        let counts = counts.iter().map(counts::Planned::name);
+        let names: Vec<String> = if self.counts {
+            counts.collect()
+        } else {
+            cells.chain(counts).collect()
+        };
+        names.join("\n")
+    }
+}
+
+const VALGRIND: Tool = Tool {
+    program: "valgrind",
+    packages: &["valgrind"],
+};
+
+const STRACE: Tool = Tool {
+    program: "strace",
+    packages: &["strace"],
+};
+
+/// The places that files are needed in.
+fn wanted(units: &[Unit], counts: bool) -> Vec<Place> {
+    let cells = || units.iter().flat_map(|unit| &unit.cells);
+    Place::ALL
+        .into_iter()
+        .filter(|&place| {
+            let counted = counts && place == Place::NoDevice;
+            counted || cells().any(|cell| cell.place == place)
+        })
+        .collect()
+}

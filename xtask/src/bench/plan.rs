@@ -1,0 +1,453 @@
+//! What is measured: which cells, and how long each.
+
+use std::fmt;
+use std::time::Duration;
+
+use aio_bench::{Sharing, Workload};
+use serde::Serialize;
+
+use super::engines::{BATCH, FLOOR, FUTURE, IO_URING, LIBAIO, POSIX_AIO, SINGLE, TOKIO_FS};
+
+/// How thorough a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Effort {
+    /// The targets only, in few rounds.
+    Quick,
+    /// The targets, and a look at everything else.
+    Middle,
+    /// The targets in many rounds, and every dimension.
+    Full,
+}
+
+/// Which part of the report a cell belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Section {
+    /// What there are targets for: few engines, many rounds.
+    Targets,
+    /// All engines, by depth.
+    Depth,
+    /// All engines, by the size of an operation.
+    Block,
+    /// All engines, by what is done.
+    Workload,
+    /// All engines, two threads.
+    Threads,
+    /// All engines, in memory.
+    Tmpfs,
+}
+
+impl Section {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Targets,
+        Self::Depth,
+        Self::Block,
+        Self::Workload,
+        Self::Threads,
+        Self::Tmpfs,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Targets => "targets",
+            Self::Depth => "depth",
+            Self::Block => "block",
+            Self::Workload => "workload",
+            Self::Threads => "threads",
+            Self::Tmpfs => "tmpfs",
+        }
+    }
+
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Targets => "The cells of the targets",
+            Self::Depth => "By depth: random reads of 4 KiB, one thread",
+            Self::Block => "By size: random reads at depth 32, one thread",
+            Self::Workload => "By workload: 4 KiB at depth 32, one thread",
+            Self::Threads => "Two threads: random reads of 4 KiB, each 32 deep",
+            Self::Tmpfs => "On tmpfs: 4 KiB, one thread",
+        }
+    }
+}
+
+/// What kind of file a cell uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Place {
+    /// A file of unwritten extents: the file system answers with zeros, and no device is involved.
+    NoDevice,
+    /// A file that was written.
+    Disk,
+    /// A file in memory.
+    Tmpfs,
+}
+
+impl Place {
+    pub(crate) const ALL: [Self; 3] = [Self::NoDevice, Self::Disk, Self::Tmpfs];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::NoDevice => "no-device",
+            Self::Disk => "disk",
+            Self::Tmpfs => "tmpfs",
+        }
+    }
+}
+
+/// Who is measured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Engines {
+    /// Every engine that there is.
+    All,
+    /// These.
+    Named(Vec<&'static str>),
+}
+
+/// One cell, but for its file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Planned {
+    pub(crate) section: Section,
+    pub(crate) place: Place,
+    pub(crate) workload: Workload,
+    pub(crate) block: u32,
+    pub(crate) depth: u32,
+    pub(crate) threads: u32,
+    pub(crate) sharing: Sharing,
+    pub(crate) engines: Engines,
+    pub(crate) rounds: u32,
+    pub(crate) round_ms: u32,
+    pub(crate) latency: bool,
+}
+
+impl Planned {
+    /// What `--filter` is compared with: `depth/no-device/random-read/4KiB/depth-32/1-thread`.
+    pub(crate) fn name(&self) -> String {
+        format!(
+            "{}/{}/{}/{}/depth-{}/{}",
+            self.section.name(),
+            self.place.name(),
+            workload_name(self.workload),
+            bytes(self.block).replace(' ', ""),
+            self.depth,
+            threads_name(self.threads, self.sharing),
+        )
+    }
+
+    /// The engines that it names.
+    pub(crate) fn named(&self) -> &[&'static str] {
+        match &self.engines {
+            Engines::All => &[],
+            Engines::Named(names) => names,
+        }
+    }
+
+    /// How long its turns take at the least, all in all.
+    pub(crate) fn time(&self, engines: usize) -> Duration {
+        let engines = match &self.engines {
+            Engines::All => engines,
+            Engines::Named(names) => names.len(),
+        };
+        let turns = u64::from(self.rounds) * engines as u64;
+        let once = Duration::from_millis(turns * u64::from(self.round_ms));
+        if self.latency { once * 2 } else { once }
+    }
+}
+
+/// Cells that are measured in turns, so that they can be compared with one another: mostly one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unit {
+    pub(crate) cells: Vec<Planned>,
+    /// How often each has its turn, of so many rounds as the cell says.
+    pub(crate) turns: u32,
+}
+
+impl Unit {
+    /// How long it takes at the least, where there are so many engines.
+    pub(crate) fn time(&self, engines: usize) -> Duration {
+        let once: Duration = self.cells.iter().map(|cell| cell.time(engines)).sum();
+        once * self.turns
+    }
+}
+
+pub(crate) fn workload_name(workload: Workload) -> &'static str {
+    match workload {
+        Workload::RandomRead => "random-read",
+        Workload::SequentialRead => "sequential-read",
+        Workload::RandomWrite => "random-write",
+        Workload::WriteFdatasync => "write-fdatasync",
+    }
+}
+
+pub(crate) fn threads_name(threads: u32, sharing: Sharing) -> String {
+    match (threads, sharing) {
+        (1, _) => "1-thread".into(),
+        (n, Sharing::OwnQueues) => format!("{n}-threads-own-queues"),
+        (n, Sharing::OneQueue) => format!("{n}-threads-one-queue"),
+    }
+}
+
+/// A size as people write it.
+pub(crate) fn bytes(bytes: u32) -> String {
+    struct Size(u32);
+    impl fmt::Display for Size {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            match self.0 {
+                n if n % (1 << 20) == 0 => write!(f, "{} MiB", n >> 20),
+                n if n % (1 << 10) == 0 => write!(f, "{} KiB", n >> 10),
+                n => write!(f, "{n} B"),
+            }
+        }
+    }
+    Size(bytes).to_string()
+}
+
+/// The depth that everything but the depth is varied at.
+pub(crate) const DEPTH: u32 = 32;
+/// The size that everything but the size is varied at.
+pub(crate) const BLOCK: u32 = 4096;
+/// The depths at which batches are compared with the floor and with `io_uring`.
+pub(crate) const DEPTHS: [u32; 4] = [1, 8, 32, 128];
+/// The depths at which batches are compared with the floor alone.
+pub(crate) const DEEP: [u32; 2] = [512, 4096];
+
+/// How long an engine's turns are, and how many.
+#[derive(Clone, Copy)]
+struct Turns {
+    rounds: u32,
+    round_ms: u32,
+}
+
+const fn turns(rounds: u32, round_ms: u32) -> Turns {
+    Turns { rounds, round_ms }
+}
+
+/// Everything that is measured with such effort, in this order.
+pub(crate) fn plan(effort: Effort) -> Vec<Unit> {
+    let mut units = targets(effort);
+    if effort != Effort::Quick {
+        units.extend(survey(effort).into_iter().map(|cell| Unit {
+            cells: vec![cell],
+            turns: 1,
+        }));
+    }
+    units
+}
+
+/// Random reads of 4 KiB by one thread.
+fn base(section: Section, place: Place, depth: u32, engines: Engines, turns: Turns) -> Planned {
+    Planned {
+        section,
+        place,
+        workload: Workload::RandomRead,
+        block: BLOCK,
+        depth,
+        threads: 1,
+        sharing: Sharing::OwnQueues,
+        engines,
+        rounds: turns.rounds,
+        round_ms: turns.round_ms,
+        latency: false,
+    }
+}
+
+/// The cells that there are targets for.
+fn targets(effort: Effort) -> Vec<Unit> {
+    let (memory, disk, pairs) = match effort {
+        Effort::Quick => (turns(30, 40), turns(10, 100), 8),
+        Effort::Middle => (turns(60, 50), turns(30, 100), 20),
+        Effort::Full => (turns(150, 50), turns(60, 150), 40),
+    };
+    let cell = |place, depth, engines: &[&'static str], turns| {
+        base(
+            Section::Targets,
+            place,
+            depth,
+            Engines::Named(engines.to_vec()),
+            turns,
+        )
+    };
+    let alone = |cell| Unit {
+        cells: vec![cell],
+        turns: 1,
+    };
+    let mut units = Vec::new();
+    for depth in DEPTHS {
+        // One operation at a time is what a thread that waits does; several at once is what futures do.
+        let own = if depth == 1 { SINGLE } else { FUTURE };
+        let engines = [FLOOR, BATCH, own, IO_URING, LIBAIO];
+        units.push(alone(cell(Place::NoDevice, depth, &engines, memory)));
+    }
+    for depth in DEEP {
+        units.push(alone(cell(Place::NoDevice, depth, &[FLOOR, BATCH], memory)));
+    }
+    let engines = [FLOOR, BATCH, FUTURE, TOKIO_FS, POSIX_AIO];
+    units.push(alone(cell(Place::Disk, DEPTH, &engines, disk)));
+    let shared = |sharing| Planned {
+        threads: 2,
+        sharing,
+        ..cell(Place::NoDevice, DEPTH, &[BATCH], turns(1, 100))
+    };
+    units.push(Unit {
+        cells: vec![shared(Sharing::OwnQueues), shared(Sharing::OneQueue)],
+        turns: pairs,
+    });
+    units
+}
+
+/// One dimension at a time, by all engines.
+fn survey(effort: Effort) -> Vec<Planned> {
+    let full = effort == Effort::Full;
+    let turns = |place| match (place, full) {
+        (Place::Disk, true) => turns(16, 125),
+        (_, true) => turns(16, 75),
+        (Place::Disk, false) => turns(7, 75),
+        (_, false) => turns(7, 50),
+    };
+    let cell = |section, place, depth| base(section, place, depth, Engines::All, turns(place));
+    let mut cells = Vec::new();
+    for place in [Place::NoDevice, Place::Disk] {
+        for depth in [1, 8, 32, 128, 1024] {
+            let latency = depth == DEPTH || (full && depth == 1);
+            cells.push(Planned {
+                latency,
+                ..cell(Section::Depth, place, depth)
+            });
+        }
+        let blocks: &[u32] = if full {
+            &[512, 64 << 10, 1 << 20]
+        } else {
+            &[64 << 10]
+        };
+        for &block in blocks {
+            cells.push(Planned {
+                block,
+                ..cell(Section::Block, place, DEPTH)
+            });
+        }
+        // Writes would turn unwritten extents into written ones.
+        let workloads: &[Workload] = match place {
+            Place::NoDevice => &[Workload::SequentialRead],
+            _ => &[
+                Workload::SequentialRead,
+                Workload::RandomWrite,
+                Workload::WriteFdatasync,
+            ],
+        };
+        for &workload in workloads {
+            cells.push(Planned {
+                workload,
+                ..cell(Section::Workload, place, DEPTH)
+            });
+        }
+        for sharing in [Sharing::OwnQueues, Sharing::OneQueue] {
+            if full {
+                cells.push(Planned {
+                    threads: 2,
+                    sharing,
+                    ..cell(Section::Threads, place, DEPTH)
+                });
+            }
+        }
+    }
+    cells.push(cell(Section::Tmpfs, Place::Tmpfs, DEPTH));
+    if full {
+        cells.push(cell(Section::Tmpfs, Place::Tmpfs, 1));
+        cells.push(Planned {
+            workload: Workload::RandomWrite,
+            ..cell(Section::Tmpfs, Place::Tmpfs, DEPTH)
+        });
+    }
+    cells.sort_by_key(|cell| cell.section);
+    cells
+}
+
+/// The plan without the cells whose names lack `filter`.
+pub(crate) fn only(mut units: Vec<Unit>, filter: Option<&str>) -> Vec<Unit> {
+    if let Some(filter) = filter {
+        for unit in &mut units {
+            unit.cells.retain(|cell| cell.name().contains(filter));
+        }
+        units.retain(|unit| !unit.cells.is_empty());
+    }
+    units
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    const EFFORTS: [Effort; 3] = [Effort::Quick, Effort::Middle, Effort::Full];
+
+    fn seconds(effort: Effort) -> u64 {
+        // As many engines as there are now.
+        plan(effort)
+            .iter()
+            .map(|unit| unit.time(11))
+            .sum::<Duration>()
+            .as_secs()
+    }
+
+    #[test]
+    fn each_effort_keeps_within_its_time() {
+        // Counting, preparing and starting programs come on top.
+        assert!(seconds(Effort::Quick) < 60, "{}", seconds(Effort::Quick));
+        assert!(seconds(Effort::Middle) < 270, "{}", seconds(Effort::Middle));
+        assert!(seconds(Effort::Full) < 20 * 60, "{}", seconds(Effort::Full));
+    }
+
+    #[test]
+    fn every_cell_has_a_name_of_its_own() {
+        for effort in EFFORTS {
+            let names: Vec<String> = plan(effort)
+                .iter()
+                .flat_map(|unit| &unit.cells)
+                .map(Planned::name)
+                .collect();
+            assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
+        }
+        let first = &plan(Effort::Quick)[0].cells[0];
+        assert_eq!(
+            first.name(),
+            "targets/no-device/random-read/4KiB/depth-1/1-thread"
+        );
+    }
+
+    #[test]
+    fn unwritten_extents_are_never_written() {
+        for cell in plan(Effort::Full).iter().flat_map(|unit| &unit.cells) {
+            let reads = [Workload::RandomRead, Workload::SequentialRead];
+            assert!(cell.place != Place::NoDevice || reads.contains(&cell.workload));
+        }
+    }
+
+    #[test]
+    fn the_filter_keeps_what_contains_it() {
+        let all = plan(Effort::Full);
+        assert_eq!(only(all.clone(), None), all);
+        let deep = only(all.clone(), Some("no-device/random-read/4KiB/depth-4096"));
+        assert_eq!(deep.len(), 1);
+        assert!(only(all, Some("no such cell")).is_empty());
+    }
+
+    #[test]
+    fn two_ways_to_share_are_measured_in_turns() {
+        for effort in EFFORTS {
+            let units = plan(effort);
+            let pair: Vec<&Unit> = units.iter().filter(|unit| unit.cells.len() == 2).collect();
+            assert_eq!(pair.len(), 1);
+            let sharing = [0, 1].map(|n| pair[0].cells[n].sharing);
+            assert_eq!(sharing, [Sharing::OwnQueues, Sharing::OneQueue]);
+            assert!(pair[0].turns > 1);
+        }
+    }
+
+    #[test]
+    fn sizes_read_as_people_write_them() {
+        assert_eq!(
+            [512, 4096, 65536, 1 << 20].map(bytes),
+            ["512 B", "4 KiB", "64 KiB", "1 MiB"]
+        );
+    }
+}

@@ -1,0 +1,187 @@
+//! The program `aio-bench`: built, run, and what it prints understood.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use aio_bench::{Cell, Memory, Percentiles, Record, Round};
+use anyhow::{Context, Result, bail};
+use serde::de::DeserializeOwned;
+
+use crate::{process, workspace};
+
+/// How long building may take.
+const BUILD: Duration = Duration::from_secs(1800);
+/// How long preparing a file may take.
+const PREPARE: Duration = Duration::from_secs(600);
+/// How long one count may take, under whatever counts.
+pub(crate) const COUNT: Duration = Duration::from_secs(180);
+/// How long anything else may take that takes no time on its own.
+const SHORT: Duration = Duration::from_secs(60);
+
+/// The program.
+#[derive(Debug)]
+pub(crate) struct Program(PathBuf);
+
+/// What one run of a cell told.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Told {
+    pub(crate) rounds: Vec<Round>,
+    pub(crate) latencies: Vec<(String, Percentiles)>,
+    /// Engines, and why they can't run.
+    pub(crate) unavailable: Vec<(String, String)>,
+}
+
+/// Something that an engine answers, unless it can't run.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Answer<T> {
+    Answered(T),
+    Unavailable(String),
+}
+
+impl Program {
+    /// Builds it as a program that is shipped, with all that it is compared with.
+    pub(crate) fn build() -> Result<Self> {
+        // Apart from the workspace's own, which the cargo that started us may hold the lock of.
+        let target_dir = workspace::target_dir().join("bench");
+        let mut cargo = workspace::cargo();
+        cargo
+            .args(["build", "--release", "--package", "aio-bench"])
+            .args(["--features", "peers"])
+            .env("CARGO_TARGET_DIR", &target_dir);
+        process::run(&mut cargo, BUILD).context("can't build aio-bench")?;
+        Ok(Self(target_dir.join("release").join("aio-bench")))
+    }
+
+    /// The engines' names.
+    pub(crate) fn engines(&self) -> Result<Vec<String>> {
+        let text = process::output(Command::new(&self.0).arg("engines"), SHORT)?;
+        let name = |line: &str| line.split('\t').next().unwrap_or(line).trim().to_owned();
+        let names: Vec<String> = text
+            .lines()
+            .map(name)
+            .filter(|name| !name.is_empty())
+            .collect();
+        if names.is_empty() {
+            bail!("`aio-bench engines` names none");
+        }
+        Ok(names)
+    }
+
+    /// Makes a file, or overwrites the beginning of a device.
+    pub(crate) fn prepare(&self, kind: &str, bytes: u64, file: &Path) -> Result<()> {
+        let mut command = Command::new(&self.0);
+        command
+            .args(["prepare", "--kind", kind, "--bytes", &bytes.to_string()])
+            .arg(file);
+        process::output(&mut command, PREPARE).map(drop)
+    }
+
+    /// Runs a cell that takes so long by itself.
+    pub(crate) fn cell(&self, cell: &Cell, time: Duration) -> Result<Told> {
+        let mut command = Command::new(&self.0);
+        command.arg("cell").arg(serde_json::to_string(cell)?);
+        // Turns end late where operations are slow, and all engines are set up before and warm up.
+        let text = process::output(&mut command, time * 3 + SHORT)?;
+        told(&text)
+    }
+
+    /// The command that does so many operations with one engine.
+    pub(crate) fn count(&self, cell: &Cell, engine: &str, operations: u64) -> Result<Command> {
+        let mut command = Command::new(&self.0);
+        command
+            .args(["count", "--engine", engine])
+            .args(["--operations", &operations.to_string()])
+            .arg(serde_json::to_string(cell)?);
+        Ok(command)
+    }
+
+    /// What an engine takes in memory.
+    pub(crate) fn memory(&self, cell: &Cell, engine: &str) -> Result<Answer<Memory>> {
+        let mut command = Command::new(&self.0);
+        command
+            .args(["memory", "--engine", engine])
+            .arg(serde_json::to_string(cell)?);
+        answer(&process::output(&mut command, SHORT)?)
+    }
+}
+
+/// What the lines of a cell's run say.
+fn told(text: &str) -> Result<Told> {
+    let mut told = Told::default();
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        let record: Record = serde_json::from_str(line)
+            .with_context(|| format!("aio-bench printed a line that is no record: {line}"))?;
+        match record {
+            Record::Round(round) => told.rounds.push(round),
+            Record::Latency {
+                engine,
+                percentiles,
+            } => told.latencies.push((engine, percentiles)),
+            Record::Unavailable { engine, reason } => told.unavailable.push((engine, reason)),
+        }
+    }
+    Ok(told)
+}
+
+/// The one value that a run for one engine prints.
+pub(crate) fn answer<T: DeserializeOwned>(text: &str) -> Result<Answer<T>> {
+    let line = text.trim();
+    if let Ok(Record::Unavailable { reason, .. }) = serde_json::from_str(line) {
+        return Ok(Answer::Unavailable(reason));
+    }
+    serde_json::from_str(line)
+        .map(Answer::Answered)
+        .with_context(|| format!("aio-bench printed something unexpected: {line}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROUND: &str = r#"{"record":"round","engine":"floor","round":0,"operations":64,"ns":47360,"user_ns":2000,"system_ns":45000,"allocations":0}"#;
+
+    #[test]
+    fn a_run_is_understood() {
+        let text = format!(
+            "{}\n{ROUND}\n{}\n",
+            r#"{"record":"unavailable","engine":"io-uring","reason":"io_uring is disabled (EPERM)"}"#,
+            r#"{"record":"latency","engine":"floor","percentiles":{"p50":1,"p90":2,"p99":3,"p999":4,"max":5}}"#
+        );
+        let told = told(&text).unwrap();
+        assert_eq!(told.rounds.len(), 1);
+        assert_eq!(
+            (told.rounds[0].engine.as_str(), told.rounds[0].ns),
+            ("floor", 47360)
+        );
+        assert_eq!(told.latencies[0].1.p999, 4);
+        assert_eq!(
+            told.unavailable,
+            [("io-uring".into(), "io_uring is disabled (EPERM)".into())]
+        );
+    }
+
+    #[test]
+    fn anything_else_is_an_error() {
+        let error = told("garbage\n").unwrap_err();
+        assert!(error.to_string().contains("garbage"), "{error}");
+        assert!(told(r#"{"record":"round","engine":"floor"}"#).is_err());
+        assert_eq!(told("\n").unwrap(), Told::default());
+    }
+
+    #[test]
+    fn an_answer_is_a_value_or_a_reason() {
+        let Answer::Answered(round) = answer::<Round>(ROUND).unwrap() else {
+            panic!("it is a round");
+        };
+        assert_eq!(round.operations, 64);
+        let memory = answer::<Memory>(r#"{"bytes":12,"allocated":8,"rings":4}"#).unwrap();
+        assert!(matches!(memory, Answer::Answered(Memory { bytes: 12, .. })));
+        let gone = r#"{"record":"unavailable","engine":"libaio","reason":"not installed"}"#;
+        assert_eq!(
+            answer::<Memory>(gone).unwrap(),
+            Answer::Unavailable("not installed".into())
+        );
+        assert!(answer::<Memory>("").is_err());
+    }
+}

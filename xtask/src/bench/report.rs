@@ -1,0 +1,188 @@
+//! What a run came to, as JSON.
+
+use std::fs;
+use std::path::Path;
+
+use aio_bench::{Percentiles, Sharing, Workload};
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use super::engines::FLOOR;
+use super::machine::Machine;
+use super::plan::{Effort, Place, Section};
+use super::results::{Count, LeftOut, Measured, Memory, Results};
+use super::stats::{self, Spread};
+use super::targets::{self, Target, Verdict};
+
+/// Everything that a run tells.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) machine: Machine,
+    pub(crate) effort: Effort,
+    pub(crate) targets: Vec<Target>,
+    pub(crate) cells: Vec<Cell>,
+    pub(crate) counts: Vec<Count>,
+    pub(crate) memory: Vec<Memory>,
+    pub(crate) left_out: Vec<LeftOut>,
+    pub(crate) failures: Vec<String>,
+}
+
+/// One cell's figures.
+#[derive(Debug, Serialize)]
+pub(crate) struct Cell {
+    pub(crate) section: Section,
+    pub(crate) place: Place,
+    pub(crate) workload: Workload,
+    pub(crate) block: u32,
+    pub(crate) depth: u32,
+    pub(crate) threads: u32,
+    pub(crate) sharing: Sharing,
+    pub(crate) engines: Vec<Figures>,
+}
+
+/// One engine's figures in a cell; times in nanoseconds, for each operation.
+#[derive(Debug, Serialize)]
+pub(crate) struct Figures {
+    pub(crate) engine: String,
+    pub(crate) time: Option<Spread>,
+    /// Time in terms of the floor's, within rounds.
+    pub(crate) over_floor: Option<Spread>,
+    pub(crate) operations_per_second: Option<f64>,
+    pub(crate) cpu: Option<Spread>,
+    pub(crate) cpu_user: Option<f64>,
+    pub(crate) cpu_system: Option<f64>,
+    pub(crate) allocations: Option<f64>,
+    pub(crate) latency: Option<Percentiles>,
+}
+
+impl Report {
+    pub(crate) fn new(machine: Machine, effort: Effort, results: Results) -> Self {
+        Self {
+            machine,
+            effort,
+            targets: targets::evaluate(&results),
+            cells: results.cells.iter().map(Cell::new).collect(),
+            counts: results.counts,
+            memory: results.memory,
+            left_out: results.left_out,
+            failures: results.failures,
+        }
+    }
+
+    /// Whether nothing went wrong, and no target that is counted was missed. With `strict`, none may be
+    /// unmeasured either.
+    pub(crate) fn acceptable(&self, strict: bool) -> bool {
+        self.failures.is_empty()
+            && self
+                .targets
+                .iter()
+                .filter(|target| target.counted)
+                .all(|target| match target.verdict {
+                    Verdict::Met => true,
+                    Verdict::Missed => false,
+                    Verdict::NotMeasured => !strict,
+                })
+    }
+
+    pub(crate) fn write_json(&self, file: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self)? + "\n";
+        fs::write(file, text).with_context(|| format!("can't write {}", file.display()))
+    }
+}
+
+impl Cell {
+    fn new(measured: &Measured) -> Self {
+        let planned = &measured.planned;
+        Self {
+            section: planned.section,
+            place: planned.place,
+            workload: planned.workload,
+            block: planned.block,
+            depth: planned.depth,
+            threads: planned.threads,
+            sharing: planned.sharing,
+            engines: measured
+                .engines
+                .iter()
+                .map(|engine| Figures {
+                    engine: engine.name.clone(),
+                    time: engine.cost(stats::time),
+                    over_floor: measured.ratio(&engine.name, FLOOR, stats::time),
+                    operations_per_second: engine.throughput(),
+                    cpu: engine.cost(stats::cpu),
+                    cpu_user: engine.cost(stats::user).map(|spread| spread.median),
+                    cpu_system: engine.cost(stats::system).map(|spread| spread.median),
+                    allocations: stats::allocations(&engine.rounds),
+                    latency: engine.latency,
+                })
+                .collect(),
+        }
+    }
+
+    pub(crate) fn figures(&self, engine: &str) -> Option<&Figures> {
+        self.engines.iter().find(|figures| figures.engine == engine)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::bench::targets::tests::{good, results};
+
+    /// A report in which every target is met.
+    pub(in super::super) fn report() -> Report {
+        let mut results = results(good);
+        results.leave_out("libaio", "not installed");
+        Report::new(Machine::look(Path::new("/")), Effort::Quick, results)
+    }
+
+    #[test]
+    fn the_json_has_machine_targets_and_cells() {
+        let json = serde_json::to_value(report()).unwrap();
+        assert!(json["machine"]["kernel"].is_string());
+        assert_eq!(json["effort"], "quick");
+        let target = &json["targets"][0];
+        assert_eq!(target["verdict"], "met");
+        assert_eq!(target["at_most"], 1.03);
+        assert_eq!(target["value"], 1.02);
+        let cell = &json["cells"][0];
+        assert_eq!(
+            (&cell["place"], &cell["workload"]),
+            (&"no-device".into(), &"random-read".into())
+        );
+        assert_eq!(cell["engines"][1]["engine"], "aio-safe-batch");
+        assert_eq!(cell["engines"][1]["over_floor"]["median"], 1.02);
+        assert_eq!(
+            cell["engines"][1]["operations_per_second"]
+                .as_f64()
+                .unwrap()
+                .round(),
+            980_392.0
+        );
+        assert_eq!(json["left_out"][0]["what"], "libaio");
+    }
+
+    #[test]
+    fn only_counted_targets_and_failures_make_it_unacceptable() {
+        let mut report = report();
+        assert!(report.acceptable(true));
+        for target in &mut report.targets {
+            if !target.counted {
+                target.verdict = Verdict::Missed;
+            }
+        }
+        assert!(report.acceptable(true));
+        let counted = report
+            .targets
+            .iter()
+            .position(|target| target.counted)
+            .unwrap();
+        report.targets[counted].verdict = Verdict::NotMeasured;
+        assert!(report.acceptable(false) && !report.acceptable(true));
+        report.targets[counted].verdict = Verdict::Missed;
+        assert!(!report.acceptable(false));
+        report.targets[counted].verdict = Verdict::Met;
+        report.failures.push("a cell".into());
+        assert!(!report.acceptable(false));
+    }
+}

@@ -1,0 +1,391 @@
+//! The targets, and whether they are met.
+
+use aio_bench::Sharing;
+use serde::Serialize;
+
+use super::engines::{BATCH, FLOOR, FUTURE, IO_URING, POSIX_AIO, SINGLE, TOKIO_FS};
+use super::plan::{DEEP, DEPTH, DEPTHS, Place, Section};
+use super::results::Results;
+use super::stats::{self, Spread};
+
+/// One target, and what was measured.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Target {
+    /// What has a target.
+    pub(crate) what: String,
+    #[serde(flatten)]
+    pub(crate) bound: Bound,
+    /// Whether it is counted: the same in each run, whatever else the machine does.
+    pub(crate) counted: bool,
+    pub(crate) value: Option<f64>,
+    /// Where the middle half of the rounds lies.
+    pub(crate) quartiles: Option<[f64; 2]>,
+    pub(crate) verdict: Verdict,
+    /// What else belongs to it.
+    pub(crate) remark: Option<String>,
+}
+
+/// Which values are good enough.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Bound {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl Bound {
+    fn holds(self, value: f64) -> bool {
+        match self {
+            Self::AtMost(bound) => value <= bound,
+            Self::AtLeast(bound) => value >= bound,
+        }
+    }
+}
+
+/// What came of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Verdict {
+    Met,
+    Missed,
+    NotMeasured,
+}
+
+/// A value that a target is compared with.
+struct Value {
+    value: f64,
+    quartiles: Option<[f64; 2]>,
+    remark: Option<String>,
+}
+
+impl From<Spread> for Value {
+    fn from(spread: Spread) -> Self {
+        Self {
+            value: spread.median,
+            quartiles: Some([spread.q1, spread.q3]),
+            remark: None,
+        }
+    }
+}
+
+impl From<f64> for Value {
+    fn from(value: f64) -> Self {
+        Self {
+            value,
+            quartiles: None,
+            remark: None,
+        }
+    }
+}
+
+impl Target {
+    fn new(what: impl Into<String>, bound: Bound, value: Option<Value>) -> Self {
+        let verdict = match &value {
+            // What isn't a number holds no bound.
+            Some(value) if bound.holds(value.value) => Verdict::Met,
+            Some(_) => Verdict::Missed,
+            None => Verdict::NotMeasured,
+        };
+        let (value, quartiles, remark) = match value {
+            Some(value) => (Some(value.value), value.quartiles, value.remark),
+            None => (None, None, None),
+        };
+        Self {
+            what: what.into(),
+            bound,
+            counted: false,
+            value,
+            quartiles,
+            verdict,
+            remark,
+        }
+    }
+
+    fn counted(self) -> Self {
+        Self {
+            counted: true,
+            ..self
+        }
+    }
+}
+
+/// Every target, in the order of the table, measured or not.
+pub(crate) fn evaluate(results: &Results) -> Vec<Target> {
+    let mut targets = over_the_floor(results);
+    targets.extend(against_io_uring(results));
+    targets.extend(against_threads(results));
+    targets.push(two_threads(results));
+    targets.extend(counted(results));
+    targets
+}
+
+fn over_the_floor(results: &Results) -> Vec<Target> {
+    let over = |what: &str, engine, depth, bound| {
+        let value = results
+            .base(Place::NoDevice, depth)
+            .and_then(|cell| cell.ratio(engine, FLOOR, stats::time));
+        Target::new(
+            format!("{what}, depth {depth}: time over the floor"),
+            Bound::AtMost(bound),
+            value.map(Value::from),
+        )
+    };
+    let batch = |depth, bound| over("batches", BATCH, depth, bound);
+    let mut targets: Vec<Target> = DEPTHS.map(|depth| batch(depth, 1.03)).into();
+    targets.extend(DEEP.map(|depth| batch(depth, 1.05)));
+    targets.push(over("single operations with `wait`", SINGLE, 1, 1.05));
+    targets.push(over("futures", FUTURE, DEPTH, 1.10));
+    targets
+}
+
+fn against_io_uring(results: &Results) -> Vec<Target> {
+    DEPTHS
+        .map(|depth| {
+            let cell = results.base(Place::NoDevice, depth);
+            // How many times io_uring's throughput: its time over ours.
+            let times = |engine| cell?.ratio(IO_URING, engine, stats::time);
+            let (ours, floors) = (times(BATCH), times(FLOOR));
+            if depth == 1 {
+                let mut target = Target::new(
+                    "batches, depth 1: throughput against io_uring",
+                    Bound::AtLeast(1.10),
+                    ours.map(Value::from),
+                );
+                target.remark = floors.map(|floor| format!("the floor: {:.3}", floor.median));
+                return target;
+            }
+            let value = ours.zip(floors).map(|(ours, floors)| Value {
+                value: ours.median / floors.median,
+                quartiles: None,
+                remark: Some(format!(
+                    "{:.3} times io_uring's, the floor {:.3}",
+                    ours.median, floors.median
+                )),
+            });
+            Target::new(
+                format!(
+                    "batches, depth {depth}: throughput against io_uring, over what the floor reaches"
+                ),
+                Bound::AtLeast(0.97),
+                value,
+            )
+        })
+        .into()
+}
+
+fn against_threads(results: &Results) -> Vec<Target> {
+    let cell = results.base(Place::Disk, DEPTH);
+    [(TOKIO_FS, "`tokio::fs`"), (POSIX_AIO, "POSIX AIO")]
+        .into_iter()
+        .flat_map(|(engine, name)| {
+            let throughput = cell.and_then(|cell| cell.ratio(engine, BATCH, stats::time));
+            let cpu = cell.and_then(|cell| cell.ratio(BATCH, engine, stats::cpu));
+            [
+                Target::new(
+                    format!("real disk, depth {DEPTH}: throughput against {name}"),
+                    Bound::AtLeast(4.0),
+                    throughput.map(Value::from),
+                ),
+                Target::new(
+                    format!("real disk, depth {DEPTH}: CPU time over that of {name}"),
+                    Bound::AtMost(1.0 / 3.0),
+                    cpu.map(Value::from),
+                ),
+            ]
+        })
+        .collect()
+}
+
+fn two_threads(results: &Results) -> Target {
+    let rounds = |sharing| Some(&results.two_threads(sharing)?.engine(BATCH)?.rounds);
+    let value = rounds(Sharing::OwnQueues)
+        .zip(rounds(Sharing::OneQueue))
+        // How many times the throughput: the others' time over that on one queue.
+        .and_then(|(own, one)| stats::ratio(own, one, stats::time));
+    Target::new(
+        "two threads on one queue: throughput against a queue each",
+        Bound::AtLeast(0.9),
+        value.map(Value::from),
+    )
+}
+
+fn counted(results: &Results) -> Vec<Target> {
+    let instructions = results.count(BATCH).and_then(|count| count.instructions);
+    let mut targets = vec![
+        Target::new(
+            "batches: user-space instructions per operation",
+            Bound::AtMost(120.0),
+            instructions.map(Value::from),
+        )
+        .counted(),
+    ];
+    for (engine, what) in [
+        (BATCH, "batches"),
+        (SINGLE, "single operations"),
+        (FUTURE, "futures"),
+    ] {
+        targets.push(
+            Target::new(
+                format!("{what}: allocations per operation"),
+                Bound::AtMost(0.0),
+                allocations(results, engine).map(Value::from),
+            )
+            .counted(),
+        );
+    }
+    targets
+}
+
+/// The most allocations per operation that an engine needed in any of the targets' cells, or when it was
+/// counted. Threads that share a queue are left out: the first time that one waits for another is not in
+/// the warming up for certain.
+fn allocations(results: &Results, engine: &str) -> Option<f64> {
+    let timed = results
+        .cells
+        .iter()
+        .filter(|cell| cell.planned.section == Section::Targets && cell.planned.threads == 1)
+        .filter_map(|cell| stats::allocations(&cell.engine(engine)?.rounds));
+    let counted = results.count(engine).and_then(|count| count.allocations);
+    timed.chain(counted).max_by(f64::total_cmp)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::bench::plan::{self, Effort, Engines};
+    use crate::bench::results::{Count, Engine, Measured};
+    use crate::bench::stats::tests::round;
+
+    /// What the cells of the targets would say if each engine took always as long, in nanoseconds.
+    pub(in super::super) fn results(ns: impl Fn(&str, &plan::Planned) -> u64) -> Results {
+        let mut results = Results::default();
+        for planned in plan::plan(Effort::Quick)
+            .into_iter()
+            .flat_map(|unit| unit.cells)
+        {
+            let Engines::Named(names) = &planned.engines else {
+                panic!("a target's cell names its engines");
+            };
+            let engines = names
+                .iter()
+                .map(|name| Engine {
+                    name: (*name).into(),
+                    rounds: (0..3).map(|n| round(name, n, ns(name, &planned))).collect(),
+                    latency: None,
+                })
+                .collect();
+            results.cells.push(Measured { planned, engines });
+        }
+        for engine in [BATCH, SINGLE, FUTURE] {
+            results.counts.push(Count {
+                engine: engine.into(),
+                depth: 32,
+                instructions: Some(100.0),
+                system_calls: Some(0.03),
+                calls: [("io_submit".into(), 0.03)].into(),
+                allocations: Some(0.0),
+            });
+        }
+        results
+    }
+
+    /// Times that meet every target.
+    pub(in super::super) fn good(engine: &str, cell: &plan::Planned) -> u64 {
+        match (engine, cell.depth) {
+            (FLOOR, _) => 1000,
+            (BATCH, _) => 1020,
+            (SINGLE, _) => 1040,
+            (FUTURE, _) => 1090,
+            (IO_URING, 1) => 1150,
+            (IO_URING, _) => 960,
+            _ => 5000,
+        }
+    }
+
+    fn verdicts(results: &Results, of: Verdict) -> Vec<String> {
+        evaluate(results)
+            .into_iter()
+            .filter(|target| target.verdict == of)
+            .map(|target| target.what)
+            .collect()
+    }
+
+    #[test]
+    fn good_figures_meet_every_target() {
+        let results = results(good);
+        assert_eq!(evaluate(&results).len(), 21);
+        assert_eq!(verdicts(&results, Verdict::Met).len(), 21);
+    }
+
+    #[test]
+    fn nothing_is_met_without_data() {
+        assert_eq!(
+            verdicts(&Results::default(), Verdict::NotMeasured).len(),
+            21
+        );
+    }
+
+    #[test]
+    fn bad_figures_miss_every_target() {
+        let mut results = results(|engine, cell| match (engine, cell.sharing) {
+            (FLOOR, _) => 1000,
+            (BATCH | SINGLE | FUTURE, Sharing::OwnQueues) => 1200,
+            (_, Sharing::OneQueue) => 1400,
+            _ => 1250,
+        });
+        for count in &mut results.counts {
+            count.instructions = Some(120.5);
+            count.allocations = Some(0.001);
+        }
+        assert_eq!(verdicts(&results, Verdict::Missed).len(), 21);
+    }
+
+    #[test]
+    fn an_engine_that_is_missing_leaves_its_targets_unmeasured() {
+        let mut results = results(good);
+        for cell in &mut results.cells {
+            cell.engines.retain(|engine| engine.name != IO_URING);
+        }
+        let missing = verdicts(&results, Verdict::NotMeasured);
+        assert_eq!(missing.len(), 4);
+        assert!(missing.iter().all(|what| what.contains("io_uring")));
+    }
+
+    #[test]
+    fn against_io_uring_the_floors_own_figure_counts() {
+        // Slower than io_uring, but no slower than the floor.
+        let results = results(|engine, cell| match engine {
+            IO_URING => 500,
+            _ => good(engine, cell),
+        });
+        let target = &evaluate(&results)[9];
+        assert!(
+            target.what.contains("depth 8: throughput against io_uring"),
+            "{target:?}"
+        );
+        assert_eq!(target.verdict, Verdict::Met);
+        assert_eq!(
+            target.remark.as_deref(),
+            Some("0.490 times io_uring's, the floor 0.500")
+        );
+        assert_eq!(verdicts(&results, Verdict::Missed).len(), 1);
+    }
+
+    #[test]
+    fn one_allocation_in_any_cell_counts() {
+        let mut results = results(good);
+        let futures = results.cells[2]
+            .engines
+            .iter_mut()
+            .find(|engine| engine.name == FUTURE);
+        futures.unwrap().rounds[1].allocations = 3;
+        let missed = verdicts(&results, Verdict::Missed);
+        assert_eq!(missed, ["futures: allocations per operation"]);
+    }
+
+    #[test]
+    fn what_is_no_number_is_missed() {
+        let target = Target::new("x", Bound::AtMost(1.0), Some(Value::from(f64::NAN)));
+        assert_eq!(target.verdict, Verdict::Missed);
+    }
+}
