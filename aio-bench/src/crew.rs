@@ -25,6 +25,8 @@ pub(crate) struct Crew {
     kind: Kind,
     threads: Vec<Thread>,
     reports: Receiver<Report>,
+    /// A thread has failed, and others may be waiting for it for ever.
+    failed: bool,
 }
 
 struct Thread {
@@ -76,13 +78,19 @@ impl Crew {
     /// Sets an engine up, in as many threads as the cell says. `place` is its own among the cell's engines.
     pub(crate) fn assemble(kind: Kind, cell: &Cell, place: Place) -> Result<Self, SetUpError> {
         let set_up = Arc::new((kind.start)(cell)?);
-        let threads = u64::from(cell.threads);
-        let work = Work::new(cell, place)?;
-        let (report, reports) = sync_channel(cell.threads as usize);
+        let mut work = Work::new(cell, place)?;
+        let mut threads = cell.threads;
+        if kind.spread {
+            threads *= engine::spread(cell);
+            work.depth = 1;
+        }
+        let (report, reports) = sync_channel(threads as usize);
+        let threads = u64::from(threads);
         let mut crew = Self {
             kind,
             threads: Vec::new(),
             reports,
+            failed: false,
         };
         for index in 0..threads {
             let work = work.at(Place {
@@ -162,8 +170,10 @@ impl Crew {
     }
 
     fn next_report(&mut self) -> Result<Report> {
+        let report = self.reports.recv();
+        self.failed |= !matches!(report, Ok(Report::SetUp | Report::Turn(_)));
         // Nobody sends any more only when all threads have panicked, each with a message of its own.
-        self.reports.recv().context("its threads have panicked")
+        report.context("its threads have panicked")
     }
 }
 
@@ -171,6 +181,9 @@ impl Drop for Crew {
     fn drop(&mut self) {
         for thread in &mut self.threads {
             thread.orders = None;
+        }
+        if self.failed {
+            return;
         }
         for thread in &mut self.threads {
             // Its panic was reported by the panic hook, and by the channel's end.

@@ -97,7 +97,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<()> {
     match command {
         Command::Engines => {
-            for kind in Kind::ALL {
+            for kind in Kind::all() {
                 writeln!(io::stdout(), "{}\t{}", kind.name, kind.what)?;
             }
             Ok(())

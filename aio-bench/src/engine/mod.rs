@@ -1,8 +1,10 @@
 //! The engines: each does the same work in its own way.
 
 mod batch;
-mod floor;
 mod future;
+mod native;
+#[cfg(feature = "peers")]
+mod peers;
 mod single;
 
 use std::io;
@@ -78,44 +80,67 @@ pub(crate) struct Kind {
     pub(crate) what: &'static str,
     /// Makes what its threads share, and says how each of them is set up.
     pub(crate) start: fn(&Cell) -> Result<SetUp, SetUpError>,
+    /// Each operation in flight has a thread of its own, up to [`MOST_THREADS`].
+    pub(crate) spread: bool,
+}
+
+/// How many threads an engine has that has one for each operation in flight.
+const MOST_THREADS: u32 = 64;
+
+/// How many threads take the place of one thread of the cell, where each operation in flight has one.
+pub(crate) fn spread(cell: &Cell) -> u32 {
+    cell.depth.min(MOST_THREADS)
 }
 
 impl Kind {
-    /// Every engine that this program was built with, in the order of the table.
-    pub(crate) const ALL: &[Self] = &[
+    /// This stack's own.
+    const OWN: &[Self] = &[
         Self {
             name: "floor",
             what: "aio-sys alone: prepared iocbs, one io_submit for all that may be submitted, events read from the ring",
-            start: |cell| each_for_itself(cell, floor::Floor::new),
+            start: |cell| each_for_itself(cell, native::Native::<native::Floor>::new),
+            spread: false,
         },
         Self {
             name: "aio-safe-batch",
             what: "aio-safe: batches, results taken as they are reaped",
             start: |cell| with_queue(cell, batch::set_up),
+            spread: false,
         },
         Self {
             name: "aio-safe-single",
             what: "aio-safe: submitted one by one, each waited for in turn",
             start: |cell| with_queue(cell, single::set_up),
+            spread: false,
         },
         Self {
             name: "aio-safe-future",
             what: "aio-safe: a task for each operation in flight, on one thread that reaps when it has nothing to do",
             start: |cell| with_queue(cell, future::set_up),
+            spread: false,
         },
     ];
 
     /// Names that are engines if the program was built with the feature `peers`.
-    const PEERS: &[&str] = &[];
+    const PEERS: &[&str] = &["libaio", "io-uring", "thread-pool"];
+
+    /// Every engine that this program was built with, in the order of the table.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        #[cfg(feature = "peers")]
+        let peers = peers::ALL;
+        #[cfg(not(feature = "peers"))]
+        let peers = &[];
+        Self::OWN.iter().chain(peers).copied()
+    }
 
     pub(crate) fn named(name: &str) -> Result<Self, SetUpError> {
-        if let Some(kind) = Self::ALL.iter().find(|kind| kind.name == name) {
-            return Ok(*kind);
+        if let Some(kind) = Self::all().find(|kind| kind.name == name) {
+            return Ok(kind);
         }
         if Self::PEERS.contains(&name) {
             return unavailable("aio-bench was built without the feature `peers`");
         }
-        let known: Vec<_> = Self::ALL.iter().map(|kind| kind.name).collect();
+        let known: Vec<_> = Self::all().map(|kind| kind.name).collect();
         Err(anyhow::anyhow!(
             "no engine is called {name:?}; there are: {}",
             known.join(", ")

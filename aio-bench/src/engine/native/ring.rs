@@ -10,7 +10,7 @@ use std::sync::atomic::{
 use aio_sys::abi::{AioContext, IoEvent, RingHeader};
 
 #[derive(Clone, Copy)]
-pub(super) struct Ring {
+pub(in crate::engine) struct Ring {
     head: *const AtomicU32,
     tail: *const AtomicU32,
     events: *const IoEvent,

@@ -1,70 +1,69 @@
-//! `floor`: what native AIO costs when nothing is done but what has to be. The reference for the others.
+//! Native AIO and nothing else: what the calls cost when nothing is done but what has to be.
+//!
+//! `floor` makes the calls by `aio-sys` and reads the ring, `libaio` goes through the C library; the rest is the same.
 
 #![allow(unsafe_code, reason = "makes the system calls")]
 
+mod floor;
 mod ring;
 
-use std::{cell::UnsafeCell, ptr};
+use std::{cell::UnsafeCell, os::fd::AsRawFd};
 
 use aio_safe::AlignedBuf;
 use aio_sys::{
     Errno,
-    abi::{AioContext, IoEvent, Iocb},
-    io_destroy, io_getevents, io_setup, io_submit,
+    abi::{IoEvent, Iocb},
 };
 use anyhow::{Context, Result, bail, ensure};
-use std::os::fd::AsRawFd;
 
+pub(super) use self::floor::Floor;
 use self::ring::Ring;
-use super::{Engine, SetUpError, unavailable};
+use super::{Engine, SetUpError};
 use crate::{pace::Pace, timing::Timing, work::Work};
 
 /// `aio_data` of the fdatasync. The transfers have the index of their buffer.
 const SYNC: u64 = u64::MAX;
 
-pub(crate) struct Floor {
-    // Before what the kernel uses: destroyed first.
-    context: ContextGuard,
+/// The calls, on a context of their own.
+pub(super) trait Calls: Sized {
+    fn set_up(depth: usize) -> Result<Self, SetUpError>;
+
+    /// Submits requests, and returns how many were taken.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else uses the iocbs during the call. They, and the buffers that they name, stay where they are, and
+    /// the buffers are left alone, until their events came.
+    unsafe fn submit(&mut self, iocbs: &[*mut Iocb]) -> Result<usize, Errno>;
+
+    /// Waits for an event, and stores as many as there are and as fit.
+    fn wait(&mut self, events: &mut [IoEvent]) -> Result<usize, Errno>;
+
+    /// The ring, if it is to be read without a call.
+    fn ring(&self) -> Option<Ring> {
+        None
+    }
+}
+
+/// A loop over those calls.
+pub(super) struct Native<C> {
+    // Before what the kernel uses: its context is destroyed first.
+    calls: C,
     ring: Option<Ring>,
     work: Work,
     /// What isn't in flight and is ready to be submitted.
     ready: Vec<*mut Iocb>,
-    /// Room for `io_getevents`.
+    /// Room for the events of a call.
     events: Box<[IoEvent]>,
-    requests: Requests,
-}
-
-/// The requests, each with the iocb and the buffer of the same index.
-struct Requests {
-    /// Written to by the kernel in `io_submit`.
+    /// The iocb and the buffer of a request have the same index. The kernel writes to both.
     iocbs: Box<[UnsafeCell<Iocb>]>,
     buffers: Vec<AlignedBuf>,
     sync: Box<UnsafeCell<Iocb>>,
 }
 
-struct ContextGuard(AioContext);
-
-impl Drop for ContextGuard {
-    fn drop(&mut self) {
-        // SAFETY: nobody else uses the context, and the ring's reader is used no more.
-        let _ = unsafe { io_destroy(self.0) };
-    }
-}
-
-impl Floor {
-    pub(crate) fn new(mut work: Work) -> Result<Self, SetUpError> {
-        let mut context = AioContext::NONE;
-        // SAFETY: the handle is written to a local variable.
-        match unsafe { io_setup(work.depth as u32, &raw mut context) } {
-            Ok(()) => {}
-            Err(errno @ (Errno::ENOSYS | Errno::EPERM | Errno::EACCES | Errno::EAGAIN)) => {
-                return unavailable(format!("io_setup: {errno}"));
-            }
-            Err(errno) => return Err(anyhow::Error::new(errno).context("io_setup").into()),
-        }
-        let context = ContextGuard(context);
-        // SAFETY: the ring is mapped until the context is destroyed, and the reader isn't used after that.
-        let ring = unsafe { Ring::of(context.0) };
+impl<C: Calls> Native<C> {
+    pub(super) fn new(mut work: Work) -> Result<Self, SetUpError> {
+        let calls = C::set_up(work.depth)?;
         let fd = work.file.as_raw_fd();
         let mut buffers = work.buffers()?;
         let mut iocbs = Vec::with_capacity(work.depth);
@@ -87,16 +86,14 @@ impl Floor {
             ..Iocb::fdsync(fd)
         };
         Ok(Self {
-            context,
-            ring,
+            ring: calls.ring(),
+            calls,
             ready: iocbs.iter().map(UnsafeCell::get).collect(),
             events: vec![IoEvent::default(); work.depth].into(),
             work,
-            requests: Requests {
-                iocbs,
-                buffers,
-                sync: Box::new(UnsafeCell::new(sync)),
-            },
+            iocbs,
+            buffers,
+            sync: Box::new(UnsafeCell::new(sync)),
         })
     }
 
@@ -106,11 +103,10 @@ impl Floor {
         let mut submitted = 0;
         while submitted < n {
             let rest = &self.ready[submitted..n];
-            let (count, start) = (rest.len() as isize, rest.as_ptr());
             // SAFETY: the iocbs are ours, and they and their buffers are left alone until their events came.
-            match unsafe { io_submit(self.context.0, count, start) } {
+            match unsafe { self.calls.submit(rest) } {
                 Ok(taken) => submitted += taken,
-                Err(errno) => bail!("io_submit of {count} requests: {errno}"),
+                Err(errno) => bail!("io_submit of {} requests: {errno}", rest.len()),
             }
         }
         if n == self.ready.len() {
@@ -140,9 +136,7 @@ impl Floor {
             }
         }
         let n = loop {
-            let (room, events) = (self.events.len() as isize, self.events.as_mut_ptr());
-            // SAFETY: there is room for so many events. A null timeout waits without end.
-            match unsafe { io_getevents(self.context.0, 1, room, events, ptr::null()) } {
+            match self.calls.wait(&mut self.events) {
                 Err(Errno::EINTR) => {}
                 answer => break answer.context("io_getevents")?,
             }
@@ -158,8 +152,8 @@ impl Floor {
     #[inline(always)]
     fn finish(&mut self, data: u64, result: i64) -> Result<()> {
         let index = data as usize;
-        let buffer = &mut self.requests.buffers[index];
-        let iocb = self.requests.iocbs[index].get();
+        let buffer = &mut self.buffers[index];
+        let iocb = self.iocbs[index].get();
         // SAFETY: its event came, so the kernel doesn't use it, and nobody else does.
         let offset = unsafe { &mut (*iocb).aio_offset };
         self.work.done(buffer, *offset as u64, result)?;
@@ -170,9 +164,8 @@ impl Floor {
 
     /// Makes everything that was written durable. Nothing is in flight.
     fn sync(&mut self) -> Result<()> {
-        let mut iocb = self.requests.sync.get();
         // SAFETY: it isn't in flight, and has no buffer.
-        let answer = unsafe { io_submit(self.context.0, 1, &raw mut iocb) };
+        let answer = unsafe { self.calls.submit(&[self.sync.get()]) };
         ensure!(answer == Ok(1), "io_submit of an fdatasync: {answer:?}");
         self.reap(|_, data, result| {
             ensure!(
@@ -185,7 +178,7 @@ impl Floor {
     }
 }
 
-impl Engine for Floor {
+impl<C: Calls> Engine for Native<C> {
     fn turn<T: Timing>(&mut self, pace: &mut Pace, timing: &mut T) -> Result<u64> {
         let mut stamps = vec![timing.submitted(); self.work.depth];
         let mut done = 0;
@@ -215,8 +208,8 @@ impl Engine for Floor {
             if in_flight == 0 {
                 return Ok(done);
             }
-            let n = self.reap(|floor, data, result| {
-                floor.finish(data, result)?;
+            let n = self.reap(|this, data, result| {
+                this.finish(data, result)?;
                 timing.taken(stamps[data as usize]);
                 Ok(())
             })?;

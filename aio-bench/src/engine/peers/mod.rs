@@ -1,0 +1,38 @@
+//! What people use instead.
+
+mod io_uring;
+mod libaio;
+mod pread;
+
+use super::{Kind, each_for_itself, native::Native};
+
+/// What the standard library says of a transfer, as the kernel said it.
+#[inline]
+fn result(result: &std::io::Result<usize>) -> i64 {
+    match result {
+        Ok(n) => *n as i64,
+        Err(error) => -i64::from(error.raw_os_error().unwrap_or(libc::EIO)),
+    }
+}
+
+/// Those that were built.
+pub(super) const ALL: &[Kind] = &[
+    Kind {
+        name: "libaio",
+        what: "the C library: io_submit of all that may be submitted, io_getevents",
+        start: |cell| each_for_itself(cell, Native::<libaio::Libaio>::new),
+        spread: false,
+    },
+    Kind {
+        name: "io-uring",
+        what: "the crate io-uring: all that may be submitted in one io_uring_enter, which waits as well",
+        start: |cell| each_for_itself(cell, io_uring::Uring::new),
+        spread: false,
+    },
+    Kind {
+        name: "thread-pool",
+        what: "a thread with pread and pwrite for each operation in flight, 64 at most",
+        start: pread::start,
+        spread: true,
+    },
+];
