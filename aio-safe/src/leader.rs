@@ -16,17 +16,29 @@ use std::{
     time::Instant,
 };
 
-use crate::sync::{Condvar, Mutex, lock, thread_local};
+use crate::sync::{
+    Condvar, Mutex,
+    atomic::{
+        AtomicUsize,
+        Ordering::{Acquire, Relaxed, Release},
+    },
+    lock, thread_local,
+};
 
 /// The reaper's role.
 pub(crate) struct Leadership {
+    /// [`LED`] and [`LINE`]. While nobody is in line, the role is taken and left without a lock.
+    state: AtomicUsize,
     line: Mutex<Line>,
 }
 
+/// Somebody leads, or was made the leader and doesn't know it yet.
+const LED: usize = 1;
+/// Somebody is in line, or was: whoever takes or leaves the role does it with the line locked.
+const LINE: usize = 2;
+
 struct Line {
-    /// Somebody leads, or was made the leader and doesn't know it yet.
-    led: bool,
-    /// Who doesn't know it yet.
+    /// Who was made the leader and doesn't know it yet.
     heir: Option<Arc<Parker>>,
     followers: VecDeque<Follower>,
     /// Those that wait until no thread is inside the gate.
@@ -71,21 +83,33 @@ pub(crate) struct Seat<'a> {
 impl Leadership {
     pub(crate) fn new() -> Self {
         let line = Line {
-            led: false,
             heir: None,
             followers: VecDeque::new(),
             watchers: Vec::new(),
         };
         Self {
+            state: AtomicUsize::new(0),
             line: Mutex::new(line),
         }
     }
 
     /// Takes the role, or a place in line.
+    #[inline]
     pub(crate) fn join(&self, goal: Goal) -> Turn<'_> {
+        if self
+            .state
+            .compare_exchange(0, LED, Acquire, Relaxed)
+            .is_ok()
+        {
+            return Turn::Lead(Lead { leadership: self });
+        }
+        self.join_line(goal)
+    }
+
+    #[cold]
+    fn join_line(&self, goal: Goal) -> Turn<'_> {
         let mut line = lock(&self.line);
-        if !line.led {
-            line.led = true;
+        if self.state.fetch_or(LED | LINE, Acquire) & LED == 0 {
             return Turn::Lead(Lead { leadership: self });
         }
         let parker = Parker::of_this_thread();
@@ -146,7 +170,19 @@ impl Leadership {
 
     /// Gives the role to the first in line that `reached` doesn't say has got what it waits for; to
     /// one that waits for room only if there is nobody else.
+    #[inline]
     fn hand_over(&self, reached: impl Fn(Goal) -> bool) {
+        if self
+            .state
+            .compare_exchange(LED, 0, Release, Relaxed)
+            .is_err()
+        {
+            self.hand_over_in_line(&reached);
+        }
+    }
+
+    #[cold]
+    fn hand_over_in_line(&self, reached: &dyn Fn(Goal) -> bool) {
         let mut idle = Vec::new();
         let heir = {
             let mut line = lock(&self.line);
@@ -174,8 +210,10 @@ impl Leadership {
                     .and_then(|n| line.followers.remove(n))
                     .map(|follower| follower.parker);
             }
-            line.led = heir.is_some();
             line.heir.clone_from(&heir);
+            let led = if heir.is_some() { LED } else { 0 };
+            let waited = if line.followers.is_empty() { 0 } else { LINE };
+            self.state.store(led | waited, Release);
             heir
         };
         for parker in idle.into_iter().chain(heir) {
@@ -187,6 +225,7 @@ impl Leadership {
 impl Lead<'_> {
     /// Hands the role to the first in line whose goal isn't `reached`, and wakes those that wait
     /// for an idle queue when that is.
+    #[inline]
     pub(crate) fn pass_on(self, reached: impl Fn(Goal) -> bool) {
         self.leadership.hand_over(reached);
         std::mem::forget(self);
