@@ -1,22 +1,23 @@
-//! One word that counts what is in flight, and lets a closing queue wait until nobody is inside the
-//! kernel on its behalf.
+//! Counts what is in flight, and lets a closing queue wait until nobody is inside the kernel on its
+//! behalf.
 
 use crate::sync::atomic::{
     AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
 
+/// The width of the count of submitted requests, at the top, where it may overflow.
+const FIELD: u32 = usize::BITS / 2 - if usize::BITS < 64 { 1 } else { 0 };
+/// One request.
+const SUBMITTED: usize = 1 << (usize::BITS - FIELD);
 /// No more submissions.
-const CLOSED: usize = 1 << (usize::BITS - 1);
+const CLOSED: usize = SUBMITTED >> 1;
 /// Somebody waits until no thread is inside.
 const WATCHED: usize = CLOSED >> 1;
-/// The width of each of the two counters.
-const FIELD: u32 = (usize::BITS - 2) / 2;
 /// One thread inside `io_submit` or `io_cancel`.
-const INSIDE: usize = 1 << FIELD;
-const IN_FLIGHT: usize = INSIDE - 1;
+const INSIDE: usize = 1;
 
-/// The deepest queue that can be counted. Threads inside don't outgrow their counter either: each
+/// The deepest queue that can be counted. Threads inside don't outgrow their count either: each
 /// has at least one slot.
 pub(crate) const MAX_DEPTH: u32 = if usize::BITS < 64 {
     (1 << FIELD) - 1
@@ -24,15 +25,21 @@ pub(crate) const MAX_DEPTH: u32 = if usize::BITS < 64 {
     4_194_304
 };
 
-/// From the top: closed, watched, how many threads are inside, how many requests are in flight.
-/// A thread counts its requests before it goes in, and those that weren't accepted off when it
-/// comes out: while nobody is inside, the second counter is exact.
-pub(crate) struct Gate(AtomicUsize);
+/// What is in flight is what was submitted and not yet reaped. A thread counts its requests before it
+/// goes in, and those that weren't accepted off when it comes out: while nobody is inside, that is
+/// exact.
+pub(crate) struct Gate {
+    /// From the top: how many requests were submitted, closed, watched, how many threads are inside.
+    word: AtomicUsize,
+    /// How many requests were completed. Only the leader writes it, which takes no exchange.
+    reaped: AtomicUsize,
+}
 
 /// What a gate says at one moment.
 #[derive(Clone, Copy)]
 pub(crate) struct Count {
     pub(crate) inside: usize,
+    /// Exact to the leader, while nobody is inside; to others it may be more than there are.
     pub(crate) in_flight: usize,
 }
 
@@ -45,14 +52,17 @@ impl Count {
 
 impl Gate {
     pub(crate) fn new() -> Self {
-        Self(AtomicUsize::new(0))
+        Self {
+            word: AtomicUsize::new(0),
+            reaped: AtomicUsize::new(0),
+        }
     }
 
     /// Goes in with `n` requests. False when the queue is closed: then nothing was counted, and
     /// [`exit`](Self::exit) tells the same as after a success.
     #[inline]
     pub(crate) fn enter(&self, n: usize) -> bool {
-        self.0.fetch_add(INSIDE + n, Relaxed) & CLOSED == 0
+        self.word.fetch_add(INSIDE + n * SUBMITTED, Relaxed) & CLOSED == 0
     }
 
     /// Comes out, with `n` requests that the kernel did not accept. Returns whether somebody waits for
@@ -60,42 +70,71 @@ impl Gate {
     #[inline]
     #[must_use]
     pub(crate) fn exit(&self, n: usize) -> bool {
-        let before = self.0.fetch_sub(INSIDE + n, Release);
-        before & WATCHED != 0 && count(before).inside == 1
+        let before = self.word.fetch_sub(INSIDE + n * SUBMITTED, Release);
+        before & WATCHED != 0 && inside(before) == 1
     }
 
-    /// Counts completions off. Returns what is left.
+    /// Counts completions off. The caller leads.
     #[inline]
     pub(crate) fn completed(&self, n: usize) {
-        self.0.fetch_sub(n, Release);
+        let reaped = self.reaped.load(Relaxed);
+        self.reaped.store(reaped.wrapping_add(n), Release);
     }
 
     pub(crate) fn count(&self) -> Count {
-        count(self.0.load(Acquire))
+        // In this order, so that nothing is taken off that wasn't counted.
+        let reaped = self.reaped.load(Acquire);
+        let word = self.word.load(Acquire);
+        let submitted = word / SUBMITTED;
+        Count {
+            inside: inside(word),
+            in_flight: submitted.wrapping_sub(reaped) % (1 << FIELD),
+        }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.0.load(Relaxed) & CLOSED != 0
+        self.word.load(Relaxed) & CLOSED != 0
     }
 
     /// Lets nobody in from now on. False when it was closed before.
     pub(crate) fn close(&self) -> bool {
-        self.0.fetch_or(CLOSED, Relaxed) & CLOSED == 0
+        self.word.fetch_or(CLOSED, Relaxed) & CLOSED == 0
     }
 
     /// Makes the last thread to come out say so.
     pub(crate) fn watch(&self) {
-        self.0.fetch_or(WATCHED, Relaxed);
+        self.word.fetch_or(WATCHED, Relaxed);
     }
 
     pub(crate) fn unwatch(&self) {
-        self.0.fetch_and(!WATCHED, Relaxed);
+        self.word.fetch_and(!WATCHED, Relaxed);
     }
 }
 
-fn count(word: usize) -> Count {
-    Count {
-        inside: (word & !CLOSED & !WATCHED) >> FIELD,
-        in_flight: word & IN_FLIGHT,
+fn inside(word: usize) -> usize {
+    word % WATCHED
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_flight_outlives_an_overflow() {
+        let gate = Gate::new();
+        let most = MAX_DEPTH as usize;
+        for _ in 0..(1_usize << FIELD) / most + 2 {
+            assert!(gate.enter(most));
+            assert!(!gate.exit(1));
+            assert_eq!(gate.count().in_flight, most - 1);
+            gate.completed(most - 2);
+            assert_eq!((gate.count().inside, gate.count().in_flight), (0, 1));
+            gate.completed(1);
+            assert!(gate.count().is_idle());
+        }
+        gate.close();
+        gate.watch();
+        assert!(!gate.enter(3));
+        assert!(gate.exit(3) && gate.is_closed() && gate.count().is_idle());
     }
 }
