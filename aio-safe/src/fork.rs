@@ -13,8 +13,12 @@ use std::sync::{
 };
 
 /// Which process something was made in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Process(u32);
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Process {
+    number: u32,
+    /// Where the number of the process that this runs in is.
+    page: Option<&'static AtomicU32>,
+}
 
 /// The page, or `None` where the kernel can't wipe it: then the process id is asked for.
 static PAGE: LazyLock<Option<&'static AtomicU32>> = LazyLock::new(wiped_page);
@@ -25,25 +29,30 @@ static NEXT: AtomicU32 = AtomicU32::new(1);
 impl Process {
     /// The process that this runs in.
     pub(crate) fn current() -> Self {
-        let Some(page) = *PAGE else {
-            return Self(std::process::id());
+        let page = *PAGE;
+        let Some(cell) = page else {
+            return Self {
+                number: std::process::id(),
+                page,
+            };
         };
-        let mut number = page.load(Relaxed);
+        let mut number = cell.load(Relaxed);
         if number == 0 {
             let fresh = NEXT.fetch_add(1, Relaxed);
-            number = match page.compare_exchange(0, fresh, Relaxed, Relaxed) {
+            number = match cell.compare_exchange(0, fresh, Relaxed, Relaxed) {
                 Ok(_) => fresh,
                 Err(theirs) => theirs,
             };
         }
-        Self(number)
+        Self { number, page }
     }
 
     /// Whether this runs in that process.
-    pub(crate) fn is_current(self) -> bool {
-        match *PAGE {
-            Some(page) => page.load(Relaxed) == self.0,
-            None => std::process::id() == self.0,
+    #[inline]
+    pub(crate) fn is_current(&self) -> bool {
+        match self.page {
+            Some(page) => page.load(Relaxed) == self.number,
+            None => std::process::id() == self.number,
         }
     }
 }
@@ -84,13 +93,13 @@ mod tests {
     fn a_child_is_another_process() {
         let parent = Process::current();
         assert!(parent.is_current());
-        assert_eq!(parent, Process::current());
+        assert_eq!(parent.number, Process::current().number);
         // SAFETY: the child only loads and stores atomics, and exits without returning.
         let child = unsafe { libc::fork() };
         if child == 0 {
             let forked = !parent.is_current();
             let own = Process::current();
-            let code = i32::from(!(forked && own.is_current() && own != parent));
+            let code = i32::from(!(forked && own.is_current() && own.number != parent.number));
             // SAFETY: ends the child at once, running nothing of the test runner's.
             unsafe { libc::_exit(code) };
         }
