@@ -5,6 +5,7 @@
 use std::{
     fmt,
     marker::PhantomData,
+    mem::ManuallyDrop,
     os::fd::{AsFd, BorrowedFd},
 };
 
@@ -12,7 +13,9 @@ use aio_abi::Iocb;
 use aio_sys::Errno;
 
 use crate::{
-    Op, Payload, Pending, Queue, SubmitError, SubmitErrorKind, slab::Claimed, slot::Outcome,
+    Op, Payload, Pending, Queue, SubmitError, SubmitErrorKind,
+    slab::Claimed,
+    slot::{Outcome, Slot},
 };
 
 /// Operations that go to the kernel together, in one `io_submit`. Made by [`Queue::batch`].
@@ -44,12 +47,33 @@ use crate::{
 /// ```
 pub struct Batch<'a, P: Payload> {
     queue: &'a Queue,
-    /// Filled slots, in the order in which they were pushed, and their iocbs.
-    slots: Vec<u32>,
+    /// Filled slots, in the order in which they were pushed.
+    slots: Vec<&'a Slot>,
+    /// Where the kernel finds their iocbs. Of use in [`submit`](Self::submit) only.
     iocbs: Vec<*mut Iocb>,
     /// Claimed and not yet filled.
-    spare: Option<Claimed>,
+    spare: Claimed,
     held: PhantomData<(P, BorrowedFd<'a>)>,
+}
+
+/// What became of the operations of one [`Batch::submit`].
+struct Answer {
+    /// How many the kernel has accepted or refused.
+    answered: usize,
+    /// How many of those it has refused.
+    refused: usize,
+    result: Result<(), SubmitErrorKind>,
+}
+
+impl Answer {
+    /// The first `answered` were accepted.
+    fn all(answered: usize) -> Self {
+        Self {
+            answered,
+            refused: 0,
+            result: Ok(()),
+        }
+    }
 }
 
 // SAFETY: the pointers are to slots that this batch owns; payloads are Send.
@@ -63,7 +87,7 @@ impl<'a, P: Payload> Batch<'a, P> {
             queue,
             slots: Vec::new(),
             iocbs: Vec::new(),
-            spare: None,
+            spare: Claimed::none(),
             held: PhantomData,
         }
     }
@@ -74,6 +98,7 @@ impl<'a, P: Payload> Batch<'a, P> {
     /// # Errors
     ///
     /// [`SubmitError`] hands the operation back when the queue is full or closed, or after a fork.
+    #[inline]
     pub fn push<F: AsFd + ?Sized>(
         &mut self,
         file: &'a F,
@@ -81,34 +106,37 @@ impl<'a, P: Payload> Batch<'a, P> {
     ) -> Result<(), SubmitError<Op<P>>> {
         // Before anything is claimed: it may panic.
         let file = file.as_fd();
-        let next = self.spare.as_mut().and_then(Iterator::next);
-        let index = match next {
-            Some(index) => index,
-            None => match self.claim_more() {
-                Ok(index) => index,
-                Err(reason) => return Err(SubmitError { reason, op }),
-            },
+        // Nothing panics before it is in its slot. Without this the compiler would keep it in memory, to
+        // be able to drop it.
+        let op = ManuallyDrop::new(op);
+        let Some(slot) = self.next_slot() else {
+            return Err(SubmitError {
+                reason: self.queue.why_not_claimed(),
+                op: ManuallyDrop::into_inner(op),
+            });
         };
-        let slot = self
-            .queue
-            .shared()
-            .slab
-            .get(index)
-            .expect("claimed from this slab");
         // SAFETY: the slot was claimed, and is empty.
-        let iocb = unsafe { slot.fill(index, file, op) };
-        self.slots.push(index);
-        self.iocbs.push(iocb);
+        unsafe { slot.fill(file, ManuallyDrop::into_inner(op)) };
+        self.slots.push(slot);
         Ok(())
+    }
+
+    /// A claimed slot, if there is one.
+    #[inline]
+    fn next_slot(&mut self) -> Option<&'a Slot> {
+        let index = match self.spare.next() {
+            Some(index) => index,
+            None => self.claim_more()?,
+        };
+        Some(self.queue.shared().slab.claimed(index))
     }
 
     /// Claims as many slots as the batch already has: a batch that grows asks ever more rarely, and
     /// holds at most as many slots that it doesn't use as ones that it does.
-    fn claim_more(&mut self) -> Result<u32, SubmitErrorKind> {
-        let mut claimed = self.queue.claim((self.slots.len() as u32).max(1))?;
-        let index = claimed.next().ok_or(SubmitErrorKind::QueueFull)?;
-        self.spare = Some(claimed);
-        Ok(index)
+    #[cold]
+    fn claim_more(&mut self) -> Option<u32> {
+        self.spare = self.queue.claim((self.slots.len() as u32).max(1));
+        self.spare.next()
     }
 
     /// Submits everything in the batch, and appends a handle for each operation to `handles`, in the
@@ -129,88 +157,102 @@ impl<'a, P: Payload> Batch<'a, P> {
             return Err(SubmitErrorKind::Forked);
         }
         self.free_spare();
-        let len = self.iocbs.len();
+        let len = self.slots.len();
         if len == 0 {
             return Ok(());
         }
         // So that nothing can fail between the system call and the making of the handles.
         handles.reserve(len);
+        self.iocbs.clear();
+        self.iocbs.reserve(len);
         if !shared.gate.enter(len) {
             shared.exit_gate(len);
             return Err(SubmitErrorKind::Closed);
         }
-        for &index in &self.slots {
-            let slot = shared.slab.get(index).expect("claimed from this slab");
+        self.iocbs.extend(self.slots.iter().map(|slot| {
             // SAFETY: the slot was claimed and filled by this batch.
             unsafe { slot.start() };
+            slot.iocb()
+        }));
+        // SAFETY: the iocbs lie in slots that are ours, and point to payloads that stay there until
+        // their events.
+        let answer = match unsafe { shared.kernel.io_submit(shared.ctx, &self.iocbs) } {
+            Ok(n) if n == len => Answer::all(len),
+            partial => self.submit_rest(partial),
+        };
+        shared.exit_gate(answer.refused + len - answer.answered);
+        let answered = self.slots.iter().take(answer.answered);
+        handles.extend(answered.map(|slot| {
+            // SAFETY: the slot is in flight or completed, holds a P, and has no handle yet.
+            unsafe { Pending::new(shared, slot) }
+        }));
+        if answer.answered == len {
+            self.slots.clear();
+        } else {
+            self.slots.drain(..answer.answered);
         }
-        // How many have been answered, and how many of those were refused.
-        let (mut answered, mut refused) = (0, 0);
-        let mut result = Ok(());
-        while let Some(rest) = self.iocbs.get(answered..).filter(|rest| !rest.is_empty()) {
-            // SAFETY: the iocbs lie in slots that are ours, and point to payloads that stay there
-            // until their events.
-            match unsafe { shared.kernel.io_submit(shared.ctx, rest) } {
-                Ok(n @ 1..) => answered += n.min(rest.len()),
+        answer.result
+    }
+
+    /// Goes on after a first `io_submit` that didn't accept all. What isn't answered in the end is no
+    /// longer started.
+    #[cold]
+    fn submit_rest(&self, mut result: Result<usize, Errno>) -> Answer {
+        let shared = self.queue.shared();
+        let mut answer = Answer::all(0);
+        loop {
+            let rest = self.slots.get(answer.answered..).unwrap_or_default();
+            match result {
+                Ok(n @ 1..) => answer.answered += n.min(rest.len()),
                 Ok(0) | Err(Errno::EAGAIN) => {
-                    result = Err(SubmitErrorKind::Again);
-                    break;
+                    answer.result = Err(SubmitErrorKind::Again);
+                    for slot in rest {
+                        // SAFETY: the kernel didn't take it, and there is no handle.
+                        unsafe { slot.unstart() };
+                    }
+                    return answer;
                 }
                 Err(errno) => {
-                    let slot = self
-                        .slots
-                        .get(answered)
-                        .and_then(|&index| shared.slab.get(index));
+                    let slot = rest.first().expect("something was to be submitted");
                     // SAFETY: the kernel refused it, so there will be no event: we complete it. No
                     // handle exists yet, so there is nobody to wake and nothing to clean up.
-                    unsafe {
-                        slot.expect("as long as the iocbs")
-                            .complete(Outcome::Refused(errno))
-                    };
-                    answered += 1;
-                    refused += 1;
+                    unsafe { slot.complete(Outcome::Refused(errno)) };
+                    answer.answered += 1;
+                    answer.refused += 1;
                 }
             }
+            let rest = self.iocbs.get(answer.answered..).unwrap_or_default();
+            if rest.is_empty() {
+                return answer;
+            }
+            // SAFETY: as for the first call.
+            result = unsafe { shared.kernel.io_submit(shared.ctx, rest) };
         }
-        for &index in self.slots.get(answered..).into_iter().flatten() {
-            let slot = shared.slab.get(index).expect("claimed from this slab");
-            // SAFETY: the kernel didn't take it, and there is no handle.
-            unsafe { slot.unstart() };
-        }
-        shared.exit_gate(refused + len - answered);
-        self.iocbs.drain(..answered);
-        for index in self.slots.drain(..answered) {
-            // SAFETY: the slot is in flight or completed, holds a P, and has no handle yet.
-            handles.push(unsafe { Pending::new(shared, index) });
-        }
-        result
     }
 
     /// Takes back the operation that was pushed last.
     pub fn pop(&mut self) -> Option<Op<P>> {
-        self.iocbs.pop()?;
-        let index = self.slots.pop()?;
-        let shared = self.queue.shared();
-        let slot = shared.slab.get(index).expect("claimed from this slab");
+        let slot = self.slots.pop()?;
         // SAFETY: the slot is ours, filled with a P by `push`, and not started.
         let op = unsafe { slot.unfill() };
         // SAFETY: it is ours and empty; the queue keeps the slab.
-        unsafe { shared.free_held(index) };
+        unsafe { self.queue.shared().free_held(slot.index()) };
         Some(op)
     }
 
     /// How many operations are in the batch, not yet submitted.
     pub fn len(&self) -> usize {
-        self.iocbs.len()
+        self.slots.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.iocbs.is_empty()
+        self.slots.is_empty()
     }
 
+    #[inline]
     fn free_spare(&mut self) {
-        for index in self.spare.take().into_iter().flatten() {
+        for index in &mut self.spare {
             // SAFETY: it was claimed and not filled; the queue keeps the slab.
             unsafe { self.queue.shared().free_held(index) };
         }

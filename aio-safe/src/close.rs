@@ -23,7 +23,8 @@ use crate::{
 impl Shared {
     /// See [`Queue::drain`](crate::Queue::drain).
     pub(crate) fn drain(&self) -> Result<(), CloseError> {
-        match self.wait_until(Goal::Idle, None, |_| self.await_exits()) {
+        let idle = || self.gate.count().is_idle();
+        match self.wait_for(Goal::Idle, None, idle, |_| self.await_exits()) {
             Ok(_) => Ok(()),
             Err(errno) => Err(CloseError::Reap(errno)),
         }

@@ -54,7 +54,15 @@ impl<'a> Jobs<'a> {
     #[inline]
     pub(crate) unsafe fn complete(&mut self, index: u32, slot: &Slot, outcome: Outcome) {
         // SAFETY: the caller's promise.
-        let job = match unsafe { slot.complete(outcome) } {
+        match unsafe { slot.complete(outcome) } {
+            Completed::Quietly => {}
+            completed => self.keep(index, completed),
+        }
+    }
+
+    #[cold]
+    fn keep(&mut self, index: u32, completed: Completed) {
+        let job = match completed {
             Completed::Quietly => return,
             Completed::Wake(waker) => Job::Wake(waker),
             Completed::Abandoned => Job::Discard(index),
@@ -96,7 +104,11 @@ impl<'a> Jobs<'a> {
     }
 
     /// Does it all, and then goes on with the first panic, if there was one.
+    #[inline]
     pub(crate) fn run_and_resume(self) {
+        if self.first.is_empty() && self.rest.is_empty() {
+            return;
+        }
         if let Some(panic) = self.run() {
             resume_unwind(panic);
         }

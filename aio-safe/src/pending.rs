@@ -5,6 +5,7 @@
 use std::{
     fmt,
     marker::PhantomData,
+    mem::ManuallyDrop,
     pin::Pin,
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
@@ -13,10 +14,11 @@ use std::{
 use aio_sys::Errno;
 
 use crate::{
-    Cancel, OpError, Payload,
+    Cancel, Payload,
     leader::Goal,
     reap::Waited,
     shared::{QueueRef, SlotRef},
+    slot::Slot,
 };
 
 /// An operation that was submitted: the way to its result.
@@ -44,9 +46,10 @@ impl<P: Payload> Pending<P> {
     /// # Safety
     ///
     /// The slot is in flight or completed, holds a `P`, and this becomes its only handle.
-    pub(crate) unsafe fn new(queue: &QueueRef, index: u32) -> Self {
+    #[inline]
+    pub(crate) unsafe fn new(queue: &QueueRef, slot: &Slot) -> Self {
         // SAFETY: only the handle lets the slot become free.
-        let slot = unsafe { SlotRef::new(queue, index) };
+        let slot = unsafe { SlotRef::new(queue, slot) };
         Self {
             slot: Some(slot),
             payload: PhantomData,
@@ -62,9 +65,14 @@ impl<P: Payload> Pending<P> {
     /// still write to it: in a child process made by `fork` (the operation is the parent's), or when
     /// somebody broke the queue's context and it can't be destroyed. Also with the panic of somebody
     /// else's waker or destructor, see [`Queue::reap`](crate::Queue::reap).
+    #[inline]
     pub fn wait(self) -> P::Output {
-        self.wait_until(None)
-            .unwrap_or_else(|_| unreachable!("there is no deadline"))
+        if !self.is_done() {
+            let waited = self.wait_for_it(None);
+            debug_assert_eq!(waited, Waited::Reached, "there is no deadline");
+        }
+        // SAFETY: it is done now.
+        unsafe { self.into_output() }
     }
 
     /// Waits until the operation is over, but no longer than `timeout`: then the handle comes back.
@@ -79,31 +87,35 @@ impl<P: Payload> Pending<P> {
     /// As [`wait`](Self::wait).
     pub fn wait_timeout(self, timeout: Duration) -> Result<P::Output, Self> {
         // A timeout beyond what an Instant can say is none.
-        self.wait_until(Instant::now().checked_add(timeout))
-    }
-
-    fn wait_until(mut self, deadline: Option<Instant>) -> Result<P::Output, Self> {
-        let slot = self.slot();
-        if !slot.slot().is_done() {
-            check_process(slot);
-            // A waker of an executor is foreign code: it isn't to be dropped while standing in line.
-            // SAFETY: this is the slot's handle.
-            unsafe { slot.slot().unregister() };
-            // SAFETY: this is the slot's handle.
-            let arm = |waker: &Waker| unsafe { slot.slot().register(waker) };
-            match slot
-                .shared()
-                .wait_until(Goal::Done(slot.index()), deadline, arm)
-            {
-                Ok(Waited::Reached) => {}
-                Ok(Waited::TimedOut) => return Err(self),
-                Err(errno) => panic!(
-                    "the queue's context was broken from outside (io_getevents: {errno}), and the \
-                     kernel may still use this operation's buffer"
-                ),
+        if !self.is_done() {
+            let deadline = Instant::now().checked_add(timeout);
+            if self.wait_for_it(deadline) == Waited::TimedOut {
+                return Err(self);
             }
         }
-        Ok(self.take())
+        // SAFETY: it is done now.
+        Ok(unsafe { self.into_output() })
+    }
+
+    /// Waits for an operation that isn't done. Unless it returns `TimedOut`, it is now.
+    #[cold]
+    fn wait_for_it(&self, deadline: Option<Instant>) -> Waited {
+        let slot = self.slot();
+        check_process(slot);
+        // A waker of an executor is foreign code: it isn't to be dropped while standing in line.
+        // SAFETY: this is the slot's handle.
+        unsafe { slot.slot().unregister() };
+        // SAFETY: this is the slot's handle.
+        let arm = |waker: &Waker| unsafe { slot.slot().register(waker) };
+        let goal = Goal::Done(slot.slot().index());
+        let done = || slot.slot().is_done();
+        match slot.shared().wait_for(goal, deadline, done, arm) {
+            Ok(waited) => waited,
+            Err(errno) => panic!(
+                "the queue's context was broken from outside (io_getevents: {errno}), and the kernel \
+                 may still use this operation's buffer"
+            ),
+        }
     }
 
     /// The result, if the operation is over and somebody has reaped it.
@@ -111,15 +123,18 @@ impl<P: Payload> Pending<P> {
     /// # Errors
     ///
     /// The handle, when the result isn't there.
-    pub fn try_take(mut self) -> Result<P::Output, Self> {
+    #[inline]
+    pub fn try_take(self) -> Result<P::Output, Self> {
         if self.is_done() {
-            Ok(self.take())
+            // SAFETY: it is done.
+            Ok(unsafe { self.into_output() })
         } else {
             Err(self)
         }
     }
 
     /// Whether the result is there: the operation is over, and somebody has reaped it.
+    #[inline]
     pub fn is_done(&self) -> bool {
         self.slot().slot().is_done()
     }
@@ -154,41 +169,44 @@ impl<P: Payload> Pending<P> {
         slot.shared().cancel(slot.slot())
     }
 
+    #[inline]
     fn slot(&self) -> &SlotRef {
         self.slot
             .as_ref()
             .expect("the operation's result was taken before")
     }
 
-    /// Takes the result of an operation that is done.
-    fn take(&mut self) -> P::Output {
-        let slot = self
-            .slot
-            .take()
-            .expect("the operation's result was taken before");
-        assert!(slot.slot().is_done());
-        // SAFETY: it is done, and we don't have it any more.
-        let (result, payload) = unsafe { take_and_free::<P>(&slot) };
-        // SAFETY: the result came from the slot that held the payload.
-        unsafe { payload.finish(result) }
+    /// Takes the result.
+    ///
+    /// # Safety
+    ///
+    /// [`is_done`](Self::is_done) has returned true.
+    #[inline]
+    unsafe fn into_output(self) -> P::Output {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: it is done, and nobody uses the handle any more, nor its destructor.
+        unsafe { take_and_free::<P>(this.slot()) }
     }
 }
 
-/// Takes result and payload, and frees the slot.
+/// Takes the result, and frees the slot.
 ///
 /// # Safety
 ///
 /// The caller was the slot's handle and isn't any longer, the slot holds a `P`, and `is_done` has
 /// returned true.
-unsafe fn take_and_free<P: Payload>(slot: &SlotRef) -> (Result<u64, OpError>, P) {
+#[inline]
+unsafe fn take_and_free<P: Payload>(slot: &SlotRef) -> P::Output {
     // SAFETY: the caller's promise.
     let taken = unsafe { slot.slot().take::<P>() };
-    // SAFETY: the payload was taken just now.
+    // Freeing doesn't panic. Without this the compiler would keep it in memory, to be able to drop it.
+    let taken = ManuallyDrop::new(taken);
+    // SAFETY: the result was taken just now.
     if unsafe { slot.slot().leave() } {
         // SAFETY: the slot is ours and empty, and the caller doesn't use it again.
         unsafe { slot.free() }
     }
-    taken
+    ManuallyDrop::into_inner(taken)
 }
 
 fn check_process(slot: &SlotRef) {
@@ -225,6 +243,7 @@ impl<P: Payload> Future for Pending<P> {
     /// # Panics
     ///
     /// When polled again after it was ready, and in a child process as [`wait`](Self::wait).
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<P::Output> {
         let slot = self.slot();
         if !slot.slot().is_done() {
@@ -233,8 +252,11 @@ impl<P: Payload> Future for Pending<P> {
             if unsafe { slot.slot().register(cx.waker()) } {
                 return Poll::Pending;
             }
+            assert!(self.is_done(), "register refuses only what is done");
         }
-        Poll::Ready(self.take())
+        let slot = self.slot.take().expect("looked at above");
+        // SAFETY: it is done, and the handle doesn't have it any more.
+        Poll::Ready(unsafe { take_and_free::<P>(&slot) })
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::{
     fmt,
+    mem::ManuallyDrop,
     os::fd::{AsFd, BorrowedFd},
     time::{Duration, Instant},
 };
@@ -16,7 +17,8 @@ use crate::{
     jobs::TURN,
     kernel::{Kernel, Linux},
     shared::QueueRef,
-    slot::Outcome,
+    slab::Claimed,
+    slot::{Outcome, Slot},
     sync::atomic::Ordering::Relaxed,
 };
 
@@ -108,6 +110,7 @@ impl Queue {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     #[doc(alias = "io_submit")]
+    #[inline]
     pub fn submit<P: Payload>(
         &self,
         file: impl AsFd,
@@ -115,31 +118,39 @@ impl Queue {
     ) -> Result<Pending<P>, SubmitError<Op<P>>> {
         // Before anything is claimed: it may panic.
         let file = file.as_fd();
-        let claimed = self.claim(1).map(|mut claimed| claimed.next());
-        let (reason, op) = match claimed {
-            Ok(Some(index)) => return self.submit_in(index, file, op),
-            Ok(None) => (SubmitErrorKind::QueueFull, op),
-            Err(reason) => (reason, op),
-        };
-        Err(SubmitError { reason, op })
+        // Nothing panics before it is in its slot. Without this the compiler would keep it in memory, to
+        // be able to drop it.
+        let op = ManuallyDrop::new(op);
+        let slot = self.claim(1).next();
+        match slot.map(|index| self.shared.slab.claimed(index)) {
+            Some(slot) => self.submit_in(slot, file, ManuallyDrop::into_inner(op)),
+            None => Err(SubmitError {
+                reason: self.why_not_claimed(),
+                op: ManuallyDrop::into_inner(op),
+            }),
+        }
     }
 
     /// Submits one operation in a slot that was claimed for it.
+    #[inline]
     pub(crate) fn submit_in<P: Payload>(
         &self,
-        index: u32,
+        slot: &Slot,
         file: BorrowedFd<'_>,
         op: Op<P>,
     ) -> Result<Pending<P>, SubmitError<Op<P>>> {
-        let slot = self.shared.slab.get(index).expect("claimed from this slab");
         // SAFETY: the slot was claimed, and is empty.
-        let iocb = unsafe { slot.fill(index, file, op) };
+        unsafe { slot.fill(file, op) };
         let answer = if self.shared.gate.enter(1) {
             // SAFETY: it was claimed and filled.
             unsafe { slot.start() };
             // SAFETY: the iocb lies in a slot that is ours, and points to a payload that stays there
             // until the event.
-            match unsafe { self.shared.kernel.io_submit(self.shared.ctx, &[iocb]) } {
+            match unsafe {
+                self.shared
+                    .kernel
+                    .io_submit(self.shared.ctx, &[slot.iocb()])
+            } {
                 Ok(1..) => Ok(0),
                 Ok(0) | Err(Errno::EAGAIN) => {
                     // SAFETY: the kernel didn't take it, and there is no handle.
@@ -160,29 +171,36 @@ impl Queue {
         self.shared.exit_gate(answer.unwrap_or(1));
         match answer {
             // SAFETY: the slot is in flight or completed, holds a P, and has no handle yet.
-            Ok(_) => Ok(unsafe { Pending::new(&self.shared, index) }),
+            Ok(_) => Ok(unsafe { Pending::new(&self.shared, slot) }),
             Err(reason) => {
                 // SAFETY: the slot is ours, filled with a P, and not started.
                 let op = unsafe { slot.unfill() };
                 // SAFETY: the slot is ours and empty; `self` keeps the slab.
-                unsafe { self.shared.free_held(index) };
+                unsafe { self.shared.free_held(slot.index()) };
                 Err(SubmitError { reason, op })
             }
         }
     }
 
-    /// Claims slots, or says why there are none.
-    pub(crate) fn claim(&self, want: u32) -> Result<crate::slab::Claimed, SubmitErrorKind> {
-        if !self.shared.process.is_current() {
-            return Err(SubmitErrorKind::Forked);
+    /// Claims up to `want` slots. [`why_not_claimed`](Self::why_not_claimed) knows why there are none.
+    #[inline]
+    pub(crate) fn claim(&self, want: u32) -> Claimed {
+        if self.shared.process.is_current() {
+            self.shared.slab.claim(want)
+        } else {
+            Claimed::none()
         }
-        self.shared.slab.claim(want).ok_or_else(|| {
-            if self.shared.gate.is_closed() {
-                SubmitErrorKind::Closed
-            } else {
-                SubmitErrorKind::QueueFull
-            }
-        })
+    }
+
+    #[cold]
+    pub(crate) fn why_not_claimed(&self) -> SubmitErrorKind {
+        if !self.shared.process.is_current() {
+            SubmitErrorKind::Forked
+        } else if self.shared.gate.is_closed() {
+            SubmitErrorKind::Closed
+        } else {
+            SubmitErrorKind::QueueFull
+        }
     }
 
     /// Waits for a place in a full queue, first come first served: `.await` it, or

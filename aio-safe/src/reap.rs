@@ -45,16 +45,6 @@ impl Shared {
         }
     }
 
-    /// Waits until a goal is reached, reaping if nobody else does. As [`wait_for`](Self::wait_for).
-    pub(crate) fn wait_until(
-        &self,
-        goal: Goal,
-        deadline: Option<Instant>,
-        arm: impl Fn(&Waker) -> bool,
-    ) -> Result<Waited, Errno> {
-        self.wait_for(goal, deadline, || self.reached(goal), arm)
-    }
-
     /// Waits until `reached` says so, reaping if nobody else does.
     ///
     /// `arm` stores a waker that is woken when the goal is reached, or returns false when it is; it is
@@ -73,7 +63,10 @@ impl Shared {
     ) -> Result<Waited, Errno> {
         // Past the deadline, but not without having looked once.
         let mut looked = false;
-        while !reached() {
+        loop {
+            if reached() {
+                return Ok(Waited::Reached);
+            }
             let lead = match self.leadership.join(goal) {
                 Turn::Lead(lead) => lead,
                 Turn::Follow(seat) => {
@@ -101,9 +94,15 @@ impl Shared {
             };
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             let late = left == Some(Duration::ZERO);
-            if reached() || late && looked {
+            let done = reached();
+            if done || late && looked {
                 lead.pass_on(|goal| self.reached(goal));
-                break;
+                let over = done || reached();
+                return Ok(if over {
+                    Waited::Reached
+                } else {
+                    Waited::TimedOut
+                });
             }
             looked |= late;
             if matches!(goal, Goal::Idle | Goal::Room) {
@@ -149,11 +148,6 @@ impl Shared {
                 }
             }
         }
-        Ok(if reached() {
-            Waited::Reached
-        } else {
-            Waited::TimedOut
-        })
     }
 
     /// Takes the role, waits for an event unless `min` is 0, and completes what came. For a caller's own
@@ -232,8 +226,8 @@ impl Shared {
         // SAFETY: the caller leads, so nobody else reads, and the context isn't destroyed. Completing
         // runs no foreign code, and doesn't panic.
         let seen = unsafe {
-            ring.take(TURN, |event| {
-                completed += usize::from(self.complete(event, jobs));
+            ring.take(TURN, |data, res| {
+                completed += usize::from(self.complete(data, res, jobs));
             })
         };
         (seen, completed)
@@ -255,22 +249,23 @@ impl Shared {
         for event in events.iter().take(n) {
             // SAFETY: the kernel stored the first n.
             let event = unsafe { event.assume_init() };
-            completed += usize::from(self.complete(event, jobs));
+            completed += usize::from(self.complete(event.data, event.res, jobs));
         }
         Ok(completed)
     }
 
     /// Completes an event's slot. False when it isn't the event of anything in flight.
-    fn complete(&self, event: IoEvent, jobs: &mut Jobs<'_>) -> bool {
-        let (generation, index) = untag(event.data);
+    #[inline]
+    fn complete(&self, data: u64, res: i64, jobs: &mut Jobs<'_>) -> bool {
+        let (generation, index) = untag(data);
         match self.slab.get(index) {
             Some(slot) if slot.expects(generation) => {
                 // SAFETY: the caller leads, and this is the request's event: we are its completer.
-                unsafe { jobs.complete(index, slot, Outcome::Event(event.res)) };
+                unsafe { jobs.complete(index, slot, Outcome::Event(res)) };
                 true
             }
             _ => {
-                if event.data != KICK {
+                if data != KICK {
                     self.strays.fetch_add(1, Relaxed);
                 }
                 false

@@ -77,7 +77,7 @@ impl Room {
         }
         slab.mark_waited();
         // One may have been freed before the mark was there.
-        if let Some(index) = slab.claim(1).and_then(|mut claimed| claimed.next()) {
+        if let Some(index) = slab.claim(1).next() {
             if line.is_empty() {
                 slab.unmark_waited();
             }
@@ -256,12 +256,12 @@ impl<'q> Reserve<'q> {
 
     /// A place, if there is one; else a ticket.
     fn try_claim(&mut self) -> Result<Option<Permit<'q>>, SubmitErrorKind> {
-        match self.queue.claim(1) {
-            Ok(mut claimed) => {
-                return Ok(claimed.next().map(|index| Permit::new(self.queue, index)));
-            }
-            Err(SubmitErrorKind::QueueFull) => {}
-            Err(other) => return Err(other),
+        if let Some(index) = self.queue.claim(1).next() {
+            return Ok(Some(Permit::new(self.queue, index)));
+        }
+        match self.queue.why_not_claimed() {
+            SubmitErrorKind::QueueFull => {}
+            other => return Err(other),
         }
         match self.queue.shared().room.join(self.queue)? {
             Ok(index) => Ok(Some(Permit::new(self.queue, index))),
@@ -348,7 +348,8 @@ impl<'q> Permit<'q> {
         // Before the place is taken: it may panic.
         let file = file.as_fd();
         let index = self.index.take().expect("only submit takes it");
-        self.queue.submit_in(index, file, op)
+        let slot = self.queue.shared().slab.claimed(index);
+        self.queue.submit_in(slot, file, op)
     }
 }
 

@@ -76,18 +76,19 @@ impl Shared {
     /// Returns true when it was the last: then the shared part is the caller's to free. Otherwise it
     /// may be gone at once, unless the caller has another hold on it.
     #[must_use]
+    #[inline]
     fn free(&self, index: u32) -> bool {
-        loop {
-            match self.slab.free(index) {
-                Freed::Free => return false,
-                Freed::Last => return true,
-                Freed::Waited => {
-                    if self.room.give(index, &self.slab) {
-                        return false;
-                    }
-                }
-            }
+        match self.slab.free(index) {
+            Freed::Free => false,
+            Freed::Last => true,
+            Freed::Waited => self.free_in_line(index),
         }
+    }
+
+    /// As [`free`](Self::free), when somebody waited a moment ago.
+    #[cold]
+    fn free_in_line(&self, index: u32) -> bool {
+        !self.room.give(index, &self.slab) && self.free(index)
     }
 
     /// Comes out of the gate, with `n` requests that weren't accepted.
@@ -176,7 +177,7 @@ impl Deref for QueueRef {
 /// A handle's reference: keeps the shared part through its slot, which is not free.
 pub(crate) struct SlotRef {
     shared: NonNull<Shared>,
-    index: u32,
+    slot: NonNull<Slot>,
 }
 
 // SAFETY: `Shared` is Send and Sync, and the slot it names is handed from thread to thread as a whole.
@@ -193,28 +194,26 @@ impl SlotRef {
     ///
     /// # Safety
     ///
-    /// The slot is in flight or completed, and stays so until the reference is no longer used.
-    pub(crate) unsafe fn new(queue: &QueueRef, index: u32) -> Self {
+    /// The slot is one of this queue's, in flight or completed, and stays so until the reference is no
+    /// longer used.
+    #[inline]
+    pub(crate) unsafe fn new(queue: &QueueRef, slot: &Slot) -> Self {
         Self {
             shared: queue.0,
-            index,
+            slot: NonNull::from(slot),
         }
     }
 
+    #[inline]
     pub(crate) fn shared(&self) -> &Shared {
         // SAFETY: the slot isn't free before `free`, and keeps the shared part until then.
         unsafe { self.shared.as_ref() }
     }
 
-    pub(crate) fn index(&self) -> u32 {
-        self.index
-    }
-
+    #[inline]
     pub(crate) fn slot(&self) -> &Slot {
-        self.shared()
-            .slab
-            .get(self.index)
-            .expect("made for a slot of this slab")
+        // SAFETY: it lies in the slab, which the shared part keeps where it is, and that is kept as above.
+        unsafe { self.slot.as_ref() }
     }
 
     /// Frees the slot, and with it perhaps the shared part.
@@ -222,10 +221,13 @@ impl SlotRef {
     /// # Safety
     ///
     /// The slot is the caller's alone and empty, and this reference isn't used again.
+    #[inline]
     pub(crate) unsafe fn free(&self) {
+        let slot = self.slot();
+        let index = slot.index();
         // SAFETY: the caller's promise.
-        unsafe { self.slot().retire() };
-        if self.shared().free(self.index) {
+        unsafe { slot.retire() };
+        if self.shared().free(index) {
             // SAFETY: no queue is left, and this was the last slot: nobody else can reach it.
             unsafe { free(self.shared) }
         }

@@ -30,7 +30,8 @@ const ORPHAN: usize = 1 << (usize::BITS - 1);
 /// Set in each word of the bitmap while somebody waits for a slot.
 const WAITED: usize = ORPHAN >> 1;
 const MARKS: usize = ORPHAN | WAITED;
-const SLOTS_PER_WORD: u32 = usize::BITS - 2;
+/// A power of two: to find a slot's bit takes no division.
+const SLOTS_PER_WORD: u32 = usize::BITS / 2;
 
 pub(crate) struct Slab {
     slots: Box<[Slot]>,
@@ -65,7 +66,7 @@ impl Slab {
             AtomicUsize::new((1 << slots) - 1)
         };
         Self {
-            slots: (0..depth).map(|_| Slot::new()).collect(),
+            slots: (0..depth).map(Slot::new).collect(),
             free: (0..words).map(bits).collect(),
             hint: AtomicUsize::new(0),
             left: AtomicUsize::new(0),
@@ -77,34 +78,59 @@ impl Slab {
     }
 
     /// The slot of an index, if there is one.
+    #[inline]
     pub(crate) fn get(&self, index: u32) -> Option<&Slot> {
         self.slots.get(index as usize)
     }
 
-    /// Claims at least one slot and up to `want`, as many as one word has; `None` when none is free.
-    pub(crate) fn claim(&self, want: u32) -> Option<Claimed> {
+    /// The slot of an index that was claimed.
+    #[inline]
+    pub(crate) fn claimed(&self, index: u32) -> &Slot {
+        &self.slots[index as usize]
+    }
+
+    /// Claims up to `want` slots, as many as one word has; none only when none is free.
+    #[inline]
+    pub(crate) fn claim(&self, want: u32) -> Claimed {
         let hint = self.hint.load(Relaxed);
-        for n in 0..self.free.len() {
-            let index = (hint + n) % self.free.len();
-            let word = &self.free[index];
-            let mut bits = word.load(Relaxed);
-            while bits & !MARKS != 0 {
-                let taken = lowest(bits & !MARKS, want);
-                match word.compare_exchange_weak(bits, bits & !taken, Acquire, Relaxed) {
-                    Ok(_) => {
-                        if n != 0 {
-                            self.hint.store(index, Relaxed);
-                        }
-                        return Some(Claimed {
-                            first: index as u32 * SLOTS_PER_WORD,
-                            bits: taken,
-                        });
-                    }
-                    Err(now) => bits = now,
+        let claimed = self.claim_in(hint, want);
+        if claimed.is_empty() {
+            self.claim_elsewhere(hint, want)
+        } else {
+            claimed
+        }
+    }
+
+    /// Claims slots in one word, if it has any.
+    #[inline]
+    fn claim_in(&self, index: usize, want: u32) -> Claimed {
+        let word = &self.free[index];
+        let mut bits = word.load(Relaxed);
+        while bits & !MARKS != 0 {
+            let taken = lowest(bits & !MARKS, want);
+            match word.compare_exchange_weak(bits, bits & !taken, Acquire, Relaxed) {
+                Ok(_) => {
+                    return Claimed {
+                        first: index as u32 * SLOTS_PER_WORD,
+                        bits: taken,
+                    };
                 }
+                Err(now) => bits = now,
             }
         }
-        None
+        Claimed::none()
+    }
+
+    #[cold]
+    fn claim_elsewhere(&self, hint: usize, want: u32) -> Claimed {
+        for index in (hint + 1..self.free.len()).chain(0..hint) {
+            let claimed = self.claim_in(index, want);
+            if !claimed.is_empty() {
+                self.hint.store(index, Relaxed);
+                return claimed;
+            }
+        }
+        Claimed::none()
     }
 
     /// Frees a slot that the caller owns and has retired, unless somebody waits for one.
@@ -117,14 +143,21 @@ impl Slab {
         let mut bits = word.load(Relaxed);
         while bits & WAITED == 0 {
             match word.compare_exchange_weak(bits, bits | bit, Release, Relaxed) {
-                Ok(_) if bits & ORPHAN != 0 && self.left.fetch_sub(1, AcqRel) == 1 => {
-                    return Freed::Last;
-                }
-                Ok(_) => return Freed::Free,
+                Ok(_) if bits & ORPHAN == 0 => return Freed::Free,
+                Ok(_) => return self.freed_of_orphan(),
                 Err(now) => bits = now,
             }
         }
         Freed::Waited
+    }
+
+    #[cold]
+    fn freed_of_orphan(&self) -> Freed {
+        if self.left.fetch_sub(1, AcqRel) == 1 {
+            Freed::Last
+        } else {
+            Freed::Free
+        }
     }
 
     /// Marks that somebody waits for a slot.
@@ -156,9 +189,21 @@ impl Slab {
     }
 }
 
+impl Claimed {
+    pub(crate) fn none() -> Self {
+        Self { first: 0, bits: 0 }
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bits == 0
+    }
+}
+
 impl Iterator for Claimed {
     type Item = u32;
 
+    #[inline]
     fn next(&mut self) -> Option<u32> {
         let bit = self.bits.trailing_zeros();
         (self.bits != 0).then(|| {
@@ -168,8 +213,20 @@ impl Iterator for Claimed {
     }
 }
 
-/// The lowest `n` of the bits that are set.
+/// The lowest `n` of the bits that are set, of which there is one.
+#[inline]
 fn lowest(bits: usize, n: u32) -> usize {
+    // Most often they lie side by side.
+    let start = bits.trailing_zeros();
+    if (bits >> start).trailing_ones() >= n {
+        ((1 << n) - 1) << start
+    } else {
+        lowest_of_scattered(bits, n)
+    }
+}
+
+#[cold]
+fn lowest_of_scattered(bits: usize, n: u32) -> usize {
     if n >= bits.count_ones() {
         return bits;
     }
@@ -186,12 +243,15 @@ mod tests {
 
     fn drain(slab: &Slab, want: u32) -> Vec<u32> {
         let mut all = Vec::new();
-        while let Some(claimed) = slab.claim(want) {
+        loop {
+            let claimed = slab.claim(want);
+            if claimed.is_empty() {
+                return all;
+            }
             let before = all.len();
             all.extend(claimed);
             assert!((1..=want as usize).contains(&(all.len() - before)));
         }
-        all
     }
 
     #[test]
@@ -244,7 +304,7 @@ mod tests {
         drain(&slab, 64);
         slab.mark_waited();
         assert_eq!([slab.free(0), slab.free(129)], [Freed::Waited; 2]);
-        assert!(slab.claim(1).is_none());
+        assert!(slab.claim(1).is_empty());
         slab.unmark_waited();
         assert_eq!(slab.free(129), Freed::Free);
         assert_eq!(drain(&slab, 1), [129]);

@@ -83,6 +83,8 @@ const INLINE: usize = 64;
 pub(crate) struct Slot {
     iocb: UnsafeCell<Iocb>,
     word: AtomicU32,
+    /// Its place in the slab.
+    index: u32,
     result: UnsafeCell<Outcome>,
     waker: UnsafeCell<MaybeUninit<Waker>>,
     drop_payload: UnsafeCell<unsafe fn(*mut Storage)>,
@@ -133,6 +135,7 @@ impl Storage {
     /// # Safety
     ///
     /// A `P` was stored here, and wasn't taken or dropped.
+    #[inline]
     unsafe fn payload<P>(this: *mut Self) -> *mut P {
         if in_line::<P>() {
             this.cast()
@@ -147,6 +150,7 @@ impl Storage {
     /// # Safety
     ///
     /// The storage is the caller's alone. What was in it before isn't dropped.
+    #[inline]
     unsafe fn put<P>(this: *mut Self, payload: P) {
         if in_line::<P>() {
             // SAFETY: it fits in size and alignment, and the caller owns the storage.
@@ -163,6 +167,7 @@ impl Storage {
     /// # Safety
     ///
     /// As [`payload`](Self::payload), and it counts as taken from now on.
+    #[inline]
     unsafe fn take<P>(this: *mut Self) -> P {
         // SAFETY: the caller's promise.
         let payload = unsafe { Self::payload::<P>(this) };
@@ -187,11 +192,12 @@ impl Storage {
 }
 
 impl Slot {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(index: u32) -> Self {
         Self {
             iocb: UnsafeCell::new(Iocb::default()),
             // Not 0, so that an event of zeroes (a place in the ring that was never used) is nobody's.
             word: AtomicU32::new(GENERATION_ONE),
+            index,
             result: UnsafeCell::new(Outcome::Event(0)),
             waker: UnsafeCell::new(MaybeUninit::uninit()),
             drop_payload: UnsafeCell::new(Storage::discard::<()>),
@@ -199,19 +205,21 @@ impl Slot {
         }
     }
 
+    /// Its place in the slab.
+    #[inline]
+    pub(crate) fn index(&self) -> u32 {
+        self.index
+    }
+
     // The submitter's side: free -> claimed -> in flight.
 
-    /// Puts an operation in a claimed slot, ready for `io_submit`, and returns the iocb's address.
+    /// Puts an operation in a claimed slot, ready for `io_submit`.
     ///
     /// # Safety
     ///
     /// The caller has claimed the slot, and put nothing in it since.
-    pub(crate) unsafe fn fill<P: Payload>(
-        &self,
-        index: u32,
-        file: BorrowedFd<'_>,
-        op: Op<P>,
-    ) -> *mut Iocb {
+    #[inline]
+    pub(crate) unsafe fn fill<P: Payload>(&self, file: BorrowedFd<'_>, op: Op<P>) {
         let generation = self.word.load(Relaxed) & !FLAGS;
         self.word.store(
             generation | if P::CANCELLABLE { CANCELLABLE } else { 0 },
@@ -221,25 +229,27 @@ impl Slot {
             // SAFETY: the slot is the caller's alone.
             unsafe { *cell = Storage::discard::<P> }
         });
-        let mut iocb = Iocb {
-            aio_data: tag(generation, index),
-            aio_fildes: file.as_raw_fd() as u32,
-            ..op.iocb
-        };
-        self.payload.with_mut(|cell| {
+        let Op { iocb, payload } = op;
+        let (aio_buf, aio_nbytes) = self.payload.with_mut(|cell| {
             // SAFETY: the slot is the caller's alone.
-            unsafe { Storage::put(cell, op.payload) };
+            unsafe { Storage::put(cell, payload) };
             // SAFETY: it was stored in the line above.
             let payload = unsafe { Storage::payload::<P>(cell) };
             // SAFETY: the slot is the caller's alone, so nobody else refers to the payload. It is
             // placed where it stays until it is taken: pointers into it hold that long.
-            unsafe { (*payload).place(&mut iocb) };
+            unsafe { (*payload).place() }
         });
         self.iocb.with_mut(|cell| {
+            let iocb = Iocb {
+                aio_data: tag(generation, self.index),
+                aio_fildes: file.as_raw_fd() as u32,
+                aio_buf,
+                aio_nbytes,
+                ..iocb
+            };
             // SAFETY: the slot is the caller's alone.
-            unsafe { cell.write(iocb) };
-            cell
-        })
+            unsafe { cell.write(iocb) }
+        });
     }
 
     /// Takes the operation back out of a slot that was filled and not started.
@@ -262,6 +272,7 @@ impl Slot {
     /// # Safety
     ///
     /// The caller has claimed the slot and filled it.
+    #[inline]
     pub(crate) unsafe fn start(&self) {
         let word = self.word.load(Relaxed);
         self.word.store(word | ACTIVE, Relaxed);
@@ -293,6 +304,7 @@ impl Slot {
     /// # Safety
     ///
     /// The slot is the caller's alone, and empty: payload and waker were taken.
+    #[inline]
     pub(crate) unsafe fn retire(&self) {
         let generation = self.word.load(Relaxed) & !FLAGS;
         let next = generation.wrapping_add(GENERATION_ONE).max(GENERATION_ONE);
@@ -303,6 +315,7 @@ impl Slot {
 
     /// Whether the slot is in flight in this generation. To the completer of that generation the
     /// answer stays true until it completes the slot.
+    #[inline]
     pub(crate) fn expects(&self, generation: u32) -> bool {
         let word = self.word.load(Relaxed);
         word & !FLAGS == generation && word & (ACTIVE | DONE) == ACTIVE
@@ -318,7 +331,8 @@ impl Slot {
         self.word.load(Relaxed) & (ACTIVE | DONE | CANCELLABLE) == ACTIVE | CANCELLABLE
     }
 
-    /// The iocb's address, by which `io_cancel` knows the request.
+    /// The iocb's address, by which the kernel knows the request.
+    #[inline]
     pub(crate) fn iocb(&self) -> *mut Iocb {
         self.iocb.with(<*const Iocb>::cast_mut)
     }
@@ -329,17 +343,25 @@ impl Slot {
     ///
     /// The caller is the completer, and the slot [`expects`](Self::expects) this completion. After
     /// [`Completed::Quietly`] and [`Completed::Wake`] the slot is no longer the caller's.
+    #[inline]
     pub(crate) unsafe fn complete(&self, outcome: Outcome) -> Completed {
         self.result.with_mut(|cell| {
             // SAFETY: the result is the completer's until DONE is set.
             unsafe { cell.write(outcome) }
         });
-        let before = self.word.fetch_or(DONE, AcqRel);
+        // An addition, as DONE isn't set: processors have an instruction that tells what was there before.
+        let before = self.word.fetch_add(DONE, AcqRel);
+        if before & (GONE | WAKER) == 0 {
+            return Completed::Quietly;
+        }
+        self.completed(before)
+    }
+
+    /// What is left to do after [`complete`](Self::complete) found this in the word.
+    #[cold]
+    fn completed(&self, before: u32) -> Completed {
         if before & GONE != 0 {
             return Completed::Abandoned;
-        }
-        if before & WAKER == 0 {
-            return Completed::Quietly;
         }
         // SAFETY: WAKER was set before DONE, so a waker is stored, and now the completer's.
         let waker = unsafe { self.take_waker() };
@@ -387,6 +409,7 @@ impl Slot {
     // The handle's side: completed -> free, in flight -> abandoned.
 
     /// Whether the result is there.
+    #[inline]
     pub(crate) fn is_done(&self) -> bool {
         self.word.load(Acquire) & DONE != 0
     }
@@ -397,6 +420,7 @@ impl Slot {
     /// # Safety
     ///
     /// The caller is the slot's handle.
+    #[inline]
     pub(crate) unsafe fn register(&self, waker: &Waker) -> bool {
         let mut word = self.word.load(Relaxed);
         if word & DONE != 0 {
@@ -459,35 +483,44 @@ impl Slot {
         }
     }
 
-    /// Takes the result and the payload.
+    /// Takes the result, with what the payload makes of it.
     ///
     /// # Safety
     ///
     /// The caller is the slot's handle, the slot holds a `P`, [`is_done`](Self::is_done) returned
     /// true, and nothing was taken before.
-    pub(crate) unsafe fn take<P: Payload>(&self) -> (Result<u64, OpError>, P) {
+    #[inline]
+    pub(crate) unsafe fn take<P: Payload>(&self) -> P::Output {
         #[cfg(aio_asan)]
         self.with_iocb(crate::poison::unpoison);
         // SAFETY: after DONE the result is the handle's.
         let outcome = self.result.with(|cell| unsafe { cell.read() });
-        // SAFETY: after DONE the payload is the handle's.
-        let payload = self
-            .payload
-            .with_mut(|cell| unsafe { Storage::take::<P>(cell) });
         let result = match outcome {
             Outcome::Event(res) => decode(res).map_err(OpError::Failed),
             Outcome::Refused(errno) => Err(OpError::Refused(errno)),
         };
-        (result, payload)
+        self.payload.with_mut(|cell| {
+            if let Ok(n) = result {
+                // SAFETY: after DONE the payload is the handle's.
+                let payload = unsafe { Storage::payload::<P>(cell) };
+                // SAFETY: as above, so nobody else refers to it. It is told where it is, before it moves.
+                let payload = unsafe { &mut *payload };
+                // SAFETY: the result came from the slot that holds the payload.
+                unsafe { payload.settle(n) };
+            }
+            // SAFETY: it is the handle's, as above, and taken once.
+            unsafe { Storage::take::<P>(cell) }.output(result)
+        })
     }
 
-    /// Ends the handle's part after it took the payload. Returns whether the slot is the caller's
+    /// Ends the handle's part after it took the result. Returns whether the slot is the caller's
     /// now, to be freed; else the completer frees it.
     ///
     /// # Safety
     ///
-    /// The caller is the slot's handle, took the payload, and doesn't use the slot again unless
-    /// this returns true.
+    /// The caller is the slot's handle, took the result, and doesn't use the slot again unless this
+    /// returns true.
+    #[inline]
     pub(crate) unsafe fn leave(&self) -> bool {
         self.word.load(Acquire) & WAKER == 0 || self.word.fetch_or(GONE, AcqRel) & WAKER == 0
     }
@@ -514,11 +547,13 @@ impl Slot {
 }
 
 /// The `aio_data` of a request.
+#[inline]
 fn tag(generation: u32, index: u32) -> u64 {
     u64::from(generation) << 32 | u64::from(index)
 }
 
 /// The generation and the index in an event's `data`.
+#[inline]
 pub(crate) fn untag(data: u64) -> (u32, u32) {
     ((data >> 32) as u32, data as u32)
 }

@@ -78,14 +78,14 @@ impl Ring {
         }
     }
 
-    /// Takes up to `max` events and gives each to `each`. Returns how many.
+    /// Takes up to `max` events and gives `data` and `res` of each to `each`. Returns how many.
     ///
     /// # Safety
     ///
     /// The context lives, and nobody else reads the ring meanwhile: not the kernel in `io_getevents`
     /// either. `each` doesn't panic.
     #[inline]
-    pub(crate) unsafe fn take(&self, max: usize, mut each: impl FnMut(IoEvent)) -> usize {
+    pub(crate) unsafe fn take(&self, max: usize, mut each: impl FnMut(u64, i64)) -> usize {
         // SAFETY: the header is mapped while the context lives.
         let head_cell = unsafe { &*self.head };
         // SAFETY: as above.
@@ -93,15 +93,19 @@ impl Ring {
         // Ours alone to write, but other threads of the process had this turn before: the reaper's
         // role was handed over through a lock. Somebody may have written nonsense: the kernel takes
         // both modulo nr, and so do we.
-        let mut head = head_cell.load(Relaxed) % self.nr;
-        let tail = tail_cell.load(Acquire) % self.nr;
+        let mut head = self.place(head_cell.load(Relaxed));
+        let tail = self.place(tail_cell.load(Acquire));
         let mut n = 0;
         while head != tail && n < max {
             // SAFETY: `head` is less than nr, and the events lie behind each other.
             let cell = unsafe { &*self.events.wrapping_add(head as usize) };
-            // SAFETY: the kernel wrote the event before the tail that was loaded, and won't use the
-            // place again before the head is behind it.
-            each(cell.with(|event| unsafe { event.read() }));
+            let (data, res) = cell.with(|event| {
+                // SAFETY: the kernel wrote the event before the tail that was loaded, and won't use the
+                // place again before the head is behind it.
+                let event = unsafe { &*event };
+                (event.data, event.res)
+            });
+            each(data, res);
             head = if head + 1 == self.nr { 0 } else { head + 1 };
             n += 1;
         }
@@ -109,6 +113,12 @@ impl Ring {
             head_cell.store(head, Release);
         }
         n
+    }
+
+    /// The place that a number stands for; without a division where it is one, as it should be.
+    #[inline]
+    fn place(&self, n: u32) -> u32 {
+        if n < self.nr { n } else { n % self.nr }
     }
 }
 
@@ -149,7 +159,7 @@ mod tests {
         let ring = unsafe { Ring::of_header(start.cast()) }.unwrap();
         let mut seen = Vec::new();
         // SAFETY: nobody else knows of the ring.
-        let n = unsafe { ring.take(max, |event| seen.push(event.data)) };
+        let n = unsafe { ring.take(max, |data, _| seen.push(data)) };
         assert_eq!(n, seen.len());
         (seen, memory.header.head)
     }

@@ -143,8 +143,8 @@ fn reader_against_producer() {
         while next < EVENTS {
             // SAFETY: this is the only reader.
             let n = unsafe {
-                ring.take(2, |event| {
-                    assert_eq!(event.data, next);
+                ring.take(2, |data, res| {
+                    assert_eq!((data, res), (next, 0));
                     next += 1;
                 })
             };

@@ -45,12 +45,12 @@ pub trait Payload: sealed::Payload {
     /// What waiting for the operation returns.
     type Output;
 
-    /// Makes it from what the kernel said.
+    /// Notes that the operation succeeded, with this number.
     ///
     /// # Safety
     ///
-    /// `result` is what the kernel said of the operation that this was the payload of: so many bytes
-    /// of its buffer were written.
+    /// It is what the kernel said of the operation that this was the payload of: so many bytes of its
+    /// buffer were written.
     ///
     /// Nobody else can say that:
     ///
@@ -58,27 +58,33 @@ pub trait Payload: sealed::Payload {
     /// use aio_safe::{Op, Payload};
     ///
     /// let read = Op::read(Vec::with_capacity(8), 0);
-    /// let _ = read.into_payload().finish(Ok(1_000_000));
+    /// read.into_payload().settle(1_000_000);
     /// ```
     #[doc(hidden)]
+    #[inline]
     #[expect(unsafe_code, reason = "believes what it is told of a buffer's bytes")]
-    unsafe fn finish(self, result: Result<u64, OpError>) -> Self::Output;
+    unsafe fn settle(&mut self, n: u64) {
+        let _ = n;
+    }
+
+    /// Makes it from what the kernel said, after [`settle`](Self::settle) if that was good.
+    #[doc(hidden)]
+    fn output(self, result: Result<u64, OpError>) -> Self::Output;
 }
 
 pub(crate) mod sealed {
-    use aio_abi::Iocb;
-
     pub trait Payload: Send + 'static {
         /// Whether the kernel can cancel it.
         const CANCELLABLE: bool = false;
 
-        /// Writes into the iocb where the buffer is. The payload stays where it is until the
-        /// operation has completed.
-        fn place(&mut self, iocb: &mut Iocb);
+        /// Where the buffer is, and how much there is of it: `aio_buf` and `aio_nbytes`. The payload
+        /// stays where it is until the operation has completed.
+        fn place(&mut self) -> (u64, u64);
     }
 }
 
 impl<P> Op<P> {
+    #[inline]
     fn new(opcode: Opcode, offset: u64, payload: P) -> Self {
         let iocb = Iocb {
             aio_lio_opcode: opcode,
@@ -105,6 +111,7 @@ impl<P> fmt::Debug for Op<P> {
 }
 
 /// What the kernel's result number means: a count, or a negated errno.
+#[inline]
 pub(crate) fn decode(res: i64) -> Result<u64, Errno> {
     match u64::try_from(res) {
         Ok(n) => Ok(n),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use aio_abi::{Iocb, Opcode};
+use aio_abi::Opcode;
 
 use super::{Op, Payload, sealed};
 use crate::OpError;
@@ -91,16 +91,15 @@ impl Op<Poll> {
 impl sealed::Payload for Poll {
     const CANCELLABLE: bool = true;
 
-    fn place(&mut self, iocb: &mut Iocb) {
-        iocb.aio_buf = u64::from(self.events.0);
+    fn place(&mut self) -> (u64, u64) {
+        (self.events.0.into(), 0)
     }
 }
 
 impl Payload for Poll {
     type Output = Result<PollEvents, OpError>;
 
-    #[expect(unsafe_code, reason = "declared so by the trait")]
-    unsafe fn finish(self, result: Result<u64, OpError>) -> Self::Output {
+    fn output(self, result: Result<u64, OpError>) -> Self::Output {
         // The kernel's mask has more bits than poll(2) knows; those aren't for user space.
         result.map(|mask| PollEvents(mask as u16))
     }

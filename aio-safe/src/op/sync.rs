@@ -1,6 +1,6 @@
 //! Making writes durable.
 
-use aio_abi::{Iocb, Opcode};
+use aio_abi::Opcode;
 
 use super::{Op, Payload, sealed};
 use crate::OpError;
@@ -28,14 +28,15 @@ impl Op<FileSync> {
 }
 
 impl sealed::Payload for FileSync {
-    fn place(&mut self, _iocb: &mut Iocb) {}
+    fn place(&mut self) -> (u64, u64) {
+        (0, 0)
+    }
 }
 
 impl Payload for FileSync {
     type Output = Result<(), OpError>;
 
-    #[expect(unsafe_code, reason = "declared so by the trait")]
-    unsafe fn finish(self, result: Result<u64, OpError>) -> Self::Output {
+    fn output(self, result: Result<u64, OpError>) -> Self::Output {
         result.map(|_| ())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use aio_abi::{IoPrio, Iocb, IocbFlags, Opcode, RwFlags};
+use aio_abi::{IoPrio, IocbFlags, Opcode, RwFlags};
 
 use super::{Op, Payload, sealed};
 use crate::{BufResult, IoBuf, IoBufMut, OpError};
@@ -11,8 +11,8 @@ use crate::{BufResult, IoBuf, IoBufMut, OpError};
 /// one collection of handles.
 pub struct Transfer<B> {
     buffer: B,
-    place: fn(&mut B, &mut Iocb),
-    finish: fn(&mut B, usize),
+    place: fn(&mut B) -> (u64, u64),
+    settle: fn(&mut B, usize),
 }
 
 /// Reads and writes, vectored or not: what can have [`RwFlags`] and a priority.
@@ -29,13 +29,14 @@ impl<B: Send + 'static> Op<Transfer<B>> {
     /// read.
     #[doc(alias = "pread")]
     #[doc(alias = "IOCB_CMD_PREAD")]
+    #[inline]
     pub fn read(buffer: B, offset: u64) -> Self
     where
         B: IoBufMut,
     {
-        let place = |buffer: &mut B, iocb: &mut Iocb| {
-            iocb.aio_buf = buffer.io_mut_ptr().expose_provenance() as u64;
-            iocb.aio_nbytes = buffer.io_capacity() as u64;
+        let place = |buffer: &mut B| {
+            let start = buffer.io_mut_ptr().expose_provenance();
+            (start as u64, buffer.io_capacity() as u64)
         };
         Self::new(
             Opcode::PREAD,
@@ -43,7 +44,7 @@ impl<B: Send + 'static> Op<Transfer<B>> {
             Transfer {
                 buffer,
                 place,
-                finish: set_init,
+                settle: set_init,
             },
         )
     }
@@ -52,13 +53,14 @@ impl<B: Send + 'static> Op<Transfer<B>> {
     /// written, on a full disk for example.
     #[doc(alias = "pwrite")]
     #[doc(alias = "IOCB_CMD_PWRITE")]
+    #[inline]
     pub fn write(buffer: B, offset: u64) -> Self
     where
         B: IoBuf,
     {
-        let place = |buffer: &mut B, iocb: &mut Iocb| {
-            iocb.aio_buf = buffer.io_ptr().expose_provenance() as u64;
-            iocb.aio_nbytes = buffer.io_len() as u64;
+        let place = |buffer: &mut B| {
+            let start = buffer.io_ptr().expose_provenance();
+            (start as u64, buffer.io_len() as u64)
         };
         Self::new(
             Opcode::PWRITE,
@@ -66,7 +68,7 @@ impl<B: Send + 'static> Op<Transfer<B>> {
             Transfer {
                 buffer,
                 place,
-                finish: |_, _| (),
+                settle: |_, _| (),
             },
         )
     }
@@ -110,23 +112,26 @@ fn set_init<B: IoBufMut>(buffer: &mut B, n: usize) {
 }
 
 impl<B: Send + 'static> sealed::Payload for Transfer<B> {
-    fn place(&mut self, iocb: &mut Iocb) {
-        (self.place)(&mut self.buffer, iocb);
+    #[inline]
+    fn place(&mut self) -> (u64, u64) {
+        (self.place)(&mut self.buffer)
     }
 }
 
 impl<B: Send + 'static> Payload for Transfer<B> {
     type Output = BufResult<usize, B>;
 
+    #[inline]
     #[expect(unsafe_code, reason = "declared so by the trait")]
-    unsafe fn finish(mut self, result: Result<u64, OpError>) -> Self::Output {
+    unsafe fn settle(&mut self, n: u64) {
         // No truncation: what was asked for was a usize.
-        let result = result.map(|n| n as usize);
-        if let Ok(n) = result {
-            (self.finish)(&mut self.buffer, n);
-        }
+        (self.settle)(&mut self.buffer, n as usize);
+    }
+
+    #[inline]
+    fn output(self, result: Result<u64, OpError>) -> Self::Output {
         BufResult {
-            result,
+            result: result.map(|n| n as usize),
             buffer: self.buffer,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use aio_abi::{Iocb, Iovec, Opcode};
+use aio_abi::{Iovec, Opcode};
 
 use super::{Op, Payload, Transfers, sealed};
 use crate::{BufResult, IoBuf, IoBufMut, OpError};
@@ -13,7 +13,7 @@ pub struct VectoredTransfer<B> {
     /// What the kernel is told; it copies them in `io_submit`. Allocated once, for all buffers.
     iovecs: Vec<Iovec>,
     iovec: fn(&mut B) -> Iovec,
-    finish: fn(&mut [B], usize),
+    settle: fn(&mut [B], usize),
 }
 
 // SAFETY: the pointers in `iovecs` are to the buffers, which are Send; nobody follows them here.
@@ -72,7 +72,7 @@ impl<B: Send + 'static> Op<VectoredTransfer<B>> {
         offset: u64,
         buffers: Vec<B>,
         iovec: fn(&mut B) -> Iovec,
-        finish: fn(&mut [B], usize),
+        settle: fn(&mut [B], usize),
     ) -> Self {
         let iovecs = Vec::with_capacity(buffers.len());
         Self::new(
@@ -82,7 +82,7 @@ impl<B: Send + 'static> Op<VectoredTransfer<B>> {
                 buffers,
                 iovecs,
                 iovec,
-                finish,
+                settle,
             },
         )
     }
@@ -116,12 +116,12 @@ fn set_init<B: IoBufMut>(buffers: &mut [B], mut n: usize) {
 }
 
 impl<B: Send + 'static> sealed::Payload for VectoredTransfer<B> {
-    fn place(&mut self, iocb: &mut Iocb) {
+    fn place(&mut self) -> (u64, u64) {
         // It was placed before when the kernel had no room the first time.
         self.iovecs.clear();
         self.iovecs.extend(self.buffers.iter_mut().map(self.iovec));
-        iocb.aio_buf = self.iovecs.as_ptr().expose_provenance() as u64;
-        iocb.aio_nbytes = self.iovecs.len() as u64;
+        let start = self.iovecs.as_ptr().expose_provenance();
+        (start as u64, self.iovecs.len() as u64)
     }
 }
 
@@ -129,14 +129,14 @@ impl<B: Send + 'static> Payload for VectoredTransfer<B> {
     type Output = BufResult<usize, Vec<B>>;
 
     #[expect(unsafe_code, reason = "declared so by the trait")]
-    unsafe fn finish(mut self, result: Result<u64, OpError>) -> Self::Output {
+    unsafe fn settle(&mut self, n: u64) {
         // No truncation: the kernel transfers less than 2 GiB at a time.
-        let result = result.map(|n| n as usize);
-        if let Ok(n) = result {
-            (self.finish)(&mut self.buffers, n);
-        }
+        (self.settle)(&mut self.buffers, n as usize);
+    }
+
+    fn output(self, result: Result<u64, OpError>) -> Self::Output {
         BufResult {
-            result,
+            result: result.map(|n| n as usize),
             buffer: self.buffers,
         }
     }
