@@ -3,6 +3,7 @@
 mod batch;
 mod future;
 mod native;
+mod nothing;
 #[cfg(feature = "peers")]
 mod peers;
 mod single;
@@ -121,6 +122,14 @@ impl Kind {
         },
     ];
 
+    /// No engine, and not listed as one: what is counted of the others contains what is counted of it.
+    const NOTHING: Self = Self {
+        name: "nothing",
+        what: "no I/O: draws the blocks and checks them, as all do",
+        start: nothing::start,
+        spread: false,
+    };
+
     /// Names that are engines if the program was built with the feature `peers`.
     const PEERS: &[&str] = &["libaio", "io-uring", "thread-pool"];
 
@@ -134,7 +143,10 @@ impl Kind {
     }
 
     pub(crate) fn named(name: &str) -> Result<Self, SetUpError> {
-        if let Some(kind) = Self::all().find(|kind| kind.name == name) {
+        if let Some(kind) = Self::all()
+            .chain([Self::NOTHING])
+            .find(|kind| kind.name == name)
+        {
             return Ok(kind);
         }
         if Self::PEERS.contains(&name) {
