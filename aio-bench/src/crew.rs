@@ -15,7 +15,7 @@ use anyhow::{Context, Result, anyhow};
 use crate::{
     engine::{self, AnyEngine, Kind, SetUp, SetUpError},
     pace::Limit,
-    timing::Timed,
+    timing::{Timed, Timing},
     usage::Usage,
     work::{Place, Work},
 };

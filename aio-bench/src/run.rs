@@ -10,7 +10,7 @@ use crate::{
     engine::{Kind, SetUpError},
     maps,
     pace::Limit,
-    timing::Timed,
+    timing::{Timed, Timing},
     usage::allocated_bytes,
     work::{Place, Work},
 };

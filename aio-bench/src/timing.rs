@@ -9,6 +9,13 @@ pub(crate) trait Timing: Send + Sized + 'static {
     /// When an operation was submitted.
     type Stamp: Copy + Send;
 
+    /// One that is empty, to be joined later: for tasks that may not borrow.
+    #[cfg(feature = "peers")]
+    fn fork(&self) -> Self;
+
+    /// Takes over what another one has seen.
+    fn join(&mut self, other: Self);
+
     /// An operation is being submitted.
     fn submitted(&self) -> Self::Stamp;
 
@@ -22,6 +29,13 @@ pub(crate) struct Untimed;
 
 impl Timing for Untimed {
     type Stamp = ();
+
+    #[cfg(feature = "peers")]
+    fn fork(&self) -> Self {
+        Self
+    }
+
+    fn join(&mut self, _: Self) {}
 
     #[inline]
     fn submitted(&self) {}
@@ -39,15 +53,19 @@ impl Timed {
         // A minute is as long as anything can take; three digits are what percentiles are told with.
         Self(Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("these bounds are in order"))
     }
-
-    /// Takes over what another thread has seen.
-    pub(crate) fn join(&mut self, other: Self) {
-        self.0.add(other.0).expect("all have the same bounds");
-    }
 }
 
 impl Timing for Timed {
     type Stamp = Instant;
+
+    #[cfg(feature = "peers")]
+    fn fork(&self) -> Self {
+        Self::new()
+    }
+
+    fn join(&mut self, other: Self) {
+        self.0.add(other.0).expect("all have the same bounds");
+    }
 
     #[inline]
     fn submitted(&self) -> Instant {

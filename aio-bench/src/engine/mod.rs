@@ -131,7 +131,15 @@ impl Kind {
     };
 
     /// Names that are engines if the program was built with the feature `peers`.
-    const PEERS: &[&str] = &["libaio", "io-uring", "thread-pool"];
+    const PEERS: &[&str] = &[
+        "libaio",
+        "io-uring",
+        "compio",
+        "tokio-fs",
+        "thread-pool",
+        "posix-aio",
+        "posix-aio-fds",
+    ];
 
     /// Every engine that this program was built with, in the order of the table.
     pub(crate) fn all() -> impl Iterator<Item = Self> {

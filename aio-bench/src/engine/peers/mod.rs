@@ -1,8 +1,12 @@
 //! What people use instead.
 
+mod compio;
 mod io_uring;
 mod libaio;
+mod posix_aio;
 mod pread;
+mod tasks;
+mod tokio_fs;
 
 use super::{Kind, each_for_itself, native::Native};
 
@@ -30,9 +34,33 @@ pub(super) const ALL: &[Kind] = &[
         spread: false,
     },
     Kind {
+        name: "compio",
+        what: "the runtime compio, on io_uring: a task for each operation in flight",
+        start: |cell| each_for_itself(cell, compio::OnCompio::new),
+        spread: false,
+    },
+    Kind {
+        name: "tokio-fs",
+        what: "tokio: a task for each operation in flight, each with a spawn_blocking for pread or pwrite",
+        start: |cell| each_for_itself(cell, tokio_fs::TokioFs::new),
+        spread: false,
+    },
+    Kind {
         name: "thread-pool",
         what: "a thread with pread and pwrite for each operation in flight, 64 at most",
         start: pread::start,
         spread: true,
+    },
+    Kind {
+        name: "posix-aio",
+        what: "glibc's aio_read and aio_write on one descriptor, aio_suspend",
+        start: |cell| each_for_itself(cell, posix_aio::PosixAio::on_one),
+        spread: false,
+    },
+    Kind {
+        name: "posix-aio-fds",
+        what: "the same with a descriptor for each operation in flight: glibc does one at a time on each",
+        start: |cell| each_for_itself(cell, posix_aio::PosixAio::on_many),
+        spread: false,
     },
 ];

@@ -1,0 +1,240 @@
+//! `posix-aio`: glibc's, which is threads inside the C library.
+//!
+//! It carries out the requests of one descriptor one after the other, in one thread. `posix-aio-fds` gives each
+//! operation in flight a descriptor of its own, which is the only way to have several carried out at once.
+
+#![allow(unsafe_code, reason = "calls the C library")]
+
+use std::{
+    cell::UnsafeCell,
+    fs::File,
+    io,
+    mem::MaybeUninit,
+    os::fd::AsRawFd,
+    ptr,
+    sync::{Arc, Once},
+};
+
+use aio_safe::AlignedBuf;
+use anyhow::{Context, Result, ensure};
+use libc::aiocb;
+
+use crate::{
+    engine::{Engine, MOST_THREADS, SetUpError},
+    pace::Pace,
+    timing::Timing,
+    work::Work,
+};
+
+pub(super) struct PosixAio {
+    work: Work,
+    /// Written to by the library's threads.
+    requests: Box<[UnsafeCell<aiocb>]>,
+    buffers: Vec<AlignedBuf>,
+    /// Requests that are ready to be submitted.
+    ready: Vec<usize>,
+    /// What `aio_suspend` waits for: null where a request isn't in flight.
+    in_flight: Vec<*const aiocb>,
+    /// Keeps the requests' descriptors open.
+    _files: Vec<Arc<File>>,
+}
+
+impl PosixAio {
+    /// All requests on one descriptor.
+    pub(super) fn on_one(work: Work) -> Result<Self, SetUpError> {
+        let files = vec![Arc::clone(&work.file); work.depth];
+        Self::new(work, files)
+    }
+
+    /// Each on one of its own.
+    pub(super) fn on_many(work: Work) -> Result<Self, SetUpError> {
+        let clone = |_| Ok(Arc::new(work.file.try_clone()?));
+        let files = (0..work.depth).map(clone).collect::<io::Result<_>>()?;
+        Self::new(work, files)
+    }
+
+    fn new(mut work: Work, files: Vec<Arc<File>>) -> Result<Self, SetUpError> {
+        have_threads();
+        let mut buffers = work.buffers()?;
+        let mut requests = Vec::with_capacity(work.depth);
+        for (buffer, file) in buffers.iter_mut().zip(&files) {
+            // SAFETY: all zeros are a request, the one that its documentation begins with.
+            let mut request = unsafe { MaybeUninit::<aiocb>::zeroed().assume_init() };
+            request.aio_fildes = file.as_raw_fd();
+            request.aio_buf = buffer.as_mut_ptr().cast();
+            request.aio_nbytes = buffer.len();
+            request.aio_sigevent.sigev_notify = libc::SIGEV_NONE;
+            request.aio_offset = work.next(buffer) as i64;
+            requests.push(UnsafeCell::new(request));
+        }
+        Ok(Self {
+            requests: requests.into(),
+            buffers,
+            ready: (0..work.depth).collect(),
+            in_flight: vec![ptr::null(); work.depth],
+            work,
+            _files: files,
+        })
+    }
+
+    fn submit(&mut self, index: usize) -> Result<()> {
+        let request = self.requests[index].get();
+        let answer = if self.work.write {
+            // SAFETY: request and buffer stay where they are, and are left alone until it is over.
+            unsafe { libc::aio_write(request) }
+        } else {
+            // SAFETY: as above.
+            unsafe { libc::aio_read(request) }
+        };
+        ensure!(answer == 0, "aio_read: {}", io::Error::last_os_error());
+        self.in_flight[index] = request;
+        Ok(())
+    }
+
+    /// Waits until one of those in flight is over.
+    fn suspend(&self) -> Result<()> {
+        suspend(&self.in_flight)
+    }
+
+    /// Takes the result of a request if it is over, and makes it ready for the next block.
+    fn finish(&mut self, index: usize) -> Result<bool> {
+        let request = self.requests[index].get();
+        let Some(result) = outcome(request) else {
+            return Ok(false);
+        };
+        self.in_flight[index] = ptr::null();
+        // SAFETY: it is over, so nobody else uses it.
+        let offset = unsafe { &mut (*request).aio_offset };
+        let buffer = &mut self.buffers[index];
+        self.work.done(buffer, *offset as u64, result)?;
+        *offset = self.work.next(buffer) as i64;
+        self.ready.push(index);
+        Ok(true)
+    }
+
+    fn sync(&self) -> Result<()> {
+        // SAFETY: all zeros are a request.
+        let request = UnsafeCell::new(unsafe { MaybeUninit::<aiocb>::zeroed().assume_init() });
+        let start = request.get();
+        // SAFETY: nobody else knows of it yet.
+        let fields = unsafe { &mut *start };
+        fields.aio_fildes = self.work.file.as_raw_fd();
+        fields.aio_sigevent.sigev_notify = libc::SIGEV_NONE;
+        // SAFETY: it stays until it is over: what comes now ends only then, or ends the program.
+        let answer = unsafe { libc::aio_fsync(libc::O_DSYNC, start) };
+        ensure!(answer == 0, "aio_fsync: {}", io::Error::last_os_error());
+        loop {
+            if suspend(&[start]).is_err() {
+                std::process::abort();
+            }
+            if let Some(result) = outcome(start) {
+                ensure!(result == 0, "aio_fsync: {result}");
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn suspend(requests: &[*const aiocb]) -> Result<()> {
+    loop {
+        let count = requests.len() as i32;
+        // SAFETY: each is null or a request that lives. A null timeout waits without end.
+        if unsafe { libc::aio_suspend(requests.as_ptr(), count, ptr::null()) } == 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error).context("aio_suspend");
+        }
+    }
+}
+
+/// What became of a request, as the kernel would say it, if it is over.
+fn outcome(request: *mut aiocb) -> Option<i64> {
+    // SAFETY: a request that was submitted and whose result wasn't taken.
+    match unsafe { libc::aio_error(request) } {
+        libc::EINPROGRESS => None,
+        error => {
+            // SAFETY: it is over, and this is the only time that its result is taken.
+            let result = unsafe { libc::aio_return(request) };
+            Some(if error == 0 {
+                result as i64
+            } else {
+                -i64::from(error)
+            })
+        }
+    }
+}
+
+/// Lets the library have as many threads as other engines have, instead of 20.
+fn have_threads() {
+    /// `struct aioinit` of glibc's `aio.h`.
+    #[repr(C)]
+    struct AioInit {
+        aio_threads: i32,
+        aio_num: i32,
+        aio_locks: i32,
+        aio_usedba: i32,
+        aio_debug: i32,
+        aio_numusers: i32,
+        aio_idle_time: i32,
+        aio_reserved: i32,
+    }
+
+    unsafe extern "C" {
+        fn aio_init(init: *const AioInit);
+    }
+
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let init = AioInit {
+            aio_threads: MOST_THREADS as i32,
+            aio_num: 1024,
+            aio_locks: 0,
+            aio_usedba: 0,
+            aio_debug: 0,
+            aio_numusers: 0,
+            // Seconds until an idle thread ends: they are to be there at the next turn.
+            aio_idle_time: 3600,
+            aio_reserved: 0,
+        };
+        // SAFETY: it reads the structure, and nothing was submitted yet.
+        unsafe { aio_init(&raw const init) };
+    });
+}
+
+impl Engine for PosixAio {
+    fn turn<T: Timing>(&mut self, pace: &mut Pace, timing: &mut T) -> Result<u64> {
+        let mut stamps = vec![timing.submitted(); self.work.depth];
+        let mut done = 0;
+        let mut in_flight = 0;
+        let mut unsynced = false;
+        loop {
+            if unsynced && in_flight == 0 {
+                self.sync()?;
+                unsynced = false;
+            }
+            // With a sync after each batch, the next one begins when all of it is over.
+            if in_flight == 0 || !self.work.sync {
+                for _ in 0..pace.grant(self.ready.len()) {
+                    let index = self.ready.pop().context("no more were granted")?;
+                    stamps[index] = timing.submitted();
+                    self.submit(index)?;
+                    in_flight += 1;
+                    unsynced = self.work.sync;
+                }
+            }
+            if in_flight == 0 {
+                return Ok(done);
+            }
+            self.suspend()?;
+            for (index, &stamp) in stamps.iter().enumerate() {
+                if !self.in_flight[index].is_null() && self.finish(index)? {
+                    timing.taken(stamp);
+                    in_flight -= 1;
+                    done += 1;
+                }
+            }
+        }
+    }
+}
