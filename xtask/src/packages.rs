@@ -29,6 +29,13 @@ pub(crate) struct Tool {
     pub(crate) packages: &'static [&'static str],
 }
 
+impl Tool {
+    /// The package's name in this apt's index, if it is there.
+    fn known(&self, apt: &Apt) -> Option<&'static str> {
+        self.packages.iter().copied().find(|name| apt.has(name))
+    }
+}
+
 /// The path of a program in `PATH`; the directories for the administrator's programs are looked
 /// into as well, as an ordinary user's `PATH` lacks them.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
@@ -49,10 +56,7 @@ pub(crate) fn ensure(tools: &[Tool], install: Install, progress: &Progress) -> R
     if missing.is_empty() {
         return Ok(());
     }
-    let name = |apt: &Apt, tool: &Tool| {
-        let known = tool.packages.iter().find(|name| apt.has(name));
-        *known.unwrap_or(&tool.packages[0])
-    };
+    let name = |apt: &Apt, tool: &Tool| tool.known(apt).unwrap_or(tool.packages[0]);
     let names = |apt: &Apt| -> Vec<&str> {
         let names: BTreeSet<_> = missing.iter().map(|tool| name(apt, tool)).collect();
         names.into_iter().collect()
@@ -65,15 +69,22 @@ pub(crate) fn ensure(tools: &[Tool], install: Install, progress: &Progress) -> R
             programs.join(", ")
         );
     }
-    let by_hand = format!(
-        "apt-get install --no-install-recommends {}",
-        names(&system).join(" ")
-    );
+    let is_root = rustix::process::geteuid().is_root();
+    let by_hand = || {
+        let indexed = missing.iter().all(|tool| tool.known(&system).is_some());
+        by_hand(&names(&system), indexed, is_root)
+    };
     if install == Install::No {
-        bail!("packages are missing, and --no-install was given; type: {by_hand}");
+        bail!(
+            "packages are missing, and --no-install was given; type: {}",
+            by_hand()
+        );
     }
-    if !rustix::process::geteuid().is_root() {
-        bail!("packages are missing, and only root may install them; type: sudo {by_hand}");
+    if !is_root {
+        bail!(
+            "packages are missing, and only root may install them; type: {}",
+            by_hand()
+        );
     }
     // All at once; where that can't be, one by one: one package that has to come from another source
     // than the rest keeps all of them from being installed.
@@ -94,6 +105,20 @@ pub(crate) fn ensure(tools: &[Tool], install: Install, progress: &Progress) -> R
         }
     }
     Ok(())
+}
+
+/// What to type to install packages. Machines that are made from an image often have no index yet.
+fn by_hand(names: &[&str], indexed: bool, is_root: bool) -> String {
+    let sudo = if is_root { "" } else { "sudo " };
+    let install = format!(
+        "{sudo}apt-get install --no-install-recommends {}",
+        names.join(" ")
+    );
+    if indexed {
+        install
+    } else {
+        format!("{sudo}apt-get update && {install}")
+    }
 }
 
 /// Installs with the system's own sources.
@@ -162,4 +187,22 @@ fn release() -> Option<String> {
     };
     let debian = field("ID") == Some("debian");
     debian.then(|| field("VERSION_CODENAME").map(|name| name.trim_matches('"').to_owned()))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::by_hand;
+
+    #[test]
+    fn what_to_type_works_where_it_is_typed() {
+        assert_eq!(
+            by_hand(&["qemu-system-arm", "rustc-web"], true, true),
+            "apt-get install --no-install-recommends qemu-system-arm rustc-web"
+        );
+        assert_eq!(
+            by_hand(&["qemu-system-arm"], false, false),
+            "sudo apt-get update && \
+             sudo apt-get install --no-install-recommends qemu-system-arm"
+        );
+    }
 }

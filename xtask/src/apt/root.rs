@@ -104,14 +104,11 @@ impl Root {
             let has_lists = fs::read_dir(self.dir.join("lists"))?
                 .filter_map(Result::ok)
                 .any(|entry| entry.file_name().to_string_lossy().contains("_Packages"));
-            if !has_lists {
-                return Err(error.context("can't get the archive's index"));
-            }
             let text = format!("{error:#}");
-            let said = text
-                .lines()
-                .find(|line| line.starts_with("E:"))
-                .unwrap_or(&text);
+            let said = first_error(&text);
+            if !has_lists {
+                bail!("can't get the archive's index: {said}");
+            }
             progress.say(format!(
                 "notice: part of the archive's index can't be had now: {said}"
             ));
@@ -151,6 +148,13 @@ impl Root {
     }
 }
 
+/// What apt says of the first thing that went wrong: the others mostly follow from it, or repeat it
+/// for each suite.
+fn first_error(text: &str) -> &str {
+    let said = text.lines().find_map(|line| line.strip_prefix("E:"));
+    said.map_or(text, str::trim)
+}
+
 fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).with_context(|| format!("can't write {}", path.display()))
 }
@@ -185,6 +189,19 @@ Acquire::Languages "none";
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_error_stands_for_all() {
+        let text = "`apt-get update` failed: exit status: 100\n\
+                    W: GPG error: http://one.test trixie InRelease: no public key\n\
+                    E: Failed to fetch http://one.test/dists/trixie/InRelease  Connection refused\n\
+                    E: Some index files failed to download.";
+        assert_eq!(
+            first_error(text),
+            "Failed to fetch http://one.test/dists/trixie/InRelease  Connection refused"
+        );
+        assert_eq!(first_error("apt-get: not found"), "apt-get: not found");
+    }
 
     #[test]
     fn another_archive_starts_from_nothing() {
