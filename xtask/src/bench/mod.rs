@@ -17,6 +17,7 @@ mod run;
 mod stats;
 mod table;
 mod targets;
+mod tools;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,9 +25,8 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 use crate::interrupt;
-use crate::packages::{self, Install, Tool};
+use crate::packages::Install;
 use crate::progress::Progress;
-use counts::Counters;
 use files::Files;
 use machine::Machine;
 use plan::{Effort, Place, Unit};
@@ -97,7 +97,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     interrupt::catch()?;
     let progress = Progress::default();
     let mut results = Results::default();
-    let counters = args.tools(&mut results, &progress);
+    let install = if args.no_install {
+        Install::No
+    } else {
+        Install::Yes
+    };
+    let counters = tools::get(install, &mut results, &progress);
     let program = Program::build()?;
     let engines = program.engines()?;
     let filter = args.filter.as_deref();
@@ -158,26 +163,6 @@ impl Args {
         }
     }
 
-    /// What there is to count with; the peers' libraries are seen to as well.
-    fn tools(&self, results: &mut Results, progress: &Progress) -> Counters {
-        let install = if self.no_install {
-            Install::No
-        } else {
-            Install::Yes
-        };
-        let mut there = |what: &str, tool: Tool| {
-            let got = packages::ensure(&[tool], install, progress);
-            if let Err(reason) = &got {
-                results.leave_out(what, format!("{reason:#}"));
-            }
-            got.is_ok()
-        };
-        Counters {
-            valgrind: there("instructions", VALGRIND),
-            strace: there("system calls", STRACE),
-        }
-    }
-
     /// The names of everything that can be measured.
     fn names(&self, engines: &[String]) -> String {
         let units = plan::plan(self.effort());
@@ -193,16 +178,6 @@ impl Args {
         names.join("\n")
     }
 }
-
-const VALGRIND: Tool = Tool {
-    program: "valgrind",
-    packages: &["valgrind"],
-};
-
-const STRACE: Tool = Tool {
-    program: "strace",
-    packages: &["strace"],
-};
 
 /// The places that files are needed in.
 fn wanted(units: &[Unit], counts: bool) -> Vec<Place> {

@@ -43,6 +43,8 @@ pub(crate) struct Count {
     pub(crate) depth: u32,
     /// Instructions in user space.
     pub(crate) instructions: Option<f64>,
+    /// Those of them that aren't spent on drawing blocks and checking what was read.
+    pub(crate) own_instructions: Option<f64>,
     /// System calls, of whatever kind.
     pub(crate) system_calls: Option<f64>,
     /// System calls by name.

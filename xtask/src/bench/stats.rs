@@ -65,8 +65,8 @@ pub(crate) fn cpu(round: &Round) -> f64 {
     per_operation(round, round.user_ns + round.system_ns)
 }
 
-fn per_operation(round: &Round, ns: u64) -> f64 {
-    ns as f64 / round.operations as f64
+fn per_operation(round: &Round, all: u64) -> f64 {
+    all as f64 / round.operations as f64
 }
 
 /// What `of` cost in terms of what `base` cost, over the rounds that both had: the ratio within each
@@ -80,6 +80,11 @@ pub(crate) fn ratio(of: &[Round], base: &[Round], cost: Cost) -> Option<Spread> 
         of.iter()
             .filter_map(|round| Some(cost(round) / base.get(&round.round)?)),
     )
+}
+
+/// Allocations for each operation of a round.
+pub(crate) fn allocated(round: &Round) -> f64 {
+    per_operation(round, round.allocations)
 }
 
 /// Allocations for each operation, over all rounds.

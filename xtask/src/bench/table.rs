@@ -194,11 +194,14 @@ fn counts(report: &Report) -> String {
             count.engine.clone(),
             count.depth.to_string(),
             count
+                .own_instructions
+                .map_or_else(String::new, |value| rounded(value, true)),
+            count
                 .instructions
                 .map_or_else(String::new, |value| rounded(value, true)),
             count
                 .allocations
-                .map_or_else(String::new, |value| rounded(value, true)),
+                .map_or_else(String::new, |value| format!("{value:.3}")),
             count
                 .system_calls
                 .map_or_else(String::new, |value| format!("{value:.3}")),
@@ -209,6 +212,7 @@ fn counts(report: &Report) -> String {
         "",
         "depth",
         "instructions",
+        "with drawing and checking",
         "allocations",
         "system calls",
         "of these",

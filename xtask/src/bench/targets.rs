@@ -210,7 +210,9 @@ fn two_threads(results: &Results) -> Target {
 }
 
 fn counted(results: &Results) -> Vec<Target> {
-    let instructions = results.count(BATCH).and_then(|count| count.instructions);
+    let instructions = results
+        .count(BATCH)
+        .and_then(|count| count.own_instructions);
     let mut targets = vec![
         Target::new(
             "batches: user-space instructions per operation",
@@ -236,15 +238,16 @@ fn counted(results: &Results) -> Vec<Target> {
     targets
 }
 
-/// The most allocations per operation that an engine needed in any of the targets' cells, or when it was
-/// counted. Threads that share a queue are left out: the first time that one waits for another is not in
-/// the warming up for certain.
+/// The most allocations per operation that an engine needed in any of the targets' cells, in the middle
+/// round, or when it was counted. A single one in some round is the program's, whose threads hand each
+/// other the turns.
 fn allocations(results: &Results, engine: &str) -> Option<f64> {
     let timed = results
         .cells
         .iter()
-        .filter(|cell| cell.planned.section == Section::Targets && cell.planned.threads == 1)
-        .filter_map(|cell| stats::allocations(&cell.engine(engine)?.rounds));
+        .filter(|cell| cell.planned.section == Section::Targets)
+        .filter_map(|cell| cell.engine(engine)?.cost(stats::allocated))
+        .map(|spread| spread.median);
     let counted = results.count(engine).and_then(|count| count.allocations);
     timed.chain(counted).max_by(f64::total_cmp)
 }
@@ -280,7 +283,8 @@ pub(super) mod tests {
             results.counts.push(Count {
                 engine: engine.into(),
                 depth: 32,
-                instructions: Some(100.0),
+                instructions: Some(140.0),
+                own_instructions: Some(100.0),
                 system_calls: Some(0.03),
                 calls: [("io_submit".into(), 0.03)].into(),
                 allocations: Some(0.0),
@@ -334,7 +338,7 @@ pub(super) mod tests {
             _ => 1250,
         });
         for count in &mut results.counts {
-            count.instructions = Some(120.5);
+            count.own_instructions = Some(120.5);
             count.allocations = Some(0.001);
         }
         assert_eq!(verdicts(&results, Verdict::Missed).len(), 21);
@@ -372,13 +376,15 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn one_allocation_in_any_cell_counts() {
+    fn allocations_in_the_rounds_of_any_cell_count() {
         let mut results = results(good);
         let futures = results.cells[2]
             .engines
             .iter_mut()
             .find(|engine| engine.name == FUTURE);
-        futures.unwrap().rounds[1].allocations = 3;
+        let rounds = &mut futures.unwrap().rounds;
+        rounds[1].allocations = 3;
+        rounds[2].allocations = 1;
         let missed = verdicts(&results, Verdict::Missed);
         assert_eq!(missed, ["futures: allocations per operation"]);
     }

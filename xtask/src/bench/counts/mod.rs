@@ -21,12 +21,19 @@ use super::results::{Count, Memory, Results};
 use crate::progress::Progress;
 use crate::{interrupt, process};
 
-/// How many operations the shorter run does: a multiple of the depth.
-const OPERATIONS: u64 = 4096;
+/// How many operations the shorter run does, a multiple of the depth: many, so that what the program's
+/// threads do to start and end each other, which isn't the same in each run, is little for each operation.
+const OPERATIONS: u64 = 32 * 1024;
+
+/// The same under strace, which stops the program at each call.
+const TRACED: u64 = 4 * 1024;
 
 /// Whose instructions are counted. What peers do in the kernel instead, or in other threads, would not
 /// be, so that their figures would say little.
 const INSTRUCTIONS: [&str; 4] = [FLOOR, BATCH, SINGLE, FUTURE];
+
+/// Draws the blocks and checks them, as all engines do, and nothing else.
+const NOTHING: &str = "nothing";
 
 /// The depths that memory is told at.
 const MEMORY: [u32; 3] = [1, 32, 1024];
@@ -78,6 +85,7 @@ pub(crate) fn count(
         return Ok(()); // It was said why there is none.
     };
     let line = progress.line("counting");
+    let mut around = BTreeMap::new();
     for planned in planned {
         interrupt::check()?;
         line.set(format!("counting: {}", planned.engine));
@@ -87,17 +95,19 @@ pub(crate) fn count(
             engine: &planned.engine,
             scratch: files.scratch(),
         };
-        let counted = counting.all(counters).and_then(|answer| match answer {
-            Answer::Answered(count) => {
-                results.counts.push(count);
-                results.memory.extend(counting.memory()?);
-                Ok(())
-            }
-            Answer::Unavailable(reason) => {
-                results.leave_out(&planned.engine, reason);
-                Ok(())
-            }
-        });
+        let counted = counting
+            .all(counters, &mut around)
+            .and_then(|answer| match answer {
+                Answer::Answered(count) => {
+                    results.counts.push(count);
+                    results.memory.extend(counting.memory()?);
+                    Ok(())
+                }
+                Answer::Unavailable(reason) => {
+                    results.leave_out(&planned.engine, reason);
+                    Ok(())
+                }
+            });
         if let Err(error) = counted {
             interrupt::check()?;
             results
@@ -134,23 +144,27 @@ struct Counting<'a> {
 }
 
 impl Counting<'_> {
-    fn all(&self, counters: Counters) -> Result<Answer<Count>> {
+    /// What is counted `around` the I/O is by depth, and the same for all engines.
+    fn all(&self, counters: Counters, around: &mut BTreeMap<u32, f64>) -> Result<Answer<Count>> {
         let allocations = match (self.bare(OPERATIONS)?, self.bare(2 * OPERATIONS)?) {
+            (Answer::Answered(one), Answer::Answered(two)) => few(one.allocations, two.allocations),
             (Answer::Unavailable(reason), _) | (_, Answer::Unavailable(reason)) => {
                 return Ok(Answer::Unavailable(reason));
-            }
-            (Answer::Answered(one), Answer::Answered(two)) => {
-                per_operation(one.allocations, two.allocations)
             }
         };
         let calls = counters.strace.then(|| self.calls()).transpose()?;
         let instructions = (counters.valgrind && INSTRUCTIONS.contains(&self.engine))
-            .then(|| self.instructions())
+            .then(|| self.instructions(self.engine))
             .transpose()?;
+        let depth = self.cell.depth;
+        if instructions.is_some() && !around.contains_key(&depth) {
+            around.insert(depth, self.instructions(NOTHING)?);
+        }
         Ok(Answer::Answered(Count {
             engine: self.engine.to_owned(),
-            depth: self.cell.depth,
+            depth,
             instructions,
+            own_instructions: instructions.map(|all| all - around[&depth]),
             system_calls: calls.as_ref().map(|calls| calls.values().sum()),
             calls: calls.unwrap_or_default(),
             allocations: Some(allocations),
@@ -168,17 +182,16 @@ impl Counting<'_> {
             let command = self.program.count(&self.cell, self.engine, operations)?;
             strace::run(&command, &self.scratch.join("strace"))
         };
-        let (one, two) = (run(OPERATIONS)?, run(2 * OPERATIONS)?);
+        let (one, two) = (run(TRACED)?, run(2 * TRACED)?);
         let calls = |calls: &BTreeMap<String, u64>, name| calls.get(name).copied().unwrap_or(0);
         let names = one.keys().chain(two.keys());
         Ok(names
             .map(|name| {
-                (
-                    name.clone(),
-                    per_operation(calls(&one, name), calls(&two, name)),
-                )
+                let calls = difference(calls(&one, name), calls(&two, name), TRACED);
+                (name.clone(), calls)
             })
-            .filter(|&(_, calls)| calls != 0.0)
+            // What there is less of with more operations has nothing to do with them.
+            .filter(|&(_, calls)| calls > 0.0)
             .collect())
     }
 
@@ -198,18 +211,28 @@ impl Counting<'_> {
         Ok(told)
     }
 
-    fn instructions(&self) -> Result<f64> {
+    fn instructions(&self, engine: &str) -> Result<f64> {
         let run = |operations| {
-            let command = self.program.count(&self.cell, self.engine, operations)?;
+            let command = self.program.count(&self.cell, engine, operations)?;
             callgrind::run(&command, &self.scratch.join("callgrind"))
         };
-        Ok(per_operation(run(OPERATIONS)?, run(2 * OPERATIONS)?))
+        Ok(difference(
+            run(OPERATIONS)?,
+            run(2 * OPERATIONS)?,
+            OPERATIONS,
+        ))
     }
 }
 
 /// What each of the further operations of the longer run took.
-fn per_operation(one: u64, two: u64) -> f64 {
-    (two as f64 - one as f64) / OPERATIONS as f64
+fn difference(one: u64, two: u64, operations: u64) -> f64 {
+    (two as f64 - one as f64) / operations as f64
+}
+
+/// Allocations for each operation, in thousandths. The program's threads allocate one or two when they
+/// first wait for each other, which is not in each run; so what is less than half a thousandth is none.
+fn few(one: u64, two: u64) -> f64 {
+    (difference(one, two, OPERATIONS) * 1000.0).round().max(0.0) / 1000.0
 }
 
 #[cfg(test)]
@@ -217,12 +240,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn one_allocation_for_each_batch_is_seen_and_one_in_a_run_is_not() {
+        assert_eq!(few(5, 7), 0.0);
+        assert_eq!(few(7, 5).to_bits(), 0);
+        assert_eq!(few(5, 5 + OPERATIONS), 1.0);
+        assert_eq!(few(5, 5 + OPERATIONS / 32), 0.031);
+    }
+
+    #[test]
     fn what_both_runs_have_is_left_out() {
-        assert_eq!(
-            per_operation(1_000_000, 1_000_000 + 100 * OPERATIONS),
-            100.0
-        );
-        assert_eq!(per_operation(70, 70), 0.0);
+        assert_eq!(difference(1_000_000, 1_000_000 + 100 * 64, 64), 100.0);
+        assert_eq!(difference(70, 70, 64), 0.0);
     }
 
     #[test]

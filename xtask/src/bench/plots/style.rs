@@ -5,13 +5,13 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 pub(super) const TITLE: i32 = 16;
 pub(super) const TEXT: i32 = 13;
-/// Only where nothing knows the style sheet: of middling brightness, to be seen on either ground.
+/// Where nobody looks at the style sheet: of middling brightness, to be seen on either ground.
 pub(super) const INK: RGBColor = RGBColor(0x76, 0x7c, 0x85);
 pub(super) const GRID: RGBAColor = RGBAColor(0x80, 0x80, 0x80, 0.25);
 
 /// Text is darker on light ground and lighter on dark; everything else has colours for both.
 const SHEET: &str = "<style>\
-text{fill:#1f2328}\
+@media (prefers-color-scheme:light){text{fill:#1f2328}}\
 @media (prefers-color-scheme:dark){text{fill:#e6edf3}}\
 </style>";
 
