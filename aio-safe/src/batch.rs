@@ -12,11 +12,7 @@ use std::{
 use aio_abi::Iocb;
 use aio_sys::Errno;
 
-use crate::{
-    Op, Payload, Pending, Queue, SubmitError, SubmitErrorKind,
-    slab::Claimed,
-    slot::{Outcome, Slot},
-};
+use crate::{Op, Payload, Pending, Queue, SubmitError, SubmitErrorKind, slab::Group, slot::Slot};
 
 /// Operations that go to the kernel together, in one `io_submit`. Made by [`Queue::batch`].
 ///
@@ -51,8 +47,10 @@ pub struct Batch<'a, P: Payload> {
     slots: Vec<&'a Slot>,
     /// Where the kernel finds their iocbs. Of use in [`submit`](Self::submit) only.
     iocbs: Vec<*mut Iocb>,
+    /// How many operations are yet to come, as far as is known.
+    expected: u32,
     /// Claimed and not yet filled.
-    spare: Claimed,
+    spare: Group,
     held: PhantomData<(P, BorrowedFd<'a>)>,
 }
 
@@ -87,7 +85,8 @@ impl<'a, P: Payload> Batch<'a, P> {
             queue,
             slots: Vec::new(),
             iocbs: Vec::new(),
-            spare: Claimed::none(),
+            expected: 0,
+            spare: Group::none(),
             held: PhantomData,
         }
     }
@@ -121,6 +120,12 @@ impl<'a, P: Payload> Batch<'a, P> {
         Ok(())
     }
 
+    /// Says that `n` operations follow: their places are claimed together as far as there are any, which
+    /// costs less than one by one. What isn't used is given back in [`submit`](Self::submit).
+    pub fn reserve(&mut self, n: usize) {
+        self.expected = u32::try_from(n).unwrap_or(u32::MAX);
+    }
+
     /// A claimed slot, if there is one.
     #[inline]
     fn next_slot(&mut self) -> Option<&'a Slot> {
@@ -131,11 +136,13 @@ impl<'a, P: Payload> Batch<'a, P> {
         Some(self.queue.shared().slab.claimed(index))
     }
 
-    /// Claims as many slots as the batch already has: a batch that grows asks ever more rarely, and
-    /// holds at most as many slots that it doesn't use as ones that it does.
+    /// Claims as many slots as are expected, or as the batch already has: a batch that grows asks ever more
+    /// rarely, and holds at most as many slots that it doesn't use as ones that it does.
     #[cold]
     fn claim_more(&mut self) -> Option<u32> {
-        self.spare = self.queue.claim((self.slots.len() as u32).max(1));
+        let want = self.expected.max(self.slots.len() as u32).max(1);
+        self.spare = self.queue.claim(want);
+        self.expected = self.expected.saturating_sub(self.spare.len());
         self.spare.next()
     }
 
@@ -214,9 +221,8 @@ impl<'a, P: Payload> Batch<'a, P> {
                 }
                 Err(errno) => {
                     let slot = rest.first().expect("something was to be submitted");
-                    // SAFETY: the kernel refused it, so there will be no event: we complete it. No
-                    // handle exists yet, so there is nobody to wake and nothing to clean up.
-                    unsafe { slot.complete(Outcome::Refused(errno)) };
+                    // SAFETY: the kernel refused it, and there is no handle yet.
+                    unsafe { slot.refuse(errno) };
                     answer.answered += 1;
                     answer.refused += 1;
                 }
@@ -252,9 +258,10 @@ impl<'a, P: Payload> Batch<'a, P> {
 
     #[inline]
     fn free_spare(&mut self) {
-        for index in &mut self.spare {
-            // SAFETY: it was claimed and not filled; the queue keeps the slab.
-            unsafe { self.queue.shared().free_held(index) };
+        self.expected = 0;
+        let spare = std::mem::replace(&mut self.spare, Group::none());
+        if !spare.is_empty() {
+            self.queue.shared().unclaim(spare);
         }
     }
 }

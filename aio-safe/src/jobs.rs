@@ -16,7 +16,7 @@ use arrayvec::ArrayVec;
 
 use crate::{
     shared::Shared,
-    slot::{Completed, Outcome, Slot},
+    slot::{Completed, Slot},
 };
 
 /// How many completions one turn of the reaper handles.
@@ -52,16 +52,33 @@ impl<'a> Jobs<'a> {
     ///
     /// As [`Slot::complete`].
     #[inline]
-    pub(crate) unsafe fn complete(&mut self, index: u32, slot: &Slot, outcome: Outcome) {
+    pub(crate) unsafe fn complete(&mut self, slot: &Slot, res: i64) {
         // SAFETY: the caller's promise.
-        match unsafe { slot.complete(outcome) } {
-            Completed::Quietly => {}
-            completed => self.keep(index, completed),
+        let completed = unsafe { slot.complete(res) };
+        self.keep(slot, completed);
+    }
+
+    /// As [`complete`](Self::complete), for a slot whose handle is the caller's.
+    ///
+    /// # Safety
+    ///
+    /// As [`Slot::complete_own`].
+    #[inline]
+    pub(crate) unsafe fn complete_own(&mut self, slot: &Slot, res: i64) {
+        // SAFETY: the caller's promise.
+        let completed = unsafe { slot.complete_own(res) };
+        self.keep(slot, completed);
+    }
+
+    #[inline]
+    fn keep(&mut self, slot: &Slot, completed: Completed) {
+        if !matches!(completed, Completed::Quietly) {
+            self.push(slot.index(), completed);
         }
     }
 
     #[cold]
-    fn keep(&mut self, index: u32, completed: Completed) {
+    fn push(&mut self, index: u32, completed: Completed) {
         let job = match completed {
             Completed::Quietly => return,
             Completed::Wake(waker) => Job::Wake(waker),

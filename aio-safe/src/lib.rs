@@ -35,6 +35,7 @@
 //!
 //! - [`Queue`]: make one, submit, reap, drain, close. [`Batch`]: many operations in one system call.
 //! - [`Op`]: reads, writes, syncs and polls. [`Pending`]: the handle of one that was submitted.
+//!   [`Collector`]: taking the results of many.
 //! - [`IoBuf`], [`IoBufMut`]: what can be a buffer.
 //! - [`error`]: what can go wrong, and when.
 //! - [`kernel`]: running a queue on something else than Linux's system calls.
@@ -46,6 +47,7 @@ mod batch;
 mod buf;
 mod cancel;
 mod close;
+mod collect;
 pub mod error;
 mod fork;
 mod gate;
@@ -73,6 +75,7 @@ pub use aio_sys::Errno;
 pub use batch::Batch;
 pub use buf::{AlignedBuf, AllocError, BufResult, IoBuf, IoBufExt, IoBufMut, Slice};
 pub use cancel::Cancel;
+pub use collect::Collector;
 pub use error::{CloseError, OpError, ReapError, SetupError, SubmitError, SubmitErrorKind};
 pub use op::{FileSync, Op, Payload, Poll, PollEvents, Transfer, Transfers, VectoredTransfer};
 pub use pending::Pending;

@@ -17,7 +17,7 @@ use crate::{
     Cancel, Payload,
     leader::Goal,
     reap::Waited,
-    shared::{QueueRef, SlotRef},
+    shared::{QueueRef, Retired, SlotRef},
     slot::Slot,
 };
 
@@ -99,7 +99,7 @@ impl<P: Payload> Pending<P> {
 
     /// Waits for an operation that isn't done. Unless it returns `TimedOut`, it is now.
     #[cold]
-    fn wait_for_it(&self, deadline: Option<Instant>) -> Waited {
+    pub(crate) fn wait_for_it(&self, deadline: Option<Instant>) -> Waited {
         let slot = self.slot();
         check_process(slot);
         // A waker of an executor is foreign code: it isn't to be dropped while standing in line.
@@ -183,9 +183,20 @@ impl<P: Payload> Pending<P> {
     /// [`is_done`](Self::is_done) has returned true.
     #[inline]
     unsafe fn into_output(self) -> P::Output {
+        // SAFETY: the caller's promise.
+        unsafe { self.into_output_and(Retired::free) }
+    }
+
+    /// Takes the result, and gives the slot away to be freed.
+    ///
+    /// # Safety
+    ///
+    /// [`is_done`](Self::is_done) has returned true.
+    #[inline]
+    pub(crate) unsafe fn into_output_and(self, then: impl FnOnce(Retired)) -> P::Output {
         let this = ManuallyDrop::new(self);
         // SAFETY: it is done, and nobody uses the handle any more, nor its destructor.
-        unsafe { take_and_free::<P>(this.slot()) }
+        unsafe { take_and_retire::<P>(this.slot(), then) }
     }
 }
 
@@ -193,10 +204,21 @@ impl<P: Payload> Pending<P> {
 ///
 /// # Safety
 ///
+/// As [`take_and_retire`].
+#[inline]
+unsafe fn take_and_free<P: Payload>(slot: &SlotRef) -> P::Output {
+    // SAFETY: the caller's promise.
+    unsafe { take_and_retire::<P>(slot, Retired::free) }
+}
+
+/// Takes the result, and gives the slot away to be freed, if that is not for the completer.
+///
+/// # Safety
+///
 /// The caller was the slot's handle and isn't any longer, the slot holds a `P`, and `is_done` has
 /// returned true.
 #[inline]
-unsafe fn take_and_free<P: Payload>(slot: &SlotRef) -> P::Output {
+unsafe fn take_and_retire<P: Payload>(slot: &SlotRef, then: impl FnOnce(Retired)) -> P::Output {
     // SAFETY: the caller's promise.
     let taken = unsafe { slot.slot().take::<P>() };
     // Freeing doesn't panic. Without this the compiler would keep it in memory, to be able to drop it.
@@ -204,7 +226,7 @@ unsafe fn take_and_free<P: Payload>(slot: &SlotRef) -> P::Output {
     // SAFETY: the result was taken just now.
     if unsafe { slot.slot().leave() } {
         // SAFETY: the slot is ours and empty, and the caller doesn't use it again.
-        unsafe { slot.free() }
+        then(unsafe { slot.retire() });
     }
     ManuallyDrop::into_inner(taken)
 }

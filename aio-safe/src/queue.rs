@@ -17,8 +17,8 @@ use crate::{
     jobs::TURN,
     kernel::{Kernel, Linux},
     shared::QueueRef,
-    slab::Claimed,
-    slot::{Outcome, Slot},
+    slab::Group,
+    slot::Slot,
     sync::atomic::Ordering::Relaxed,
 };
 
@@ -158,9 +158,8 @@ impl Queue {
                     Err(SubmitErrorKind::Again)
                 }
                 Err(errno) => {
-                    // SAFETY: the kernel refused it, so there will be no event: we complete it. No
-                    // handle exists, so there is nobody to wake and nothing to clean up.
-                    unsafe { slot.complete(Outcome::Refused(errno)) };
+                    // SAFETY: the kernel refused it, and there is no handle.
+                    unsafe { slot.refuse(errno) };
                     Ok(1)
                 }
             }
@@ -184,11 +183,11 @@ impl Queue {
 
     /// Claims up to `want` slots. [`why_not_claimed`](Self::why_not_claimed) knows why there are none.
     #[inline]
-    pub(crate) fn claim(&self, want: u32) -> Claimed {
+    pub(crate) fn claim(&self, want: u32) -> Group {
         if self.shared.process.is_current() {
             self.shared.slab.claim(want)
         } else {
-            Claimed::none()
+            Group::none()
         }
     }
 

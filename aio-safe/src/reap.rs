@@ -16,7 +16,7 @@ use crate::{
     jobs::{Jobs, TURN},
     leader::{Goal, Lead, Turn},
     shared::Shared,
-    slot::{Outcome, untag},
+    slot::untag,
     sync::atomic::Ordering::Relaxed,
 };
 
@@ -130,8 +130,13 @@ impl Shared {
                 Goal::Room => Some(left.map_or(GLANCE, |left| left.min(GLANCE))),
                 _ => left,
             };
+            let own = match goal {
+                // Whoever waits for an operation has its handle.
+                Goal::Done(index) => Some(index),
+                _ => None,
+            };
             let mut jobs = Jobs::new(self);
-            let result = self.reap(&lead, 1, left, &mut jobs);
+            let result = self.reap(&lead, own, 1, left, &mut jobs);
             let given_up = match result {
                 Ok(_) | Err(Errno::EINTR) => None,
                 Err(errno) => Some((errno, self.give_up(&lead, &mut jobs))),
@@ -179,7 +184,7 @@ impl Shared {
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let mut jobs = Jobs::new(self);
         // One at a time: others wait for what comes first, and may be what makes the next one come.
-        let result = self.reap(&lead, min.min(1), timeout, &mut jobs);
+        let result = self.reap(&lead, None, min.min(1), timeout, &mut jobs);
         lead.pass_on(|goal| self.reached(goal));
         jobs.run_and_resume();
         match result {
@@ -191,9 +196,12 @@ impl Shared {
     }
 
     /// Waits for events and completes their slots, at most [`TURN`] of them. Returns how many.
+    ///
+    /// `own` is a slot whose handle is the caller's, and stays so until this returns.
     fn reap(
         &self,
         lead: &Lead<'_>,
+        own: Option<u32>,
         min: usize,
         timeout: Option<Duration>,
         jobs: &mut Jobs<'_>,
@@ -202,11 +210,11 @@ impl Shared {
             return Err(Errno::EINVAL);
         }
         let min = min.min(TURN);
-        let (seen, mut completed) = self.reap_ring(lead, jobs);
+        let (seen, mut completed) = self.reap_ring(lead, own, jobs);
         let result = if self.ring.is_some() && seen >= min {
             Ok(())
         } else {
-            self.reap_by_call(lead, min - seen, TURN - seen, timeout, jobs)
+            self.reap_by_call(lead, own, min - seen, TURN - seen, timeout, jobs)
                 .map(|n| completed += n)
         };
         self.gate.completed(completed);
@@ -218,7 +226,8 @@ impl Shared {
 
     /// Takes what is in the ring, if that can be read. Returns how many events there were, and how
     /// many slots they completed.
-    fn reap_ring(&self, _lead: &Lead<'_>, jobs: &mut Jobs<'_>) -> (usize, usize) {
+    #[inline]
+    fn reap_ring(&self, _lead: &Lead<'_>, own: Option<u32>, jobs: &mut Jobs<'_>) -> (usize, usize) {
         let Some(ring) = &self.ring else {
             return (0, 0);
         };
@@ -227,15 +236,17 @@ impl Shared {
         // runs no foreign code, and doesn't panic.
         let seen = unsafe {
             ring.take(TURN, |data, res| {
-                completed += usize::from(self.complete(data, res, jobs));
+                completed += usize::from(self.complete(data, res, own, jobs));
             })
         };
         (seen, completed)
     }
 
+    #[cold]
     fn reap_by_call(
         &self,
         _lead: &Lead<'_>,
+        own: Option<u32>,
         min: usize,
         max: usize,
         timeout: Option<Duration>,
@@ -249,19 +260,24 @@ impl Shared {
         for event in events.iter().take(n) {
             // SAFETY: the kernel stored the first n.
             let event = unsafe { event.assume_init() };
-            completed += usize::from(self.complete(event.data, event.res, jobs));
+            completed += usize::from(self.complete(event.data, event.res, own, jobs));
         }
         Ok(completed)
     }
 
     /// Completes an event's slot. False when it isn't the event of anything in flight.
     #[inline]
-    fn complete(&self, data: u64, res: i64, jobs: &mut Jobs<'_>) -> bool {
+    fn complete(&self, data: u64, res: i64, own: Option<u32>, jobs: &mut Jobs<'_>) -> bool {
         let (generation, index) = untag(data);
         match self.slab.get(index) {
             Some(slot) if slot.expects(generation) => {
-                // SAFETY: the caller leads, and this is the request's event: we are its completer.
-                unsafe { jobs.complete(index, slot, Outcome::Event(res)) };
+                if own == Some(index) {
+                    // SAFETY: as below; and the caller has the slot's handle.
+                    unsafe { jobs.complete_own(slot, res) }
+                } else {
+                    // SAFETY: the caller leads, and this is the request's event: we are its completer.
+                    unsafe { jobs.complete(slot, res) }
+                }
                 true
             }
             _ => {
@@ -285,7 +301,7 @@ impl Shared {
             if let Some(slot) = self.slab.get(index).filter(|slot| slot.is_in_flight()) {
                 // SAFETY: the caller leads, nobody is inside, and the kernel is done with everything:
                 // there is no other completer.
-                unsafe { jobs.complete(index, slot, Outcome::Event(-i64::from(Errno::EIO.raw()))) };
+                unsafe { jobs.complete(slot, -i64::from(Errno::EIO.raw())) };
                 self.gate.completed(1);
             }
         }

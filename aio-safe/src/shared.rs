@@ -20,7 +20,7 @@ use crate::{
     kernel::{Kernel, Ring},
     leader::Leadership,
     room::Room,
-    slab::{Freed, Slab},
+    slab::{Freed, Group, Slab},
     slot::Slot,
     sync::atomic::{
         AtomicBool, AtomicUsize,
@@ -72,23 +72,30 @@ impl Shared {
         })
     }
 
-    /// Frees a slot that is the caller's, empty and retired, or hands it to whoever waits for one.
-    /// Returns true when it was the last: then the shared part is the caller's to free. Otherwise it
-    /// may be gone at once, unless the caller has another hold on it.
+    /// Frees slots that are the caller's, empty and retired, or hands them to whoever waits for one.
+    /// Returns true when they were the last: then the shared part is the caller's to free. Otherwise
+    /// it may be gone at once, unless the caller has another hold on it.
     #[must_use]
     #[inline]
-    fn free(&self, index: u32) -> bool {
-        match self.slab.free(index) {
+    fn free(&self, slots: Group) -> bool {
+        match self.slab.free(&slots) {
             Freed::Free => false,
             Freed::Last => true,
-            Freed::Waited => self.free_in_line(index),
+            Freed::Waited => self.free_in_line(slots),
         }
     }
 
     /// As [`free`](Self::free), when somebody waited a moment ago.
     #[cold]
-    fn free_in_line(&self, index: u32) -> bool {
-        !self.room.give(index, &self.slab) && self.free(index)
+    fn free_in_line(&self, mut slots: Group) -> bool {
+        // Those that aren't yet given keep the shared part.
+        while let Some(index) = slots.next() {
+            if !self.room.give(index, &self.slab) {
+                slots.add(&Group::one(index));
+                return self.free(slots);
+            }
+        }
+        false
     }
 
     /// Comes out of the gate, with `n` requests that weren't accepted.
@@ -97,6 +104,14 @@ impl Shared {
         if self.gate.exit(n) {
             self.leadership.notify_watchers(|| self.gate.unwatch());
         }
+    }
+
+    /// Frees slots that were claimed and not filled, in a place where something else than they keeps the
+    /// slab.
+    #[cold]
+    pub(crate) fn unclaim(&self, slots: Group) {
+        let last = self.free(slots);
+        debug_assert!(!last, "something else was to keep the slab");
     }
 
     /// Frees a slot that the caller owns and has emptied, in a place where something else than this
@@ -109,7 +124,7 @@ impl Shared {
         if let Some(slot) = self.slab.get(index) {
             // SAFETY: the caller's promise.
             unsafe { slot.retire() };
-            let last = self.free(index);
+            let last = self.free(Group::one(index));
             debug_assert!(!last, "something else was to keep the slab");
         }
     }
@@ -216,20 +231,70 @@ impl SlotRef {
         unsafe { self.slot.as_ref() }
     }
 
-    /// Frees the slot, and with it perhaps the shared part.
+    /// Makes the slot one that is to be freed.
     ///
     /// # Safety
     ///
     /// The slot is the caller's alone and empty, and this reference isn't used again.
     #[inline]
-    pub(crate) unsafe fn free(&self) {
+    pub(crate) unsafe fn retire(&self) -> Retired {
         let slot = self.slot();
-        let index = slot.index();
         // SAFETY: the caller's promise.
         unsafe { slot.retire() };
-        if self.shared().free(index) {
-            // SAFETY: no queue is left, and this was the last slot: nobody else can reach it.
-            unsafe { free(self.shared) }
+        Retired {
+            shared: self.shared,
+            slots: Group::one(slot.index()),
+        }
+    }
+}
+
+/// Slots that are to be freed together: empty, retired, and nobody else's. They keep the shared part.
+/// Dropped, they stay unfree for ever.
+pub(crate) struct Retired {
+    shared: NonNull<Shared>,
+    slots: Group,
+}
+
+// SAFETY: as for `SlotRef`.
+unsafe impl Send for Retired {}
+// SAFETY: as for `SlotRef`.
+unsafe impl Sync for Retired {}
+
+impl UnwindSafe for Retired {}
+impl RefUnwindSafe for Retired {}
+
+impl Retired {
+    /// Adds others, unless they are elsewhere: then they come back.
+    #[inline]
+    pub(crate) fn add(&mut self, other: Self) -> Result<(), Self> {
+        if self.shared == other.shared && self.slots.add(&other.slots) {
+            Ok(())
+        } else {
+            Err(other)
+        }
+    }
+
+    #[inline]
+    pub(crate) fn shared(&self) -> &Shared {
+        // SAFETY: the slots aren't free before `free`, and keep the shared part until then.
+        unsafe { self.shared.as_ref() }
+    }
+
+    /// Whether somebody waits for one.
+    #[inline]
+    pub(crate) fn is_waited(&self) -> bool {
+        self.shared().slab.is_waited(&self.slots)
+    }
+
+    /// Frees them, and with them perhaps the shared part.
+    #[inline]
+    pub(crate) fn free(self) {
+        let shared = self.shared;
+        // SAFETY: as in `shared`; the reference ends before the shared part may.
+        let last = unsafe { shared.as_ref() }.free(self.slots);
+        if last {
+            // SAFETY: no queue is left, and these were the last slots: nobody else can reach it.
+            unsafe { free(shared) }
         }
     }
 }

@@ -42,18 +42,19 @@ pub(crate) struct Slab {
     left: AtomicUsize,
 }
 
-/// What became of a slot that was to be freed.
+/// What became of slots that were to be freed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Freed {
     Free,
-    /// It was the last of an orphaned slab: the slab is the caller's to free.
+    /// They were the last of an orphaned slab: the slab is the caller's to free.
     Last,
-    /// It is not free, but still the caller's: somebody waits for it.
+    /// They are not free, but still the caller's: somebody waits.
     Waited,
 }
 
-/// Slots that were claimed together.
-pub(crate) struct Claimed {
+/// Slots of one word, claimed or to be freed together.
+pub(crate) struct Group {
+    /// The first slot of the word.
     first: u32,
     bits: usize,
 }
@@ -91,7 +92,7 @@ impl Slab {
 
     /// Claims up to `want` slots, as many as one word has; none only when none is free.
     #[inline]
-    pub(crate) fn claim(&self, want: u32) -> Claimed {
+    pub(crate) fn claim(&self, want: u32) -> Group {
         let hint = self.hint.load(Relaxed);
         let claimed = self.claim_in(hint, want);
         if claimed.is_empty() {
@@ -103,14 +104,14 @@ impl Slab {
 
     /// Claims slots in one word, if it has any.
     #[inline]
-    fn claim_in(&self, index: usize, want: u32) -> Claimed {
+    fn claim_in(&self, index: usize, want: u32) -> Group {
         let word = &self.free[index];
         let mut bits = word.load(Relaxed);
         while bits & !MARKS != 0 {
             let taken = lowest(bits & !MARKS, want);
             match word.compare_exchange_weak(bits, bits & !taken, Acquire, Relaxed) {
                 Ok(_) => {
-                    return Claimed {
+                    return Group {
                         first: index as u32 * SLOTS_PER_WORD,
                         bits: taken,
                     };
@@ -118,11 +119,11 @@ impl Slab {
                 Err(now) => bits = now,
             }
         }
-        Claimed::none()
+        Group::none()
     }
 
     #[cold]
-    fn claim_elsewhere(&self, hint: usize, want: u32) -> Claimed {
+    fn claim_elsewhere(&self, hint: usize, want: u32) -> Group {
         for index in (hint + 1..self.free.len()).chain(0..hint) {
             let claimed = self.claim_in(index, want);
             if !claimed.is_empty() {
@@ -130,21 +131,20 @@ impl Slab {
                 return claimed;
             }
         }
-        Claimed::none()
+        Group::none()
     }
 
-    /// Frees a slot that the caller owns and has retired, unless somebody waits for one.
+    /// Frees slots that the caller owns and has retired, unless somebody waits for one.
     ///
-    /// When it was freed the slab may be gone at once, unless the caller has another hold on it.
+    /// When they were freed the slab may be gone at once, unless the caller has another hold on it.
     #[inline]
-    pub(crate) fn free(&self, index: u32) -> Freed {
-        let word = &self.free[(index / SLOTS_PER_WORD) as usize];
-        let bit = 1 << (index % SLOTS_PER_WORD);
+    pub(crate) fn free(&self, slots: &Group) -> Freed {
+        let word = &self.free[slots.word()];
         let mut bits = word.load(Relaxed);
         while bits & WAITED == 0 {
-            match word.compare_exchange_weak(bits, bits | bit, Release, Relaxed) {
+            match word.compare_exchange_weak(bits, bits | slots.bits, Release, Relaxed) {
                 Ok(_) if bits & ORPHAN == 0 => return Freed::Free,
-                Ok(_) => return self.freed_of_orphan(),
+                Ok(_) => return self.freed_of_orphan(slots.bits.count_ones() as usize),
                 Err(now) => bits = now,
             }
         }
@@ -152,12 +152,18 @@ impl Slab {
     }
 
     #[cold]
-    fn freed_of_orphan(&self) -> Freed {
-        if self.left.fetch_sub(1, AcqRel) == 1 {
+    fn freed_of_orphan(&self, n: usize) -> Freed {
+        if self.left.fetch_sub(n, AcqRel) == n {
             Freed::Last
         } else {
             Freed::Free
         }
+    }
+
+    /// Whether somebody waits for a slot.
+    #[inline]
+    pub(crate) fn is_waited(&self, slots: &Group) -> bool {
+        self.free[slots.word()].load(Relaxed) & WAITED != 0
     }
 
     /// Marks that somebody waits for a slot.
@@ -189,9 +195,37 @@ impl Slab {
     }
 }
 
-impl Claimed {
-    pub(crate) fn none() -> Self {
+impl Group {
+    pub(crate) const fn none() -> Self {
         Self { first: 0, bits: 0 }
+    }
+
+    #[inline]
+    pub(crate) fn one(index: u32) -> Self {
+        let n = index % SLOTS_PER_WORD;
+        Self {
+            first: index - n,
+            bits: 1 << n,
+        }
+    }
+
+    pub(crate) fn len(&self) -> u32 {
+        self.bits.count_ones()
+    }
+
+    /// Adds a group, unless it is of another word.
+    #[inline]
+    pub(crate) fn add(&mut self, other: &Self) -> bool {
+        let fits = self.first == other.first;
+        if fits {
+            self.bits |= other.bits;
+        }
+        fits
+    }
+
+    #[inline]
+    fn word(&self) -> usize {
+        (self.first / SLOTS_PER_WORD) as usize
     }
 
     #[inline]
@@ -200,7 +234,7 @@ impl Claimed {
     }
 }
 
-impl Iterator for Claimed {
+impl Iterator for Group {
     type Item = u32;
 
     #[inline]
@@ -276,7 +310,7 @@ mod tests {
         let slab = Slab::new(200);
         drain(&slab, 200);
         for index in [0, 61, 62, 199] {
-            assert_eq!(slab.free(index), Freed::Free);
+            assert_eq!(slab.free(&Group::one(index)), Freed::Free);
             assert_eq!(drain(&slab, 9), [index]);
         }
     }
@@ -288,11 +322,14 @@ mod tests {
 
         let slab = Slab::new(130);
         drain(&slab, 64);
-        assert_eq!([slab.free(0), slab.free(129)], [Freed::Free; 2]);
-        assert!(!slab.orphan());
-        assert!((1..128).all(|index| slab.free(index) == Freed::Free));
         assert_eq!(
-            slab.free(128),
+            [slab.free(&Group::one(0)), slab.free(&Group::one(129))],
+            [Freed::Free; 2]
+        );
+        assert!(!slab.orphan());
+        assert!((1..128).all(|index| slab.free(&Group::one(index)) == Freed::Free));
+        assert_eq!(
+            slab.free(&Group::one(128)),
             Freed::Last,
             "the last of the 128 that weren't free"
         );
@@ -303,10 +340,13 @@ mod tests {
         let slab = Slab::new(130);
         drain(&slab, 64);
         slab.mark_waited();
-        assert_eq!([slab.free(0), slab.free(129)], [Freed::Waited; 2]);
+        assert_eq!(
+            [slab.free(&Group::one(0)), slab.free(&Group::one(129))],
+            [Freed::Waited; 2]
+        );
         assert!(slab.claim(1).is_empty());
         slab.unmark_waited();
-        assert_eq!(slab.free(129), Freed::Free);
+        assert_eq!(slab.free(&Group::one(129)), Freed::Free);
         assert_eq!(drain(&slab, 1), [129]);
     }
 }

@@ -3,8 +3,8 @@
 //!
 //! # States
 //!
-//! A slot's word holds a generation (upper 24 bits) and flags (lower 8). One of the flags,
-//! `CANCELLABLE`, says what the payload is and stands beside any of the others:
+//! A slot's word holds a generation (upper 24 bits) and flags (lower 8). Two of the flags stand beside any
+//! of the others: `CANCELLABLE` says what the payload is, `REFUSED` what the result is.
 //!
 //! | state | flags | iocb and payload belong to | result belongs to | waker belongs to |
 //! |---|---|---|---|---|
@@ -47,10 +47,11 @@ use std::{
 };
 
 use aio_abi::Iocb;
+use aio_sys::Errno;
 
 use crate::{
     OpError,
-    op::{Op, Payload, decode},
+    op::{Op, Payload, decode, errno},
     sync::{
         UnsafeCell,
         atomic::{
@@ -70,9 +71,15 @@ const GONE: u32 = 1 << 2;
 const WAKER: u32 = 1 << 3;
 /// The kernel can cancel the request. Set with the payload, for as long as it is there.
 const CANCELLABLE: u32 = 1 << 4;
+/// The result is what `io_submit` said, not an event's.
+const REFUSED: u32 = 1 << 5;
 
 const FLAGS: u32 = 0xff;
 const GENERATION_ONE: u32 = FLAGS + 1;
+
+/// Stands in `aio_data` beside the index, so that an event of zeroes (a place in the ring that was never
+/// used) is nobody's.
+const MARK: u32 = 1 << 31;
 
 /// How much of a payload is stored in the slot itself; a larger one is boxed.
 const INLINE: usize = 64;
@@ -85,7 +92,8 @@ pub(crate) struct Slot {
     word: AtomicU32,
     /// Its place in the slab.
     index: u32,
-    result: UnsafeCell<Outcome>,
+    /// The event's `res`, or the errno of a refusal.
+    result: UnsafeCell<i64>,
     waker: UnsafeCell<MaybeUninit<Waker>>,
     drop_payload: UnsafeCell<unsafe fn(*mut Storage)>,
     payload: UnsafeCell<Storage>,
@@ -96,15 +104,6 @@ const _: () = assert!(size_of::<Slot>() == 128 + INLINE);
 
 #[repr(C, align(16))]
 struct Storage(MaybeUninit<[u8; INLINE]>);
-
-/// What became of a request.
-#[derive(Clone, Copy)]
-pub(crate) enum Outcome {
-    /// Its event's `res`.
-    Event(i64),
-    /// What `io_submit` said of it.
-    Refused(aio_sys::Errno),
-}
 
 /// What is left to do after [`Slot::complete`].
 pub(crate) enum Completed {
@@ -195,10 +194,9 @@ impl Slot {
     pub(crate) fn new(index: u32) -> Self {
         Self {
             iocb: UnsafeCell::new(Iocb::default()),
-            // Not 0, so that an event of zeroes (a place in the ring that was never used) is nobody's.
-            word: AtomicU32::new(GENERATION_ONE),
+            word: AtomicU32::new(0),
             index,
-            result: UnsafeCell::new(Outcome::Event(0)),
+            result: UnsafeCell::new(0),
             waker: UnsafeCell::new(MaybeUninit::uninit()),
             drop_payload: UnsafeCell::new(Storage::discard::<()>),
             payload: UnsafeCell::new(Storage(MaybeUninit::uninit())),
@@ -299,6 +297,21 @@ impl Slot {
         self.iocb.with(|cell| show(unsafe { &*cell }));
     }
 
+    /// Completes a request that the kernel refused: there will be no event.
+    ///
+    /// # Safety
+    ///
+    /// The caller has started the slot, the kernel didn't take the request, and no handle was made: so
+    /// there is nobody to wake, and nothing to clean up.
+    pub(crate) unsafe fn refuse(&self, errno: Errno) {
+        self.result.with_mut(|cell| {
+            // SAFETY: without a handle and an event, the slot is the caller's alone.
+            unsafe { cell.write(errno.raw().into()) }
+        });
+        let word = self.word.load(Relaxed);
+        self.word.store(word | DONE | REFUSED, Relaxed);
+    }
+
     /// Raises the generation of a slot that is about to be freed.
     ///
     /// # Safety
@@ -307,8 +320,8 @@ impl Slot {
     #[inline]
     pub(crate) unsafe fn retire(&self) {
         let generation = self.word.load(Relaxed) & !FLAGS;
-        let next = generation.wrapping_add(GENERATION_ONE).max(GENERATION_ONE);
-        self.word.store(next, Relaxed);
+        self.word
+            .store(generation.wrapping_add(GENERATION_ONE), Relaxed);
     }
 
     // The completer's side: in flight -> completed, abandoned -> free.
@@ -344,10 +357,10 @@ impl Slot {
     /// The caller is the completer, and the slot [`expects`](Self::expects) this completion. After
     /// [`Completed::Quietly`] and [`Completed::Wake`] the slot is no longer the caller's.
     #[inline]
-    pub(crate) unsafe fn complete(&self, outcome: Outcome) -> Completed {
+    pub(crate) unsafe fn complete(&self, res: i64) -> Completed {
         self.result.with_mut(|cell| {
             // SAFETY: the result is the completer's until DONE is set.
-            unsafe { cell.write(outcome) }
+            unsafe { cell.write(res) }
         });
         // An addition, as DONE isn't set: processors have an instruction that tells what was there before.
         let before = self.word.fetch_add(DONE, AcqRel);
@@ -355,6 +368,27 @@ impl Slot {
             return Completed::Quietly;
         }
         self.completed(before)
+    }
+
+    /// As [`complete`](Self::complete), by a thread that has the slot's handle too: then nobody else
+    /// changes the word, and there is no need for an exchange.
+    ///
+    /// # Safety
+    ///
+    /// As `complete`; and the slot's handle is the caller's, who doesn't let others have it meanwhile.
+    #[inline]
+    pub(crate) unsafe fn complete_own(&self, res: i64) -> Completed {
+        let word = self.word.load(Relaxed);
+        if word & (GONE | WAKER) != 0 {
+            // SAFETY: the caller's promise.
+            return unsafe { self.complete(res) };
+        }
+        self.result.with_mut(|cell| {
+            // SAFETY: the result is the completer's until DONE is set.
+            unsafe { cell.write(res) }
+        });
+        self.word.store(word | DONE, Release);
+        Completed::Quietly
     }
 
     /// What is left to do after [`complete`](Self::complete) found this in the word.
@@ -494,10 +528,13 @@ impl Slot {
         #[cfg(aio_asan)]
         self.with_iocb(crate::poison::unpoison);
         // SAFETY: after DONE the result is the handle's.
-        let outcome = self.result.with(|cell| unsafe { cell.read() });
-        let result = match outcome {
-            Outcome::Event(res) => decode(res).map_err(OpError::Failed),
-            Outcome::Refused(errno) => Err(OpError::Refused(errno)),
+        let res = self.result.with(|cell| unsafe { cell.read() });
+        // It was set before there was a handle.
+        let refused = self.word.load(Relaxed) & REFUSED != 0;
+        let result = if refused {
+            Err(OpError::Refused(errno(res)))
+        } else {
+            decode(res).map_err(OpError::Failed)
         };
         self.payload.with_mut(|cell| {
             if let Ok(n) = result {
@@ -549,11 +586,12 @@ impl Slot {
 /// The `aio_data` of a request.
 #[inline]
 fn tag(generation: u32, index: u32) -> u64 {
-    u64::from(generation) << 32 | u64::from(index)
+    u64::from(generation) << 32 | u64::from(index | MARK)
 }
 
 /// The generation and the index in an event's `data`.
 #[inline]
 pub(crate) fn untag(data: u64) -> (u32, u32) {
-    ((data >> 32) as u32, data as u32)
+    // Without the mark it becomes an index that no slot has.
+    ((data >> 32) as u32, data as u32 ^ MARK)
 }

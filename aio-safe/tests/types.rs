@@ -1,9 +1,9 @@
 //! What every public type promises of itself: sending, sharing, sizes.
 
 use aio_safe::{
-    AlignedBuf, AllocError, Batch, BufResult, Cancel, CloseError, Errno, Features, FileSync,
-    IoPrio, Op, OpError, Pending, Permit, Poll, PollEvents, Queue, ReapError, Reserve, RwFlags,
-    SetupError, Slice, SubmitError, SubmitErrorKind, Transfer, VectoredTransfer,
+    AlignedBuf, AllocError, Batch, BufResult, Cancel, CloseError, Collector, Errno, Features,
+    FileSync, IoPrio, Op, OpError, Pending, Permit, Poll, PollEvents, Queue, ReapError, Reserve,
+    RwFlags, SetupError, Slice, SubmitError, SubmitErrorKind, Transfer, VectoredTransfer,
     kernel::{Kernel, Linux, Ring},
 };
 use static_assertions::{
@@ -24,6 +24,7 @@ assert_impl_all!(Queue: Send, Sync, Clone, Debug, UnwindSafe, RefUnwindSafe);
 assert_impl_all!(Batch<'static, Bytes>: Send, Sync, Debug);
 assert_impl_all!(Batch<'static, Parts>: Send, Sync, Debug);
 assert_impl_all!(Reserve<'static>: Send, Sync, Debug, Future, Unpin);
+assert_impl_all!(Collector: Send, Sync, Debug, Default, UnwindSafe, RefUnwindSafe);
 assert_impl_all!(Permit<'static>: Send, Sync, Debug);
 assert_impl_all!(Pending<Bytes>: Send, Sync, Debug, Future, Unpin, UnwindSafe, RefUnwindSafe);
 assert_impl_all!(Pending<Parts>: Send, Sync, Debug, Future, Unpin);

@@ -97,17 +97,25 @@ impl Ring {
         let tail = self.place(tail_cell.load(Acquire));
         let mut n = 0;
         while head != tail && n < max {
-            // SAFETY: `head` is less than nr, and the events lie behind each other.
-            let cell = unsafe { &*self.events.wrapping_add(head as usize) };
-            let (data, res) = cell.with(|event| {
-                // SAFETY: the kernel wrote the event before the tail that was loaded, and won't use the
-                // place again before the head is behind it.
-                let event = unsafe { &*event };
-                (event.data, event.res)
-            });
-            each(data, res);
-            head = if head + 1 == self.nr { 0 } else { head + 1 };
-            n += 1;
+            // Up to the tail, or to the end of the ring.
+            let end = if head < tail { tail } else { self.nr };
+            let run = ((end - head) as usize).min(max - n);
+            for place in (head as usize..).take(run) {
+                // SAFETY: `place` is less than nr, and the events lie behind each other.
+                let cell = unsafe { &*self.events.wrapping_add(place) };
+                let (data, res) = cell.with(|event| {
+                    // SAFETY: the kernel wrote the event before the tail that was loaded, and won't use
+                    // the place again before the head is behind it.
+                    let event = unsafe { &*event };
+                    (event.data, event.res)
+                });
+                each(data, res);
+            }
+            n += run;
+            head += run as u32;
+            if head == self.nr {
+                head = 0;
+            }
         }
         if n > 0 {
             head_cell.store(head, Release);

@@ -21,6 +21,7 @@
 
 mod cancel;
 mod close;
+mod collect;
 mod handle;
 mod kernel;
 mod lead;

@@ -115,13 +115,17 @@ impl<P> fmt::Debug for Op<P> {
 pub(crate) fn decode(res: i64) -> Result<u64, Errno> {
     match u64::try_from(res) {
         Ok(n) => Ok(n),
-        // An event can't carry anything but 1..=4095 here; if one did, EIO says "something broke".
-        Err(_) => Err(res
-            .checked_neg()
-            .and_then(|errno| i32::try_from(errno).ok())
-            .and_then(Errno::from_raw)
-            .unwrap_or(Errno::EIO)),
+        Err(_) => Err(errno(res.wrapping_neg())),
     }
+}
+
+/// An errno. An event can't carry anything but 1..=4095; if one did, EIO says "something broke".
+#[cold]
+pub(crate) fn errno(raw: i64) -> Errno {
+    i32::try_from(raw)
+        .ok()
+        .and_then(Errno::from_raw)
+        .unwrap_or(Errno::EIO)
 }
 
 #[cfg(all(test, not(loom)))]

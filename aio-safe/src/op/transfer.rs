@@ -9,8 +9,13 @@ use crate::{BufResult, IoBuf, IoBufMut, OpError};
 
 /// A read or a write of one buffer. Both are of one type, so that they fit in one batch and
 /// one collection of handles.
-pub struct Transfer<B> {
+pub struct Transfer<B: 'static> {
     buffer: B,
+    direction: &'static Direction<B>,
+}
+
+/// What is different between a read and a write.
+struct Direction<B: 'static> {
     place: fn(&mut B) -> (u64, u64),
     settle: fn(&mut B, usize),
 }
@@ -34,19 +39,16 @@ impl<B: Send + 'static> Op<Transfer<B>> {
     where
         B: IoBufMut,
     {
-        let place = |buffer: &mut B| {
-            let start = buffer.io_mut_ptr().expose_provenance();
-            (start as u64, buffer.io_capacity() as u64)
-        };
-        Self::new(
-            Opcode::PREAD,
-            offset,
-            Transfer {
-                buffer,
-                place,
+        let direction = const {
+            &Direction {
+                place: |buffer: &mut B| {
+                    let start = buffer.io_mut_ptr().expose_provenance();
+                    (start as u64, buffer.io_capacity() as u64)
+                },
                 settle: set_init,
-            },
-        )
+            }
+        };
+        Self::new(Opcode::PREAD, offset, Transfer { buffer, direction })
     }
 
     /// Writes a buffer's initialised bytes, at a byte offset of the file. Fewer than all may be
@@ -58,19 +60,16 @@ impl<B: Send + 'static> Op<Transfer<B>> {
     where
         B: IoBuf,
     {
-        let place = |buffer: &mut B| {
-            let start = buffer.io_ptr().expose_provenance();
-            (start as u64, buffer.io_len() as u64)
-        };
-        Self::new(
-            Opcode::PWRITE,
-            offset,
-            Transfer {
-                buffer,
-                place,
+        let direction = const {
+            &Direction {
+                place: |buffer: &mut B| {
+                    let start = buffer.io_ptr().expose_provenance();
+                    (start as u64, buffer.io_len() as u64)
+                },
                 settle: |_, _| (),
-            },
-        )
+            }
+        };
+        Self::new(Opcode::PWRITE, offset, Transfer { buffer, direction })
     }
 }
 
@@ -91,14 +90,14 @@ impl<P: Transfers> Op<P> {
     }
 }
 
-impl<B> Transfer<B> {
+impl<B: 'static> Transfer<B> {
     /// The buffer.
     pub fn into_buffer(self) -> B {
         self.buffer
     }
 }
 
-impl<B> fmt::Debug for Transfer<B> {
+impl<B: 'static> fmt::Debug for Transfer<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transfer").finish_non_exhaustive()
     }
@@ -114,7 +113,7 @@ fn set_init<B: IoBufMut>(buffer: &mut B, n: usize) {
 impl<B: Send + 'static> sealed::Payload for Transfer<B> {
     #[inline]
     fn place(&mut self) -> (u64, u64) {
-        (self.place)(&mut self.buffer)
+        (self.direction.place)(&mut self.buffer)
     }
 }
 
@@ -125,7 +124,7 @@ impl<B: Send + 'static> Payload for Transfer<B> {
     #[expect(unsafe_code, reason = "declared so by the trait")]
     unsafe fn settle(&mut self, n: u64) {
         // No truncation: what was asked for was a usize.
-        (self.settle)(&mut self.buffer, n as usize);
+        (self.direction.settle)(&mut self.buffer, n as usize);
     }
 
     #[inline]
