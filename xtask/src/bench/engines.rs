@@ -14,5 +14,5 @@ pub(crate) const LIBAIO: &str = "libaio";
 pub(crate) const IO_URING: &str = "io-uring";
 /// `tokio::fs`.
 pub(crate) const TOKIO_FS: &str = "tokio-fs";
-/// glibc's POSIX AIO.
-pub(crate) const POSIX_AIO: &str = "posix-aio";
+/// glibc's POSIX AIO, on one descriptor and on many: it does one operation at a time on each.
+pub(crate) const POSIX_AIO: [&str; 2] = ["posix-aio", "posix-aio-fds"];

@@ -254,7 +254,7 @@ fn base(section: Section, place: Place, depth: u32, engines: Engines, turns: Tur
 /// The cells that there are targets for.
 fn targets(effort: Effort) -> Vec<Unit> {
     let (memory, disk, pairs) = match effort {
-        Effort::Quick => (turns(30, 40), turns(10, 100), 8),
+        Effort::Quick => (turns(30, 40), turns(8, 100), 8),
         Effort::Middle => (turns(60, 50), turns(30, 100), 20),
         Effort::Full => (turns(150, 50), turns(60, 150), 40),
     };
@@ -281,7 +281,8 @@ fn targets(effort: Effort) -> Vec<Unit> {
     for depth in DEEP {
         units.push(alone(cell(Place::NoDevice, depth, &[FLOOR, BATCH], memory)));
     }
-    let engines = [FLOOR, BATCH, FUTURE, TOKIO_FS, POSIX_AIO];
+    let [one, many] = POSIX_AIO;
+    let engines = [FLOOR, BATCH, FUTURE, TOKIO_FS, one, many];
     units.push(alone(cell(Place::Disk, DEPTH, &engines, disk)));
     let shared = |sharing| Planned {
         threads: 2,

@@ -82,11 +82,6 @@ pub(crate) fn ratio(of: &[Round], base: &[Round], cost: Cost) -> Option<Spread> 
     )
 }
 
-/// Allocations for each operation of a round.
-pub(crate) fn allocated(round: &Round) -> f64 {
-    per_operation(round, round.allocations)
-}
-
 /// Allocations for each operation, over all rounds.
 pub(crate) fn allocations(rounds: &[Round]) -> Option<f64> {
     let operations: u64 = rounds.iter().map(|round| round.operations).sum();

@@ -65,6 +65,7 @@ fn targets(targets: &[Target]) -> String {
         let quartiles = target
             .quartiles
             .map(|[q1, q3]| format!("{} to {}", value(q1), value(q3)));
+        let remarks: Vec<String> = quartiles.into_iter().chain(target.remark.clone()).collect();
         [
             target.what.clone(),
             match target.bound {
@@ -72,9 +73,7 @@ fn targets(targets: &[Target]) -> String {
                 Bound::AtLeast(bound) => format!("≥ {}", bare(bound)),
             },
             target.value.map(value).unwrap_or_default(),
-            quartiles
-                .or_else(|| target.remark.clone())
-                .unwrap_or_default(),
+            remarks.join("; "),
             match target.verdict {
                 Verdict::Met => "met",
                 Verdict::Missed => "MISSED",
@@ -179,16 +178,21 @@ fn over_floor(spread: Spread) -> String {
     )
 }
 
+/// How many system calls are named of each engine.
+const MOST_CALLS: usize = 3;
+
 fn counts(report: &Report) -> String {
     if report.counts.is_empty() {
         return String::new();
     }
     let rows = report.counts.iter().map(|count| {
-        let named: Vec<String> = count
-            .calls
-            .iter()
-            .filter(|(_, calls)| calls.abs() >= 0.001)
-            .map(|(name, calls)| format!("{name} {calls:.3}"))
+        let mut calls: Vec<_> = count.calls.iter().collect();
+        calls.sort_by(|a, b| b.1.total_cmp(a.1));
+        let named: Vec<String> = calls
+            .into_iter()
+            .filter(|(_, calls)| **calls >= 0.01)
+            .take(MOST_CALLS)
+            .map(|(name, calls)| format!("{name} {calls:.2}"))
             .collect();
         [
             count.engine.clone(),
@@ -215,7 +219,7 @@ fn counts(report: &Report) -> String {
         "with drawing and checking",
         "allocations",
         "system calls",
-        "of these",
+        "most of them",
     ];
     "\n## Counted, for each operation\n".to_owned() + &table(header, rows)
 }

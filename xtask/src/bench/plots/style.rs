@@ -39,10 +39,11 @@ pub(super) fn look(engine: &str) -> Look {
         "aio-safe-future" => (0x82_50_df, Marker::Circle),
         "libaio" => (0x9a_67_00, Marker::Cross),
         "io-uring" => (0xe8_59_0c, Marker::Triangle),
-        "tokio-uring" => (0xb5_89_00, Marker::Triangle),
+        "compio" => (0xb5_89_00, Marker::Triangle),
         "tokio-fs" => (0xd6_33_6c, Marker::Triangle),
         "thread-pool" => (0x2d_a4_4e, Marker::Cross),
         "posix-aio" => (0xcf_22_2e, Marker::Cross),
+        "posix-aio-fds" => (0xbf_39_89, Marker::Cross),
         "linux-aio-tokio" => (0x7c_8c_03, Marker::Triangle),
         _ => (0x80_80_80, Marker::Triangle),
     };
