@@ -186,7 +186,12 @@ fn against_threads(results: &Results) -> Vec<Target> {
         } else {
             ratios.max_by(|a, b| order(&a.1, &b.1))?
         };
-        let remark = (engines.len() > 1).then(|| format!("the better is {engine}"));
+        let others = engines
+            .iter()
+            .filter(|&&other| other != engine)
+            .filter_map(|&other| Some(format!("{other}: {:.3}", ratio(other)?.median)));
+        let others: Vec<String> = others.collect();
+        let remark = (!others.is_empty()).then(|| format!("{engine}; {}", others.join(", ")));
         Some(Value {
             remark,
             ..Value::from(spread)
@@ -403,7 +408,7 @@ pub(super) mod tests {
             .iter()
             .find(|target| target.verdict == Verdict::Missed);
         let remark = target.unwrap().remark.as_deref();
-        assert_eq!(remark, Some("the better is posix-aio-fds"));
+        assert_eq!(remark, Some("posix-aio-fds; posix-aio: 8.824"));
     }
 
     #[test]
