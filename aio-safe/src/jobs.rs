@@ -92,7 +92,7 @@ impl<'a> Jobs<'a> {
 
     /// Does it all. Returns the first panic, if there was one.
     #[must_use]
-    pub(crate) fn run(mut self) -> Option<Box<dyn Any + Send>> {
+    pub(crate) fn run(&mut self) -> Option<Box<dyn Any + Send>> {
         let mut first_panic = None;
         for job in self.first.drain(..).chain(self.rest.drain(..)) {
             let result = match job {
@@ -121,8 +121,9 @@ impl<'a> Jobs<'a> {
     }
 
     /// Does it all, and then goes on with the first panic, if there was one.
+    // Not by value: that copies a turn's worth of jobs.
     #[inline]
-    pub(crate) fn run_and_resume(self) {
+    pub(crate) fn run_and_resume(&mut self) {
         if self.first.is_empty() && self.rest.is_empty() {
             return;
         }

@@ -42,7 +42,7 @@
 
 use std::{
     mem::{MaybeUninit, align_of, size_of},
-    os::fd::{AsRawFd, BorrowedFd},
+    os::fd::BorrowedFd,
     task::Waker,
 };
 
@@ -51,7 +51,7 @@ use aio_sys::Errno;
 
 use crate::{
     OpError,
-    op::{Op, Payload, decode, errno},
+    op::{Op, Payload, Request, decode, errno},
     sync::{
         UnsafeCell,
         atomic::{
@@ -227,8 +227,8 @@ impl Slot {
             // SAFETY: the slot is the caller's alone.
             unsafe { *cell = Storage::discard::<P> }
         });
-        let Op { iocb, payload } = op;
-        let (aio_buf, aio_nbytes) = self.payload.with_mut(|cell| {
+        let Op { payload, request } = op;
+        let place = self.payload.with_mut(|cell| {
             // SAFETY: the slot is the caller's alone.
             unsafe { Storage::put(cell, payload) };
             // SAFETY: it was stored in the line above.
@@ -238,13 +238,7 @@ impl Slot {
             unsafe { (*payload).place() }
         });
         self.iocb.with_mut(|cell| {
-            let iocb = Iocb {
-                aio_data: tag(generation, self.index),
-                aio_fildes: file.as_raw_fd() as u32,
-                aio_buf,
-                aio_nbytes,
-                ..iocb
-            };
+            let iocb = request.iocb(tag(generation, self.index), file, place);
             // SAFETY: the slot is the caller's alone.
             unsafe { cell.write(iocb) }
         });
@@ -261,8 +255,8 @@ impl Slot {
             .payload
             .with_mut(|cell| unsafe { Storage::take::<P>(cell) });
         // SAFETY: the slot is the caller's alone.
-        let iocb = self.iocb.with(|cell| unsafe { cell.read() });
-        Op { iocb, payload }
+        let request = self.iocb.with(|cell| Request::of(unsafe { &*cell }));
+        Op { payload, request }
     }
 
     /// Says that the request is about to be submitted.

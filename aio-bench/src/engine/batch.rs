@@ -1,8 +1,11 @@
 //! `aio-safe-batch`: everything that may be submitted goes in one batch.
 
-use std::fs::File;
+use std::{
+    mem,
+    os::fd::{AsFd, BorrowedFd},
+};
 
-use aio_safe::{AlignedBuf, Batch, Op, Pending, Transfer};
+use aio_safe::{AlignedBuf, Batch, Collector, Op, Pending, Transfer};
 use anyhow::Result;
 
 use super::{Engine, QueueOf, Use, result};
@@ -10,7 +13,7 @@ use crate::{pace::Pace, timing::Timing, work::Work};
 
 struct InBatches<'a> {
     work: Work,
-    file: &'a File,
+    file: &'a BorrowedFd<'a>,
     queue: QueueOf<'a>,
     batch: Batch<'a, Transfer<AlignedBuf>>,
     /// Buffers that aren't in flight.
@@ -18,15 +21,21 @@ struct InBatches<'a> {
     /// What is in flight, and beside it the offsets of the blocks.
     handles: Vec<Pending<Transfer<AlignedBuf>>>,
     offsets: Vec<u64>,
+    /// Empty vectors, to take what was in those above.
+    spare: (Vec<Pending<Transfer<AlignedBuf>>>, Vec<u64>),
 }
 
 pub(super) fn set_up(work: Work, queue: QueueOf<'_>, then: Use<'_>) -> Result<()> {
     then(&mut InBatches {
-        file: &std::sync::Arc::clone(&work.file),
+        file: &std::sync::Arc::clone(&work.file).as_fd(),
         batch: queue.queue.batch(),
         buffers: work.buffers()?,
         handles: Vec::with_capacity(work.depth),
         offsets: Vec::with_capacity(work.depth),
+        spare: (
+            Vec::with_capacity(work.depth),
+            Vec::with_capacity(work.depth),
+        ),
         work,
         queue,
     });
@@ -42,6 +51,7 @@ impl InBatches<'_> {
         timing: &T,
         stamps: &mut Vec<T::Stamp>,
     ) -> Result<()> {
+        self.batch.reserve(n);
         let rest = self.buffers.len() - n;
         for mut buffer in self.buffers.drain(rest..) {
             let offset = self.work.next(&mut buffer);
@@ -57,24 +67,44 @@ impl InBatches<'_> {
         Ok(self.batch.submit(&mut self.handles)?)
     }
 
-    /// Takes the result of one that is in flight, waiting for it if need be.
-    #[inline]
-    fn take<T: Timing>(
-        &mut self,
-        index: usize,
-        timing: &mut T,
-        stamps: &mut Vec<T::Stamp>,
-    ) -> Result<()> {
-        let (handle, offset) = (
-            self.handles.swap_remove(index),
-            self.offsets.swap_remove(index),
-        );
-        let mut outcome = handle.wait();
-        timing.taken(stamps.swap_remove(index));
+    /// Waits for one that is in flight.
+    fn wait<T: Timing>(&mut self, timing: &mut T, stamps: &mut Vec<T::Stamp>) -> Result<()> {
+        let mut outcome = self.handles.swap_remove(0).wait();
+        let offset = self.offsets.swap_remove(0);
+        timing.taken(stamps.swap_remove(0));
         self.work
             .done(&mut outcome.buffer, offset, result(outcome.result))?;
         self.buffers.push(outcome.buffer);
         Ok(())
+    }
+
+    /// Takes the results that are there, and returns how many they were.
+    #[inline]
+    fn take<T: Timing>(&mut self, timing: &mut T, stamps: &mut Vec<T::Stamp>) -> Result<u64> {
+        let mut collector = Collector::new();
+        let mut handles = mem::replace(&mut self.handles, mem::take(&mut self.spare.0));
+        let mut offsets = mem::replace(&mut self.offsets, mem::take(&mut self.spare.1));
+        let before = mem::take(stamps);
+        let mut done = 0;
+        let in_flight = handles.drain(..).zip(offsets.drain(..)).zip(before);
+        for ((handle, offset), stamp) in in_flight {
+            match collector.try_take(handle) {
+                Ok(mut outcome) => {
+                    timing.taken(stamp);
+                    self.work
+                        .done(&mut outcome.buffer, offset, result(outcome.result))?;
+                    self.buffers.push(outcome.buffer);
+                    done += 1;
+                }
+                Err(handle) => {
+                    self.handles.push(handle);
+                    self.offsets.push(offset);
+                    stamps.push(stamp);
+                }
+            }
+        }
+        self.spare = (handles, offsets);
+        Ok(done)
     }
 }
 
@@ -106,16 +136,10 @@ impl Engine for InBatches<'_> {
                 self.queue.queue.reap(1, None)?;
             } else if !self.handles[0].is_done() {
                 // Another thread may reap what is ours: only our own handles tell when there is something.
-                self.take(0, timing, &mut stamps)?;
+                self.wait(timing, &mut stamps)?;
                 done += 1;
             }
-            // Backwards, so that what takes the place of one that is taken was looked at before.
-            for index in (0..self.handles.len()).rev() {
-                if self.handles[index].is_done() {
-                    self.take(index, timing, &mut stamps)?;
-                    done += 1;
-                }
-            }
+            done += self.take(timing, &mut stamps)?;
         }
     }
 }

@@ -5,9 +5,12 @@ mod sync;
 mod transfer;
 mod vectored;
 
-use std::fmt;
+use std::{
+    fmt,
+    os::fd::{AsRawFd, BorrowedFd},
+};
 
-use aio_abi::{Iocb, Opcode};
+use aio_abi::{IoPrio, Iocb, IocbFlags, Opcode, RwFlags};
 use aio_sys::Errno;
 
 use crate::OpError;
@@ -34,9 +37,47 @@ pub use vectored::VectoredTransfer;
 /// ```
 #[must_use = "an operation does nothing until it is submitted"]
 pub struct Op<P> {
-    /// Everything but the file, `aio_data`, and where the payload is in memory.
-    pub(crate) iocb: Iocb,
     pub(crate) payload: P,
+    pub(crate) request: Request,
+}
+
+/// What an iocb says of an operation, but for the file, `aio_data`, and where the payload is in memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Request {
+    opcode: Opcode,
+    reqprio: IoPrio,
+    rw_flags: RwFlags,
+    flags: IocbFlags,
+    offset: i64,
+}
+
+impl Request {
+    #[inline]
+    pub(crate) fn iocb(self, data: u64, file: BorrowedFd<'_>, (buf, nbytes): (u64, u64)) -> Iocb {
+        Iocb {
+            aio_data: data,
+            aio_fildes: file.as_raw_fd() as u32,
+            aio_lio_opcode: self.opcode,
+            aio_reqprio: self.reqprio,
+            aio_rw_flags: self.rw_flags,
+            aio_flags: self.flags,
+            aio_offset: self.offset,
+            aio_buf: buf,
+            aio_nbytes: nbytes,
+            ..Iocb::default()
+        }
+    }
+
+    /// What [`iocb`](Self::iocb) was made from.
+    pub(crate) fn of(iocb: &Iocb) -> Self {
+        Self {
+            opcode: iocb.aio_lio_opcode,
+            reqprio: iocb.aio_reqprio,
+            rw_flags: iocb.aio_rw_flags,
+            flags: iocb.aio_flags,
+            offset: iocb.aio_offset,
+        }
+    }
 }
 
 /// What an operation owns while it is in flight, and what comes back. Sealed: the payloads are
@@ -86,13 +127,15 @@ pub(crate) mod sealed {
 impl<P> Op<P> {
     #[inline]
     fn new(opcode: Opcode, offset: u64, payload: P) -> Self {
-        let iocb = Iocb {
-            aio_lio_opcode: opcode,
+        let request = Request {
+            opcode,
+            reqprio: IoPrio::default(),
+            rw_flags: RwFlags::default(),
+            flags: IocbFlags::default(),
             // Beyond i64::MAX it becomes negative, and the kernel answers EINVAL as it should.
-            aio_offset: offset as i64,
-            ..Iocb::default()
+            offset: offset as i64,
         };
-        Self { iocb, payload }
+        Self { payload, request }
     }
 
     /// Gives back what the operation would own in flight: the buffer, for a [`Transfer`].
@@ -104,8 +147,8 @@ impl<P> Op<P> {
 impl<P> fmt::Debug for Op<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Op")
-            .field("opcode", &self.iocb.aio_lio_opcode)
-            .field("offset", &self.iocb.aio_offset)
+            .field("opcode", &self.request.opcode)
+            .field("offset", &self.request.offset)
             .finish_non_exhaustive()
     }
 }

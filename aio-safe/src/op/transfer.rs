@@ -77,15 +77,15 @@ impl<P: Transfers> Op<P> {
     /// Sets flags for this transfer alone, [`RwFlags::NOWAIT`] for example. A kernel or a file that
     /// can't do what a flag says refuses the operation with EOPNOTSUPP.
     pub fn rw_flags(mut self, flags: RwFlags) -> Self {
-        self.iocb.aio_rw_flags = flags;
+        self.request.rw_flags = flags;
         self
     }
 
     /// Sets the I/O priority of this transfer, where the I/O scheduler knows priorities (since Linux
     /// 4.18). The realtime class needs a capability, else the operation is refused with EPERM.
     pub fn ioprio(mut self, priority: IoPrio) -> Self {
-        self.iocb.aio_reqprio = priority;
-        self.iocb.aio_flags |= IocbFlags::IOPRIO;
+        self.request.reqprio = priority;
+        self.request.flags |= IocbFlags::IOPRIO;
         self
     }
 }
