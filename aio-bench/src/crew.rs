@@ -93,10 +93,11 @@ impl Crew {
             failed: false,
         };
         for index in 0..threads {
-            let work = work.at(Place {
+            let place = Place {
                 index: place.index * threads + index,
                 of: place.of * threads,
-            });
+            };
+            let work = work.of_thread(index as usize, place);
             let (orders, take_orders) = sync_channel(1);
             let (set_up, report) = (Arc::clone(&set_up), report.clone());
             let handle = thread::Builder::new()

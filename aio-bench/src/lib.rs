@@ -5,7 +5,7 @@
 //!
 //! | command | what it does | what it prints |
 //! |---|---|---|
-//! | `aio-bench engines` | | the engines' names, a line each: name, tab, what it is |
+//! | `aio-bench engines` | | the engines that were built, a line each: name, tab, what it is |
 //! | `aio-bench prepare --kind unwritten --bytes N FILE` | makes a file of [`Contents::Zeros`]: space that was allocated and never written | |
 //! | `aio-bench prepare --kind written --bytes N FILE` | makes a file of [`Contents::Numbered`] | |
 //! | `aio-bench cell JSON` | runs a [`Cell`] | [`Record`]s, one JSON value on each line, as they come |
@@ -24,6 +24,15 @@
 //! Two runs of `count`, with N and with 2 N operations, differ by N operations and nothing else: subtracting one
 //! from the other leaves out setting up and tearing down. What is left contains drawing the blocks and checking
 //! them: as much as is counted of `nothing`, which does just that.
+//!
+//! # The engines
+//!
+//! Without features: the floor and this stack's own. The feature `peers` adds what people use instead. One that
+//! can't run here, or can't do what a cell asks for, says why in a [`Record::Unavailable`]; so does one that wasn't
+//! built. `linux-aio-tokio` needs libclang to be built, and `--cfg linux_aio_tokio` in `RUSTFLAGS` as well.
+//!
+//! Each draws its blocks with the same generator, checks each block that it reads with the same code, and reuses
+//! aligned buffers that were there before its first turn. What differs is how operations are submitted and reaped.
 
 mod cell;
 mod record;

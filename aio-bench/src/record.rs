@@ -58,7 +58,8 @@ pub struct Percentiles {
     pub max: u64,
 }
 
-/// The memory that an engine takes for the operations of a cell, without the buffers of their data.
+/// The memory that an engine takes for the operations of one thread of a cell, without the buffers of their data.
+/// What a C library allocates, the stacks of threads, and what the kernel keeps to itself aren't counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
     /// All of it: the two below.

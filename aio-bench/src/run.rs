@@ -12,7 +12,7 @@ use crate::{
     pace::Limit,
     timing::{Timed, Timing},
     usage::allocated_bytes,
-    work::{Place, Work},
+    work::{Place, Work, data_bytes},
 };
 
 /// Runs a cell, and hands out what it measured as it comes.
@@ -86,17 +86,19 @@ pub(crate) fn memory(cell: &Cell, engine: &str) -> Result<Memory, SetUpError> {
         ..cell.clone()
     };
     let work = Work::new(cell, Place { index: 0, of: 1 })?;
-    let data = (work.block * work.depth) as u64;
+    if kind.spread {
+        let reason = "its memory is the stacks of its threads, which aren't counted";
+        return Err(SetUpError::Unavailable(reason.to_owned()));
+    }
     let rings = maps::ring_bytes()?;
-    let before = allocated_bytes();
+    let (before, data) = (allocated_bytes(), data_bytes());
     let set_up = (kind.start)(cell)?;
     let mut found = None;
     set_up(work, &mut |_| {
-        let allocated = (allocated_bytes() - before) as u64;
+        let allocated = (allocated_bytes() - before) as u64 - (data_bytes() - data);
         found = Some((allocated, maps::ring_bytes()));
     })?;
     let (allocated, rings_after) = found.context("it wasn't set up")?;
-    let allocated = allocated.saturating_sub(data);
     let rings = rings_after?.saturating_sub(rings);
     Ok(Memory {
         bytes: allocated + rings,

@@ -1,6 +1,12 @@
 //! What all engines have in common: the file, the blocks, and the check of each.
 
-use std::{fs::File, sync::Arc};
+use std::{
+    fs::File,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
 
 use aio_bench::{Cell, Workload};
 use aio_safe::AlignedBuf;
@@ -12,6 +18,14 @@ use crate::{
     contents::{self, Pattern, SECTOR},
     file,
 };
+
+/// Bytes of all buffers that were made.
+static DATA: AtomicU64 = AtomicU64::new(0);
+
+/// How many bytes of buffers for data were allocated so far.
+pub(crate) fn data_bytes() -> u64 {
+    DATA.load(Relaxed)
+}
 
 /// What one thread of an engine has to do.
 #[derive(Clone, Debug)]
@@ -26,6 +40,12 @@ pub(crate) struct Work {
     pub(crate) write: bool,
     /// An fdatasync follows each `depth` writes.
     pub(crate) sync: bool,
+    /// Which of its engine's threads this is for.
+    #[cfg_attr(
+        not(feature = "peers"),
+        expect(dead_code, reason = "those without don't have to know")
+    )]
+    pub(crate) thread: usize,
     blocks: Blocks,
     pattern: Pattern,
     count: u64,
@@ -61,6 +81,7 @@ impl Work {
             depth: cell.depth as usize,
             write,
             sync: cell.workload == Workload::WriteFdatasync,
+            thread: 0,
             blocks: draw(count, sequential, place),
             pattern: Pattern::of(cell.contents),
             count,
@@ -68,9 +89,10 @@ impl Work {
         })
     }
 
-    /// The same for another thread.
-    pub(crate) fn at(&self, place: Place) -> Self {
+    /// The same for one of the engine's threads.
+    pub(crate) fn of_thread(&self, thread: usize, place: Place) -> Self {
         Self {
+            thread,
             blocks: draw(self.count, self.sequential, place),
             ..self.clone()
         }
@@ -78,6 +100,7 @@ impl Work {
 
     /// A buffer for one operation.
     pub(crate) fn buffer(&self) -> Result<AlignedBuf> {
+        DATA.fetch_add(self.block as u64, Relaxed);
         let mut buffer = AlignedBuf::zeroed(self.block, self.block.next_power_of_two().max(4096))?;
         contents::poison(&mut buffer);
         Ok(buffer)
@@ -151,5 +174,89 @@ fn draw(count: u64, sequential: bool, place: Place) -> Blocks {
         Blocks::sequential(count, start as u64)
     } else {
         Blocks::random(count, place.index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use aio_bench::{Contents, Sharing};
+
+    use super::*;
+
+    /// Work on a file of zeros, with blocks of 1024 bytes. It isn't opened with `O_DIRECT`: nothing is transferred.
+    fn work(write: bool) -> Work {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[0; 4096]).unwrap();
+        Work {
+            file: Arc::new(file),
+            block: 1024,
+            depth: 2,
+            write,
+            sync: false,
+            thread: 0,
+            blocks: Blocks::sequential(4, 3),
+            pattern: Pattern::of(Contents::Zeros),
+            count: 4,
+            sequential: true,
+        }
+    }
+
+    fn message(result: Result<()>) -> String {
+        result.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_read_that_did_not_happen_is_noticed() {
+        let mut work = work(false);
+        let mut buffer = work.buffer().unwrap();
+        let offset = work.next(&mut buffer);
+        assert_eq!(offset, 3072);
+        assert!(message(work.done(&mut buffer, offset, 1024)).contains("wrong contents"));
+        buffer.fill(0);
+        work.done(&mut buffer, offset, 1024).unwrap();
+        // The next one didn't happen either.
+        let offset = work.next(&mut buffer);
+        assert!(message(work.done(&mut buffer, offset, 1024)).contains("wrong contents"));
+    }
+
+    #[test]
+    fn what_is_short_or_fails_is_noticed() {
+        for write in [false, true] {
+            let work = work(write);
+            let mut buffer = work.buffer().unwrap();
+            buffer.fill(0);
+            let short = message(work.done(&mut buffer, 0, 512));
+            assert!(short.ends_with("512 bytes instead of 1024"), "{short}");
+            let nothing = message(work.done(&mut buffer, 0, 0));
+            assert!(nothing.ends_with("0 bytes instead of 1024"), "{nothing}");
+            let failed = message(work.done(&mut buffer, 0, -5));
+            assert!(failed.contains("EIO"), "{failed}");
+            work.done(&mut buffer, 0, 1024).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_cell_that_means_nothing_is_refused() {
+        let cell = |block, depth| Cell {
+            file: "/nowhere".into(),
+            contents: Contents::Zeros,
+            workload: Workload::RandomRead,
+            block,
+            depth,
+            threads: 1,
+            sharing: Sharing::OwnQueues,
+            engines: Vec::new(),
+            rounds: 1,
+            round_ms: 1,
+            latency: false,
+        };
+        let place = Place { index: 0, of: 1 };
+        let message = |cell| Work::new(&cell, place).unwrap_err().to_string();
+        assert!(message(cell(513, 1)).contains("multiple of 512"));
+        assert!(message(cell(0, 1)).contains("multiple of 512"));
+        assert!(message(cell(512, 0)).contains("depth"));
+        assert!(message(cell(512, 1)).contains("/nowhere"));
     }
 }

@@ -160,6 +160,11 @@ impl Kind {
         if Self::PEERS.contains(&name) {
             return unavailable("aio-bench was built without the feature `peers`");
         }
+        if name == "linux-aio-tokio" {
+            return unavailable(
+                "not built: it needs libclang to build (install libclang-dev, RUSTFLAGS=\"--cfg linux_aio_tokio\")",
+            );
+        }
         let known: Vec<_> = Self::all().map(|kind| kind.name).collect();
         Err(anyhow::anyhow!(
             "no engine is called {name:?}; there are: {}",

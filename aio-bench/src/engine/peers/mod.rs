@@ -3,6 +3,8 @@
 mod compio;
 mod io_uring;
 mod libaio;
+#[cfg(linux_aio_tokio)]
+mod linux_aio_tokio;
 mod posix_aio;
 mod pread;
 mod tasks;
@@ -37,6 +39,13 @@ pub(super) const ALL: &[Kind] = &[
         name: "compio",
         what: "the runtime compio, on io_uring: a task for each operation in flight",
         start: |cell| each_for_itself(cell, compio::OnCompio::new),
+        spread: false,
+    },
+    #[cfg(linux_aio_tokio)]
+    Kind {
+        name: "linux-aio-tokio",
+        what: "the crate linux-aio-tokio: native AIO under tokio, a task for each operation in flight",
+        start: |cell| each_for_itself(cell, linux_aio_tokio::OnTokio::new),
         spread: false,
     },
     Kind {

@@ -6,7 +6,7 @@ use std::{
     os::unix::fs::FileExt,
     sync::{
         Arc, Barrier,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
 
@@ -47,14 +47,13 @@ pub(super) fn start(cell: &Cell) -> Result<SetUp, SetUpError> {
         })
     };
     let teams: Vec<_> = (0..cell.threads).map(|_| team()).collect();
-    let next = AtomicUsize::new(0);
     Ok(Box::new(move |work, then| {
-        let place = next.fetch_add(1, Relaxed);
         then(&mut Pread {
             buffer: work.buffer()?,
+            team: Arc::clone(&teams[work.thread / size]),
+            // Nobody of its team has more operations to do than the first one.
+            leads: work.thread % size == 0,
             work,
-            team: Arc::clone(&teams[place / size]),
-            leads: place % size == 0,
         });
         Ok(())
     }))
