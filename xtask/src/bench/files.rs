@@ -1,8 +1,7 @@
 //! The files that are read and written: made before, gone afterwards.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Seek;
-use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use aio_bench::Contents;
@@ -42,7 +41,7 @@ pub(crate) struct Files {
 struct Where {
     /// A directory, for what is made.
     dir: PathBuf,
-    /// A file or device of the user's that is overwritten.
+    /// A file of the user's that is overwritten.
     given: Option<PathBuf>,
 }
 
@@ -112,14 +111,12 @@ impl Files {
 
     /// A file that was written, or the user's own.
     fn written(&self, program: &Program, place: &Where, effort: Effort) -> Result<PathBuf> {
-        let wanted = match effort {
+        let bytes = match effort {
             Effort::Full => 1 << 30,
             _ => 256 << 20,
         };
-        let (file, bytes) = match &place.given {
-            None => (self.scratch.path().join("written"), wanted),
-            Some(given) => (given.clone(), wanted.min(room(given)?)),
-        };
+        let own = || self.scratch.path().join("written");
+        let file = place.given.clone().unwrap_or_else(own);
         program.prepare("written", bytes, &file)?;
         takes_direct(&file).context("give --path a place on another file system")?;
         Ok(file)
@@ -164,30 +161,14 @@ impl Where {
                 given: None,
             });
         }
-        if !kind.is_file() && !kind.is_block_device() {
-            bail!(
-                "--path {}: neither a directory nor a file nor a block device",
-                path.display()
-            );
+        if !kind.is_file() {
+            bail!("--path {}: neither a directory nor a file", path.display());
         }
         Ok(Self {
             dir: own,
             given: Some(path.to_owned()),
         })
     }
-}
-
-/// How much may be written to what the user gave: files may grow, devices can't.
-fn room(given: &Path) -> Result<u64> {
-    let open = || -> std::io::Result<Option<u64>> {
-        let mut file = File::open(given)?;
-        let device = file.metadata()?.file_type().is_block_device();
-        // Whole megabytes, so that it is a multiple of every block.
-        let end = file.seek(std::io::SeekFrom::End(0))? & !((1 << 20) - 1);
-        Ok(device.then_some(end))
-    };
-    let end = open().with_context(|| format!("can't open {}", given.display()))?;
-    Ok(end.unwrap_or(u64::MAX))
 }
 
 fn open_direct(file: &Path) -> std::io::Result<File> {
@@ -288,7 +269,6 @@ mod tests {
         fs::write(&file, "x").unwrap();
         let given = Where::new(Some(&file)).unwrap();
         assert_eq!(given.given.as_deref(), Some(file.as_path()));
-        assert_eq!(room(&file).unwrap(), u64::MAX);
         let within = Where::new(Some(dir.path())).unwrap();
         assert_eq!((within.dir.as_path(), within.given), (dir.path(), None));
         let error = Where::new(Some(Path::new("/dev/null"))).unwrap_err();

@@ -1,13 +1,11 @@
 //! What the figures were measured on.
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use rustix::fs::{major, minor};
 use serde::Serialize;
 
 use crate::{process, workspace};
@@ -45,7 +43,7 @@ pub(crate) struct Device {
 }
 
 impl Machine {
-    /// This machine, with the file system of a file or directory, or a block device.
+    /// This machine, with the file system of a file or directory.
     pub(crate) fn look(disk: &Path) -> Self {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let said = |command: &mut Command| {
@@ -143,14 +141,6 @@ impl Device {
 
 impl FileSystem {
     fn of(disk: &Path) -> Option<Self> {
-        let metadata = fs::metadata(disk).ok()?;
-        if metadata.file_type().is_block_device() {
-            let device = metadata.rdev();
-            return Some(Self {
-                kind: "none, straight on the device".into(),
-                device: Device::with_numbers(&format!("{}:{}", major(device), minor(device))),
-            });
-        }
         let dir = fs::canonicalize(disk).ok()?;
         let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
         let (kind, numbers) = mount(&mounts, &dir)?;

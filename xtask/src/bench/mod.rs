@@ -69,8 +69,8 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["quick", "full", "plots"])]
     counts: bool,
 
-    /// Where to read and write: a directory, in which files are made for the time, or a file or a block
-    /// device, WHICH IS OVERWRITTEN, as the real disk [default: a directory in the build directory].
+    /// Where to read and write: a directory, in which files are made for the time, or a file, WHICH IS
+    /// OVERWRITTEN, as the real disk [default: a directory in the build directory].
     #[arg(long, value_name = "PATH")]
     path: Option<PathBuf>,
 

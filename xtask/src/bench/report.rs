@@ -49,6 +49,7 @@ pub(crate) struct Figures {
     pub(crate) over_floor: Option<Spread>,
     pub(crate) operations_per_second: Option<f64>,
     pub(crate) cpu: Option<Spread>,
+    /// The kernel samples whether it was in user space or its own: over all rounds.
     pub(crate) cpu_user: Option<f64>,
     pub(crate) cpu_system: Option<f64>,
     pub(crate) allocations: Option<f64>,
@@ -110,9 +111,9 @@ impl Cell {
                     over_floor: measured.ratio(&engine.name, FLOOR, stats::time),
                     operations_per_second: engine.throughput(),
                     cpu: engine.cost(stats::cpu),
-                    cpu_user: engine.cost(stats::user).map(|spread| spread.median),
-                    cpu_system: engine.cost(stats::system).map(|spread| spread.median),
-                    allocations: stats::allocations(&engine.rounds),
+                    cpu_user: stats::overall(&engine.rounds, |round| round.user_ns),
+                    cpu_system: stats::overall(&engine.rounds, |round| round.system_ns),
+                    allocations: stats::overall(&engine.rounds, |round| round.allocations),
                     latency: engine.latency,
                 })
                 .collect(),

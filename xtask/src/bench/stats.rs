@@ -50,16 +50,6 @@ pub(crate) fn time(round: &Round) -> f64 {
     per_operation(round, round.ns)
 }
 
-/// Nanoseconds of CPU time for each operation, in user space.
-pub(crate) fn user(round: &Round) -> f64 {
-    per_operation(round, round.user_ns)
-}
-
-/// Nanoseconds of CPU time for each operation, in the kernel.
-pub(crate) fn system(round: &Round) -> f64 {
-    per_operation(round, round.system_ns)
-}
-
 /// Nanoseconds of CPU time for each operation.
 pub(crate) fn cpu(round: &Round) -> f64 {
     per_operation(round, round.user_ns + round.system_ns)
@@ -82,11 +72,12 @@ pub(crate) fn ratio(of: &[Round], base: &[Round], cost: Cost) -> Option<Spread> 
     )
 }
 
-/// Allocations for each operation, over all rounds.
-pub(crate) fn allocations(rounds: &[Round]) -> Option<f64> {
+/// How much of something there was for each operation, over all rounds: for what is so seldom, or measured so
+/// coarsely, that one round says nothing.
+pub(crate) fn overall(rounds: &[Round], of: fn(&Round) -> u64) -> Option<f64> {
     let operations: u64 = rounds.iter().map(|round| round.operations).sum();
-    let allocations: u64 = rounds.iter().map(|round| round.allocations).sum();
-    (operations > 0).then(|| allocations as f64 / operations as f64)
+    let all: u64 = rounds.iter().map(of).sum();
+    (operations > 0).then(|| all as f64 / operations as f64)
 }
 
 #[cfg(test)]
@@ -144,16 +135,16 @@ pub(super) mod tests {
         let mut none = rounds(&[100]);
         none[0].operations = 0;
         assert_eq!(ratio(&none, &rounds(&[100]), time), None);
-        assert_eq!(allocations(&none), None);
-        assert_eq!(allocations(&[]), None);
+        assert_eq!(overall(&none, |round| round.ns), None);
+        assert_eq!(overall(&[], |round| round.ns), None);
     }
 
     #[test]
     fn costs_are_for_each_operation() {
         let mut one = round("x", 0, 50);
         assert_eq!((time(&one), cpu(&one)), (50.0, 20.0));
-        assert_eq!((user(&one), system(&one)), (5.0, 15.0));
         one.allocations = 250;
-        assert_eq!(allocations(&[one, round("x", 1, 50)]), Some(0.125));
+        let both = [one, round("x", 1, 50)];
+        assert_eq!(overall(&both, |round| round.allocations), Some(0.125));
     }
 }
