@@ -96,14 +96,19 @@ impl Leadership {
     /// Takes the role, or a place in line.
     #[inline]
     pub(crate) fn join(&self, goal: Goal) -> Turn<'_> {
-        if self
-            .state
+        match self.try_lead() {
+            Some(lead) => Turn::Lead(lead),
+            None => self.join_line(goal),
+        }
+    }
+
+    /// Takes the role, if nobody has it or is in line.
+    #[inline]
+    pub(crate) fn try_lead(&self) -> Option<Lead<'_>> {
+        self.state
             .compare_exchange(0, LED, Acquire, Relaxed)
             .is_ok()
-        {
-            return Turn::Lead(Lead { leadership: self });
-        }
-        self.join_line(goal)
+            .then(|| Lead { leadership: self })
     }
 
     #[cold]

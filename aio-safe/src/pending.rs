@@ -24,8 +24,8 @@ use crate::{
 /// An operation that was submitted: the way to its result.
 ///
 /// Wait for it in a thread with [`wait`](Self::wait), look with [`try_take`](Self::try_take), or
-/// `.await` it. A future doesn't reap by itself: some thread must be in `wait`, [`Queue::drain`] or
-/// [`Queue::reap`].
+/// `.await` it. A future takes completions that are there when it is polled, but nothing polls it when
+/// one comes: some thread must be in `wait`, [`Queue::drain`] or [`Queue::reap`].
 ///
 /// # Dropping
 ///
@@ -169,6 +169,20 @@ impl<P: Payload> Pending<P> {
         slot.shared().cancel(slot.slot())
     }
 
+    /// Takes what completions are there. Whether this one's is.
+    fn glance(&self) -> bool {
+        let slot = self.slot();
+        check_process(slot);
+        slot.shared().glance();
+        slot.slot().is_done()
+    }
+
+    /// Stores a waker, unless the operation is done.
+    fn register(&self, waker: &Waker) -> bool {
+        // SAFETY: this is the slot's handle, which the caller doesn't let others have.
+        unsafe { self.slot().slot().register(waker) }
+    }
+
     #[inline]
     fn slot(&self) -> &SlotRef {
         self.slot
@@ -264,18 +278,14 @@ impl<P: Payload> Future for Pending<P> {
 
     /// # Panics
     ///
-    /// When polled again after it was ready, and in a child process as [`wait`](Self::wait).
+    /// When polled again after it was ready, and in a child process as [`wait`](Self::wait). Also with the
+    /// panic of somebody else's waker or destructor, see [`Queue::reap`](crate::Queue::reap).
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<P::Output> {
-        let slot = self.slot();
-        if !slot.slot().is_done() {
-            check_process(slot);
-            // SAFETY: this is the slot's handle.
-            if unsafe { slot.slot().register(cx.waker()) } {
-                return Poll::Pending;
-            }
-            assert!(self.is_done(), "register refuses only what is done");
+        if !self.is_done() && !self.glance() && self.register(cx.waker()) {
+            return Poll::Pending;
         }
+        assert!(self.is_done(), "register refuses only what is done");
         let slot = self.slot.take().expect("looked at above");
         // SAFETY: it is done, and the handle doesn't have it any more.
         Poll::Ready(unsafe { take_and_free::<P>(&slot) })
