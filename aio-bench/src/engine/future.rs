@@ -109,7 +109,7 @@ impl Futures<'_> {
 }
 
 /// What the executor does when no task can go on.
-fn idle(queue: QueueOf<'_>) -> Result<()> {
+pub(super) fn idle(queue: QueueOf<'_>) -> Result<()> {
     // Another thread of the queue may have reaped our last operation just now, and then nothing more may come.
     let timeout = queue.shared.then_some(Duration::from_millis(1));
     queue.queue.reap(1, timeout)?;

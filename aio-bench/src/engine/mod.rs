@@ -1,6 +1,7 @@
 //! The engines: each does the same work in its own way.
 
 mod batch;
+mod batch_future;
 mod future;
 mod native;
 mod nothing;
@@ -103,6 +104,12 @@ impl Kind {
             spread: false,
         },
         Self {
+            name: "floor-single",
+            what: "the same with an io_submit for each operation: no engine that submits singly can be faster",
+            start: |cell| each_for_itself(cell, native::Native::<native::OneByOne>::new),
+            spread: false,
+        },
+        Self {
             name: "aio-safe-batch",
             what: "aio-safe: batches, results taken as they are reaped",
             start: |cell| with_queue(cell, batch::set_up),
@@ -118,6 +125,12 @@ impl Kind {
             name: "aio-safe-future",
             what: "aio-safe: a task for each operation in flight, on one thread that reaps when it has nothing to do",
             start: |cell| with_queue(cell, future::set_up),
+            spread: false,
+        },
+        Self {
+            name: "aio-safe-batch-future",
+            what: "aio-safe: batches, whose operations one task awaits all at once, on one thread that reaps as above",
+            start: |cell| with_queue(cell, batch_future::set_up),
             spread: false,
         },
     ];

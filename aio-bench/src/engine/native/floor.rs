@@ -1,4 +1,4 @@
-//! `floor`: the calls by aio-sys. The reference for the others.
+//! `floor`: the calls by aio-sys. The reference for the others. `floor-single`: what they cost one by one.
 
 #![allow(unsafe_code, reason = "makes the system calls")]
 
@@ -44,6 +44,30 @@ impl Calls for Floor {
     fn ring(&self) -> Option<Ring> {
         // SAFETY: the context lives as long as `self`, which the loop keeps beside the ring.
         unsafe { Ring::of(self.0) }
+    }
+}
+
+/// The same, with a call for each operation.
+pub(in crate::engine) struct OneByOne(Floor);
+
+impl Calls for OneByOne {
+    fn set_up(depth: usize) -> Result<Self, SetUpError> {
+        Floor::set_up(depth).map(Self)
+    }
+
+    #[inline(always)]
+    unsafe fn submit(&mut self, iocbs: &[*mut Iocb]) -> Result<usize, Errno> {
+        // SAFETY: as the caller promises of all of them.
+        unsafe { self.0.submit(&iocbs[..1]) }
+    }
+
+    #[inline(always)]
+    fn wait(&mut self, events: &mut [IoEvent]) -> Result<usize, Errno> {
+        self.0.wait(events)
+    }
+
+    fn ring(&self) -> Option<Ring> {
+        self.0.ring()
     }
 }
 

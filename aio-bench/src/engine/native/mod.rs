@@ -16,7 +16,7 @@ use aio_sys::{
 };
 use anyhow::{Context, Result, bail, ensure};
 
-pub(super) use self::floor::Floor;
+pub(super) use self::floor::{Floor, OneByOne};
 use self::ring::Ring;
 use super::{Engine, SetUpError};
 use crate::{pace::Pace, timing::Timing, work::Work};
