@@ -1,0 +1,5 @@
+//! What the benchmarks share.
+
+mod kernel;
+
+pub(crate) use kernel::Prompt;
