@@ -2,12 +2,16 @@
 
 /// Preallocated iocbs, batched submission, userspace reaping, nothing else.
 pub(crate) const FLOOR: &str = "floor";
+/// The same, but that each operation is submitted by itself.
+pub(crate) const FLOOR_SINGLE: &str = "floor-single";
 /// The safe queue, with batches.
 pub(crate) const BATCH: &str = "aio-safe-batch";
 /// The safe queue, with single operations and `wait`.
 pub(crate) const SINGLE: &str = "aio-safe-single";
-/// The safe queue, with futures under a plain executor.
+/// The safe queue, with futures under a plain executor: a task and a submission for each operation.
 pub(crate) const FUTURE: &str = "aio-safe-future";
+/// The same with futures of batches.
+pub(crate) const BATCH_FUTURE: &str = "aio-safe-batch-future";
 /// C libaio.
 pub(crate) const LIBAIO: &str = "libaio";
 /// The crate io-uring, bare.

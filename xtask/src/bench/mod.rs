@@ -102,8 +102,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     } else {
         Install::Yes
     };
-    let counters = tools::get(install, &mut results, &progress);
-    let program = Program::build()?;
+    let tools = tools::get(args.full, install, &mut results, &progress);
+    let program = Program::build(tools.libclang, &mut results)?;
     let engines = program.engines()?;
     let filter = args.filter.as_deref();
     let effort = args.effort();
@@ -132,7 +132,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     counts::count(
         &counted,
         &program,
-        counters,
+        tools.counters,
         &files,
         &mut results,
         &progress,

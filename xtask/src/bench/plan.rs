@@ -6,7 +6,9 @@ use std::time::Duration;
 use aio_bench::{Sharing, Workload};
 use serde::Serialize;
 
-use super::engines::{BATCH, FLOOR, FUTURE, IO_URING, LIBAIO, POSIX_AIO, SINGLE, TOKIO_FS};
+use super::engines::{
+    BATCH, BATCH_FUTURE, FLOOR, FLOOR_SINGLE, FUTURE, IO_URING, LIBAIO, POSIX_AIO, SINGLE, TOKIO_FS,
+};
 
 /// How thorough a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -273,16 +275,20 @@ fn targets(effort: Effort) -> Vec<Unit> {
     };
     let mut units = Vec::new();
     for depth in DEPTHS {
-        // One operation at a time is what a thread that waits does; several at once is what futures do.
-        let own = if depth == 1 { SINGLE } else { FUTURE };
-        let engines = [FLOOR, BATCH, own, IO_URING, LIBAIO];
+        let mut engines = vec![FLOOR, BATCH, IO_URING, LIBAIO];
+        match depth {
+            // One operation at a time is what a thread that waits does, many at once is what futures do.
+            1 => engines.push(SINGLE),
+            DEPTH => engines.extend([BATCH_FUTURE, FUTURE, FLOOR_SINGLE]),
+            _ => {}
+        }
         units.push(alone(cell(Place::NoDevice, depth, &engines, memory)));
     }
     for depth in DEEP {
         units.push(alone(cell(Place::NoDevice, depth, &[FLOOR, BATCH], memory)));
     }
     let [one, many] = POSIX_AIO;
-    let engines = [FLOOR, BATCH, FUTURE, TOKIO_FS, one, many];
+    let engines = [FLOOR, BATCH, BATCH_FUTURE, TOKIO_FS, one, many];
     units.push(alone(cell(Place::Disk, DEPTH, &engines, disk)));
     let shared = |sharing| Planned {
         threads: 2,
@@ -385,7 +391,7 @@ mod tests {
         // As many engines as there are now.
         plan(effort)
             .iter()
-            .map(|unit| unit.time(11))
+            .map(|unit| unit.time(14))
             .sum::<Duration>()
             .as_secs()
     }

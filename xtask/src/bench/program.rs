@@ -1,5 +1,6 @@
 //! The program `aio-bench`: built, run, and what it prints understood.
 
+use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -8,7 +9,8 @@ use aio_bench::{Cell, Memory, Percentiles, Record, Round};
 use anyhow::{Context, Result, bail};
 use serde::de::DeserializeOwned;
 
-use crate::{process, workspace};
+use super::results::Results;
+use crate::{interrupt, process, workspace};
 
 /// How long building may take.
 const BUILD: Duration = Duration::from_secs(1800);
@@ -40,8 +42,22 @@ pub(crate) enum Answer<T> {
 }
 
 impl Program {
-    /// Builds it as a program that is shipped, with all that it is compared with.
-    pub(crate) fn build() -> Result<Self> {
+    /// Builds it as a program that is shipped, with all that it is compared with; where there is libclang,
+    /// with the peer that takes it to build.
+    pub(crate) fn build(libclang: bool, results: &mut Results) -> Result<Self> {
+        if libclang {
+            match Self::built(Some("--cfg linux_aio_tokio")) {
+                Ok(program) => return Ok(program),
+                Err(error) => {
+                    interrupt::check()?;
+                    results.leave_out("linux-aio-tokio", format!("with it, {error:#}"));
+                }
+            }
+        }
+        Self::built(None)
+    }
+
+    fn built(flags: Option<&str>) -> Result<Self> {
         // Apart from the workspace's own, which the cargo that started us may hold the lock of.
         let target_dir = workspace::target_dir().join("bench");
         let mut cargo = workspace::cargo();
@@ -49,6 +65,10 @@ impl Program {
             .args(["build", "--release", "--package", "aio-bench"])
             .args(["--features", "peers"])
             .env("CARGO_TARGET_DIR", &target_dir);
+        if let Some(flags) = flags {
+            let own = env::var("RUSTFLAGS").unwrap_or_default();
+            cargo.env("RUSTFLAGS", format!("{own} {flags}"));
+        }
         process::run(&mut cargo, BUILD).context("can't build aio-bench")?;
         Ok(Self(target_dir.join("release").join("aio-bench")))
     }

@@ -1,6 +1,7 @@
 //! What isn't built here: programs that count, and a library that is measured. Each is got if it can be,
 //! and left out if not.
 
+use std::env;
 use std::fs;
 
 use anyhow::Result;
@@ -30,11 +31,38 @@ const LIBAIO: Tool = Tool {
     packages: &["libaio1t64", "libaio1"],
 };
 
-/// Installs what is missing, if that is allowed, and says what there is to count with.
-pub(crate) fn get(install: Install, results: &mut Results, progress: &Progress) -> Counters {
+/// One of the peers is built with it. The library's name has a version in it that nobody knows before.
+const LIBCLANG: Tool = Tool {
+    program: "/usr/lib/libclang.so",
+    packages: &["libclang-dev"],
+};
+
+/// What there is.
+pub(crate) struct Tools {
+    pub(crate) counters: Counters,
+    pub(crate) libclang: bool,
+}
+
+/// Installs what is missing, if that is allowed, and says what there is then. What is large is only got
+/// where `all` is wanted.
+pub(crate) fn get(
+    all: bool,
+    install: Install,
+    results: &mut Results,
+    progress: &Progress,
+) -> Tools {
     // Where it can't be had, its engine says so.
     if !has_libaio() {
         packages::ensure(&[LIBAIO], install, progress).ok();
+    }
+    if all && !has_libclang() {
+        packages::ensure(&[LIBCLANG], install, progress).ok();
+    }
+    let libclang = has_libclang();
+    if !libclang {
+        let reason =
+            "building it takes libclang, which is large: install libclang-dev, or give --full";
+        results.leave_out("linux-aio-tokio", reason);
     }
     let mut there = |what: &str, tool: Tool| {
         let got: Result<()> = packages::ensure(&[tool], install, progress);
@@ -43,21 +71,35 @@ pub(crate) fn get(install: Install, results: &mut Results, progress: &Progress) 
         }
         got.is_ok()
     };
-    Counters {
-        valgrind: there("instructions", VALGRIND),
-        strace: there("system calls", STRACE),
+    Tools {
+        counters: Counters {
+            valgrind: there("instructions", VALGRIND),
+            strace: there("system calls", STRACE),
+        },
+        libclang,
     }
 }
 
 fn has_libaio() -> bool {
-    let is_library = |entry: fs::DirEntry| {
-        let name = entry.file_name();
-        name.to_string_lossy().starts_with("libaio.so.1")
-    };
+    has_library(|name| name.starts_with("libaio.so.1"))
+}
+
+fn has_libclang() -> bool {
+    let is_it = |name: &str| name.starts_with("libclang") && !name.starts_with("libclang-cpp");
+    env::var_os("LIBCLANG_PATH").is_some()
+        || has_library(|name| is_it(name) && name.contains(".so"))
+}
+
+/// Whether a library of such a name is where libraries are.
+fn has_library(is_it: impl Fn(&str) -> bool) -> bool {
     let own = LIBAIO.program.rsplit_once('/').map(|(dir, _)| dir);
     ["/usr/lib64", "/usr/lib"]
         .into_iter()
         .chain(own)
         .filter_map(|dir| fs::read_dir(dir).ok())
-        .any(|entries| entries.flatten().any(is_library))
+        .any(|entries| {
+            entries
+                .flatten()
+                .any(|entry| is_it(&entry.file_name().to_string_lossy()))
+        })
 }

@@ -34,9 +34,11 @@ pub(super) enum Marker {
 pub(super) fn look(engine: &str) -> Look {
     let (colour, marker) = match engine {
         "floor" => (0x7d_85_90, Marker::Cross),
+        "floor-single" => (0xa0_8c_70, Marker::Cross),
         "aio-safe-batch" => (0x1f_6f_eb, Marker::Circle),
         "aio-safe-single" => (0x0e_9a_a7, Marker::Circle),
         "aio-safe-future" => (0x82_50_df, Marker::Circle),
+        "aio-safe-batch-future" => (0xa8_55_f7, Marker::Circle),
         "libaio" => (0x9a_67_00, Marker::Cross),
         "io-uring" => (0xe8_59_0c, Marker::Triangle),
         "compio" => (0xb5_89_00, Marker::Triangle),
