@@ -1,14 +1,13 @@
 //! `compio`: a runtime with owned buffers on `io_uring`.
 //!
 //! Of those there are it is the one that is being worked on: `tokio-uring` and `monoio` have had no release since 2024,
-//! and `glommio` compiles liburing from C.
+//! and `glommio` compiles liburing from C. Not its newest version, as that needs a newer compiler than this workspace.
 
 #![allow(unsafe_code, reason = "says what is a buffer; hands over a descriptor")]
 
 use std::{
     cell::RefCell,
     io,
-    mem::MaybeUninit,
     ops::{Deref, DerefMut},
     os::fd::{FromRawFd, IntoRawFd},
     rc::Rc,
@@ -17,7 +16,7 @@ use std::{
 use aio_safe::AlignedBuf;
 use anyhow::Result;
 use compio::{
-    buf::{IoBuf, IoBufMut, SetLen},
+    buf::{IoBuf, IoBufMut, SetBufInit},
     driver::ProactorBuilder,
     fs::File,
     io::{AsyncReadAt, AsyncWriteAt},
@@ -69,12 +68,12 @@ impl OnCompio {
     }
 }
 
-/// As for the bare rings, if the kernel knows that.
+/// With what compio recommends for most cases, if the kernel knows that.
 fn runtime(depth: u32) -> io::Result<Compio> {
     let mut proactor = ProactorBuilder::new();
     proactor.capacity(depth);
     let plain = proactor.clone();
-    proactor.single_issuer(true).defer_taskrun(true);
+    proactor.coop_taskrun(true).taskrun_flag(true);
     let build = |proactor| RuntimeBuilder::new().with_proactor(proactor).build();
     match build(proactor) {
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => build(plain),
@@ -144,22 +143,30 @@ impl DerefMut for Buffer {
     }
 }
 
-impl IoBuf for Buffer {
-    fn as_init(&self) -> &[u8] {
-        &self.0
+// SAFETY: the bytes are an allocation of its own that stays where it is when the value moves, all initialised.
+unsafe impl IoBuf for Buffer {
+    fn as_buf_ptr(&self) -> *const u8 {
+        self.0.as_ptr()
+    }
+
+    fn buf_len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn buf_capacity(&self) -> usize {
+        self.0.len()
     }
 }
 
-impl SetLen for Buffer {
-    unsafe fn set_len(&mut self, _: usize) {
+impl SetBufInit for Buffer {
+    unsafe fn set_buf_init(&mut self, _: usize) {
         // All of it is initialised, always.
     }
 }
 
-impl IoBufMut for Buffer {
-    fn as_uninit(&mut self) -> &mut [MaybeUninit<u8>] {
-        let bytes: *mut [u8] = &mut *self.0;
-        // SAFETY: it is exclusively borrowed as before, and compio promises to store bytes alone there.
-        unsafe { &mut *(bytes as *mut [MaybeUninit<u8>]) }
+// SAFETY: as above, and writable.
+unsafe impl IoBufMut for Buffer {
+    fn as_buf_mut_ptr(&mut self) -> *mut u8 {
+        self.0.as_mut_ptr()
     }
 }
