@@ -214,8 +214,8 @@ const MECHANISMS: &[Mechanism] = &[
     Mechanism {
         name: "the hand-over of the role",
         file: "src/leader.rs",
-        text: "line.led = heir.is_some();",
-        without: "let heir = None::<Arc<Parker>>; line.led = false;",
+        text: "let led = if heir.is_some() { LED } else { 0 };",
+        without: "let (heir, led) = (None::<Arc<Parker>>, 0);",
     },
     Mechanism {
         name: "the update of the waker",
@@ -226,8 +226,8 @@ const MECHANISMS: &[Mechanism] = &[
     Mechanism {
         name: "the word to who watches the gate",
         file: "src/gate.rs",
-        text: "before & WATCHED != 0 && count(before).inside == 1",
-        without: "before & WATCHED == WATCHED + 1 && count(before).inside == 1",
+        text: "before & WATCHED != 0 && inside(before) == 1",
+        without: "before & WATCHED == WATCHED + 1 && inside(before) == 1",
     },
     Mechanism {
         name: "the kick",
