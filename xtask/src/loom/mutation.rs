@@ -215,7 +215,7 @@ const MECHANISMS: &[Mechanism] = &[
         name: "the hand-over of the role",
         file: "src/leader.rs",
         text: "let led = if heir.is_some() { LED } else { 0 };",
-        without: "let (heir, led) = (None::<Arc<Parker>>, 0);",
+        without: "let (heir, led) = (None::<Arc<Parker>>, 0); line.heir = None;",
     },
     Mechanism {
         name: "the update of the waker",
@@ -240,6 +240,30 @@ const MECHANISMS: &[Mechanism] = &[
         file: "src/close.rs",
         text: "self.cancel_all();",
         without: "",
+    },
+    Mechanism {
+        name: "the look at the line when the role is left",
+        file: "src/leader.rs",
+        text: ".compare_exchange(LED, 0, Release, Relaxed)",
+        without: ".compare_exchange(self.state.load(Relaxed), 0, Release, Relaxed)",
+    },
+    Mechanism {
+        name: "the waker of who completes its own operation",
+        file: "src/slot.rs",
+        text: "if word & (GONE | WAKER) != 0 {",
+        without: "if word & GONE != 0 {",
+    },
+    Mechanism {
+        name: "the count of slots freed together",
+        file: "src/slab.rs",
+        text: "self.freed_of_orphan(slots.bits.count_ones() as usize)",
+        without: "self.freed_of_orphan(1)",
+    },
+    Mechanism {
+        name: "the look at who waits for a collected place",
+        file: "src/collect.rs",
+        text: "if self.retired.as_ref().is_some_and(Retired::is_waited) {",
+        without: "if false {",
     },
     Mechanism {
         name: "the hand-over of places",
