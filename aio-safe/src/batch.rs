@@ -97,7 +97,8 @@ impl<'a, P: Payload> Batch<'a, P> {
     /// # Errors
     ///
     /// [`SubmitError`] hands the operation back when the queue is full or closed, or after a fork.
-    #[inline]
+    // Always: an operation is larger than what its slot needs of it.
+    #[inline(always)]
     pub fn push<F: AsFd + ?Sized>(
         &mut self,
         file: &'a F,

@@ -216,7 +216,7 @@ impl Slot {
     /// # Safety
     ///
     /// The caller has claimed the slot, and put nothing in it since.
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn fill<P: Payload>(&self, file: BorrowedFd<'_>, op: Op<P>) {
         let generation = self.word.load(Relaxed) & !FLAGS;
         self.word.store(
