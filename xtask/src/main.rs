@@ -5,8 +5,10 @@
 
 mod abi_check;
 mod apt;
+mod arch;
 mod asan;
 mod bench;
+mod cross;
 mod interrupt;
 mod lock;
 mod loom;

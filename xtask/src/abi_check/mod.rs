@@ -18,11 +18,11 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::apt::Mirror;
+use crate::arch::{self, Arch};
+use crate::cross::{self, Program};
 use crate::interrupt;
 use crate::packages::{self, Install, Tool};
 use crate::progress::Progress;
-use crate::qemu_test::arch::{self, Arch};
-use crate::qemu_test::cross::{self, Program};
 use headers::Headers;
 use stubs::Stub;
 

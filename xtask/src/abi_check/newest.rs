@@ -10,10 +10,10 @@ use anyhow::{Context, Result};
 use deb_version::compare_versions;
 
 use crate::apt::{Mirror, Root};
+use crate::arch::{self, Arch};
 use crate::lock::Lock;
 use crate::process;
 use crate::progress::Progress;
-use crate::qemu_test::arch::{self, Arch};
 use crate::workspace;
 
 const PACKAGE: &str = "linux-libc-dev";

@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use object::{Object, ObjectSymbol};
 
+use crate::arch::Arch;
 use crate::process;
-use crate::qemu_test::arch::Arch;
 
 const CALLS: [&str; 6] = [
     "io_setup",

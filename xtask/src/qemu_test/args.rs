@@ -6,7 +6,7 @@ use std::thread;
 
 use anyhow::{Result, bail};
 
-use super::arch::{self, Arch};
+use crate::arch::{self, Arch};
 use crate::packages::Install;
 
 /// Boots kernels in QEMU and runs the conformance program on each.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
-use super::arch::{Arch, Platform, Series};
 use super::kernel::{Archive, Index, Kernel};
 use crate::apt::Mirror;
+use crate::arch::{Arch, Platform, Series};
 use crate::progress::Progress;
 
 /// The long-lived series that Debian's releases have, oldest first.

@@ -1,8 +1,6 @@
 //! `cargo xtask qemu-test`: the conformance program on real kernels, each in a guest of its own.
 
-pub(crate) mod arch;
 mod args;
-pub(crate) mod cross;
 mod disk;
 mod guest;
 mod initramfs;
@@ -28,8 +26,8 @@ use crate::interrupt;
 use crate::packages::{self, Tool};
 use crate::progress::Progress;
 
+use crate::cross::{self, Program};
 pub(crate) use args::{Args, Guests};
-use cross::Program;
 use guest::{Accel, Files, Limits, Machine, Outcome, Verdict};
 use matrix::Planned;
 use report::Guest;

@@ -6,8 +6,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::Files;
+use crate::arch::Platform;
 use crate::packages;
-use crate::qemu_test::arch::Platform;
 use crate::qemu_test::disk::Disk;
 use crate::qemu_test::kernel::Kernel;
 

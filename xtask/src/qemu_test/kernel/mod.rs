@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::arch::{self, Platform};
 use crate::apt::{Mirror, Root};
+use crate::arch::{self, Platform};
 use crate::lock::Lock;
 use crate::progress::Progress;
 use crate::{interrupt, workspace};

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::arch::{self, Arch, Series};
 use crate::apt::{Mirror, Root};
+use crate::arch::{self, Arch, Series};
 use crate::lock::Lock;
 use crate::packages::{self, Install, Tool};
 use crate::progress::Progress;
