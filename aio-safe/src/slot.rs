@@ -381,7 +381,8 @@ impl Slot {
             // SAFETY: the result is the completer's until DONE is set.
             unsafe { cell.write(res) }
         });
-        self.word.store(word | DONE, Release);
+        // Relaxed, as the handle's thread is this one.
+        self.word.store(word | DONE, Relaxed);
         Completed::Quietly
     }
 
