@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::engines::FLOOR;
+use super::limits;
 use super::machine::Machine;
 use super::plan::{Effort, Place, Section};
 use super::results::{Count, LeftOut, Measured, Memory, Results};
@@ -20,6 +21,7 @@ pub(crate) struct Report {
     pub(crate) machine: Machine,
     pub(crate) effort: Effort,
     pub(crate) targets: Vec<Target>,
+    pub(crate) limits: Vec<Target>,
     pub(crate) cells: Vec<Cell>,
     pub(crate) counts: Vec<Count>,
     pub(crate) memory: Vec<Memory>,
@@ -62,6 +64,7 @@ impl Report {
             machine,
             effort,
             targets: targets::evaluate(&results),
+            limits: limits::evaluate(&results),
             cells: results.cells.iter().map(Cell::new).collect(),
             counts: results.counts,
             memory: results.memory,
@@ -70,19 +73,17 @@ impl Report {
         }
     }
 
-    /// Whether nothing went wrong, and no target that is counted was missed. With `strict`, none may be
-    /// unmeasured either.
-    pub(crate) fn acceptable(&self, strict: bool) -> bool {
-        self.failures.is_empty()
-            && self
-                .targets
-                .iter()
-                .filter(|target| target.counted)
-                .all(|target| match target.verdict {
-                    Verdict::Met => true,
-                    Verdict::Missed => false,
-                    Verdict::NotMeasured => !strict,
-                })
+    /// Whether nothing went wrong, and no target or limit that is counted was missed.
+    pub(crate) fn acceptable(&self) -> bool {
+        let counted = self.targets.iter().filter(|target| target.counted);
+        let missed = |target: &Target| target.verdict == Verdict::Missed;
+        self.failures.is_empty() && !counted.chain(&self.limits).any(missed)
+    }
+
+    /// Whether nothing went wrong, and every limit was counted and kept.
+    pub(crate) fn keeps_limits(&self) -> bool {
+        let kept = |limit: &Target| limit.verdict == Verdict::Met;
+        self.failures.is_empty() && self.limits.iter().all(kept)
     }
 
     pub(crate) fn write_json(&self, file: &Path) -> Result<()> {
@@ -164,26 +165,33 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn only_counted_targets_and_failures_make_it_unacceptable() {
+    fn only_what_is_counted_and_failures_make_it_unacceptable() {
         let mut report = report();
-        assert!(report.acceptable(true));
+        assert!(report.acceptable());
         for target in &mut report.targets {
             if !target.counted {
                 target.verdict = Verdict::Missed;
             }
         }
-        assert!(report.acceptable(true));
-        let counted = report
-            .targets
-            .iter()
-            .position(|target| target.counted)
-            .unwrap();
-        report.targets[counted].verdict = Verdict::NotMeasured;
-        assert!(report.acceptable(false) && !report.acceptable(true));
-        report.targets[counted].verdict = Verdict::Missed;
-        assert!(!report.acceptable(false));
-        report.targets[counted].verdict = Verdict::Met;
+        assert!(report.acceptable());
+        let counted = report.targets.iter_mut().find(|target| target.counted);
+        counted.unwrap().verdict = Verdict::Missed;
+        assert!(!report.acceptable());
+        report.targets.clear();
         report.failures.push("a cell".into());
-        assert!(!report.acceptable(false));
+        assert!(!report.acceptable());
+    }
+
+    #[test]
+    fn limits_have_to_be_counted_to_be_kept() {
+        let mut report = report();
+        assert!(report.keeps_limits());
+        report.limits[0].verdict = Verdict::NotMeasured;
+        assert!(report.acceptable() && !report.keeps_limits());
+        report.limits[0].verdict = Verdict::Missed;
+        assert!(!report.acceptable() && !report.keeps_limits());
+        report.limits.clear();
+        report.failures.push("a count".into());
+        assert!(!report.keeps_limits());
     }
 }

@@ -13,7 +13,7 @@ pub(crate) fn text(report: &Report) -> String {
     for (what, value) in report.machine.lines() {
         text += &format!("- {what}: {value}\n");
     }
-    text += &targets(&report.targets);
+    text += &targets("The targets", &report.targets);
     for section in Section::ALL {
         let cells: Vec<&Cell> = report
             .cells
@@ -28,6 +28,7 @@ pub(crate) fn text(report: &Report) -> String {
         }
     }
     text += &counts(report);
+    text += &targets("Counts that must not grow", &report.limits);
     text += &memory(report);
     if !report.left_out.is_empty() {
         text += "\n## Left out here\n\n";
@@ -59,7 +60,7 @@ fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [Stri
     format!("\n{table}\n")
 }
 
-fn targets(targets: &[Target]) -> String {
+fn targets(title: &str, targets: &[Target]) -> String {
     let rows = targets.iter().map(|target| {
         let value = |value: f64| rounded(value, target.counted);
         let quartiles = target
@@ -84,7 +85,7 @@ fn targets(targets: &[Target]) -> String {
     });
     let header = [
         "",
-        "target",
+        "bound",
         "measured",
         "middle half of the rounds",
         "verdict",
@@ -94,7 +95,7 @@ fn targets(targets: &[Target]) -> String {
         of.count()
     };
     format!(
-        "\n## The targets\n{}\n{} met, {} missed, {} not measured\n",
+        "\n## {title}\n{}\n{} met, {} missed, {} not measured\n",
         table(header, rows),
         count(Verdict::Met),
         count(Verdict::Missed),

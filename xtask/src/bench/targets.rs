@@ -103,10 +103,11 @@ impl Target {
         }
     }
 
-    fn counted(self) -> Self {
+    /// Something that is counted for each operation.
+    pub(crate) fn count(what: impl Into<String>, at_most: f64, value: Option<f64>) -> Self {
         Self {
             counted: true,
-            ..self
+            ..Self::new(what, Bound::AtMost(at_most), value.map(Value::from))
         }
     }
 }
@@ -247,28 +248,16 @@ fn counted(results: &Results) -> Vec<Target> {
     let instructions = results
         .count(BATCH)
         .and_then(|count| count.own_instructions);
-    let mut targets = vec![
-        Target::new(
-            "batches: user-space instructions per operation",
-            Bound::AtMost(120.0),
-            instructions.map(Value::from),
-        )
-        .counted(),
-    ];
+    let what = "batches: user-space instructions per operation";
+    let mut targets = vec![Target::count(what, 120.0, instructions)];
     for (engine, what) in [
         (BATCH, "batches"),
         (SINGLE, "single operations"),
         (BATCH_FUTURE, "futures of batches"),
         (FUTURE, "futures"),
     ] {
-        targets.push(
-            Target::new(
-                format!("{what}: allocations per operation"),
-                Bound::AtMost(0.0),
-                allocations(engine).map(Value::from),
-            )
-            .counted(),
-        );
+        let what = format!("{what}: allocations per operation");
+        targets.push(Target::count(what, 0.0, allocations(engine)));
     }
     targets
 }

@@ -1,0 +1,69 @@
+//! What keeps what was reached: counts that must not be exceeded, on every change.
+
+use super::engines::{BATCH, BATCH_FUTURE, FUTURE, SINGLE};
+use super::results::Results;
+use super::targets::Target;
+
+/// Instructions of aio-safe's ways for each operation, with room for what another compiler does. Who makes
+/// one faster lowers its limit; who has to raise one says why.
+const INSTRUCTIONS: [(&str, f64); 4] = [
+    (BATCH, 365.0),
+    (SINGLE, 620.0),
+    (BATCH_FUTURE, 380.0),
+    (FUTURE, 595.0),
+];
+
+/// Every limit, counted or not.
+pub(crate) fn evaluate(results: &Results) -> Vec<Target> {
+    INSTRUCTIONS
+        .into_iter()
+        .flat_map(|(engine, limit)| {
+            let count = results.count(engine);
+            let instructions = count.and_then(|count| count.own_instructions);
+            let allocations = count.and_then(|count| count.allocations);
+            [
+                Target::count(format!("{engine}: instructions"), limit, instructions),
+                Target::count(format!("{engine}: allocations"), 0.0, allocations),
+            ]
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::targets::Verdict;
+    use crate::bench::targets::tests::{good, results};
+
+    #[test]
+    fn one_more_than_the_limit_is_too_many() {
+        let mut results = results(good);
+        let verdicts = |results: &Results| -> Vec<Verdict> {
+            evaluate(results)
+                .iter()
+                .map(|limit| limit.verdict)
+                .collect()
+        };
+        assert!(
+            verdicts(&results)
+                .iter()
+                .all(|verdict| *verdict == Verdict::Met)
+        );
+        for (count, (_, limit)) in results.counts.iter_mut().zip(INSTRUCTIONS) {
+            count.own_instructions = Some(limit + 1.0);
+            count.allocations = Some(0.001);
+        }
+        assert!(
+            verdicts(&results)
+                .iter()
+                .all(|verdict| *verdict == Verdict::Missed)
+        );
+        results.counts.clear();
+        let verdicts = verdicts(&results);
+        assert!(
+            verdicts
+                .iter()
+                .all(|verdict| *verdict == Verdict::NotMeasured)
+        );
+    }
+}
