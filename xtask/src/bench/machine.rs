@@ -151,7 +151,7 @@ impl FileSystem {
     }
 }
 
-/// The scheduler in use, of those that there are: "mq-deadline [none]".
+/// The scheduler in use, of those that there are: `mq-deadline [none]`.
 fn chosen(text: &str) -> &str {
     let inner = |text: &str| text.find('[').zip(text.find(']'));
     inner(text).map_or(text, |(from, to)| &text[from + 1..to])
