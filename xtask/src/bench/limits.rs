@@ -8,9 +8,9 @@ use super::targets::Target;
 /// one faster lowers its limit; who has to raise one says why.
 const INSTRUCTIONS: [(&str, f64); 4] = [
     (BATCH, 335.0),
-    (SINGLE, 620.0),
-    (BATCH_FUTURE, 380.0),
-    (FUTURE, 595.0),
+    (SINGLE, 660.0),
+    (BATCH_FUTURE, 370.0),
+    (FUTURE, 645.0),
 ];
 
 /// Every limit, counted or not.

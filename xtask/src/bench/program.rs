@@ -64,7 +64,9 @@ impl Program {
         cargo
             .args(["build", "--release", "--package", "aio-bench"])
             .args(["--features", "peers"])
-            .env("CARGO_TARGET_DIR", &target_dir);
+            .env("CARGO_TARGET_DIR", &target_dir)
+            // How code is divided among several changes with flags and names, and what is inlined with it.
+            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1");
         if let Some(flags) = flags {
             let own = env::var("RUSTFLAGS").unwrap_or_default();
             cargo.env("RUSTFLAGS", format!("{own} {flags}"));
