@@ -27,14 +27,15 @@ use crate::sync::{
 
 /// The reaper's role.
 pub(crate) struct Leadership {
-    /// [`LED`] and [`LINE`]. While nobody is in line, the role is taken and left without a lock.
+    /// [`LED`] and [`LINE`]. While nobody waits in line for the role, it is taken and left without a lock.
     state: AtomicUsize,
     line: Mutex<Line>,
 }
 
 /// Somebody leads, or was made the leader and doesn't know it yet.
 const LED: usize = 1;
-/// Somebody is in line, or was: whoever takes or leaves the role does it with the line locked.
+/// Somebody joined the line while it was led: whoever leaves the role looks who is to get it, with the
+/// line locked. Never without [`LED`].
 const LINE: usize = 2;
 
 struct Line {
@@ -102,7 +103,7 @@ impl Leadership {
         }
     }
 
-    /// Takes the role, if nobody has it or is in line.
+    /// Takes the role, if nobody has it: then nobody waits for it either.
     #[inline]
     pub(crate) fn try_lead(&self) -> Option<Lead<'_>> {
         self.state
@@ -216,9 +217,13 @@ impl Leadership {
                     .map(|follower| follower.parker);
             }
             line.heir.clone_from(&heir);
-            let led = if heir.is_some() { LED } else { 0 };
-            let waited = if line.followers.is_empty() { 0 } else { LINE };
-            self.state.store(led | waited, Release);
+            let state = match &heir {
+                // All that are left in line are served, and need the role no more.
+                None => 0,
+                Some(_) if line.followers.is_empty() => LED,
+                Some(_) => LED | LINE,
+            };
+            self.state.store(state, Release);
             heir
         };
         for parker in idle.into_iter().chain(heir) {
@@ -359,5 +364,30 @@ impl Wake for Parker {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.unpark();
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// Joins a line that isn't empty, or a role that isn't free.
+    fn follow(leadership: &Leadership, goal: Goal) -> Seat<'_> {
+        match leadership.join(goal) {
+            Turn::Follow(seat) => seat,
+            Turn::Lead(_) => panic!("nobody led"),
+        }
+    }
+
+    #[test]
+    fn the_role_is_free_when_all_in_line_are_served() {
+        let leadership = Leadership::new();
+        let lead = leadership.try_lead().unwrap();
+        let served = [1, 2].map(|slot| follow(&leadership, Goal::Done(slot)));
+        lead.pass_on(|_| true);
+        // Whether or not they have got up.
+        leadership.try_lead().unwrap().pass_on(|_| true);
+        drop(served);
+        leadership.try_lead().unwrap().pass_on(|_| true);
     }
 }

@@ -56,6 +56,44 @@ fn abandon_against_completion() {
     reached.assert(&["done", "in flight"]);
 }
 
+/// A future that is polled takes the role for a moment, while another thread waits for an operation of its
+/// own: whoever looks takes the other's event too, and nobody sleeps on.
+#[test]
+fn poll_against_wait() {
+    let reached = Reached::default();
+    let seen = reached.clone();
+    check(Some(3), move || {
+        let machine = Machine::with_ring(4);
+        let queue = machine.queue(2);
+        let mut read = queue.submit(file(), Op::read(machine.buffer(), 7)).unwrap();
+        let other = queue.submit(file(), Op::read(machine.buffer(), 8)).unwrap();
+        let waiter = thread::spawn({
+            let seen = seen.clone();
+            move || {
+                seen.note(if other.is_done() { "served" } else { "waits" });
+                assert_eq!(other.wait().ok().unwrap().1.byte(), 8);
+            }
+        });
+        let task = Task::new();
+        let result = match poll(&mut read, &task) {
+            Poll::Ready(result) => {
+                seen.note("ready at once");
+                result
+            }
+            Poll::Pending => {
+                seen.note("led by the other");
+                block_on(read, &task)
+            }
+        };
+        assert_eq!(result.ok().unwrap().1.byte(), 7);
+        waiter.join().unwrap();
+        drop(task);
+        drop(queue);
+        machine.assert_over();
+    });
+    reached.assert(&["served", "waits", "ready at once", "led by the other"]);
+}
+
 /// A future gets another waker while the operation completes: the latest is woken.
 #[test]
 fn waker_replaced_while_completing() {
