@@ -1,8 +1,8 @@
 //! The fixed slab of slots, and the list of those that are free.
 //!
 //! The list is a bitmap, one bit for each slot, set while the slot is free. Claiming clears bits with
-//! one exchange for up to a word's worth of slots; freeing sets one bit. There is nothing an ABA could
-//! go wrong with.
+//! one exchange for up to a word's worth of slots; freeing sets them again, of one slot or of several of
+//! one word. There is nothing an ABA could go wrong with.
 //!
 //! # Who waits for a slot
 //!
@@ -12,10 +12,10 @@
 //!
 //! # Who frees the slab
 //!
-//! A handle doesn't count as a reference to its queue: the slab lives as long as a
-//! [`Queue`](crate::Queue) or an unfree slot does. When the last queue goes, [`Slab::orphan`] takes
-//! every free slot out and leaves the mark [`ORPHAN`] in each word. Whoever frees a slot after that
-//! finds the mark, and counts it off; the one who counts to zero frees the slab.
+//! Neither a handle nor a [`Collector`](crate::Collector) counts as a reference to its queue: the slab
+//! lives as long as a [`Queue`](crate::Queue) or an unfree slot does. When the last queue goes, [`Slab::orphan`] takes
+//! every free slot out and leaves the mark [`ORPHAN`] in each word. Whoever frees slots after that
+//! finds the mark, and counts them off; the one who counts to zero frees the slab.
 
 use crate::{
     slot::Slot,
@@ -36,7 +36,7 @@ const SLOTS_PER_WORD: u32 = usize::BITS / 2;
 pub(crate) struct Slab {
     slots: Box<[Slot]>,
     free: Box<[AtomicUsize]>,
-    /// The word in which a slot was last found or freed.
+    /// The word in which a slot was last found.
     hint: AtomicUsize,
     /// How many slots were not free when the slab was orphaned, less those freed since.
     left: AtomicUsize,
@@ -187,7 +187,7 @@ impl Slab {
         let free: u32 = self
             .free
             .iter()
-            .map(|word| word.swap(ORPHAN, Acquire).count_ones())
+            .map(|word| (word.swap(ORPHAN, Acquire) & !MARKS).count_ones())
             .sum();
         let left = (self.depth() - free) as usize;
         // Those freed in between have already been counted off, below zero.
@@ -348,5 +348,14 @@ mod tests {
         slab.unmark_waited();
         assert_eq!(slab.free(&Group::one(129)), Freed::Free);
         assert_eq!(drain(&slab, 1), [129]);
+    }
+
+    #[test]
+    fn whoever_still_waits_is_no_free_slot() {
+        let slab = Slab::new(1);
+        drain(&slab, 1);
+        slab.mark_waited();
+        assert!(!slab.orphan(), "the slot isn't free");
+        assert_eq!(slab.free(&Group::one(0)), Freed::Last);
     }
 }
