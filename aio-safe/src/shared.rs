@@ -88,6 +88,11 @@ impl Shared {
     /// As [`free`](Self::free), when somebody waited a moment ago.
     #[cold]
     fn free_in_line(&self, mut slots: Group) -> bool {
+        // In a child process whoever waits is the parent's, and a thread that doesn't exist here may hold
+        // the line's lock. There is nobody who could use them.
+        if !self.process.is_current() {
+            return false;
+        }
         // Those that aren't yet given keep the shared part.
         while let Some(index) = slots.next() {
             if !self.room.give(index, &self.slab) {

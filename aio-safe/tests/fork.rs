@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use aio_safe::{CloseError, Errno, Op, PollEvents, Queue, ReapError, SubmitErrorKind};
+use aio_safe::{CloseError, Collector, Errno, Op, PollEvents, Queue, ReapError, SubmitErrorKind};
 use common::{Fake, Tracked, Woken, poll_once, within};
 
 /// Runs something in a child process, which has 10 seconds, and fails if it panics or dies.
@@ -37,6 +37,31 @@ fn in_child(what: impl FnOnce()) {
     // SAFETY: `status` is a place for an int.
     unsafe { libc::waitpid(child, &raw mut status, 0) };
     assert_eq!(status, 0, "the child's status; 14 is SIGALRM: it hung");
+}
+
+#[test]
+fn results_taken_in_a_child_give_nobody_a_place() {
+    let queue = Queue::with_kernel(2, Fake::prompt()).unwrap();
+    let [one, other] = [0, 1].map(|n| {
+        queue
+            .submit(std::io::stdin(), Op::read(vec![1; 4], n))
+            .unwrap()
+    });
+    assert_eq!(queue.reap(2, None), Ok(2));
+    let mut collector = Collector::new();
+    let mut reserve = queue.reserve();
+    let (woken, waker) = Woken::new();
+    assert!(poll_once(&mut reserve, &waker).is_pending());
+    in_child(|| {
+        // Who waits is the parent's, and may hold the lock of the line.
+        assert_eq!(one.wait().result, Ok(4));
+        assert_eq!(collector.wait(other).result, Ok(4));
+        drop(collector);
+        assert_eq!(woken.count(), 0, "woken in the child");
+    });
+    // The handles were dropped here.
+    assert_eq!(woken.count(), 1);
+    assert!(poll_once(&mut reserve, &waker).is_ready());
 }
 
 #[test]
