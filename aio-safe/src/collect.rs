@@ -10,8 +10,9 @@ use crate::{Payload, Pending, shared::Retired};
 /// less, where there are many.
 ///
 /// A place is kept while others follow, and given back at the latest when this is dropped, before
-/// [`wait`](Self::wait) waits, or when somebody waits for one. Until then nobody else can have it: drop
-/// this when there is nothing to take for now. The handles may be of different queues.
+/// [`wait`](Self::wait) waits, or by a call that finds that somebody waits for one. Until then nobody can
+/// have it, not even the thread that keeps it: drop this when there is nothing to take for now, and before
+/// waiting for anything else. The handles may be of different queues.
 ///
 /// ```
 /// use aio_safe::{Collector, Op, Queue};
@@ -69,6 +70,7 @@ impl Collector {
             // SAFETY: it is done.
             Ok(unsafe { handle.into_output_and(|retired| self.keep(retired)) })
         } else {
+            self.give_back_if_waited();
             Err(handle)
         }
     }
@@ -93,6 +95,11 @@ impl Collector {
             self.give_back();
             self.retired = other;
         }
+        self.give_back_if_waited();
+    }
+
+    #[inline]
+    fn give_back_if_waited(&mut self) {
         if self.retired.as_ref().is_some_and(Retired::is_waited) {
             self.give_back();
         }

@@ -144,6 +144,25 @@ fn who_waits_for_a_place_gets_it_at_once() {
 }
 
 #[test]
+fn who_waits_for_a_place_gets_it_when_nothing_is_done() {
+    let fake = Fake::new();
+    let (queue, mut handles) = full(2, &fake);
+    fake.complete(0);
+    queue.reap(1, None).unwrap();
+    let mut collector = Collector::new();
+    assert_eq!(collector.wait(handles.remove(0)).result, Ok(8));
+    let mut reserve = queue.reserve();
+    let waker = std::task::Waker::noop();
+    assert!(common::poll_once(&mut reserve, waker).is_pending());
+    let last = collector.try_take(handles.remove(0)).unwrap_err();
+    let place = common::poll_once(&mut reserve, waker);
+    // Else the queue would be waited for when this fails.
+    fake.complete_all();
+    drop(last);
+    assert!(place.is_ready());
+}
+
+#[test]
 fn kept_places_outlive_the_queue() {
     let fake = Fake::prompt();
     let kernel = fake.watch();
