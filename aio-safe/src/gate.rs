@@ -58,8 +58,8 @@ impl Gate {
         }
     }
 
-    /// Goes in with `n` requests. False when the queue is closed: then nothing was counted, and
-    /// [`exit`](Self::exit) tells the same as after a success.
+    /// Goes in with `n` requests. False when the queue is closed: then none of them may be submitted,
+    /// and it comes [out](Self::exit) with all of them.
     #[inline]
     pub(crate) fn enter(&self, n: usize) -> bool {
         self.word.fetch_add(INSIDE + n * SUBMITTED, Relaxed) & CLOSED == 0
@@ -84,12 +84,17 @@ impl Gate {
     pub(crate) fn count(&self) -> Count {
         // In this order, so that nothing is taken off that wasn't counted.
         let reaped = self.reaped.load(Acquire);
-        let word = self.word.load(Acquire);
-        let submitted = word / SUBMITTED;
-        Count {
-            inside: inside(word),
-            in_flight: submitted.wrapping_sub(reaped) % (1 << FIELD),
-        }
+        count(self.word.load(Acquire), reaped)
+    }
+
+    /// As [`count`](Self::count), for the leader when it has counted completions off and somebody may
+    /// [`watch`](Self::watch).
+    ///
+    /// They are in different words, so a load could miss that the last thread came out while who watches
+    /// misses what was completed. With an exchange one of the two is first, and the other one sees it.
+    pub(crate) fn count_at_last(&self) -> Count {
+        let word = self.word.fetch_add(0, Release);
+        count(word, self.reaped.load(Relaxed))
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -101,13 +106,20 @@ impl Gate {
         self.word.fetch_or(CLOSED, Relaxed) & CLOSED == 0
     }
 
-    /// Makes the last thread to come out say so.
+    /// Makes the last thread to come out say so. To be followed by a look at the [`count`](Self::count).
     pub(crate) fn watch(&self) {
-        self.word.fetch_or(WATCHED, Relaxed);
+        self.word.fetch_or(WATCHED, Acquire);
     }
 
     pub(crate) fn unwatch(&self) {
         self.word.fetch_and(!WATCHED, Relaxed);
+    }
+}
+
+fn count(word: usize, reaped: usize) -> Count {
+    Count {
+        inside: inside(word),
+        in_flight: (word / SUBMITTED).wrapping_sub(reaped) % (1 << FIELD),
     }
 }
 

@@ -35,11 +35,11 @@ pub(crate) enum Waited {
 }
 
 impl Shared {
-    /// Whether a goal is reached.
+    /// Whether a goal is reached. The caller leads.
     pub(crate) fn reached(&self, goal: Goal) -> bool {
         match goal {
             Goal::Done(index) => self.slab.get(index).is_none_or(crate::slot::Slot::is_done),
-            Goal::Idle => self.gate.count().is_idle(),
+            Goal::Idle => self.gate.count_at_last().is_idle(),
             // Only the one who waits knows.
             Goal::Room | Goal::Role => false,
         }

@@ -22,6 +22,7 @@
 mod cancel;
 mod close;
 mod collect;
+mod gate;
 mod handle;
 mod kernel;
 mod lead;

@@ -214,8 +214,8 @@ const MECHANISMS: &[Mechanism] = &[
     Mechanism {
         name: "the hand-over of the role",
         file: "src/leader.rs",
-        text: "let led = if heir.is_some() { LED } else { 0 };",
-        without: "let (heir, led) = (None::<Arc<Parker>>, 0); line.heir = None;",
+        text: "let state = match &heir {",
+        without: "let heir = None::<Arc<Parker>>; line.heir = None; let state = match &heir {",
     },
     Mechanism {
         name: "the update of the waker",
@@ -228,6 +228,12 @@ const MECHANISMS: &[Mechanism] = &[
         file: "src/gate.rs",
         text: "before & WATCHED != 0 && inside(before) == 1",
         without: "before & WATCHED == WATCHED + 1 && inside(before) == 1",
+    },
+    Mechanism {
+        name: "the exchange of the leader's look at the gate",
+        file: "src/gate.rs",
+        text: "self.word.fetch_add(0, Release)",
+        without: "self.word.load(Acquire)",
     },
     Mechanism {
         name: "the kick",
