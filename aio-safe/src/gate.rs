@@ -1,9 +1,12 @@
 //! Counts what is in flight, and lets a closing queue wait until nobody is inside the kernel on its
 //! behalf.
 
-use crate::sync::atomic::{
-    AtomicUsize,
-    Ordering::{Acquire, Relaxed, Release},
+use crate::{
+    jobs::TURN,
+    sync::atomic::{
+        AtomicUsize,
+        Ordering::{Acquire, Relaxed, Release},
+    },
 };
 
 /// The width of the count of submitted requests, at the top, where it may overflow.
@@ -20,10 +23,14 @@ const INSIDE: usize = 1;
 /// The deepest queue that can be counted. Threads inside don't outgrow their count either: each
 /// has at least one slot.
 pub(crate) const MAX_DEPTH: u32 = if usize::BITS < 64 {
-    (1 << FIELD) - 1
+    (1 << FIELD) - 1 - TURN as u32
 } else {
     4_194_304
 };
+
+// The leader counts a turn's completions off when it has handed them all out: by then others may have
+// taken their results and used their slots again.
+const _: () = assert!(MAX_DEPTH as usize + TURN < 1 << FIELD);
 
 /// What is in flight is what was submitted and not yet reaped. A thread counts its requests before it
 /// goes in, and those that weren't accepted off when it comes out: while nobody is inside, that is
@@ -148,5 +155,17 @@ mod tests {
         gate.watch();
         assert!(!gate.enter(3));
         assert!(gate.exit(3) && gate.is_closed() && gate.count().is_idle());
+    }
+
+    #[test]
+    fn slots_used_again_before_they_are_counted_off_fit() {
+        let gate = Gate::new();
+        for n in [MAX_DEPTH as usize, TURN] {
+            assert!(gate.enter(n));
+            assert!(!gate.exit(0));
+        }
+        assert_eq!(gate.count().in_flight, MAX_DEPTH as usize + TURN);
+        gate.completed(TURN);
+        assert_eq!(gate.count_at_last().in_flight, MAX_DEPTH as usize);
     }
 }

@@ -45,7 +45,7 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// The deepest a queue can be: what the kernel takes (4 194 304), or 32 767 on 32-bit targets.
+    /// The deepest a queue can be: what the kernel takes (4 194 304), or 32 703 on 32-bit targets.
     pub const MAX_DEPTH: u32 = gate::MAX_DEPTH;
 
     /// Makes a queue for at most `depth` operations at a time. All memory it needs is allocated here:
@@ -317,7 +317,8 @@ impl Queue {
     }
 
     /// How many operations are in flight now: submitted, and their completions not yet reaped. While
-    /// other threads submit it may count some that the kernel is about to refuse.
+    /// other threads submit or reap it may count some that the kernel is about to refuse, or that are
+    /// over.
     pub fn in_flight(&self) -> usize {
         self.shared.gate.count().in_flight
     }
