@@ -85,7 +85,8 @@ const MARK: u32 = 1 << 31;
 const INLINE: usize = 64;
 
 /// See the [module](self).
-// iocb, word, result, waker and destructor fill two cache lines; the payload is the third.
+// Three cache lines: the iocb is the first; word, result, waker and destructor begin the second, and the
+// payload follows them there.
 #[repr(C, align(64))]
 pub(crate) struct Slot {
     iocb: UnsafeCell<Iocb>,

@@ -91,7 +91,7 @@ impl Ring {
         // SAFETY: as above.
         let tail_cell = unsafe { &*self.tail };
         // Ours alone to write, but other threads of the process had this turn before: the reaper's
-        // role was handed over through a lock. Somebody may have written nonsense: the kernel takes
+        // role is taken with Acquire and left with Release, or handed on through a lock. Somebody may have written nonsense: the kernel takes
         // both modulo nr, and so do we.
         let mut head = self.place(head_cell.load(Relaxed));
         let tail = self.place(tail_cell.load(Acquire));
