@@ -141,7 +141,10 @@ impl<'a, P: Payload> Batch<'a, P> {
     /// rarely, and holds at most as many slots that it doesn't use as ones that it does.
     #[cold]
     fn claim_more(&mut self) -> Option<u32> {
-        let want = self.expected.max(self.slots.len() as u32).max(1);
+        let want = match self.expected {
+            0 => (self.slots.len() as u32).max(1),
+            expected => expected,
+        };
         self.spare = self.queue.claim(want);
         self.expected = self.expected.saturating_sub(self.spare.len());
         self.spare.next()

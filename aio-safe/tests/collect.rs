@@ -225,3 +225,16 @@ fn expected_operations_are_claimed_together() {
     batch.submit(&mut handles).unwrap();
     assert_eq!(handles.len(), 40);
 }
+
+#[test]
+fn no_more_places_are_claimed_than_expected() {
+    let fake = Fake::prompt();
+    let queue = Queue::with_kernel(64, fake).unwrap();
+    let file = std::io::stdin();
+    let mut batch = queue.batch();
+    batch.reserve(33);
+    for n in 0..33 {
+        batch.push(&file, Op::read(vec![0; 8], n)).unwrap();
+    }
+    assert_eq!(room(&queue), 64 - 33);
+}

@@ -2,6 +2,7 @@
 
 mod batch;
 mod batch_future;
+mod batches;
 mod future;
 mod native;
 mod nothing;

@@ -1,0 +1,137 @@
+//! Operations that are submitted in batches, and the results that are there taken together: what engines with batches have
+//! in common.
+
+use std::{
+    mem,
+    os::fd::{AsFd, BorrowedFd},
+    sync::Arc,
+};
+
+use aio_safe::{AlignedBuf, Batch, BufResult, Op, Pending, SubmitErrorKind, Transfer};
+use anyhow::{Error, Result};
+
+use super::{QueueOf, result};
+use crate::{timing::Timing, work::Work};
+
+pub(super) type Handle = Pending<Transfer<AlignedBuf>>;
+pub(super) type Outcome = BufResult<usize, AlignedBuf>;
+
+pub(super) struct Batches<'a> {
+    pub(super) work: Work,
+    pub(super) file: &'a BorrowedFd<'a>,
+    pub(super) queue: QueueOf<'a>,
+    batch: Batch<'a, Transfer<AlignedBuf>>,
+    /// Buffers that aren't in flight.
+    buffers: Vec<AlignedBuf>,
+    /// What is in flight, and beside it the offsets of the blocks.
+    pub(super) handles: Vec<Handle>,
+    offsets: Vec<u64>,
+    /// Empty vectors, to take what was in those above.
+    spare: (Vec<Handle>, Vec<u64>),
+}
+
+/// Makes them for one thread, and hands them on.
+pub(super) fn set_up(work: Work, queue: QueueOf<'_>, then: impl FnOnce(Batches<'_>)) -> Result<()> {
+    let depth = work.depth;
+    then(Batches {
+        file: &Arc::clone(&work.file).as_fd(),
+        batch: queue.queue.batch(),
+        buffers: work.buffers()?,
+        handles: Vec::with_capacity(depth),
+        offsets: Vec::with_capacity(depth),
+        spare: (Vec::with_capacity(depth), Vec::with_capacity(depth)),
+        work,
+        queue,
+    });
+    Ok(())
+}
+
+impl Batches<'_> {
+    /// How many operations can be submitted now.
+    pub(super) fn room(&self) -> usize {
+        self.buffers.len()
+    }
+
+    /// Submits so many operations.
+    #[inline]
+    pub(super) fn submit<T: Timing>(
+        &mut self,
+        n: usize,
+        timing: &T,
+        stamps: &mut Vec<T::Stamp>,
+    ) -> Result<()> {
+        self.batch.reserve(n);
+        let rest = self.buffers.len() - n;
+        for mut buffer in self.buffers.drain(rest..) {
+            let offset = self.work.next(&mut buffer);
+            let mut op = if self.work.write {
+                Op::write(buffer, offset)
+            } else {
+                Op::read(buffer, offset)
+            };
+            stamps.push(timing.submitted());
+            self.offsets.push(offset);
+            while let Err(back) = self.batch.push(self.file, op) {
+                // There is a place for each buffer, but another thread that takes and gives back places may have been
+                // ahead of us wherever we looked.
+                if back.reason != SubmitErrorKind::QueueFull || !self.queue.shared {
+                    return Err(Error::new(back.reason));
+                }
+                op = back.op;
+                std::thread::yield_now();
+            }
+        }
+        Ok(self.batch.submit(&mut self.handles)?)
+    }
+
+    /// Takes the results that `ready` has, and returns how many they were.
+    #[inline]
+    pub(super) fn take<T: Timing>(
+        &mut self,
+        timing: &mut T,
+        stamps: &mut Vec<T::Stamp>,
+        mut ready: impl FnMut(Handle) -> Result<Outcome, Handle>,
+    ) -> Result<u64> {
+        let mut handles = mem::replace(&mut self.handles, mem::take(&mut self.spare.0));
+        let mut offsets = mem::replace(&mut self.offsets, mem::take(&mut self.spare.1));
+        let before = mem::take(stamps);
+        let mut done = 0;
+        let in_flight = handles.drain(..).zip(offsets.drain(..)).zip(before);
+        for ((handle, offset), stamp) in in_flight {
+            match ready(handle) {
+                Ok(outcome) => {
+                    timing.taken(stamp);
+                    self.finish(outcome, offset)?;
+                    done += 1;
+                }
+                Err(handle) => {
+                    self.handles.push(handle);
+                    self.offsets.push(offset);
+                    stamps.push(stamp);
+                }
+            }
+        }
+        self.spare = (handles, offsets);
+        Ok(done)
+    }
+
+    /// Waits for one that is in flight.
+    pub(super) fn wait<T: Timing>(
+        &mut self,
+        timing: &mut T,
+        stamps: &mut Vec<T::Stamp>,
+    ) -> Result<()> {
+        let outcome = self.handles.swap_remove(0).wait();
+        timing.taken(stamps.swap_remove(0));
+        let offset = self.offsets.swap_remove(0);
+        self.finish(outcome, offset)
+    }
+
+    #[inline]
+    fn finish(&mut self, mut outcome: Outcome, offset: u64) -> Result<()> {
+        self.work
+            .done(&mut outcome.buffer, offset, result(outcome.result))?;
+        self.buffers.push(outcome.buffer);
+        Ok(())
+    }
+}
