@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use aio_safe::{AlignedBuf, Batch, BufResult, Op, Pending, SubmitErrorKind, Transfer};
+use aio_safe::{AlignedBuf, Batch, BufResult, Op, Pending, SubmitError, SubmitErrorKind, Transfer};
 use anyhow::{Error, Result};
 
 use super::{QueueOf, result};
@@ -46,6 +46,25 @@ pub(super) fn set_up(work: Work, queue: QueueOf<'_>, then: impl FnOnce(Batches<'
     Ok(())
 }
 
+/// Pushes what the queue had no place for. There is one for each buffer, but another thread that takes and gives back places
+/// may have been ahead of us wherever we looked.
+#[cold]
+fn push_again<'a>(
+    batch: &mut Batch<'a, Transfer<AlignedBuf>>,
+    file: &'a BorrowedFd<'a>,
+    queue: QueueOf<'_>,
+    mut back: SubmitError<Op<Transfer<AlignedBuf>>>,
+) -> Result<()> {
+    while back.reason == SubmitErrorKind::QueueFull && queue.shared {
+        std::thread::yield_now();
+        match batch.push(file, back.op) {
+            Ok(()) => return Ok(()),
+            Err(again) => back = again,
+        }
+    }
+    Err(Error::new(back.reason))
+}
+
 impl Batches<'_> {
     /// How many operations can be submitted now.
     pub(super) fn room(&self) -> usize {
@@ -64,21 +83,15 @@ impl Batches<'_> {
         let rest = self.buffers.len() - n;
         for mut buffer in self.buffers.drain(rest..) {
             let offset = self.work.next(&mut buffer);
-            let mut op = if self.work.write {
+            let op = if self.work.write {
                 Op::write(buffer, offset)
             } else {
                 Op::read(buffer, offset)
             };
             stamps.push(timing.submitted());
             self.offsets.push(offset);
-            while let Err(back) = self.batch.push(self.file, op) {
-                // There is a place for each buffer, but another thread that takes and gives back places may have been
-                // ahead of us wherever we looked.
-                if back.reason != SubmitErrorKind::QueueFull || !self.queue.shared {
-                    return Err(Error::new(back.reason));
-                }
-                op = back.op;
-                std::thread::yield_now();
+            if let Err(back) = self.batch.push(self.file, op) {
+                push_again(&mut self.batch, self.file, self.queue, back)?;
             }
         }
         Ok(self.batch.submit(&mut self.handles)?)
@@ -127,7 +140,7 @@ impl Batches<'_> {
         self.finish(outcome, offset)
     }
 
-    #[inline]
+    #[inline(always)]
     fn finish(&mut self, mut outcome: Outcome, offset: u64) -> Result<()> {
         self.work
             .done(&mut outcome.buffer, offset, result(outcome.result))?;
