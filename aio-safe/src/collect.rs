@@ -50,7 +50,7 @@ impl Collector {
     ///
     /// As [`Pending::wait`].
     #[inline]
-    pub fn wait<P: Payload>(&mut self, handle: Pending<P>) -> P::Output {
+    pub fn wait<P: Payload>(&mut self, mut handle: Pending<P>) -> P::Output {
         if !handle.is_done() {
             self.give_back();
             handle.wait_for_it(None);

@@ -66,7 +66,7 @@ impl<P: Payload> Pending<P> {
     /// somebody broke the queue's context and it can't be destroyed. Also with the panic of somebody
     /// else's waker or destructor, see [`Queue::reap`](crate::Queue::reap).
     #[inline]
-    pub fn wait(self) -> P::Output {
+    pub fn wait(mut self) -> P::Output {
         if !self.is_done() {
             let waited = self.wait_for_it(None);
             debug_assert_eq!(waited, Waited::Reached, "there is no deadline");
@@ -85,7 +85,7 @@ impl<P: Payload> Pending<P> {
     /// # Panics
     ///
     /// As [`wait`](Self::wait).
-    pub fn wait_timeout(self, timeout: Duration) -> Result<P::Output, Self> {
+    pub fn wait_timeout(mut self, timeout: Duration) -> Result<P::Output, Self> {
         // A timeout beyond what an Instant can say is none.
         if !self.is_done() {
             let deadline = Instant::now().checked_add(timeout);
@@ -98,8 +98,9 @@ impl<P: Payload> Pending<P> {
     }
 
     /// Waits for an operation that isn't done. Unless it returns `TimedOut`, it is now.
+    // With `&mut`, as nobody else may use the handle meanwhile: whoever waits may complete it.
     #[cold]
-    pub(crate) fn wait_for_it(&self, deadline: Option<Instant>) -> Waited {
+    pub(crate) fn wait_for_it(&mut self, deadline: Option<Instant>) -> Waited {
         let slot = self.slot();
         check_process(slot);
         // A waker of an executor is foreign code: it isn't to be dropped while standing in line.
@@ -178,8 +179,8 @@ impl<P: Payload> Pending<P> {
     }
 
     /// Stores a waker, unless the operation is done.
-    fn register(&self, waker: &Waker) -> bool {
-        // SAFETY: this is the slot's handle, which the caller doesn't let others have.
+    fn register(&mut self, waker: &Waker) -> bool {
+        // SAFETY: this is the slot's handle, and the caller's alone.
         unsafe { self.slot().slot().register(waker) }
     }
 

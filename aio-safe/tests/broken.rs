@@ -18,7 +18,7 @@ use std::{
 use aio_safe::{
     CloseError, Errno, Op, OpError, Pending, Queue, ReapError, SubmitErrorKind, Transfer,
 };
-use common::{Fake, Spy, Tracked, WithoutRing, Woken, poll_once, within};
+use common::{Fake, Spy, Tracked, WithRing, WithoutRing, Woken, poll_once, within};
 
 fn read(queue: &Queue, drops: &Arc<AtomicUsize>) -> Pending<Transfer<Tracked>> {
     let op = Op::read(Tracked::new(64, drops), 0);
@@ -127,6 +127,26 @@ fn buffers_are_leaked_when_the_context_cannot_be_destroyed() {
         fake.touch_all();
         assert_eq!(fake.in_flight().len(), 5);
         assert_eq!(drops.load(SeqCst), 0);
+    });
+}
+
+#[test]
+fn a_future_reads_no_ring_of_a_context_that_was_given_up() {
+    within(20, || {
+        let fake = Fake::new();
+        let kernel = WithRing::new(fake.clone());
+        let queue = Queue::with_kernel(2, kernel.clone()).unwrap();
+        assert!(queue.features().ring);
+        let drops = Arc::new(AtomicUsize::new(0));
+        let waited = read(&queue, &drops);
+        let mut kept = read(&queue, &drops);
+        fake.keep(Errno::EINVAL);
+        fake.break_down(Errno::EINVAL);
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(waited.wait()))).is_err());
+        // Whatever is there now is nothing to believe: somebody else's memory, perhaps.
+        kernel.post(fake.in_flight()[1].event(64));
+        assert!(poll_once(&mut kept, std::task::Waker::noop()).is_pending());
+        std::mem::forget(kept);
     });
 }
 

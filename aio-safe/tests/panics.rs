@@ -17,7 +17,7 @@ use std::{
 };
 
 use aio_safe::{Op, Queue};
-use common::{Either, Fake, PanicsOnDrop, Tracked, Woken, poll_once, within};
+use common::{Either, Fake, PanicsOnDrop, Tracked, WithRing, Woken, poll_once, within};
 
 /// Panics when woken.
 struct PanicsOnWake;
@@ -91,6 +91,26 @@ fn a_panicking_waker_does_not_keep_others_from_being_woken() {
         }
         assert_eq!(queue.in_flight(), 0);
         queue.close().unwrap();
+    });
+}
+
+#[test]
+fn a_future_survives_the_panic_of_anothers_waker() {
+    within(20, || {
+        let fake = Fake::new();
+        let kernel = WithRing::new(fake.clone());
+        let queue = Queue::with_kernel(2, kernel.clone()).unwrap();
+        let mut other = read(&queue);
+        let mut polled = read(&queue);
+        assert!(poll_once(&mut other, &panicking_waker()).is_pending());
+        for _ in 0..2 {
+            kernel.post(fake.carry_out(0, None));
+        }
+        let waker = Waker::noop();
+        caught(|| poll_once(&mut polled, waker));
+        assert!(poll_once(&mut polled, waker).is_ready());
+        assert!(poll_once(&mut other, waker).is_ready());
+        assert_eq!(queue.in_flight(), 0);
     });
 }
 

@@ -28,7 +28,7 @@ pub use slice::{IoBufExt, Slice};
 /// - The `io_len` bytes at `io_ptr` are allocated, initialised and readable.
 /// - Nobody writes to those bytes, through any other path.
 ///
-/// A method that panics does no harm to memory, but costs the queue a place.
+/// A method that panics does no harm to memory, but costs the queue a place, and the buffer.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be the source of a write",
     note = "a queue takes owned buffers whose bytes stay where they are when the value moves: \
@@ -52,6 +52,8 @@ pub unsafe trait IoBuf: Send + 'static {
 ///   each time, also after the value has been **moved**.
 /// - The `io_capacity` bytes at `io_mut_ptr` are allocated and writable, and nobody else reads or
 ///   writes them, through any other path.
+///
+/// A method that panics does no harm to memory, but costs the queue a place, and the buffer.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be the target of a read",
     note = "a queue takes owned buffers whose bytes stay where they are when the value moves: \

@@ -186,13 +186,16 @@ impl Fake {
     }
 
     fn complete_as(&self, place: usize, res: Option<i64>) {
+        let event = self.carry_out(place, res);
+        self.post(event);
+    }
+
+    /// Carries out a request, and returns its event, which is for the caller to post.
+    pub(crate) fn carry_out(&self, place: usize, res: Option<i64>) -> IoEvent {
         let mut state = self.lock();
         let request = state.in_flight.remove(place);
         request.touch();
-        let event = request.event(res.unwrap_or_else(|| request.usual_result()));
-        state.events.push_back(event);
-        drop(state);
-        self.changed();
+        request.event(res.unwrap_or_else(|| request.usual_result()))
     }
 
     pub(crate) fn complete_all(&self) {

@@ -7,6 +7,7 @@ mod buffers;
 mod device;
 mod fake;
 mod files;
+mod ringed;
 mod tasks;
 mod wrapped;
 
@@ -15,6 +16,7 @@ pub(crate) use self::{
     buffers::{Either, PanicsOnDrop, Tracked},
     fake::{Fake, Request, Verdict},
     files::{Scratch, direct_file, pattern},
+    ringed::WithRing,
     tasks::{Flag, Woken, block_on, poll_once, within},
     wrapped::{Spy, WithoutRing},
 };
