@@ -16,7 +16,9 @@ use crate::{Op, Payload, Pending, Queue, SubmitError, SubmitErrorKind, slab::Gro
 
 /// Operations that go to the kernel together, in one `io_submit`. Made by [`Queue::batch`].
 ///
-/// A batch holds a place in the queue for each of its operations. Reads and writes of one buffer type
+/// A batch holds a place in the queue for each of its operations, and until [`submit`](Self::submit) as
+/// many again at most, to ask more rarely; or as many as it was told to expect, see
+/// [`reserve`](Self::reserve). Nobody else can have those. Reads and writes of one buffer type
 /// fit in one batch. It can be used again after each [`submit`](Self::submit), and doesn't allocate
 /// once it has been as long as it gets. Operations that were never submitted are dropped with it, or
 /// taken back with [`pop`](Self::pop).

@@ -3,7 +3,8 @@
 //! The kernel's ring has one consumer at a time. A thread that needs something from it takes the
 //! role if nobody has it, and else waits in line. The leader hands the role on when it leaves: to
 //! the first in line that hasn't got yet what it waits for. So a thread in line is always either
-//! served, or made the leader.
+//! served, or made the leader. Who only wants to look takes the role where it is free, and hands it on in
+//! the same way.
 //!
 //! Nobody runs foreign code (a waker, a buffer's destructor) in this role: foreign code may want to
 //! reap itself.

@@ -170,7 +170,7 @@ impl<P: Payload> Pending<P> {
         slot.shared().cancel(slot.slot())
     }
 
-    /// Takes what completions are there. Whether this one's is.
+    /// Takes what completions are there, unless another thread is about to. Whether this one's is.
     fn glance(&self) -> bool {
         let slot = self.slot();
         check_process(slot);
