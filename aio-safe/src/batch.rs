@@ -9,9 +9,6 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
 };
 
-use aio_abi::Iocb;
-use aio_sys::Errno;
-
 use crate::{Op, Payload, Pending, Queue, SubmitError, SubmitErrorKind, slab::Group, slot::Slot};
 
 /// Operations that go to the kernel together, in one `io_submit`. Made by [`Queue::batch`].
@@ -47,46 +44,18 @@ pub struct Batch<'a, P: Payload> {
     queue: &'a Queue,
     /// Filled slots, in the order in which they were pushed.
     slots: Vec<&'a Slot>,
-    /// Where the kernel finds their iocbs. Of use in [`submit`](Self::submit) only.
-    iocbs: Vec<*mut Iocb>,
     /// How many operations are yet to come, as far as is known.
     expected: u32,
     /// Claimed and not yet filled.
     spare: Group,
-    held: PhantomData<(P, BorrowedFd<'a>)>,
+    held: PhantomData<(fn() -> P, BorrowedFd<'a>)>,
 }
-
-/// What became of the operations of one [`Batch::submit`].
-struct Answer {
-    /// How many the kernel has accepted or refused.
-    answered: usize,
-    /// How many of those it has refused.
-    refused: usize,
-    result: Result<(), SubmitErrorKind>,
-}
-
-impl Answer {
-    /// The first `answered` were accepted.
-    fn all(answered: usize) -> Self {
-        Self {
-            answered,
-            refused: 0,
-            result: Ok(()),
-        }
-    }
-}
-
-// SAFETY: the pointers are to slots that this batch owns; payloads are Send.
-unsafe impl<P: Payload> Send for Batch<'_, P> {}
-// SAFETY: everything that uses the pointers takes `&mut self`.
-unsafe impl<P: Payload> Sync for Batch<'_, P> {}
 
 impl<'a, P: Payload> Batch<'a, P> {
     pub(crate) fn new(queue: &'a Queue) -> Self {
         Self {
             queue,
             slots: Vec::new(),
-            iocbs: Vec::new(),
             expected: 0,
             spare: Group::none(),
             held: PhantomData,
@@ -118,6 +87,8 @@ impl<'a, P: Payload> Batch<'a, P> {
             });
         };
         // SAFETY: the slot was claimed, and is empty.
+        unsafe { slot.is_for::<P>() };
+        // SAFETY: as above.
         unsafe { slot.fill(file, ManuallyDrop::into_inner(op)) };
         self.slots.push(slot);
         Ok(())
@@ -176,70 +147,22 @@ impl<'a, P: Payload> Batch<'a, P> {
         }
         // So that nothing can fail between the system call and the making of the handles.
         handles.reserve(len);
-        self.iocbs.clear();
-        self.iocbs.reserve(len);
-        if !shared.gate.enter(len) {
-            shared.exit_gate(len);
-            return Err(SubmitErrorKind::Closed);
-        }
-        self.iocbs.extend(self.slots.iter().map(|slot| {
-            // SAFETY: the slot was claimed and filled by this batch.
-            unsafe { slot.start() };
-            slot.iocb()
-        }));
-        // SAFETY: the iocbs lie in slots that are ours, and point to payloads that stay there until
-        // their events.
-        let answer = match unsafe { shared.kernel.io_submit(shared.ctx, &self.iocbs) } {
-            Ok(n) if n == len => Answer::all(len),
-            partial => self.submit_rest(partial),
+        // SAFETY: the slots were claimed and filled by this batch.
+        let submitted = unsafe { shared.submit(&self.slots) };
+        let (answered, result) = match submitted {
+            Ok(()) => (len, Ok(())),
+            Err(answer) => (answer.answered, answer.result),
         };
-        shared.exit_gate(answer.refused + len - answer.answered);
-        let answered = self.slots.iter().take(answer.answered);
-        handles.extend(answered.map(|slot| {
+        handles.extend(self.slots.iter().take(answered).map(|slot| {
             // SAFETY: the slot is in flight or completed, holds a P, and has no handle yet.
             unsafe { Pending::new(shared, slot) }
         }));
-        if answer.answered == len {
+        if answered == len {
             self.slots.clear();
         } else {
-            self.slots.drain(..answer.answered);
+            self.slots.drain(..answered);
         }
-        answer.result
-    }
-
-    /// Goes on after a first `io_submit` that didn't accept all. What isn't answered in the end is no
-    /// longer started.
-    #[cold]
-    fn submit_rest(&self, mut result: Result<usize, Errno>) -> Answer {
-        let shared = self.queue.shared();
-        let mut answer = Answer::all(0);
-        loop {
-            let rest = self.slots.get(answer.answered..).unwrap_or_default();
-            match result {
-                Ok(n @ 1..) => answer.answered += n.min(rest.len()),
-                Ok(0) | Err(Errno::EAGAIN) => {
-                    answer.result = Err(SubmitErrorKind::Again);
-                    for slot in rest {
-                        // SAFETY: the kernel didn't take it, and there is no handle.
-                        unsafe { slot.unstart() };
-                    }
-                    return answer;
-                }
-                Err(errno) => {
-                    let slot = rest.first().expect("something was to be submitted");
-                    // SAFETY: the kernel refused it, and there is no handle yet.
-                    unsafe { slot.refuse(errno) };
-                    answer.answered += 1;
-                    answer.refused += 1;
-                }
-            }
-            let rest = self.iocbs.get(answer.answered..).unwrap_or_default();
-            if rest.is_empty() {
-                return answer;
-            }
-            // SAFETY: as for the first call.
-            result = unsafe { shared.kernel.io_submit(shared.ctx, rest) };
-        }
+        result
     }
 
     /// Takes back the operation that was pushed last.

@@ -53,7 +53,9 @@ impl Collector {
     pub fn wait<P: Payload>(&mut self, mut handle: Pending<P>) -> P::Output {
         if !handle.is_done() {
             self.give_back();
-            handle.wait_for_it(None);
+            if !handle.glance() {
+                handle.wait_for_it(None);
+            }
         }
         // SAFETY: it is done now, as there is no deadline.
         unsafe { handle.into_output_and(|retired| self.keep(retired)) }
@@ -64,7 +66,8 @@ impl Collector {
     /// # Errors
     ///
     /// The handle, when the result isn't there.
-    #[inline]
+    // Always: what is taken is to stay in registers.
+    #[inline(always)]
     pub fn try_take<P: Payload>(&mut self, handle: Pending<P>) -> Result<P::Output, Pending<P>> {
         if handle.is_done() {
             // SAFETY: it is done.

@@ -8,25 +8,24 @@
 
 use std::{
     any::Any,
+    mem::{self, ManuallyDrop},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     task::Waker,
 };
 
 use arrayvec::ArrayVec;
 
-use crate::{
-    shared::Shared,
-    slot::{Completed, Slot},
-};
+use crate::{inbox::Left, shared::Shared, slot::Completed};
 
 /// How many completions one turn of the reaper handles.
 pub(crate) const TURN: usize = 64;
 
 pub(crate) struct Jobs<'a> {
     shared: &'a Shared,
-    first: ArrayVec<Job, TURN>,
+    // Not to be dropped: most often there is nothing in it, and that is looked at once.
+    first: ManuallyDrop<ArrayVec<Job, TURN>>,
     /// For more than one turn's worth, when a context is given up.
-    rest: Vec<Job>,
+    rest: ManuallyDrop<Vec<Job>>,
 }
 
 enum Job {
@@ -38,53 +37,45 @@ enum Job {
 }
 
 impl<'a> Jobs<'a> {
+    #[inline]
     pub(crate) fn new(shared: &'a Shared) -> Self {
         Self {
             shared,
-            first: ArrayVec::new(),
-            rest: Vec::new(),
+            first: ManuallyDrop::new(ArrayVec::new()),
+            rest: ManuallyDrop::new(Vec::new()),
         }
     }
 
-    /// Completes a slot and keeps what is left to do.
-    ///
-    /// # Safety
-    ///
-    /// As [`Slot::complete`].
-    #[inline]
-    pub(crate) unsafe fn complete(&mut self, slot: &Slot, res: i64) {
-        // SAFETY: the caller's promise.
-        let completed = unsafe { slot.complete(res) };
-        self.keep(slot, completed);
-    }
-
-    /// As [`complete`](Self::complete), for a slot whose handle is the caller's.
-    ///
-    /// # Safety
-    ///
-    /// As [`Slot::complete_own`].
-    #[inline]
-    pub(crate) unsafe fn complete_own(&mut self, slot: &Slot, res: i64) {
-        // SAFETY: the caller's promise.
-        let completed = unsafe { slot.complete_own(res) };
-        self.keep(slot, completed);
-    }
-
-    #[inline]
-    fn keep(&mut self, slot: &Slot, completed: Completed) {
-        if !matches!(completed, Completed::Quietly) {
-            self.push(slot.index(), completed);
-        }
-    }
-
+    /// Keeps what is left to do after a completion.
     #[cold]
-    fn push(&mut self, index: u32, completed: Completed) {
-        let job = match completed {
-            Completed::Quietly => return,
-            Completed::Wake(waker) => Job::Wake(waker),
-            Completed::Abandoned => Job::Discard(index),
-            Completed::Left(waker) => Job::Free(waker, index),
-        };
+    pub(crate) fn completed(&mut self, index: u32, completed: Completed) {
+        match completed {
+            Completed::Quietly => {}
+            Completed::Wake(waker) => self.put(Job::Wake(waker)),
+            Completed::Abandoned => self.put(Job::Discard(index)),
+            Completed::Left(waker) => self.put(Job::Free(waker, index)),
+        }
+    }
+
+    /// Keeps a waker to be woken.
+    #[cold]
+    pub(crate) fn wake(&mut self, waker: Waker) {
+        self.put(Job::Wake(waker));
+    }
+
+    /// Keeps the operations that a lane has left behind.
+    #[cold]
+    pub(crate) fn discard(&mut self, left: Left) {
+        left.take(|slot| {
+            // SAFETY: with the lane gone it is ours alone; the slab keeps it where it is.
+            let slot = unsafe { &*slot };
+            // SAFETY: as above. What is in it doesn't need the inbox.
+            unsafe { slot.set_inbox(None) };
+            self.put(Job::Discard(slot.index()));
+        });
+    }
+
+    fn put(&mut self, job: Job) {
         if let Err(full) = self.first.try_push(job) {
             self.rest.push(full.element());
         }
@@ -94,7 +85,8 @@ impl<'a> Jobs<'a> {
     #[must_use]
     pub(crate) fn run(&mut self) -> Option<Box<dyn Any + Send>> {
         let mut first_panic = None;
-        for job in self.first.drain(..).chain(self.rest.drain(..)) {
+        let rest = mem::take(&mut *self.rest);
+        for job in self.first.drain(..).chain(rest) {
             let result = match job {
                 Job::Wake(waker) => catch_unwind(AssertUnwindSafe(|| waker.wake())),
                 Job::Free(waker, index) => {
@@ -138,6 +130,6 @@ impl<'a> Jobs<'a> {
 pub(crate) fn keep_first(first: &mut Option<Box<dyn Any + Send>>, panic: Box<dyn Any + Send>) {
     match first {
         None => *first = Some(panic),
-        Some(_) => std::mem::forget(panic),
+        Some(_) => mem::forget(panic),
     }
 }

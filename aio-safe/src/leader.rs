@@ -17,13 +17,16 @@ use std::{
     time::Instant,
 };
 
-use crate::sync::{
-    Condvar, Mutex,
-    atomic::{
-        AtomicUsize,
-        Ordering::{Acquire, Relaxed, Release},
+use crate::{
+    inbox::News,
+    sync::{
+        Condvar, Mutex,
+        atomic::{
+            AtomicUsize,
+            Ordering::{Acquire, Relaxed, Release},
+        },
+        lock, thread_local,
     },
-    lock, thread_local,
 };
 
 /// The reaper's role.
@@ -57,6 +60,8 @@ struct Follower {
 pub(crate) enum Goal {
     /// The operation in this slot is done. Its waker serves the follower.
     Done(u32),
+    /// One of a lane's operations is done. The lane's waker serves the follower.
+    News(News),
     /// Nothing is in flight.
     Idle,
     /// A slot is free.
@@ -200,7 +205,9 @@ impl Leadership {
                         idle.push(Arc::clone(&follower.parker));
                         false
                     }
-                    (false, Goal::Done(_) | Goal::Idle | Goal::Role) if heir.is_none() => {
+                    (false, Goal::Done(_) | Goal::News(_) | Goal::Idle | Goal::Role)
+                        if heir.is_none() =>
+                    {
                         heir = Some(Arc::clone(&follower.parker));
                         false
                     }

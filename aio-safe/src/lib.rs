@@ -33,7 +33,8 @@
 //!
 //! # Where to look
 //!
-//! - [`Queue`]: make one, submit, reap, drain, close. [`Batch`]: many operations in one system call.
+//! - [`Queue`]: make one, submit, reap, drain, close. [`Lane`]: many reads and writes at the least cost, in a loop.
+//!   [`Batch`]: many operations in one system call, with a handle for each.
 //! - [`Op`]: reads, writes, syncs and polls. [`Pending`]: the handle of one that was submitted.
 //!   [`Collector`]: taking the results of many.
 //! - [`IoBuf`], [`IoBufMut`]: what can be a buffer.
@@ -48,11 +49,15 @@ mod buf;
 mod cancel;
 mod close;
 mod collect;
+mod complete;
 pub mod error;
 mod fork;
 mod gate;
+mod inbox;
 mod jobs;
 pub mod kernel;
+mod lane;
+mod lane_batch;
 mod leader;
 #[cfg(all(loom, test))]
 mod models;
@@ -68,6 +73,7 @@ mod room;
 mod shared;
 mod slab;
 mod slot;
+mod submit;
 mod sync;
 
 pub use aio_abi::{IoPrio, IoPrioClass, RwFlags};
@@ -77,6 +83,8 @@ pub use buf::{AlignedBuf, AllocError, BufResult, IoBuf, IoBufExt, IoBufMut, Slic
 pub use cancel::Cancel;
 pub use collect::Collector;
 pub use error::{CloseError, OpError, ReapError, SetupError, SubmitError, SubmitErrorKind};
+pub use lane::Lane;
+pub use lane_batch::LaneBatch;
 pub use op::{FileSync, Op, Payload, Poll, PollEvents, Transfer, Transfers, VectoredTransfer};
 pub use pending::Pending;
 pub use queue::{Features, Queue};

@@ -15,6 +15,7 @@ use aio_sys::Errno;
 
 use crate::{
     Cancel, Payload,
+    complete::Own,
     leader::Goal,
     reap::Waited,
     shared::{QueueRef, Retired, SlotRef},
@@ -67,7 +68,7 @@ impl<P: Payload> Pending<P> {
     /// else's waker or destructor, see [`Queue::reap`](crate::Queue::reap).
     #[inline]
     pub fn wait(mut self) -> P::Output {
-        if !self.is_done() {
+        if !self.is_done() && !self.glance() {
             let waited = self.wait_for_it(None);
             debug_assert_eq!(waited, Waited::Reached, "there is no deadline");
         }
@@ -171,10 +172,12 @@ impl<P: Payload> Pending<P> {
     }
 
     /// Takes what completions are there, unless another thread is about to. Whether this one's is.
-    fn glance(&self) -> bool {
+    // With `&mut`, as for `wait_for_it`.
+    #[inline]
+    pub(crate) fn glance(&mut self) -> bool {
         let slot = self.slot();
         check_process(slot);
-        slot.shared().glance();
+        slot.shared().glance(Own::slot(slot.slot()));
         slot.slot().is_done()
     }
 
@@ -246,6 +249,7 @@ unsafe fn take_and_retire<P: Payload>(slot: &SlotRef, then: impl FnOnce(Retired)
     ManuallyDrop::into_inner(taken)
 }
 
+#[inline]
 fn check_process(slot: &SlotRef) {
     assert!(
         slot.shared().process.is_current(),

@@ -9,11 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aio_sys::Errno;
-
 use crate::{
-    Batch, CloseError, Op, Payload, Pending, ReapError, Reserve, SetupError, SubmitError,
-    SubmitErrorKind, gate,
+    Batch, CloseError, Lane, Op, Payload, Pending, ReapError, Reserve, SetupError, SubmitError,
+    SubmitErrorKind, Transfers, gate,
     jobs::TURN,
     kernel::{Kernel, Linux},
     shared::QueueRef,
@@ -110,7 +108,8 @@ impl Queue {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     #[doc(alias = "io_submit")]
-    #[inline]
+    // Always: an operation is larger than what its slot needs of it.
+    #[inline(always)]
     pub fn submit<P: Payload>(
         &self,
         file: impl AsFd,
@@ -132,7 +131,7 @@ impl Queue {
     }
 
     /// Submits one operation in a slot that was claimed for it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn submit_in<P: Payload>(
         &self,
         slot: &Slot,
@@ -140,45 +139,34 @@ impl Queue {
         op: Op<P>,
     ) -> Result<Pending<P>, SubmitError<Op<P>>> {
         // SAFETY: the slot was claimed, and is empty.
+        unsafe { slot.is_for::<P>() };
+        // SAFETY: as above.
         unsafe { slot.fill(file, op) };
-        let answer = if self.shared.gate.enter(1) {
-            // SAFETY: it was claimed and filled.
-            unsafe { slot.start() };
-            // SAFETY: the iocb lies in a slot that is ours, and points to a payload that stays there
-            // until the event.
-            match unsafe {
-                self.shared
-                    .kernel
-                    .io_submit(self.shared.ctx, &[slot.iocb()])
-            } {
-                Ok(1..) => Ok(0),
-                Ok(0) | Err(Errno::EAGAIN) => {
-                    // SAFETY: the kernel didn't take it, and there is no handle.
-                    unsafe { slot.unstart() };
-                    Err(SubmitErrorKind::Again)
-                }
-                Err(errno) => {
-                    // SAFETY: the kernel refused it, and there is no handle.
-                    unsafe { slot.refuse(errno) };
-                    Ok(1)
-                }
-            }
-        } else {
-            Err(SubmitErrorKind::Closed)
-        };
-        // Only now: while somebody is inside, nobody takes what is started for being in the kernel.
-        self.shared.exit_gate(answer.unwrap_or(1));
-        match answer {
+        // SAFETY: as above.
+        match unsafe { self.shared.submit_one(slot) } {
             // SAFETY: the slot is in flight or completed, holds a P, and has no handle yet.
-            Ok(_) => Ok(unsafe { Pending::new(&self.shared, slot) }),
-            Err(reason) => {
-                // SAFETY: the slot is ours, filled with a P, and not started.
-                let op = unsafe { slot.unfill() };
-                // SAFETY: the slot is ours and empty; `self` keeps the slab.
-                unsafe { self.shared.free_held(slot.index()) };
-                Err(SubmitError { reason, op })
-            }
+            Ok(()) => Ok(unsafe { Pending::new(&self.shared, slot) }),
+            // SAFETY: the slot is ours, filled with a P, and not started.
+            Err(reason) => Err(unsafe { self.hand_back(slot, reason) }),
         }
+    }
+
+    /// Hands an operation back that couldn't be submitted.
+    ///
+    /// # Safety
+    ///
+    /// The caller has claimed the slot and filled it with a `P`. It is freed.
+    #[cold]
+    unsafe fn hand_back<P: Payload>(
+        &self,
+        slot: &Slot,
+        reason: SubmitErrorKind,
+    ) -> SubmitError<Op<P>> {
+        // SAFETY: the caller's promise.
+        let op = unsafe { slot.unfill() };
+        // SAFETY: as above, and it is empty now; `self` keeps the slab.
+        unsafe { self.shared.free_held(slot.index()) };
+        SubmitError { reason, op }
     }
 
     /// Claims up to `want` slots. [`why_not_claimed`](Self::why_not_claimed) knows why there are none.
@@ -223,6 +211,22 @@ impl Queue {
     /// A batch: operations that go to the kernel together, in one `io_submit`.
     pub fn batch<P: Payload>(&self) -> Batch<'_, P> {
         Batch::new(self)
+    }
+
+    /// Makes a lane: so many places of this queue, for reads and writes of one buffer type that are submitted together,
+    /// and whose results are taken as they come.
+    ///
+    /// The places aren't claimed all at once: while it is found out that there are too few, others find fewer, too.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitErrorKind::QueueFull`] when fewer places are free (more than the queue's depth never are),
+    /// [`Closed`](SubmitErrorKind::Closed), or [`Forked`](SubmitErrorKind::Forked).
+    pub fn lane<P: Transfers, T: Send + 'static>(
+        &self,
+        places: u32,
+    ) -> Result<Lane<P, T>, SubmitErrorKind> {
+        Lane::new(self, places)
     }
 
     /// Takes completions from the kernel and hands them to their [`Pending`] handles, waking whoever

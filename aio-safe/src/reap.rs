@@ -13,10 +13,11 @@ use aio_sys::Errno;
 
 use crate::{
     ReapError,
+    complete::{Completer, Own},
     jobs::{Jobs, TURN},
     leader::{Goal, Lead, Turn},
     shared::Shared,
-    slot::untag,
+    slot::{Slot, untag},
     sync::atomic::Ordering::Relaxed,
 };
 
@@ -38,7 +39,9 @@ impl Shared {
     /// Whether a goal is reached. The caller leads.
     pub(crate) fn reached(&self, goal: Goal) -> bool {
         match goal {
-            Goal::Done(index) => self.slab.get(index).is_none_or(crate::slot::Slot::is_done),
+            Goal::Done(index) => self.slab.get(index).is_none_or(Slot::is_done),
+            // SAFETY: whoever waits has the lane, and thereby the inbox.
+            Goal::News(news) => unsafe { news.have_come() },
             Goal::Idle => self.gate.count_at_last().is_idle(),
             // Only the one who waits knows.
             Goal::Room | Goal::Role => false,
@@ -131,9 +134,13 @@ impl Shared {
                 _ => left,
             };
             let own = match goal {
-                // Whoever waits for an operation has its handle.
-                Goal::Done(index) => Some(index),
-                _ => None,
+                // Whoever waits for an operation has its handle, or lane.
+                Goal::Done(index) => self
+                    .slab
+                    .get(index)
+                    .map_or(Own::NOTHING, |slot| Own::slot(slot)),
+                Goal::News(news) => Own::lane(news.inbox()),
+                Goal::Idle | Goal::Room | Goal::Role => Own::NOTHING,
             };
             let mut jobs = Jobs::new(self);
             let result = self.reap(&lead, own, 1, left, &mut jobs);
@@ -184,7 +191,7 @@ impl Shared {
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let mut jobs = Jobs::new(self);
         // One at a time: others wait for what comes first, and may be what makes the next one come.
-        let result = self.reap(&lead, None, min.min(1), timeout, &mut jobs);
+        let result = self.reap(&lead, Own::NOTHING, min.min(1), timeout, &mut jobs);
         lead.pass_on(|goal| self.reached(goal));
         jobs.run_and_resume();
         match result {
@@ -196,7 +203,8 @@ impl Shared {
     }
 
     /// Takes what is in the ring, if nobody else is about to: without a system call, and without waiting.
-    pub(crate) fn glance(&self) {
+    #[inline]
+    pub(crate) fn glance(&self, own: Own) {
         if self.ring.is_none() {
             return;
         }
@@ -205,7 +213,7 @@ impl Shared {
         };
         let mut jobs = Jobs::new(self);
         if !self.dead.load(Relaxed) {
-            let (_, completed) = self.reap_ring(&lead, None, &mut jobs);
+            let (_, completed) = self.reap_ring(&lead, own, &mut jobs);
             self.gate.completed(completed);
         }
         lead.pass_on(|goal| self.reached(goal));
@@ -213,12 +221,10 @@ impl Shared {
     }
 
     /// Waits for events and completes their slots, at most [`TURN`] of them. Returns how many.
-    ///
-    /// `own` is a slot whose handle is the caller's, and stays so until this returns.
     fn reap(
         &self,
         lead: &Lead<'_>,
-        own: Option<u32>,
+        own: Own,
         min: usize,
         timeout: Option<Duration>,
         jobs: &mut Jobs<'_>,
@@ -244,26 +250,28 @@ impl Shared {
     /// Takes what is in the ring, if that can be read. Returns how many events there were, and how
     /// many slots they completed.
     #[inline]
-    fn reap_ring(&self, _lead: &Lead<'_>, own: Option<u32>, jobs: &mut Jobs<'_>) -> (usize, usize) {
+    fn reap_ring(&self, _lead: &Lead<'_>, own: Own, jobs: &mut Jobs<'_>) -> (usize, usize) {
         let Some(ring) = &self.ring else {
             return (0, 0);
         };
-        let mut completed = 0;
-        // SAFETY: the caller leads, so nobody else reads, and the context isn't destroyed. Completing
-        // runs no foreign code, and doesn't panic.
-        let seen = unsafe {
-            ring.take(TURN, |data, res| {
-                completed += usize::from(self.complete(data, res, own, jobs));
-            })
-        };
-        (seen, completed)
+        // SAFETY: the caller leads, so nobody else reads, and the context isn't destroyed.
+        let mut events = unsafe { ring.events(TURN) };
+        let seen = events.total();
+        let mut others = 0;
+        let mut completer = Completer::new(own, jobs);
+        for (data, res) in events.by_ref() {
+            self.complete(data, res, &mut completer, &mut others);
+        }
+        completer.end();
+        events.release();
+        (seen, seen - others)
     }
 
     #[cold]
     fn reap_by_call(
         &self,
         _lead: &Lead<'_>,
-        own: Option<u32>,
+        own: Own,
         min: usize,
         max: usize,
         timeout: Option<Duration>,
@@ -273,36 +281,35 @@ impl Shared {
         let buffer = &mut events[..max];
         // SAFETY: the caller leads, so nobody else reads the ring.
         let n = unsafe { self.kernel.io_getevents(self.ctx, min, buffer, timeout) }?;
-        let mut completed = 0;
+        let mut others = 0;
+        let mut completer = Completer::new(own, jobs);
         for event in events.iter().take(n) {
             // SAFETY: the kernel stored the first n.
             let event = unsafe { event.assume_init() };
-            completed += usize::from(self.complete(event.data, event.res, own, jobs));
+            self.complete(event.data, event.res, &mut completer, &mut others);
         }
-        Ok(completed)
+        completer.end();
+        Ok(n - others)
     }
 
-    /// Completes an event's slot. False when it isn't the event of anything in flight.
-    #[inline]
-    fn complete(&self, data: u64, res: i64, own: Option<u32>, jobs: &mut Jobs<'_>) -> bool {
+    /// Completes an event's slot, or counts it among the others, which belong to nothing in flight.
+    #[inline(always)]
+    fn complete(&self, data: u64, res: i64, completer: &mut Completer<'_, '_>, others: &mut usize) {
         let (generation, index) = untag(data);
         match self.slab.get(index) {
             Some(slot) if slot.expects(generation) => {
-                if own == Some(index) {
-                    // SAFETY: as below; and the caller has the slot's handle.
-                    unsafe { jobs.complete_own(slot, res) }
-                } else {
-                    // SAFETY: the caller leads, and this is the request's event: we are its completer.
-                    unsafe { jobs.complete(slot, res) }
-                }
-                true
+                // SAFETY: the caller leads, and this is the request's event: we are its completer.
+                unsafe { completer.complete(slot, generation, res) };
             }
-            _ => {
-                if data != KICK {
-                    self.strays.fetch_add(1, Relaxed);
-                }
-                false
-            }
+            _ => self.ignore(data, others),
+        }
+    }
+
+    #[cold]
+    fn ignore(&self, data: u64, others: &mut usize) {
+        *others += 1;
+        if data != KICK {
+            self.strays.fetch_add(1, Relaxed);
         }
     }
 
@@ -314,14 +321,19 @@ impl Shared {
             self.watch_gate(None);
         }
         self.destroy()?;
+        let mut completer = Completer::new(Own::NOTHING, jobs);
+        let mut completed = 0;
         for index in 0..self.slab.depth() {
             if let Some(slot) = self.slab.get(index).filter(|slot| slot.is_in_flight()) {
+                let res = -i64::from(Errno::EIO.raw());
                 // SAFETY: the caller leads, nobody is inside, and the kernel is done with everything:
                 // there is no other completer.
-                unsafe { jobs.complete(slot, -i64::from(Errno::EIO.raw())) };
-                self.gate.completed(1);
+                unsafe { completer.complete(slot, slot.generation(), res) };
+                completed += 1;
             }
         }
+        completer.end();
+        self.gate.completed(completed);
         Ok(())
     }
 

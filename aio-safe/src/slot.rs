@@ -15,6 +15,15 @@
 //! | completed | `ACTIVE`, `DONE` | the handle | the handle | the handle; the completer while `WAKER` is set |
 //! | left | `ACTIVE`, `DONE`, `GONE`, `WAKER` | the completer | - | the completer |
 //!
+//! A [lane](crate::Lane) claims slots once and keeps them. For it there are fewer states, and no flags but these:
+//!
+//! | state | flags | iocb, payload and result belong to |
+//! |---|---|---|
+//! | claimed | none | the lane |
+//! | in flight | `ACTIVE` | the kernel; the result to the completer |
+//! | finished | none, and the generation is raised | the completer, until it [delivers](crate::inbox) the slot; then the lane |
+//! | refused | `ACTIVE`, `DONE`, `REFUSED` | the lane |
+//!
 //! The *handle* is the one [`Pending`](crate::Pending) of this use of the slot. The *completer* is
 //! the thread that holds the [reaper's role](crate::reap) and got the slot's event, or the submitter
 //! when the kernel refused the request: there is one at a time, because a request has one event or
@@ -24,6 +33,7 @@
 //!
 //! - submitter → kernel: `start` sets `ACTIVE` (Relaxed). It needs no order of its own: no event can
 //!   carry this generation before `io_submit` was called after it, and the handle is made after that.
+//! - completer → lane: through the [inbox](crate::inbox).
 //! - completer → handle: `complete` writes the result and sets `DONE` (Release); the handle loads
 //!   `DONE` (Acquire) before it takes payload and result.
 //! - handle → completer: the handle writes its waker and sets `WAKER` (Release), or is done with the
@@ -41,8 +51,10 @@
 #![allow(unsafe_code, reason = "owns what the kernel reads and writes")]
 
 use std::{
-    mem::{MaybeUninit, align_of, size_of},
+    mem::{MaybeUninit, align_of, offset_of, size_of},
+    ops::Deref,
     os::fd::BorrowedFd,
+    ptr::NonNull,
     task::Waker,
 };
 
@@ -51,6 +63,7 @@ use aio_sys::Errno;
 
 use crate::{
     OpError,
+    inbox::Inbox,
     op::{Op, Payload, Request, decode, errno},
     sync::{
         UnsafeCell,
@@ -82,28 +95,30 @@ const GENERATION_ONE: u32 = FLAGS + 1;
 const MARK: u32 = 1 << 31;
 
 /// How much of a payload is stored in the slot itself; a larger one is boxed.
-const INLINE: usize = 64;
+const INLINE: usize = 80;
 
 /// See the [module](self).
-// Three cache lines: the iocb is the first; word, result, waker and destructor begin the second, and the
-// payload follows them there.
+// Three cache lines: the iocb is the first, what every operation needs begins the second, with as much of the
+// payload as a read or a write of one buffer has.
 #[repr(C, align(64))]
 pub(crate) struct Slot {
     iocb: UnsafeCell<Iocb>,
     word: AtomicU32,
-    /// Its place in the slab.
-    index: u32,
+    /// Its place in the slab, with [`MARK`].
+    marked: u32,
     /// The event's `res`, or the errno of a refusal.
     result: UnsafeCell<i64>,
-    waker: UnsafeCell<MaybeUninit<Waker>>,
-    drop_payload: UnsafeCell<unsafe fn(*mut Storage)>,
+    /// The inbox of the lane that has the slot, if one has.
+    inbox: UnsafeCell<Option<NonNull<Inbox>>>,
     payload: UnsafeCell<Storage>,
+    drop_payload: UnsafeCell<unsafe fn(*mut Storage)>,
+    waker: UnsafeCell<MaybeUninit<Waker>>,
 }
 
 #[cfg(all(not(loom), target_pointer_width = "64"))]
-const _: () = assert!(size_of::<Slot>() == 128 + INLINE);
+const _: () = assert!(size_of::<Slot>() == 3 * 64);
 
-#[repr(C, align(16))]
+#[repr(C, align(8))]
 struct Storage(MaybeUninit<[u8; INLINE]>);
 
 /// What is left to do after [`Slot::complete`].
@@ -196,38 +211,49 @@ impl Slot {
         Self {
             iocb: UnsafeCell::new(Iocb::default()),
             word: AtomicU32::new(0),
-            index,
+            marked: index | MARK,
             result: UnsafeCell::new(0),
-            waker: UnsafeCell::new(MaybeUninit::uninit()),
-            drop_payload: UnsafeCell::new(Storage::discard::<()>),
+            inbox: UnsafeCell::new(None),
             payload: UnsafeCell::new(Storage(MaybeUninit::uninit())),
+            drop_payload: UnsafeCell::new(Storage::discard::<()>),
+            waker: UnsafeCell::new(MaybeUninit::uninit()),
         }
     }
 
     /// Its place in the slab.
     #[inline]
     pub(crate) fn index(&self) -> u32 {
-        self.index
+        self.marked ^ MARK
     }
 
     // The submitter's side: free -> claimed -> in flight.
+
+    /// Says what payloads are put in from now on.
+    ///
+    /// # Safety
+    ///
+    /// The caller has claimed the slot, and put nothing in it since.
+    #[inline]
+    pub(crate) unsafe fn is_for<P: Payload>(&self) {
+        self.drop_payload.with_mut(|cell| {
+            // SAFETY: the slot is the caller's alone.
+            unsafe { *cell = Storage::discard::<P> }
+        });
+    }
 
     /// Puts an operation in a claimed slot, ready for `io_submit`.
     ///
     /// # Safety
     ///
-    /// The caller has claimed the slot, and put nothing in it since.
+    /// The caller has claimed the slot, said that it [is for](Self::is_for) this payload, and put nothing in it since.
     #[inline(always)]
     pub(crate) unsafe fn fill<P: Payload>(&self, file: BorrowedFd<'_>, op: Op<P>) {
-        let generation = self.word.load(Relaxed) & !FLAGS;
-        self.word.store(
-            generation | if P::CANCELLABLE { CANCELLABLE } else { 0 },
-            Relaxed,
-        );
-        self.drop_payload.with_mut(|cell| {
-            // SAFETY: the slot is the caller's alone.
-            unsafe { *cell = Storage::discard::<P> }
-        });
+        // No flags: the slot was claimed.
+        let generation = self.word.load(Relaxed);
+        debug_assert_eq!(generation & FLAGS, 0);
+        if P::CANCELLABLE {
+            self.word.store(generation | CANCELLABLE, Relaxed);
+        }
         let Op { payload, request } = op;
         let place = self.payload.with_mut(|cell| {
             // SAFETY: the slot is the caller's alone.
@@ -239,7 +265,7 @@ impl Slot {
             unsafe { (*payload).place() }
         });
         self.iocb.with_mut(|cell| {
-            let iocb = request.iocb(tag(generation, self.index), file, place);
+            let iocb = request.iocb(tag(generation, self.marked), file, place);
             // SAFETY: the slot is the caller's alone.
             unsafe { cell.write(iocb) }
         });
@@ -251,6 +277,10 @@ impl Slot {
     ///
     /// The caller has claimed the slot, filled it with a `P`, and not started it.
     pub(crate) unsafe fn unfill<P: Payload>(&self) -> Op<P> {
+        if P::CANCELLABLE {
+            let word = self.word.load(Relaxed);
+            self.word.store(word & !CANCELLABLE, Relaxed);
+        }
         // SAFETY: the slot is the caller's alone, and holds a P.
         let payload = self
             .payload
@@ -307,6 +337,26 @@ impl Slot {
         self.word.store(word | DONE | REFUSED, Relaxed);
     }
 
+    /// Gives a claimed slot to a lane, or takes it back.
+    ///
+    /// # Safety
+    ///
+    /// The slot is the caller's alone, and empty.
+    pub(crate) unsafe fn set_inbox(&self, inbox: Option<NonNull<Inbox>>) {
+        self.inbox.with_mut(|cell| {
+            // SAFETY: the slot is the caller's alone.
+            unsafe { *cell = inbox }
+        });
+    }
+
+    /// Whether the kernel refused the request.
+    ///
+    /// To be asked by who has submitted it.
+    #[inline]
+    pub(crate) fn is_refused(&self) -> bool {
+        self.word.load(Relaxed) & REFUSED != 0
+    }
+
     /// Raises the generation of a slot that is about to be freed.
     ///
     /// # Safety
@@ -325,8 +375,13 @@ impl Slot {
     /// answer stays true until it completes the slot.
     #[inline]
     pub(crate) fn expects(&self, generation: u32) -> bool {
-        let word = self.word.load(Relaxed);
-        word & !FLAGS == generation && word & (ACTIVE | DONE) == ACTIVE
+        // Both with one comparison. A "generation" with flags in it is none.
+        self.word.load(Relaxed) & (!FLAGS | ACTIVE | DONE) == generation ^ ACTIVE
+    }
+
+    /// The generation of what is in flight, for the completer.
+    pub(crate) fn generation(&self) -> u32 {
+        self.word.load(Relaxed) & !FLAGS
     }
 
     /// Whether the slot is in flight in any generation.
@@ -343,6 +398,33 @@ impl Slot {
     #[inline]
     pub(crate) fn iocb(&self) -> *mut Iocb {
         self.iocb.with(<*const Iocb>::cast_mut)
+    }
+
+    /// The inbox to which the result belongs.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the completer, and the slot [`expects`](Self::expects) this completion.
+    #[inline]
+    pub(crate) unsafe fn inbox(&self) -> Option<NonNull<Inbox>> {
+        // SAFETY: whoever claimed the slot set it before it submitted the request.
+        self.inbox.with(|cell| unsafe { *cell })
+    }
+
+    /// Stores the result of a lane's operation, which is then to be [delivered](crate::inbox). The slot is as if
+    /// it was claimed, but for the payload and the result in it.
+    ///
+    /// # Safety
+    ///
+    /// As [`inbox`](Self::inbox), with that generation.
+    #[inline]
+    pub(crate) unsafe fn finish(&self, generation: u32, res: i64) {
+        self.result.with_mut(|cell| {
+            // SAFETY: the result is the completer's until it is delivered.
+            unsafe { cell.write(res) }
+        });
+        self.word
+            .store(generation.wrapping_add(GENERATION_ONE), Relaxed);
     }
 
     /// Hands the result over to the handle, or finds that it is gone.
@@ -418,7 +500,7 @@ impl Slot {
         // SAFETY: with the handle gone, everything is the completer's.
         let discard = self.drop_payload.with(|cell| unsafe { *cell });
         self.payload.with_mut(|cell| {
-            // SAFETY: `fill` stored the payload and this destructor of its type together.
+            // SAFETY: `fill` stored a payload of the type that this was said to be the destructor of.
             unsafe { discard(cell) }
         });
     }
@@ -518,32 +600,59 @@ impl Slot {
     /// # Safety
     ///
     /// The caller is the slot's handle, the slot holds a `P`, [`is_done`](Self::is_done) returned
-    /// true, and nothing was taken before.
-    #[inline]
+    /// true, and nothing was taken before. Or the caller's lane has the slot, to which the kernel refused the `P`.
+    #[inline(always)]
     pub(crate) unsafe fn take<P: Payload>(&self) -> P::Output {
+        // Set before there was a handle.
+        if self.is_refused() {
+            // SAFETY: the caller's promise.
+            return unsafe { self.take_refused::<P>() };
+        }
+        // SAFETY: as above, and after DONE the result is the handle's.
+        unsafe { self.take_delivered::<P>() }
+    }
+
+    /// As [`take`](Self::take), of an operation that was accepted.
+    ///
+    /// # Safety
+    ///
+    /// As [`take`](Self::take); or the slot was [delivered](crate::inbox) to the caller, holds a `P`, and nothing was
+    /// taken before.
+    #[inline(always)]
+    pub(crate) unsafe fn take_delivered<P: Payload>(&self) -> P::Output {
         #[cfg(aio_asan)]
         self.with_iocb(crate::poison::unpoison);
-        // SAFETY: after DONE the result is the handle's.
+        // SAFETY: the result is the caller's.
         let res = self.result.with(|cell| unsafe { cell.read() });
-        // It was set before there was a handle.
-        let refused = self.word.load(Relaxed) & REFUSED != 0;
-        let result = if refused {
-            Err(OpError::Refused(errno(res)))
-        } else {
-            decode(res).map_err(OpError::Failed)
-        };
+        let result = decode(res).map_err(OpError::Failed);
         self.payload.with_mut(|cell| {
             if let Ok(n) = result {
-                // SAFETY: after DONE the payload is the handle's.
+                // SAFETY: the payload is the caller's.
                 let payload = unsafe { Storage::payload::<P>(cell) };
                 // SAFETY: as above, so nobody else refers to it. It is told where it is, before it moves.
                 let payload = unsafe { &mut *payload };
                 // SAFETY: the result came from the slot that holds the payload.
                 unsafe { payload.settle(n) };
             }
-            // SAFETY: it is the handle's, as above, and taken once.
+            // SAFETY: it is the caller's, as above, and taken once.
             unsafe { Storage::take::<P>(cell) }.output(result)
         })
+    }
+
+    /// # Safety
+    ///
+    /// As [`take`](Self::take), and it was refused.
+    #[cold]
+    unsafe fn take_refused<P: Payload>(&self) -> P::Output {
+        #[cfg(aio_asan)]
+        self.with_iocb(crate::poison::unpoison);
+        // SAFETY: the result is the caller's.
+        let res = self.result.with(|cell| unsafe { cell.read() });
+        // SAFETY: the payload is the caller's, and taken once.
+        let payload = self
+            .payload
+            .with_mut(|cell| unsafe { Storage::take::<P>(cell) });
+        payload.output(Err(OpError::Refused(errno(res))))
     }
 
     /// Ends the handle's part after it took the result. Returns whether the slot is the caller's
@@ -579,10 +688,30 @@ impl Slot {
     }
 }
 
+/// Where the kernel finds the iocbs of slots.
+#[cfg(not(loom))]
+#[inline]
+pub(crate) fn iocbs(slots: &[&Slot]) -> impl Deref<Target = [*mut Iocb]> {
+    const {
+        assert!(offset_of!(Slot, iocb) == 0);
+    }
+    // SAFETY: a reference has the layout of a pointer. The slot begins with the iocb, which lies in a cell
+    // and may be written to by whoever has a pointer to it and the right to.
+    let iocbs: &[*mut Iocb] =
+        unsafe { std::slice::from_raw_parts(slots.as_ptr().cast(), slots.len()) };
+    iocbs
+}
+
+/// As the other one: a model's slots are laid out otherwise.
+#[cfg(loom)]
+pub(crate) fn iocbs(slots: &[&Slot]) -> impl Deref<Target = [*mut Iocb]> {
+    slots.iter().map(|slot| slot.iocb()).collect::<Vec<_>>()
+}
+
 /// The `aio_data` of a request.
 #[inline]
-fn tag(generation: u32, index: u32) -> u64 {
-    u64::from(generation) << 32 | u64::from(index | MARK)
+fn tag(generation: u32, marked: u32) -> u64 {
+    u64::from(generation) << 32 | u64::from(marked)
 }
 
 /// The generation and the index in an event's `data`.

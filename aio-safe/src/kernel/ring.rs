@@ -78,55 +78,96 @@ impl Ring {
         }
     }
 
-    /// Takes up to `max` events and gives `data` and `res` of each to `each`. Returns how many.
+    /// The events that are there, up to `max`. They are taken by [`Events::release`].
     ///
     /// # Safety
     ///
-    /// The context lives, and nobody else reads the ring meanwhile: not the kernel in `io_getevents`
-    /// either. `each` doesn't panic.
+    /// While the events are used the context lives, and nobody else reads the ring: not the kernel in `io_getevents`
+    /// either.
     #[inline]
-    pub(crate) unsafe fn take(&self, max: usize, mut each: impl FnMut(u64, i64)) -> usize {
+    pub(crate) unsafe fn events(&self, max: usize) -> Events<'_> {
         // SAFETY: the header is mapped while the context lives.
-        let head_cell = unsafe { &*self.head };
+        let head = unsafe { &*self.head };
         // SAFETY: as above.
-        let tail_cell = unsafe { &*self.tail };
+        let tail = unsafe { &*self.tail };
         // Ours alone to write, but other threads of the process had this turn before: the reaper's
         // role is taken with Acquire and left with Release, or handed on through a lock. Somebody may have written nonsense: the kernel takes
         // both modulo nr, and so do we.
-        let mut head = self.place(head_cell.load(Relaxed));
-        let tail = self.place(tail_cell.load(Acquire));
-        let mut n = 0;
-        while head != tail && n < max {
-            // Up to the tail, or to the end of the ring.
-            let end = if head < tail { tail } else { self.nr };
-            let run = ((end - head) as usize).min(max - n);
-            for place in (head as usize..).take(run) {
-                // SAFETY: `place` is less than nr, and the events lie behind each other.
-                let cell = unsafe { &*self.events.wrapping_add(place) };
-                let (data, res) = cell.with(|event| {
-                    // SAFETY: the kernel wrote the event before the tail that was loaded, and won't use
-                    // the place again before the head is behind it.
-                    let event = unsafe { &*event };
-                    (event.data, event.res)
-                });
-                each(data, res);
-            }
-            n += run;
-            head += run as u32;
-            if head == self.nr {
-                head = 0;
-            }
+        let place = self.place(head.load(Relaxed));
+        let tail = self.place(tail.load(Acquire));
+        let there = if place <= tail {
+            tail - place
+        } else {
+            self.nr - place + tail
+        };
+        let left = (there as usize).min(max);
+        Events {
+            head,
+            events: self.events,
+            nr: self.nr,
+            place,
+            left,
+            total: left,
         }
-        if n > 0 {
-            head_cell.store(head, Release);
-        }
-        n
     }
 
     /// The place that a number stands for; without a division where it is one, as it should be.
     #[inline]
     fn place(&self, n: u32) -> u32 {
         if n < self.nr { n } else { n % self.nr }
+    }
+}
+
+/// Events that are in the ring. See [`Ring::events`].
+pub(crate) struct Events<'a> {
+    head: &'a AtomicU32,
+    events: *const UnsafeCell<IoEvent>,
+    nr: u32,
+    /// Where the next one is.
+    place: u32,
+    left: usize,
+    total: usize,
+}
+
+impl Events<'_> {
+    /// How many there are in all.
+    #[inline]
+    pub(crate) fn total(&self) -> usize {
+        self.total
+    }
+
+    /// Gives back to the kernel the places of those that were read.
+    #[inline]
+    pub(crate) fn release(self) {
+        if self.left < self.total {
+            self.head.store(self.place, Release);
+        }
+    }
+}
+
+impl Iterator for Events<'_> {
+    /// `data` and `res`.
+    type Item = (u64, i64);
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<(u64, i64)> {
+        if self.left == 0 {
+            return None;
+        }
+        // SAFETY: `place` is less than nr, and the events lie behind each other.
+        let cell = unsafe { &*self.events.wrapping_add(self.place as usize) };
+        let event = cell.with(|event| {
+            // SAFETY: the kernel wrote the event before the tail that was loaded, and won't use the place again
+            // before the head is behind it.
+            let event = unsafe { &*event };
+            (event.data, event.res)
+        });
+        self.left -= 1;
+        self.place += 1;
+        if self.place == self.nr {
+            self.place = 0;
+        }
+        Some(event)
     }
 }
 
@@ -165,10 +206,11 @@ mod tests {
         let start = std::ptr::from_mut(memory);
         // SAFETY: the header is at the memory's start, and the memory outlives the ring.
         let ring = unsafe { Ring::of_header(start.cast()) }.unwrap();
-        let mut seen = Vec::new();
         // SAFETY: nobody else knows of the ring.
-        let n = unsafe { ring.take(max, |data, _| seen.push(data)) };
-        assert_eq!(n, seen.len());
+        let mut events = unsafe { ring.events(max) };
+        let seen: Vec<_> = events.by_ref().map(|(data, _)| data).collect();
+        assert_eq!(events.total(), seen.len());
+        events.release();
         (seen, memory.header.head)
     }
 

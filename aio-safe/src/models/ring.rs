@@ -142,12 +142,13 @@ fn reader_against_producer() {
         let mut next = 0;
         while next < EVENTS {
             // SAFETY: this is the only reader.
-            let n = unsafe {
-                ring.take(2, |data, res| {
-                    assert_eq!((data, res), (next, 0));
-                    next += 1;
-                })
-            };
+            let mut events = unsafe { ring.events(2) };
+            for event in events.by_ref() {
+                assert_eq!(event, (next, 0));
+                next += 1;
+            }
+            let n = events.total();
+            events.release();
             match n {
                 0 => thread::yield_now(),
                 1 => seen.note("one"),

@@ -196,8 +196,8 @@ const MECHANISMS: &[Mechanism] = &[
     Mechanism {
         name: "the generation check",
         file: "src/slot.rs",
-        text: "word & !FLAGS == generation && word & (ACTIVE | DONE) == ACTIVE",
-        without: "(generation, word & (ACTIVE | DONE)).1 == ACTIVE",
+        text: "self.word.load(Relaxed) & (!FLAGS | ACTIVE | DONE) == generation ^ ACTIVE",
+        without: "(generation, self.word.load(Relaxed) & (ACTIVE | DONE)).1 == ACTIVE",
     },
     Mechanism {
         name: "the abandoned state",
@@ -264,6 +264,30 @@ const MECHANISMS: &[Mechanism] = &[
         file: "src/slab.rs",
         text: "self.freed_of_orphan(slots.bits.count_ones() as usize)",
         without: "self.freed_of_orphan(1)",
+    },
+    Mechanism {
+        name: "the waker of a lane",
+        file: "src/inbox.rs",
+        text: "if word & WAITED != 0 {",
+        without: "if false {",
+    },
+    Mechanism {
+        name: "the look for a lane's waker after the delivery was begun",
+        file: "src/inbox.rs",
+        text: "Err(now) => word = now,\n            }\n        }\n    }\n}",
+        without: "Err(now) => word = now & !WAITED,\n            }\n        }\n    }\n}",
+    },
+    Mechanism {
+        name: "what a lane leaves to its completer",
+        file: "src/inbox.rs",
+        text: "return (word & GONE != 0).then_some(Left {",
+        without: "return false.then_some(Left {",
+    },
+    Mechanism {
+        name: "the look at what was delivered while a lane leaves",
+        file: "src/inbox.rs",
+        text: "while Count::of(word) == seen {",
+        without: "loop {",
     },
     Mechanism {
         name: "the look at who waits for a collected place",
