@@ -25,6 +25,7 @@ mod collect;
 mod gate;
 mod handle;
 mod kernel;
+mod lane;
 mod lead;
 mod ring;
 mod room;

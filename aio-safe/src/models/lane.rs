@@ -1,0 +1,329 @@
+//! A lane against the thread that completes its operations.
+
+use std::{
+    future::poll_fn,
+    os::fd::BorrowedFd,
+    sync::{Arc, LazyLock},
+    task::Poll,
+};
+
+use loom::thread;
+
+use super::{Machine, Reached, Task, block_on, check, file, kernel::Buffer, poll};
+use crate::{Lane, Op, Queue, ReapError, Transfer};
+
+type Reads = Lane<Transfer<Buffer>, u8>;
+
+/// Submits a read for each value.
+fn submit(lane: &mut Reads, machine: &Machine, values: &[u8]) {
+    let file = file();
+    let mut batch = lane.batch();
+    for &value in values {
+        let op = Op::read(machine.buffer(), value.into());
+        batch.push(&file, op, value).unwrap();
+    }
+    batch.submit().unwrap();
+}
+
+/// Checks the next result, which is there.
+fn take(lane: &mut Reads) -> u8 {
+    let (value, read) = lane.try_take().unwrap();
+    let (n, buffer) = read.ok().unwrap();
+    assert_eq!((n, buffer.byte()), (1, value));
+    value
+}
+
+/// Polls once, with the waker of a task.
+fn poll_reap(lane: &mut Reads, task: &Arc<Task>) -> Poll<usize> {
+    poll(&mut poll_fn(|cx| lane.poll_reap(cx)), task)
+}
+
+/// Another thread reaps some of it, or all.
+fn reaper(queue: &Queue, seen: Reached) -> thread::JoinHandle<()> {
+    let queue = queue.clone();
+    thread::spawn(move || match queue.reap(1, None) {
+        Ok(1) => seen.note("one by another"),
+        Ok(2) => seen.note("both by another"),
+        Err(ReapError::Closed) => seen.note("none by another"),
+        other => unreachable!("{other:?}"),
+    })
+}
+
+/// One thread waits for both of its operations, another one reaps.
+#[test]
+fn waited_for_while_another_reaps() {
+    let reached = Reached::default();
+    let seen = reached.clone();
+    check(Some(3), move || {
+        let machine = Machine::new().one_by_one();
+        let queue = machine.queue(2);
+        let mut lane = queue.lane(2).unwrap();
+        submit(&mut lane, &machine, &[3, 4]);
+        let reaper = reaper(&queue, seen.clone());
+        let mut sum = 0;
+        while lane.reap(None) > 0 {
+            sum += take(&mut lane);
+        }
+        assert_eq!(sum, 7);
+        drop(lane);
+        queue.close().unwrap();
+        reaper.join().unwrap();
+        machine.assert_over();
+    });
+    reached.assert(&["one by another", "none by another"]);
+}
+
+/// The same with a ring, from which more is taken at a time.
+#[test]
+fn taken_from_the_ring_by_either() {
+    let reached = Reached::default();
+    let seen = reached.clone();
+    check(Some(3), move || {
+        let machine = Machine::with_ring(4);
+        let queue = machine.queue(2);
+        let mut lane = queue.lane(2).unwrap();
+        submit(&mut lane, &machine, &[3, 4]);
+        let reaper = reaper(&queue, seen.clone());
+        let mut sum = 0;
+        while lane.reap(None) > 0 {
+            sum += take(&mut lane);
+        }
+        assert_eq!(sum, 7);
+        drop(lane);
+        queue.close().unwrap();
+        reaper.join().unwrap();
+        machine.assert_over();
+    });
+    reached.assert(&["both by another", "none by another"]);
+}
+
+/// A lane of one place uses it, and its inbox's entry, again and again.
+#[test]
+fn place_used_again() {
+    check(Some(3), || {
+        let machine = Machine::new();
+        let queue = machine.queue(1);
+        let reaper = thread::spawn({
+            let queue = queue.clone();
+            move || {
+                queue.reap(0, None).unwrap();
+                queue.reap(0, None).unwrap();
+            }
+        });
+        let mut lane = queue.lane(1).unwrap();
+        for value in [3, 4] {
+            submit(&mut lane, &machine, &[value]);
+            assert_eq!(lane.reap(None), 1);
+            assert_eq!(take(&mut lane), value);
+        }
+        drop(lane);
+        reaper.join().unwrap();
+        drop(queue);
+        machine.assert_over();
+    });
+}
+
+/// A lane goes while another thread completes its operations: what was delivered is the lane's to drop, the rest the
+/// completer's, and the last of them frees the inbox.
+#[test]
+fn dropped_against_completion() {
+    let reached = Reached::default();
+    let seen = reached.clone();
+    check(Some(3), move || {
+        let machine = Machine::new().one_by_one();
+        let queue = machine.queue(2);
+        let mut lane = queue.lane(2).unwrap();
+        submit(&mut lane, &machine, &[3, 4]);
+        let reaper = thread::spawn({
+            let queue = queue.clone();
+            move || assert_eq!(queue.reap(2, None), Ok(2))
+        });
+        seen.note(match lane.has_results() {
+            true => "some delivered",
+            false => "none delivered",
+        });
+        drop(lane);
+        reaper.join().unwrap();
+        // The places are back.
+        drop(queue.lane::<Transfer<Buffer>, ()>(2).unwrap());
+        drop(queue);
+        machine.assert_over();
+    });
+    reached.assert(&["some delivered", "none delivered"]);
+}
+
+/// A lane goes, and then its queue, while another one drops its queue too: whoever is last waits for what is in flight.
+#[test]
+fn dropped_with_its_queue() {
+    check(Some(3), || {
+        let machine = Machine::new();
+        let queue = machine.queue(1);
+        let other = thread::spawn({
+            let queue = queue.clone();
+            move || drop(queue)
+        });
+        let mut lane = queue.lane(1).unwrap();
+        submit(&mut lane, &machine, &[3]);
+        drop(lane);
+        drop(queue);
+        other.join().unwrap();
+        machine.assert_over();
+    });
+}
+
+/// A task awaits the results, while another thread reaps.
+#[test]
+fn awaited_while_another_reaps() {
+    let reached = Reached::default();
+    let seen = reached.clone();
+    check(Some(3), move || {
+        let machine = Machine::new();
+        let queue = machine.queue(1);
+        let mut lane = queue.lane(1).unwrap();
+        submit(&mut lane, &machine, &[3]);
+        let reaper = thread::spawn({
+            let queue = queue.clone();
+            move || queue.drain().unwrap()
+        });
+        let task = Task::new();
+        seen.note(match poll_reap(&mut lane, &task) {
+            Poll::Ready(_) => "ready at once",
+            Poll::Pending => "awaited",
+        });
+        assert_eq!(block_on(poll_fn(|cx| lane.poll_reap(cx)), &task), 1);
+        assert_eq!(take(&mut lane), 3);
+        drop(lane);
+        reaper.join().unwrap();
+        drop(queue);
+        machine.assert_over();
+    });
+    reached.assert(&["ready at once", "awaited"]);
+}
+
+/// The waker is replaced while the result is delivered: the latest one is woken.
+#[test]
+fn waker_replaced_while_delivering() {
+    let reached = Reached::default();
+    let seen = reached.clone();
+    check(Some(4), move || {
+        let machine = Machine::new();
+        let queue = machine.queue(1);
+        let mut lane = queue.lane(1).unwrap();
+        submit(&mut lane, &machine, &[3]);
+        let first = Task::new();
+        assert!(poll_reap(&mut lane, &first).is_pending());
+        let reaper = thread::spawn({
+            let queue = queue.clone();
+            move || assert_eq!(queue.reap(1, None), Ok(1))
+        });
+        // More than one, as the completer may have taken one and find the next.
+        let _ = poll_reap(&mut lane, &Task::new());
+        let last = Task::new();
+        assert_eq!(block_on(poll_fn(|cx| lane.poll_reap(cx)), &last), 1);
+        assert_eq!(take(&mut lane), 3);
+        seen.note(match first.take_woken() {
+            true => "the first was woken",
+            false => "the first was replaced",
+        });
+        drop(lane);
+        reaper.join().unwrap();
+        drop(queue);
+        machine.assert_over();
+    });
+    reached.assert(&["the first was woken", "the first was replaced"]);
+}
+
+/// A lane goes whose task waits, while the result is delivered.
+#[test]
+fn dropped_with_a_waker() {
+    check(Some(3), || {
+        let machine = Machine::new();
+        let queue = machine.queue(1);
+        let mut lane = queue.lane(1).unwrap();
+        submit(&mut lane, &machine, &[3]);
+        let task = Task::new();
+        assert!(poll_reap(&mut lane, &task).is_pending());
+        let reaper = thread::spawn({
+            let queue = queue.clone();
+            move || assert_eq!(queue.reap(1, None), Ok(1))
+        });
+        drop(lane);
+        reaper.join().unwrap();
+        drop(queue);
+        machine.assert_over();
+    });
+}
+
+/// Two threads wait, each at its own lane: one reaps for both, and hands on the role.
+#[test]
+fn two_lanes() {
+    let reached = Reached::default();
+    let seen = reached.clone();
+    check(Some(2), move || {
+        let machine = Machine::new().one_by_one();
+        let queue = machine.queue(2);
+        let other = thread::spawn({
+            let (queue, machine, seen) = (queue.clone(), machine.clone(), seen.clone());
+            move || {
+                let mut lane = queue.lane(1).unwrap();
+                submit(&mut lane, &machine, &[3]);
+                seen.note(match lane.has_results() {
+                    true => "served",
+                    false => "waits",
+                });
+                assert_eq!(lane.reap(None), 1);
+                assert_eq!(take(&mut lane), 3);
+            }
+        });
+        let mut lane = queue.lane(1).unwrap();
+        submit(&mut lane, &machine, &[4]);
+        assert_eq!(lane.reap(None), 1);
+        assert_eq!(take(&mut lane), 4);
+        drop(lane);
+        other.join().unwrap();
+        drop(queue);
+        machine.assert_over();
+    });
+    reached.assert(&["served", "waits"]);
+}
+
+/// A lane and a handle, of two threads.
+#[test]
+fn lane_beside_a_handle() {
+    check(Some(2), || {
+        let machine = Machine::with_ring(4);
+        let queue = machine.queue(2);
+        let read = queue.submit(file(), Op::read(machine.buffer(), 5)).unwrap();
+        let other = thread::spawn(move || assert_eq!(read.wait().ok().unwrap().1.byte(), 5));
+        let mut lane = queue.lane(1).unwrap();
+        submit(&mut lane, &machine, &[4]);
+        assert_eq!(lane.reap(None), 1);
+        assert_eq!(take(&mut lane), 4);
+        drop(lane);
+        other.join().unwrap();
+        drop(queue);
+        machine.assert_over();
+    });
+}
+
+/// The context is broken from outside, and destroyed: the lane gets what it waits for as errors.
+#[test]
+fn given_up() {
+    check(Some(3), || {
+        let machine = Machine::new();
+        let queue = machine.queue(1);
+        let mut lane: Reads = queue.lane(1).unwrap();
+        submit(&mut lane, &machine, &[3]);
+        let breaker = thread::spawn({
+            let machine = machine.clone();
+            move || machine.break_down()
+        });
+        let (value, read) = lane.wait().unwrap();
+        assert_eq!(value, 3);
+        drop(read);
+        drop(lane);
+        breaker.join().unwrap();
+        drop(queue);
+        machine.assert_over();
+    });
+}
