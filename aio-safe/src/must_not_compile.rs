@@ -122,6 +122,138 @@ pub struct BatchOutlivesQueue;
 /// ```
 pub struct BatchOutlivesFile;
 
+/// A batch of a lane's doesn't outlive the lane.
+///
+/// ```compile_fail,E0505
+/// # use aio_safe::{Op, Queue};
+/// let queue = Queue::new(1).unwrap();
+/// let file = std::io::stdin();
+/// let mut lane = queue.lane(1).unwrap();
+/// let mut batch = lane.batch();
+/// batch.push(&file, Op::read(vec![0; 16], 0), ()).unwrap();
+/// drop(lane);
+/// batch.submit().unwrap();
+/// ```
+///
+/// There is one at a time:
+///
+/// ```compile_fail,E0499
+/// # use aio_safe::{Op, Queue};
+/// let queue = Queue::new(2).unwrap();
+/// let file = std::io::stdin();
+/// let mut lane = queue.lane(2).unwrap();
+/// let mut batch = lane.batch();
+/// let mut other = lane.batch();
+/// batch.push(&file, Op::read(vec![0; 16], 0), ()).unwrap();
+/// other.push(&file, Op::read(vec![0; 16], 0), ()).unwrap();
+/// ```
+///
+/// A lane itself may outlive its queue, which stays open:
+///
+/// ```no_run
+/// # use aio_safe::{Lane, Queue, Transfer};
+/// let queue = Queue::new(1).unwrap();
+/// let mut lane: Lane<Transfer<Vec<u8>>> = queue.lane(1).unwrap();
+/// drop(queue);
+/// lane.batch().submit().unwrap();
+/// ```
+pub struct LaneBatchOutlivesLane;
+
+/// Nor does it outlive the files of its operations.
+///
+/// ```compile_fail,E0505
+/// # use aio_safe::{Op, Queue};
+/// let queue = Queue::new(1).unwrap();
+/// let file = std::fs::File::open("/dev/zero").unwrap();
+/// let mut lane = queue.lane(1).unwrap();
+/// let mut batch = lane.batch();
+/// batch.push(&file, Op::read(vec![0; 16], 0), ()).unwrap();
+/// drop(file);
+/// batch.submit().unwrap();
+/// ```
+///
+/// Whoever has a batch lent to him can't make it shorter-lived to put in a file of his own:
+///
+/// ```compile_fail,E0597
+/// # use aio_safe::{LaneBatch, Op, Queue, Transfer};
+/// fn push(batch: &mut LaneBatch<'_, Transfer<Vec<u8>>>) {
+///     let file = std::fs::File::open("/dev/zero").unwrap();
+///     batch.push(&file, Op::read(vec![0; 16], 0), ()).unwrap();
+/// }
+/// ```
+///
+/// Between batches files come and go:
+///
+/// ```no_run
+/// # use aio_safe::{Op, Queue};
+/// let queue = Queue::new(1).unwrap();
+/// let mut lane = queue.lane(1).unwrap();
+/// loop {
+///     let file = std::fs::File::open("/dev/zero").unwrap();
+///     let mut batch = lane.batch();
+///     batch.push(&file, Op::read(vec![0; 16], 0), ()).unwrap();
+///     batch.submit().unwrap();
+///     drop(batch);
+///     drop(file);
+///     lane.wait();
+/// }
+/// ```
+pub struct LaneBatchOutlivesFile;
+
+/// A lane's values go where its buffers go: they stay after everything that could be borrowed, and any
+/// thread may drop them.
+///
+/// ```compile_fail,E0597
+/// # use aio_safe::{Op, Queue};
+/// let queue = Queue::new(1).unwrap();
+/// let file = std::io::stdin();
+/// let mut lane = queue.lane(1).unwrap();
+/// let value = 5;
+/// lane.batch().push(&file, Op::read(vec![0; 16], 0), &value).unwrap();
+/// ```
+///
+/// ```compile_fail,E0277
+/// # use aio_safe::{Lane, Queue, Transfer};
+/// let queue = Queue::new(1).unwrap();
+/// let lane: Lane<Transfer<Vec<u8>>, std::rc::Rc<u8>> = queue.lane(1).unwrap();
+/// ```
+///
+/// With what is sent and owned it compiles:
+///
+/// ```no_run
+/// # use aio_safe::{Lane, Queue, Transfer};
+/// let queue = Queue::new(1).unwrap();
+/// let lane: Lane<Transfer<Vec<u8>>, std::sync::Arc<u8>> = queue.lane(1).unwrap();
+/// ```
+pub struct BorrowedValue;
+
+/// A lane's buffers are as any others.
+///
+/// ```compile_fail,E0597
+/// # use aio_safe::{Op, Queue};
+/// let queue = Queue::new(1).unwrap();
+/// let file = std::io::stdout();
+/// let mut lane = queue.lane(1).unwrap();
+/// let bytes = [0_u8; 16];
+/// lane.batch().push(&file, Op::write(&bytes[..], 0), ()).unwrap();
+/// ```
+///
+/// ```compile_fail,E0277
+/// # use aio_safe::{Lane, Queue, Transfer};
+/// let queue = Queue::new(1).unwrap();
+/// let lane: Lane<Transfer<std::rc::Rc<[u8]>>> = queue.lane(1).unwrap();
+/// ```
+pub struct BorrowedInLane;
+
+/// Syncs and polls have no place in a lane.
+///
+/// ```compile_fail,E0277
+/// # use aio_safe::{FileSync, Lane, Queue};
+/// let queue = Queue::new(1).unwrap();
+/// let lane: Lane<FileSync> = queue.lane(1).unwrap();
+/// ```
+pub struct SyncInLane;
+
 /// A place in the queue is the queue's.
 ///
 /// ```compile_fail,E0505

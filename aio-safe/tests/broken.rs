@@ -16,7 +16,7 @@ use std::{
 };
 
 use aio_safe::{
-    CloseError, Errno, Op, OpError, Pending, Queue, ReapError, SubmitErrorKind, Transfer,
+    CloseError, Errno, Lane, Op, OpError, Pending, Queue, ReapError, SubmitErrorKind, Transfer,
 };
 use common::{Fake, Spy, Tracked, WithRing, WithoutRing, Woken, poll_once, within};
 
@@ -218,5 +218,108 @@ fn a_real_context_destroyed_behind_the_queues_back() {
         let back = queue.submit(&reader, Op::fsync()).unwrap_err();
         assert_eq!(back.reason, SubmitErrorKind::Closed);
         assert_eq!(queue.close(), Err(CloseError::Closed));
+    });
+}
+
+type Reads = Lane<Transfer<Tracked>, Tracked>;
+
+/// A lane with so many operations in flight.
+fn lane_of(queue: &Queue, places: u32, drops: &Arc<AtomicUsize>) -> Reads {
+    let mut lane = queue.lane(places).unwrap();
+    let op = |_| (Op::read(Tracked::new(64, drops), 0), Tracked::new(0, drops));
+    common::submit(&mut lane, &std::io::stdin(), (0..places).map(op));
+    lane
+}
+
+#[test]
+fn operations_of_lanes_end_with_eio_when_the_context_can_be_destroyed() {
+    within(20, || {
+        let fake = Fake::new();
+        let queue = Queue::with_kernel(120, fake.clone()).unwrap();
+        let drops = Arc::new(AtomicUsize::new(0));
+        // More than one turn's worth, in turns with another's; and one that is gone.
+        let mut waited = lane_of(&queue, 40, &drops);
+        let mut polled = lane_of(&queue, 5, &drops);
+        drop(lane_of(&queue, 30, &drops));
+        let mut followed = lane_of(&queue, 40, &drops);
+        let handle = read(&queue, &drops);
+        let (woken, waker) = Woken::new();
+        let mut context = std::task::Context::from_waker(&waker);
+        assert!(polled.poll_reap(&mut context).is_pending());
+        let file = std::io::stdin();
+        let mut lane = queue.lane(1).unwrap();
+        let mut pushed = lane.batch();
+        pushed
+            .push(&file, Op::read(Tracked::new(64, &drops), 0), 7)
+            .unwrap();
+        fake.complete(39);
+        assert_eq!(waited.reap(None), 1);
+        assert_eq!(waited.try_take().unwrap().1.result, Ok(64));
+        thread::scope(|scope| {
+            let leader = scope.spawn(|| waited.reap(None));
+            fake.until_blocked(1);
+            let follower = scope.spawn(|| followed.reap(None));
+            thread::sleep(Duration::from_millis(30));
+            fake.break_down(Errno::EINVAL);
+            assert_eq!(leader.join().unwrap(), 39);
+            assert_eq!(follower.join().unwrap(), 40);
+        });
+        assert!(fake.is_destroyed());
+        assert_eq!(woken.count(), 1);
+        assert_eq!(polled.reap(None), 5);
+        for lane in [&mut waited, &mut polled, &mut followed] {
+            while let Some((_, done)) = lane.wait() {
+                assert_eq!(done.result, Err(OpError::Failed(Errno::EIO)));
+            }
+        }
+        assert_eq!(handle.wait().result, Err(OpError::Failed(Errno::EIO)));
+        assert_eq!(pushed.submit(), Err(SubmitErrorKind::Closed));
+        assert_eq!(pushed.pop().unwrap().1, 7);
+        assert_eq!(drops.load(SeqCst), 2 * 115 + 2);
+        assert_eq!(queue.in_flight(), 0);
+    });
+}
+
+#[test]
+fn buffers_of_lanes_are_leaked_when_the_context_cannot_be_destroyed() {
+    within(20, || {
+        let fake = Fake::new();
+        let queue = Queue::with_kernel(16, fake.clone()).unwrap();
+        let drops = Arc::new(AtomicUsize::new(0));
+        let mut kept = lane_of(&queue, 2, &drops);
+        let mut delivered = lane_of(&queue, 2, &drops);
+        drop(lane_of(&queue, 2, &drops));
+        fake.complete(2);
+        queue.reap(1, None).unwrap();
+        let lanes: Vec<_> = (0..3).map(|_| lane_of(&queue, 2, &drops)).collect();
+        thread::scope(|scope| {
+            let waiters: Vec<_> = lanes
+                .into_iter()
+                .map(|mut lane| scope.spawn(move || lane.reap(None)))
+                .collect();
+            fake.until_blocked(1);
+            fake.keep(Errno::EINVAL);
+            fake.break_down(Errno::EINVAL);
+            for waiter in waiters {
+                let panic = waiter.join().unwrap_err();
+                let text = panic.downcast_ref::<String>().unwrap();
+                assert!(text.contains("broken from outside"), "{text}");
+            }
+        });
+        fake.touch_all();
+        // What was done before can be had; the rest will never be.
+        assert_eq!(delivered.reap(None), 1);
+        assert_eq!(delivered.try_take().unwrap().1.result, Ok(64));
+        for lane in [&mut kept, &mut delivered] {
+            assert!(catch_unwind(AssertUnwindSafe(|| lane.reap(None))).is_err());
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            assert!(lane.poll_reap(&mut context).is_pending());
+        }
+        drop(delivered);
+        drop(kept);
+        drop(queue);
+        fake.touch_all();
+        assert_eq!(fake.in_flight().len(), 11);
+        assert_eq!(drops.load(SeqCst), 2, "of the one that was done");
     });
 }

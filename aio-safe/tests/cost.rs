@@ -7,7 +7,7 @@ mod common;
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
-    task::Waker,
+    task::{Context, Waker},
 };
 
 use aio_safe::{AlignedBuf, Op, Queue};
@@ -120,6 +120,105 @@ fn a_batch_allocates_nothing() {
         });
         assert_eq!((count, buffers.len()), (0, 20));
     }
+}
+
+#[test]
+fn a_lane_allocates_nothing() {
+    let zeros = std::fs::File::open("/dev/zero").unwrap();
+    for queue in queues() {
+        let mut lane = queue.lane(20).unwrap();
+        let mut other = queue.lane(5).unwrap();
+        let mut buffers: Vec<_> = (0..20_u64).map(|n| (n, vec![1_u8; 16])).collect();
+        let mut others: Vec<_> = (0..5).map(|_| vec![1_u8; 8]).collect();
+        let count = allocations(|| {
+            let mut batch = lane.batch();
+            for (n, buffer) in buffers.drain(..) {
+                batch.push(&zeros, Op::read(buffer, 0), n).unwrap();
+            }
+            let (op, n) = batch.pop().unwrap();
+            batch.push(&zeros, op, n).unwrap();
+            batch.submit().unwrap();
+            drop(batch);
+            let ops = others.drain(..).map(|buffer| (Op::read(buffer, 0), ()));
+            common::submit(&mut other, &zeros, ops);
+            // Each takes its own, and what the other one has reaped for it.
+            let taken = std::iter::from_fn(|| lane.wait());
+            buffers.extend(taken.map(|(n, done)| (n, done.buffer)));
+            while other.reap(None) > 0 {
+                others.extend(other.try_take().map(|((), done)| done.buffer));
+            }
+        });
+        assert_eq!((count, buffers.len(), others.len()), (0, 20, 5));
+    }
+}
+
+#[test]
+fn a_vectored_lane_with_a_number_for_a_value_allocates_nothing() {
+    let zeros = std::fs::File::open("/dev/zero").unwrap();
+    for queue in queues() {
+        let mut lane = queue.lane(4).unwrap();
+        // An operation has an array, which the kernel is told of; the lane adds nothing to it.
+        let op = |n| (Op::read_vectored(vec![vec![1_u8; 8], vec![1; 8]], 0), n);
+        let mut ops: Vec<_> = (0..440_u64).map(op).collect();
+        let mut taken = 0;
+        let count = allocations(|| {
+            let from = ops.len() - 4;
+            common::submit(&mut lane, &zeros, ops.drain(from..));
+            taken += std::iter::from_fn(|| lane.wait()).count();
+        });
+        assert_eq!((count, taken), (0, 440));
+    }
+}
+
+#[test]
+fn a_lane_that_is_polled_allocates_nothing() {
+    let fake = Fake::new();
+    let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+    let mut context = Context::from_waker(Waker::noop());
+    let file = std::io::stdin();
+    let mut lane = queue.lane(4).unwrap();
+    let mut buffer = Some(vec![1_u8; 64]);
+    let count = allocations(|| {
+        let op = Op::read(buffer.take().unwrap(), 0);
+        common::submit(&mut lane, &file, [(op, ())]);
+        assert!(lane.poll_reap(&mut context).is_pending());
+        fake.complete(0);
+        queue.reap(1, None).unwrap();
+        assert!(lane.poll_reap(&mut context).is_ready());
+        buffer = lane.try_take().map(|((), done)| done.buffer);
+    });
+    assert_eq!(count, 0);
+}
+
+#[test]
+fn a_lane_that_is_dropped_leaves_nothing_behind() {
+    let fake = Fake::new();
+    let queue = Queue::with_kernel(100, fake.clone()).unwrap();
+    let file = std::io::stdin();
+    let run = |in_flight: usize| {
+        let mut lane = queue.lane(70).unwrap();
+        let ops = (0..70_u64).map(|n| (Op::read(vec![1_u8; 8], n), vec![n]));
+        common::submit(&mut lane, &file, ops);
+        (in_flight..70).for_each(|_| fake.complete(0));
+        while queue.reap(0, None).unwrap() > 0 {}
+        assert!(in_flight == 70 || lane.try_take().is_some());
+        drop(lane);
+        // In turns, the last of which ends it.
+        while !fake.in_flight().is_empty() {
+            fake.complete(0);
+            queue.reap(1, None).unwrap();
+        }
+    };
+    for in_flight in [0, 1, 3, 70] {
+        (0..3).for_each(|_| run(in_flight));
+        let before = BYTES.get() - FREED.get();
+        (0..10).for_each(|_| run(in_flight));
+        assert_eq!(BYTES.get() - FREED.get(), before, "{in_flight} in flight");
+    }
+    // Nor does one that couldn't be made.
+    let before = BYTES.get() - FREED.get();
+    assert!(queue.lane::<aio_safe::Transfer<Vec<u8>>, ()>(101).is_err());
+    assert_eq!(BYTES.get() - FREED.get(), before);
 }
 
 #[test]

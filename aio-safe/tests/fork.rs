@@ -220,3 +220,154 @@ fn a_fork_while_other_threads_hold_every_lock_hangs_nobody() {
         assert_eq!(drops.load(SeqCst), 4);
     });
 }
+
+#[test]
+fn a_child_gets_errors_of_a_lane_and_the_parent_goes_on() {
+    within(60, || {
+        let scratch = common::Scratch::new();
+        let bytes = common::pattern(4096);
+        let file = scratch.file("file", &bytes);
+        let queue = Queue::new(8).unwrap();
+        let drops = Arc::new(AtomicUsize::new(0));
+        let mut lane = queue.lane(6).unwrap();
+        let op = |n: u64| {
+            let op = Op::read(Tracked::new(64, &drops), n * 64);
+            (op, (n, Tracked::new(0, &drops)))
+        };
+        common::submit(&mut lane, &file, [op(0)]);
+        assert_eq!(lane.reap(None), 1);
+        common::submit(&mut lane, &file, [op(1), op(2)]);
+        let mut batch = lane.batch();
+        let (read, value) = op(3);
+        batch.push(&file, read, value).unwrap();
+        in_child(|| {
+            // What isn't in flight is the child's, too, as memory is.
+            assert_eq!(batch.submit(), Err(SubmitErrorKind::Forked));
+            let (op, (n, value)) = batch.pop().unwrap();
+            assert_eq!(n, 3);
+            batch.push(&file, op, (n, value)).unwrap();
+            assert_eq!(batch.submit(), Err(SubmitErrorKind::Forked));
+            while batch.pop().is_some() {}
+            assert_eq!(drops.load(SeqCst), 2);
+        });
+        batch.submit().unwrap();
+        drop(batch);
+        // One is delivered, three are in flight (or over, and not reaped).
+        let mut lanes = [Some(lane)];
+        in_child(|| {
+            let lane = lanes[0].as_mut().unwrap();
+            assert_eq!(lane.batch().submit(), Err(SubmitErrorKind::Forked));
+            for places in [0, 1, 100] {
+                let failed = queue.lane::<aio_safe::Transfer<Vec<u8>>, ()>(places);
+                assert_eq!(failed.map(drop), Err(SubmitErrorKind::Forked));
+            }
+            // What was over before is there in both.
+            assert_eq!(lane.reap(None), 1);
+            let ((n, value), done) = lane.try_take().unwrap();
+            assert_eq!((n, &done.buffer.bytes[..]), (0, &bytes[..64]));
+            std::mem::forget((value, done));
+            assert!(lane.try_take().is_none());
+            for timeout in [None, Some(Duration::ZERO)] {
+                let reap = AssertUnwindSafe(|| lane.reap(timeout));
+                assert!(catch_unwind(reap).is_err());
+            }
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            let polled = AssertUnwindSafe(|| lane.poll_reap(&mut context));
+            assert!(catch_unwind(polled).is_err());
+            drop(lanes[0].take());
+            assert_eq!(drops.load(SeqCst), 0);
+        });
+        let mut lane = lanes[0].take().unwrap();
+        let mut seen = [false; 4];
+        while let Some(((n, _value), done)) = lane.wait() {
+            assert_eq!(done.buffer.bytes[..], bytes[n as usize * 64..][..64]);
+            seen[n as usize] = true;
+        }
+        assert_eq!(seen, [true; 4]);
+        drop(lane);
+        assert_eq!((drops.load(SeqCst), queue.strays()), (8, 0));
+        drop(queue.lane::<aio_safe::Transfer<Vec<u8>>, ()>(8).unwrap());
+    });
+}
+
+#[test]
+fn a_lane_dropped_in_a_child_touches_nothing_of_the_parents() {
+    within(60, || {
+        let fake = Fake::new();
+        let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+        let drops = Arc::new(AtomicUsize::new(0));
+        let file = std::io::stdin();
+        let mut lane = queue.lane(6).unwrap();
+        let op = |n| {
+            (
+                Op::read(Tracked::new(64, &drops), n),
+                Tracked::new(0, &drops),
+            )
+        };
+        common::submit(&mut lane, &file, (0..3).map(op));
+        fake.complete(0);
+        queue.reap(1, None).unwrap();
+        let (woken, waker) = Woken::new();
+        // Somebody waits for a place, so that giving one back would wake him.
+        let rest: Vec<_> = (0..2).map(|_| queue.reserve().wait().unwrap()).collect();
+        let mut reserve = queue.reserve();
+        assert!(poll_once(&mut reserve, &waker).is_pending());
+        let mut lanes = [Some(lane)];
+        for _ in 0..3 {
+            in_child(|| {
+                drop(lanes[0].take());
+                assert_eq!((drops.load(SeqCst), woken.count()), (0, 0));
+            });
+        }
+        fake.touch_all();
+        fake.complete_all();
+        queue.reap(2, None).unwrap();
+        let mut lane = lanes[0].take().unwrap();
+        assert_eq!(lane.reap(None), 3);
+        drop(lane);
+        assert_eq!((drops.load(SeqCst), woken.count()), (6, 1));
+        drop((reserve, rest));
+    });
+}
+
+#[test]
+fn a_fork_while_a_lane_is_waited_for_and_polled_hangs_nobody() {
+    within(60, || {
+        let fake = Fake::new();
+        let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+        let file = std::io::stdin();
+        let lane = |n| {
+            let mut lane = queue.lane(2).unwrap();
+            common::submit(&mut lane, &file, [(Op::read(vec![0; 8], n), n)]);
+            lane
+        };
+        let mut waited = [lane(0), lane(1)];
+        let mut polled = Some(lane(2));
+        let (woken, waker) = Woken::new();
+        let mut context = std::task::Context::from_waker(&waker);
+        assert!(
+            polled
+                .as_mut()
+                .unwrap()
+                .poll_reap(&mut context)
+                .is_pending()
+        );
+        thread::scope(|scope| {
+            let waiters: Vec<_> = waited
+                .iter_mut()
+                .map(|lane| scope.spawn(|| lane.wait().unwrap().0))
+                .collect();
+            fake.until_blocked(1);
+            thread::sleep(Duration::from_millis(20));
+            for _ in 0..20 {
+                in_child(|| drop(polled.take()));
+            }
+            fake.complete_all();
+            let served: Vec<_> = waiters.into_iter().map(|t| t.join().unwrap()).collect();
+            assert_eq!(served, [0, 1]);
+        });
+        queue.drain().unwrap();
+        assert_eq!(woken.count(), 1);
+        assert_eq!(polled.unwrap().wait().unwrap().0, 2);
+    });
+}

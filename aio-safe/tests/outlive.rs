@@ -11,12 +11,24 @@ use std::{
     time::Duration,
 };
 
-use aio_safe::{Op, Pending, Queue, Transfer};
+use aio_safe::{Lane, Op, Pending, Queue, Transfer};
 use common::{Fake, Scratch, Tracked, Woken, pattern, poll_once, within};
 
 fn tracked(queue: &Queue, drops: &Arc<AtomicUsize>) -> Pending<Transfer<Tracked>> {
     let op = Op::read(Tracked::new(128, drops), 0);
     queue.submit(std::io::stdin(), op).unwrap()
+}
+
+/// A lane with so many operations in flight.
+fn lane_of(
+    queue: &Queue,
+    places: u32,
+    drops: &Arc<AtomicUsize>,
+) -> Lane<Transfer<Tracked>, Tracked> {
+    let mut lane = queue.lane(places).unwrap();
+    let op = |_| (Op::read(Tracked::new(16, drops), 0), Tracked::new(0, drops));
+    common::submit(&mut lane, &std::io::stdin(), (0..places).map(op));
+    lane
 }
 
 #[test]
@@ -146,4 +158,107 @@ fn a_real_queue_dropped_with_writes_in_flight_has_written_them() {
     }
     drop(queue);
     assert!(std::fs::read(scratch.path("file")).unwrap() == bytes);
+}
+
+#[test]
+fn a_lane_dropped_with_writes_in_flight_has_them_written_before_the_queue_goes() {
+    let scratch = Scratch::new();
+    let bytes = pattern(1 << 20);
+    let Some(file) = common::direct_file(&scratch, "file", &vec![0; 1 << 20]) else {
+        return;
+    };
+    let queue = Queue::new(16).unwrap();
+    let mut lane = queue.lane(16).unwrap();
+    let write = |n: usize| {
+        let mut block = aio_safe::AlignedBuf::zeroed(1 << 16, 4096).unwrap();
+        block.copy_from_slice(&bytes[n << 16..][..1 << 16]);
+        (Op::write(block, (n as u64) << 16), n)
+    };
+    common::submit(&mut lane, &file, (0..16).map(write));
+    drop(lane);
+    drop(queue);
+    assert!(std::fs::read(scratch.path("file")).unwrap() == bytes);
+}
+
+#[test]
+fn lanes_and_queues_go_at_once_in_many_threads() {
+    within(60, || {
+        for round in 0..300 {
+            let fake = Fake::prompt();
+            let watch = fake.watch();
+            let drops = Arc::new(AtomicUsize::new(0));
+            let queue = Queue::with_kernel(12, fake).unwrap();
+            let threads: Vec<_> = (0..4)
+                .map(|n| {
+                    let (queue, drops) = (queue.clone(), Arc::clone(&drops));
+                    thread::spawn(move || {
+                        let mut lane = lane_of(&queue, 3, &drops);
+                        // The lane is a handle, too.
+                        drop(queue);
+                        match (round + n) % 3 {
+                            0 => drop(lane),
+                            1 => drop(lane.wait()),
+                            _ => assert!(lane.reap(None) > 0),
+                        }
+                    })
+                })
+                .collect();
+            drop(queue);
+            threads.into_iter().for_each(|t| t.join().unwrap());
+            assert_eq!(drops.load(SeqCst), 24);
+            assert_eq!(watch.strong_count(), 0);
+        }
+    });
+}
+
+#[test]
+fn a_lane_keeps_its_queue_open() {
+    within(20, || {
+        let fake = Fake::new();
+        let watch = fake.watch();
+        let drops = Arc::new(AtomicUsize::new(0));
+        let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+        let mut lane = lane_of(&queue, 3, &drops);
+        drop((queue.clone(), queue));
+        assert!(!fake.is_destroyed());
+        fake.complete(1);
+        assert_eq!(lane.wait().unwrap().1.buffer.bytes[..], [Fake::BYTE; 16]);
+        // It goes on, too.
+        let op = Op::read(Tracked::new(16, &drops), 0);
+        common::submit(
+            &mut lane,
+            &std::io::stdin(),
+            [(op, Tracked::new(0, &drops))],
+        );
+        fake.complete_all();
+        assert!(lane.wait().is_some() && lane.wait().is_some());
+        assert_eq!((lane.in_flight(), drops.load(SeqCst)), (1, 6));
+        assert!(!fake.is_destroyed());
+        drop(lane);
+        assert!(fake.is_destroyed());
+        drop(fake);
+        assert_eq!((drops.load(SeqCst), watch.strong_count()), (8, 0));
+    });
+}
+
+#[test]
+fn the_last_lane_closes_its_queue_when_what_it_had_in_flight_is_over() {
+    within(20, || {
+        let fake = Fake::new();
+        let watch = fake.watch();
+        let drops = Arc::new(AtomicUsize::new(0));
+        let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+        let (lane, other) = (lane_of(&queue, 3, &drops), lane_of(&queue, 2, &drops));
+        drop(queue);
+        drop(other);
+        assert!(!fake.is_destroyed());
+        let dropper = thread::spawn(move || drop(lane));
+        fake.until_blocked(1);
+        assert_eq!((dropper.is_finished(), drops.load(SeqCst)), (false, 0));
+        fake.complete_all();
+        dropper.join().unwrap();
+        assert!(fake.is_destroyed());
+        drop(fake);
+        assert_eq!((drops.load(SeqCst), watch.strong_count()), (10, 0));
+    });
 }

@@ -8,12 +8,12 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
-    task::{Wake, Waker},
+    task::{Context, Wake, Waker},
     thread,
     time::Duration,
 };
 
-use aio_safe::{Op, Queue};
+use aio_safe::{Lane, Op, Queue, Transfer};
 use common::{Fake, Flag, Tracked, poll_once, within};
 
 /// Runs something once, when woken or when dropped.
@@ -48,7 +48,7 @@ impl<W: FnOnce(), D: FnOnce()> Drop for Does<W, D> {
     }
 }
 
-fn read(queue: &Queue) -> aio_safe::Pending<aio_safe::Transfer<Vec<u8>>> {
+fn read(queue: &Queue) -> aio_safe::Pending<Transfer<Vec<u8>>> {
     queue
         .submit(std::io::stdin(), Op::read(vec![0; 8], 0))
         .unwrap()
@@ -256,5 +256,248 @@ fn a_waker_of_a_full_queue_may_use_it() {
             .unwrap()
             .wait()
             .unwrap();
+    });
+}
+
+type Reads = Lane<Transfer<Tracked>, Tracked>;
+
+/// A queue that may be lent to wakers; it is never closed.
+fn lent(depth: u32, fake: &Fake) -> &'static Queue {
+    Box::leak(Box::new(Queue::with_kernel(depth, fake.clone()).unwrap()))
+}
+
+/// Lets a lane submit so many operations.
+fn submit(lane: &mut Reads, operations: usize, drops: &Arc<AtomicUsize>) {
+    let op = |_| (Op::read(Tracked::new(16, drops), 0), Tracked::new(0, drops));
+    common::submit(lane, &std::io::stdin(), (0..operations).map(op));
+}
+
+/// How many operations the queue has room for besides.
+fn room(queue: &Queue) -> usize {
+    let file = std::io::stdin();
+    let mut batch = queue.batch();
+    while batch.push(&file, Op::read(vec![0; 8], 0)).is_ok() {}
+    batch.len()
+}
+
+#[test]
+fn a_waker_may_drop_lanes_and_its_own() {
+    within(20, || {
+        // Which operation is completed, of one lane, the other one, and both.
+        for order in [
+            &[0, 0, 0, 0][..],
+            &[2, 2, 0, 0],
+            &[0, 1, 0, 0],
+            &[3, 0, 0, 0],
+        ] {
+            let fake = Fake::new();
+            let queue = lent(8, &fake);
+            let drops = Arc::new(AtomicUsize::new(0));
+            let lanes: Arc<Mutex<Vec<Reads>>> = Arc::default();
+            let waker = {
+                let lanes = Arc::clone(&lanes);
+                let on_wake = move || {
+                    let lanes = std::mem::take(&mut *lanes.lock().unwrap());
+                    assert_eq!(lanes.len(), 2);
+                    drop(lanes);
+                };
+                Does::waker(on_wake, || ())
+            };
+            for _ in 0..2 {
+                let mut lane = queue.lane(3).unwrap();
+                submit(&mut lane, 2, &drops);
+                let mut context = Context::from_waker(&waker);
+                assert!(lane.poll_reap(&mut context).is_pending());
+                lanes.lock().unwrap().push(lane);
+            }
+            drop(waker);
+            for (n, &place) in order.iter().enumerate() {
+                fake.complete(place);
+                // All in one turn, or each in one of its own.
+                if order[0] == 0 {
+                    assert_eq!(queue.reap(1, None), Ok(1), "{n}");
+                }
+                fake.touch_all();
+            }
+            queue.reap(0, None).unwrap();
+            assert_eq!((drops.load(SeqCst), queue.in_flight()), (8, 0));
+            assert_eq!(room(queue), 8);
+        }
+    });
+}
+
+#[test]
+fn a_waker_of_a_lane_may_make_and_use_another() {
+    within(20, || {
+        let fake = Fake::new();
+        let queue = lent(8, &fake);
+        let drops = Arc::new(AtomicUsize::new(0));
+        let mut lane = queue.lane(2).unwrap();
+        submit(&mut lane, 2, &drops);
+        let ran = Arc::new(Flag::default());
+        let waker = {
+            let (fake, ran, drops) = (fake.clone(), Arc::clone(&ran), Arc::clone(&drops));
+            let on_wake = move || {
+                let mut other = queue.lane(3).unwrap();
+                fake.set_prompt(true);
+                submit(&mut other, 3, &drops);
+                assert_eq!(other.reap(None), 3);
+                assert_eq!(other.wait().unwrap().1.result, Ok(16));
+                drop(other);
+                assert_eq!(drops.load(SeqCst), 6);
+                ran.set();
+            };
+            Does::waker(on_wake, || ())
+        };
+        let mut context = Context::from_waker(&waker);
+        assert!(lane.poll_reap(&mut context).is_pending());
+        drop(waker);
+        fake.complete(1);
+        queue.reap(1, None).unwrap();
+        ran.wait();
+        assert_eq!(lane.reap(None), 1);
+        fake.complete(0);
+        queue.drain().unwrap();
+        drop(lane);
+        assert_eq!((drops.load(SeqCst), room(queue)), (10, 8));
+    });
+}
+
+/// A buffer that owns a lane, and so drops it.
+struct Owns(Tracked, #[allow(dead_code, reason = "owned")] Option<Reads>);
+
+#[allow(unsafe_code, reason = "a test's buffer")]
+mod owns {
+    use aio_safe::IoBufMut;
+
+    // SAFETY: as for what is inside.
+    unsafe impl IoBufMut for super::Owns {
+        fn io_mut_ptr(&mut self) -> *mut u8 {
+            self.0.io_mut_ptr()
+        }
+
+        fn io_capacity(&self) -> usize {
+            self.0.io_capacity()
+        }
+
+        unsafe fn set_init(&mut self, _len: usize) {}
+    }
+}
+
+#[test]
+fn a_buffer_of_a_lane_may_own_another() {
+    within(20, || {
+        for (taken, inner_first) in [(false, false), (false, true), (true, false), (true, true)] {
+            let fake = Fake::new();
+            let queue = lent(8, &fake);
+            let drops = Arc::new(AtomicUsize::new(0));
+            let mut inner = queue.lane(3).unwrap();
+            submit(&mut inner, 2, &drops);
+            let mut lane: Lane<Transfer<Owns>, ()> = queue.lane(2).unwrap();
+            let buffer = Owns(Tracked::new(16, &drops), Some(inner));
+            common::submit(&mut lane, &std::io::stdin(), [(Op::read(buffer, 0), ())]);
+            let lane = if taken {
+                Some(lane)
+            } else {
+                // Its buffer, and with it the other lane, is dropped by who reaps.
+                drop(lane);
+                None
+            };
+            let place = if inner_first { 0 } else { 2 };
+            fake.complete(place);
+            fake.complete(1);
+            queue.reap(1, None).unwrap();
+            fake.touch_all();
+            if let Some(mut lane) = lane {
+                fake.complete_all();
+                let (_, done) = lane.wait().unwrap();
+                assert_eq!(done.result, Ok(16));
+                drop(lane);
+                drop(done);
+            }
+            fake.complete_all();
+            queue.drain().unwrap();
+            assert_eq!(drops.load(SeqCst), 5, "{taken} {inner_first}");
+            assert_eq!((room(queue), queue.in_flight()), (8, 0));
+        }
+    });
+}
+
+#[test]
+fn a_value_of_a_lane_may_hold_a_queue_and_use_it() {
+    /// Reaps and submits when it is dropped.
+    struct Uses(Queue, Arc<AtomicUsize>);
+
+    impl Drop for Uses {
+        fn drop(&mut self) {
+            self.0.reap(0, None).unwrap();
+            let mut lane = self.0.lane(1).unwrap();
+            let op = Op::read(vec![0; 8], 0);
+            common::submit(&mut lane, &std::io::stdin(), [(op, ())]);
+            self.1.fetch_add(1, SeqCst);
+        }
+    }
+
+    within(20, || {
+        let fake = Fake::new();
+        let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+        let uses = Arc::new(AtomicUsize::new(0));
+        let file = std::io::stdin();
+        let mut lane = queue.lane(4).unwrap();
+        let op = || {
+            let value = Uses(queue.clone(), Arc::clone(&uses));
+            (Op::read(vec![0; 8], 0), value)
+        };
+        common::submit(&mut lane, &file, (0..3).map(|_| op()));
+        fake.complete(0);
+        fake.complete(0);
+        assert_eq!(lane.reap(None), 2);
+        drop(lane.try_take());
+        assert_eq!(uses.load(SeqCst), 1);
+        let mut batch = lane.batch();
+        let (pushed, value) = op();
+        assert!(batch.push(&file, pushed, value).is_ok());
+        drop(batch);
+        assert_eq!(uses.load(SeqCst), 2);
+        // One is delivered, and one in flight.
+        drop(lane);
+        assert_eq!(uses.load(SeqCst), 3);
+        fake.complete_all();
+        queue.reap(4, None).unwrap();
+        assert_eq!(uses.load(SeqCst), 4);
+        fake.complete_all();
+        queue.drain().unwrap();
+        assert_eq!(room(&queue), 8);
+    });
+}
+
+#[test]
+fn whoever_gets_a_place_of_a_dropped_lane_may_use_the_queue() {
+    within(20, || {
+        let fake = Fake::new();
+        let queue = lent(3, &fake);
+        let drops = Arc::new(AtomicUsize::new(0));
+        let mut lane = queue.lane(3).unwrap();
+        submit(&mut lane, 1, &drops);
+        let ran = Arc::new(Flag::default());
+        let mut reserve = queue.reserve();
+        let waker = {
+            let ran = Arc::clone(&ran);
+            let on_wake = move || {
+                // The lane is still giving back its places.
+                queue.reap(0, None).unwrap();
+                drop(queue.lane::<Transfer<Vec<u8>>, ()>(1));
+                ran.set();
+            };
+            Does::waker(on_wake, || ())
+        };
+        assert!(poll_once(&mut reserve, &waker).is_pending());
+        drop(waker);
+        fake.complete(0);
+        drop(lane);
+        ran.wait();
+        assert_eq!(drops.load(SeqCst), 2);
+        drop(reserve.wait().unwrap());
+        assert_eq!(room(queue), 3);
     });
 }

@@ -11,8 +11,8 @@ use std::{
     sync::{Arc, atomic::AtomicUsize},
 };
 
-use aio_safe::{IoBuf, Op, Queue};
-use common::{Fake, Tracked};
+use aio_safe::{Errno, IoBuf, Op, Queue};
+use common::{Fake, Tracked, Verdict};
 
 /// Runs one of the mistakes below, and looks for what the sanitizer says of it.
 fn dies_of(mistake: &str, name: &str) {
@@ -78,4 +78,73 @@ fn a_buffer_is_the_programs_again_afterwards() {
     fake.complete(0);
     let done = read.wait();
     assert!(done.buffer.bytes.iter().all(|byte| *byte == Fake::BYTE));
+}
+
+#[test]
+fn a_look_at_a_lanes_buffer_in_flight_is_seen() {
+    dies_of("looks_at_a_lanes_buffer_in_flight", "use-after-poison");
+}
+
+#[test]
+#[ignore = "a mistake"]
+fn looks_at_a_lanes_buffer_in_flight() {
+    let (fake, queue, buffer) = in_flight();
+    let start = buffer.io_ptr();
+    let file = std::io::stdin();
+    let mut lane = queue.lane(1).unwrap();
+    common::submit(&mut lane, &file, [(Op::read(buffer, 0), ())]);
+    // SAFETY: none: that is the mistake.
+    std::hint::black_box(unsafe { start.read() });
+    fake.complete(0);
+    drop(lane.wait());
+}
+
+#[test]
+fn a_device_that_is_late_for_a_lane_that_is_gone_is_seen() {
+    dies_of(
+        "touches_after_the_event_of_a_lane_that_is_gone",
+        "heap-use-after-free",
+    );
+}
+
+#[test]
+#[ignore = "a mistake"]
+fn touches_after_the_event_of_a_lane_that_is_gone() {
+    let (fake, queue, buffer) = in_flight();
+    let file = std::io::stdin();
+    let mut lane = queue.lane(1).unwrap();
+    common::submit(&mut lane, &file, [(Op::read(buffer, 0), ())]);
+    drop(lane);
+    let request = fake.in_flight()[0];
+    fake.complete(0);
+    queue.reap(1, None).unwrap();
+    request.touch();
+}
+
+#[test]
+fn a_lanes_buffer_is_the_programs_again_afterwards() {
+    let (fake, queue, mut buffer) = in_flight();
+    let file = std::io::stdin();
+    let mut lane = queue.lane(1).unwrap();
+    for refused in [false, true] {
+        fake.on_submit(move |_| match refused {
+            false => Verdict::Accept,
+            true => Verdict::Refuse(Errno::EBADF),
+        });
+        common::submit(&mut lane, &file, [(Op::read(buffer, 0), ())]);
+        if !refused {
+            fake.complete(0);
+        }
+        let ((), done) = lane.wait().unwrap();
+        assert!(done.buffer.bytes.iter().all(|byte| *byte == Fake::BYTE));
+        buffer = done.buffer;
+    }
+    // One that the kernel didn't take.
+    fake.on_submit(|_| Verdict::Refuse(Errno::EAGAIN));
+    let mut batch = lane.batch();
+    batch.push(&file, Op::read(buffer, 0), ()).unwrap();
+    assert!(batch.submit().is_err());
+    let (op, ()) = batch.pop().unwrap();
+    let buffer = op.into_payload().into_buffer();
+    assert!(buffer.bytes.iter().all(|byte| *byte == Fake::BYTE));
 }

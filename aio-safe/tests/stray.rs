@@ -132,3 +132,97 @@ fn strays_do_not_end_a_wait() {
         assert_eq!(queue.strays(), 3);
     });
 }
+
+#[test]
+fn stray_events_of_a_lanes_slots_complete_nothing() {
+    let fake = Fake::new();
+    let queue = Queue::with_kernel(1, fake.clone()).unwrap();
+    let drops = Arc::new(AtomicUsize::new(0));
+    let file = std::io::stdin();
+    let mut lane = queue.lane(1).unwrap();
+    let mut earlier = Vec::new();
+    let mut strays = 0;
+    for n in 0..4 {
+        let op = Op::read(Tracked::new(64, &drops), n);
+        let mut batch = lane.batch();
+        batch.push(&file, op, Tracked::new(0, &drops)).unwrap();
+        // Of what isn't submitted there can be no event.
+        for &event in &earlier {
+            fake.post(event);
+            strays += 1;
+        }
+        assert_eq!(queue.reap(0, None), Ok(0));
+        batch.submit().unwrap();
+        drop(batch);
+        let this = fake.in_flight()[0].event(64);
+        // Earlier uses of the slot, and later ones.
+        for &event in &earlier {
+            fake.post(event);
+            strays += 1;
+        }
+        for later in 1..4_u64 {
+            fake.post(event(this.data + (later << 40)));
+            strays += 1;
+        }
+        assert_eq!(lane.reap(Some(std::time::Duration::ZERO)), 0);
+        assert_eq!((queue.strays(), queue.in_flight()), (strays, 1));
+        fake.touch_all();
+        fake.complete(0);
+        // Once more with the right one, and when it is delivered, and when it is taken.
+        fake.post(this);
+        assert_eq!(queue.reap(0, None), Ok(1));
+        fake.post(this);
+        assert_eq!(queue.reap(0, None), Ok(0));
+        assert_eq!((lane.reap(None), lane.in_flight()), (1, 1));
+        let (_, done) = lane.try_take().unwrap();
+        assert_eq!(done.buffer.bytes[..], [Fake::BYTE; 64]);
+        fake.post(this);
+        assert_eq!(queue.reap(0, None), Ok(0));
+        assert!(lane.try_take().is_none());
+        strays += 3;
+        assert_eq!((queue.strays(), queue.in_flight()), (strays, 0));
+        earlier.push(this);
+        drop(done);
+        assert_eq!(drops.load(SeqCst), 2 * (n as usize + 1));
+    }
+}
+
+#[test]
+fn stray_events_after_a_lane_is_gone_complete_nothing() {
+    let fake = Fake::new();
+    let queue = Queue::with_kernel(2, fake.clone()).unwrap();
+    let drops = Arc::new(AtomicUsize::new(0));
+    let file = std::io::stdin();
+    let mut lane = queue.lane(2).unwrap();
+    let ops = [0, 1].map(|n| Op::read(Tracked::new(64, &drops), n));
+    let ops = ops.map(|op| (op, Tracked::new(0, &drops)));
+    common::submit(&mut lane, &file, ops);
+    let events = [0, 1].map(|n: usize| fake.in_flight()[n].event(64));
+    fake.complete(0);
+    queue.reap(1, None).unwrap();
+    drop(lane);
+    assert_eq!(drops.load(SeqCst), 2, "the other one is in flight");
+    fake.post(events[0]);
+    assert_eq!(queue.reap(0, None), Ok(0));
+    fake.touch_all();
+    fake.complete(0);
+    fake.post(events[1]);
+    assert_eq!(queue.reap(0, None), Ok(1));
+    assert_eq!((drops.load(SeqCst), queue.strays()), (4, 2));
+    // The slots are a handle's, and again a lane's.
+    let pending = [read(&queue, &drops), read(&queue, &drops)];
+    events.into_iter().for_each(|event| fake.post(event));
+    assert_eq!(queue.reap(0, None), Ok(0));
+    fake.complete_all();
+    for pending in pending {
+        pending.wait().result.unwrap();
+    }
+    let mut lane = queue.lane(2).unwrap();
+    let op = Op::read(Tracked::new(64, &drops), 9);
+    common::submit(&mut lane, &file, [(op, 9)]);
+    events.into_iter().for_each(|event| fake.post(event));
+    assert_eq!(queue.reap(0, None), Ok(0));
+    assert_eq!(queue.strays(), 6);
+    fake.complete(0);
+    assert_eq!(lane.wait().unwrap().0, 9);
+}

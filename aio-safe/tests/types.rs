@@ -2,8 +2,9 @@
 
 use aio_safe::{
     AlignedBuf, AllocError, Batch, BufResult, Cancel, CloseError, Collector, Errno, Features,
-    FileSync, IoPrio, Op, OpError, Pending, Permit, Poll, PollEvents, Queue, ReapError, Reserve,
-    RwFlags, SetupError, Slice, SubmitError, SubmitErrorKind, Transfer, VectoredTransfer,
+    FileSync, IoPrio, Lane, LaneBatch, Op, OpError, Pending, Permit, Poll, PollEvents, Queue,
+    ReapError, Reserve, RwFlags, SetupError, Slice, SubmitError, SubmitErrorKind, Transfer,
+    VectoredTransfer,
     kernel::{Kernel, Linux, Ring},
 };
 use static_assertions::{
@@ -23,6 +24,15 @@ type Parts = VectoredTransfer<Vec<u8>>;
 assert_impl_all!(Queue: Send, Sync, Clone, Debug, UnwindSafe, RefUnwindSafe);
 assert_impl_all!(Batch<'static, Bytes>: Send, Sync, Debug);
 assert_impl_all!(Batch<'static, Parts>: Send, Sync, Debug);
+assert_impl_all!(Lane<Bytes>: Send, Sync, Debug, Unpin, UnwindSafe, RefUnwindSafe);
+assert_impl_all!(Lane<Parts, String>: Send, Sync, Debug, Unpin, UnwindSafe, RefUnwindSafe);
+assert_impl_all!(LaneBatch<'static, Bytes>: Send, Sync, Debug, Unpin);
+assert_impl_all!(LaneBatch<'static, Parts, String>: Send, Sync, Debug, Unpin);
+// Values needn't be shared, and nor need buffers: only who has the lane gets at them.
+assert_impl_all!(Lane<Bytes, std::cell::Cell<u8>>: Send, Sync);
+assert_impl_all!(Lane<Bytes, std::sync::mpsc::Receiver<u8>>: Send, Sync);
+assert_impl_all!(Lane<Bytes, std::cell::Cell<u8>>: UnwindSafe, RefUnwindSafe);
+assert_impl_all!(LaneBatch<'static, Bytes, std::cell::Cell<u8>>: Send, Sync);
 assert_impl_all!(Reserve<'static>: Send, Sync, Debug, Future, Unpin);
 assert_impl_all!(Collector: Send, Sync, Debug, Default, UnwindSafe, RefUnwindSafe);
 assert_impl_all!(Permit<'static>: Send, Sync, Debug);
@@ -59,6 +69,8 @@ assert_not_impl_any!(Pending<Bytes>: Clone, Copy);
 assert_not_impl_any!(Op<Bytes>: Clone, Copy);
 assert_not_impl_any!(Op<Parts>: Clone, Copy);
 assert_not_impl_any!(Permit<'static>: Clone, Copy);
+assert_not_impl_any!(Lane<Bytes>: Clone, Copy);
+assert_not_impl_any!(LaneBatch<'static, Bytes>: Clone, Copy);
 assert_not_impl_any!(AlignedBuf: Copy);
 
 // Handles are small: a pointer and a slot's number.

@@ -7,6 +7,7 @@ mod buffers;
 mod device;
 mod fake;
 mod files;
+mod lanes;
 mod ringed;
 mod tasks;
 mod wrapped;
@@ -16,6 +17,7 @@ pub(crate) use self::{
     buffers::{Either, PanicsOnDrop, Tracked},
     fake::{Fake, Request, Verdict},
     files::{Scratch, direct_file, pattern},
+    lanes::submit,
     ringed::WithRing,
     tasks::{Flag, Woken, block_on, poll_once, within},
     wrapped::{Spy, WithoutRing},
