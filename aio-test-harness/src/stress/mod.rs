@@ -2,7 +2,7 @@
 //! checked.
 //!
 //! Each thread follows a plan that depends on the seed and its number alone (`plan`): reads, writes, vectored ones,
-//! batches, syncs, polls, refusals; results that are waited for, looked for, awaited, cancelled, dropped, forgotten or
+//! batches, lanes, syncs, polls, refusals; results that are waited for, looked for, awaited, cancelled, dropped, forgotten or
 //! sent to another thread; queues that are drained, closed and replaced while others use them; forks. Each owns blocks
 //! of the targets and knows which version each of them has (`model`); a block says itself which block and version it is
 //! (`pattern`). The write of a dropped handle may land at any time until its buffer was dropped or its queue drained:

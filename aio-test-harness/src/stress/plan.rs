@@ -82,6 +82,12 @@ pub(super) enum Step {
         seed: u64,
         count: usize,
     },
+    /// This many lanes of so many places each, beside each other; what is done with them is derived from the number.
+    Lanes {
+        lanes: usize,
+        places: u32,
+        seed: u64,
+    },
     Sync {
         data_only: bool,
         way: Way,
@@ -175,10 +181,62 @@ pub(super) fn batch(seed: u64, count: usize) -> impl Iterator<Item = (Transfer, 
     })
 }
 
+/// How results are taken from a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taking {
+    Nothing,
+    /// Whatever is there.
+    There,
+    /// Whatever is there or comes in so many microseconds.
+    Reap(u16),
+    /// This many.
+    Wait(u8),
+    /// As that, as a future.
+    Await(u8),
+}
+
+/// What is done with one of several lanes, at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Turn {
+    /// The lane, modulo their number.
+    pub(super) lane: usize,
+    /// So many transfers are pushed, which are derived from the number,
+    pub(super) seed: u64,
+    pub(super) count: usize,
+    /// so many taken back, and the others submitted.
+    pub(super) popped: usize,
+    pub(super) taking: Taking,
+}
+
+/// What is done with lanes, and whether they are dropped with everything in flight.
+pub(super) fn lanes(seed: u64) -> (impl Iterator<Item = Turn>, bool) {
+    let mut rng = Rng::with_seed(seed);
+    let left = rng.bool();
+    let turns = (0..rng.usize(1..12)).map(move |_| Turn {
+        lane: rng.usize(..),
+        seed: rng.u64(..),
+        count: rng.usize(0..12),
+        popped: if rng.u8(..4) == 0 { rng.usize(0..4) } else { 0 },
+        taking: match rng.u8(..8) {
+            0 => Taking::Nothing,
+            1 | 2 => Taking::There,
+            3 | 4 => Taking::Reap(rng.u16(0..300)),
+            5 | 6 => Taking::Wait(rng.u8(1..6)),
+            _ => Taking::Await(rng.u8(1..6)),
+        },
+    });
+    (turns, left)
+}
+
 fn step(rng: &mut Rng) -> Step {
     // Out of a million, so that what takes long is rare.
     match rng.u32(..1_000_000) {
-        0..500_000 => Step::Single(transfer(rng)),
+        0..450_000 => Step::Single(transfer(rng)),
+        450_000..500_000 => Step::Lanes {
+            lanes: rng.usize(1..=3),
+            places: rng.u32(1..=12),
+            seed: rng.u64(..),
+        },
         500_000..620_000 => Step::Vectored(transfer(rng)),
         620_000..740_000 => Step::Batch {
             seed: rng.u64(..),
@@ -286,6 +344,6 @@ mod tests {
         let kinds: HashSet<_> = (0..1_000_000)
             .map(|_| std::mem::discriminant(&plan.next_step().step))
             .collect();
-        assert_eq!(kinds.len(), 15);
+        assert_eq!(kinds.len(), 16);
     }
 }

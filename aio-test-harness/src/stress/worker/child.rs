@@ -6,10 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aio_safe::{CloseError, Op, Queue, ReapError, SubmitErrorKind};
+use aio_safe::{CloseError, Op, Queue, ReapError, SubmitErrorKind, Transfer};
 
 use super::Worker;
 use super::held::{Handle, Held};
+use crate::stress::buffer::Buffer;
 use crate::stress::shared::Instance;
 use crate::stress::watch::Phase;
 use crate::sys::fork::{Forked, exit_now, fork_beside_threads};
@@ -55,6 +56,10 @@ impl Worker<'_> {
             _ => return 2,
         }
         drop(batch);
+        match queue.lane::<Transfer<Buffer>, ()>(1) {
+            Err(SubmitErrorKind::Forked) => {}
+            _ => return 10,
+        }
         if queue.reap(1, None) != Err(ReapError::Forked) {
             return 3;
         }
@@ -87,7 +92,7 @@ impl Worker<'_> {
         }
         // A queue of its own works.
         let Ok(own) = Queue::new(1) else { return 0 };
-        let mut buffer = crate::stress::buffer::Buffer::new();
+        let mut buffer = Buffer::new();
         buffer.resize(crate::stress::pattern::BLOCK);
         match own.submit(file, Op::read(buffer, 0)) {
             Ok(pending) => match pending.wait().result {

@@ -202,7 +202,12 @@ impl Worker<'_> {
     }
 
     /// Compares a transfer's result with what is expected.
-    fn judge(&mut self, job: &Job, result: Result<usize, OpError>, buffers: &mut [Buffer]) -> End {
+    pub(super) fn judge(
+        &mut self,
+        job: &Job,
+        result: Result<usize, OpError>,
+        buffers: &mut [Buffer],
+    ) -> End {
         self.count.checks += 1;
         for buffer in buffers.iter_mut() {
             buffer.release();
@@ -327,7 +332,7 @@ impl Worker<'_> {
 }
 
 /// What becomes of the blocks of an operation whose handle was given up.
-fn gone(job: &Job, instance: Option<&Arc<Instance>>) -> End {
+pub(super) fn gone(job: &Job, instance: Option<&Arc<Instance>>) -> End {
     match &job.task {
         Task::Write { version, token, .. } => End::Abandoned(
             *version,

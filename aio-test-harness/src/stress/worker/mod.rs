@@ -4,6 +4,7 @@ mod block_on;
 mod child;
 mod finish;
 mod held;
+mod lanes;
 mod queues;
 mod submit;
 
@@ -103,6 +104,11 @@ impl<'a> Worker<'a> {
             Step::Single(transfer) => self.single(place, &mut instance, &transfer),
             Step::Vectored(transfer) => self.vectored(place, &mut instance, &transfer),
             Step::Batch { seed, count } => self.batch(place, &mut instance, seed, count),
+            Step::Lanes {
+                lanes,
+                places,
+                seed,
+            } => self.lanes(place, &mut instance, lanes, places, seed),
             Step::Sync { data_only, way } => self.sync(place, &mut instance, data_only, way),
             Step::Poll { ready, way } => self.poll(place, &mut instance, ready, way),
             Step::Refused(refusal) => self.refused(place, &mut instance, refusal),

@@ -75,7 +75,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Waits until nobody drains the queue, and keeps it so.
-    fn may_submit<'i>(&mut self, instance: &'i Instance) -> RwLockReadGuard<'i, ()> {
+    pub(super) fn may_submit<'i>(&mut self, instance: &'i Instance) -> RwLockReadGuard<'i, ()> {
         instance.try_permit().unwrap_or_else(|| {
             self.phase(Phase::Permit);
             self.fire_all();
@@ -97,7 +97,7 @@ impl<'a> Worker<'a> {
         });
     }
 
-    fn job(&self, task: Task) -> Job {
+    pub(super) fn job(&self, task: Task) -> Job {
         Job {
             owner: self.number,
             task,
@@ -169,7 +169,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn target(&self, job: &Job) -> (&'a Target, u64) {
+    pub(super) fn target(&self, job: &Job) -> (&'a Target, u64) {
         let ctx = self.ctx;
         let block = job.task.blocks().next().unwrap_or(Block {
             target: 0,
