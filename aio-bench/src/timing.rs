@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 /// What a turn does with the time of its operations.
 pub(crate) trait Timing: Send + Sized + 'static {
     /// When an operation was submitted.
-    type Stamp: Copy + Send;
+    type Stamp: Copy + Send + 'static;
 
     /// One that is empty, to be joined later: for tasks that may not borrow.
     #[cfg(feature = "peers")]

@@ -41,10 +41,6 @@ pub(crate) struct Work {
     /// An fdatasync follows each `depth` writes.
     pub(crate) sync: bool,
     /// Which of its engine's threads this is for.
-    #[cfg_attr(
-        not(feature = "peers"),
-        expect(dead_code, reason = "those without don't have to know")
-    )]
     pub(crate) thread: usize,
     blocks: Blocks,
     pattern: Pattern,

@@ -10,7 +10,7 @@ use std::{
 use aio_safe::{AlignedBuf, Batch, BufResult, Op, Pending, SubmitError, SubmitErrorKind, Transfer};
 use anyhow::{Error, Result};
 
-use super::{QueueOf, result};
+use super::{QueueOf, result as number};
 use crate::{timing::Timing, work::Work};
 
 pub(super) type Handle = Pending<Transfer<AlignedBuf>>;
@@ -83,14 +83,14 @@ impl Batches<'_> {
         let rest = self.buffers.len() - n;
         for mut buffer in self.buffers.drain(rest..) {
             let offset = self.work.next(&mut buffer);
-            let op = if self.work.write {
-                Op::write(buffer, offset)
-            } else {
-                Op::read(buffer, offset)
-            };
             stamps.push(timing.submitted());
             self.offsets.push(offset);
-            if let Err(back) = self.batch.push(self.file, op) {
+            let pushed = if self.work.write {
+                self.batch.push(self.file, Op::write(buffer, offset))
+            } else {
+                self.batch.push(self.file, Op::read(buffer, offset))
+            };
+            if let Err(back) = pushed {
                 push_again(&mut self.batch, self.file, self.queue, back)?;
             }
         }
@@ -141,10 +141,10 @@ impl Batches<'_> {
     }
 
     #[inline(always)]
-    fn finish(&mut self, mut outcome: Outcome, offset: u64) -> Result<()> {
-        self.work
-            .done(&mut outcome.buffer, offset, result(outcome.result))?;
-        self.buffers.push(outcome.buffer);
+    fn finish(&mut self, outcome: Outcome, offset: u64) -> Result<()> {
+        let BufResult { result, mut buffer } = outcome;
+        self.work.done(&mut buffer, offset, number(result))?;
+        self.buffers.push(buffer);
         Ok(())
     }
 }

@@ -4,18 +4,21 @@ mod batch;
 mod batch_future;
 mod batches;
 mod future;
+mod lane;
+mod lane_future;
 mod native;
 mod nothing;
 #[cfg(feature = "peers")]
 mod peers;
 mod single;
 
-use std::io;
+use std::{io, sync::Arc};
 
-use aio_bench::{Cell, Sharing};
+use aio_bench::{Cell, Sharing, Workload};
 use aio_safe::{Queue, SetupError};
 use anyhow::{Error, Result};
 
+use self::native::{Floor, Member, Native, OneByOne, OneContext};
 use crate::{
     pace::{Limit, Pace},
     timing::{Timed, Timing, Untimed},
@@ -101,13 +104,23 @@ impl Kind {
         Self {
             name: "floor",
             what: "aio-sys alone: prepared iocbs, one io_submit for all that may be submitted, events read from the ring",
-            start: |cell| each_for_itself(cell, native::Native::<native::Floor>::new),
+            start: floor,
             spread: false,
         },
         Self {
             name: "floor-single",
             what: "the same with an io_submit for each operation: no engine that submits singly can be faster",
-            start: |cell| each_for_itself(cell, native::Native::<native::OneByOne>::new),
+            start: |cell| {
+                each_for_itself(cell, |work| {
+                    Native::new(OneByOne::set_up(work.depth)?, work)
+                })
+            },
+            spread: false,
+        },
+        Self {
+            name: "aio-safe-lane",
+            what: "aio-safe: a lane, results taken as they come",
+            start: |cell| with_queue(cell, lane::set_up),
             spread: false,
         },
         Self {
@@ -126,6 +139,12 @@ impl Kind {
             name: "aio-safe-future",
             what: "aio-safe: a task for each operation in flight, on one thread that reaps when it has nothing to do",
             start: |cell| with_queue(cell, future::set_up),
+            spread: false,
+        },
+        Self {
+            name: "aio-safe-lane-future",
+            what: "aio-safe: a lane whose results one task awaits, on one thread that reaps as above",
+            start: |cell| with_queue(cell, lane_future::set_up),
             spread: false,
         },
         Self {
@@ -202,12 +221,28 @@ fn each_for_itself<E: Engine + 'static>(
     }
 }
 
+/// The floor, on a context for each thread or on one for all.
+fn floor(cell: &Cell) -> Result<SetUp, SetUpError> {
+    if cell.sharing == Sharing::OwnQueues || cell.threads == 1 {
+        return each_for_itself(cell, |work| Native::new(Floor::set_up(work.depth)?, work));
+    }
+    let context = OneContext::set_up(cell.threads as usize, cell.depth as usize)?;
+    let context = Arc::new(context);
+    Ok(Box::new(move |work, then| {
+        let calls = Member::new(&context, work.thread);
+        then(&mut Native::new(calls, work)?);
+        Ok(())
+    }))
+}
+
 /// An engine on aio-safe's queues.
 fn with_queue(
     cell: &Cell,
     set_up: fn(Work, QueueOf<'_>, Use<'_>) -> Result<()>,
 ) -> Result<SetUp, SetUpError> {
-    let (threads, depth) = (cell.threads, cell.depth);
+    // A sync has a place of its own.
+    let depth = cell.depth + u32::from(cell.workload == Workload::WriteFdatasync);
+    let threads = cell.threads;
     let shared = match cell.sharing {
         Sharing::OneQueue if threads > 1 => Some(queue(depth * threads)?),
         _ => None,

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use aio_safe::{AlignedBuf, Op, Pending, Transfer};
+use aio_safe::{AlignedBuf, BufResult, Op, Pending, Transfer};
 use anyhow::Result;
 
-use super::{Engine, QueueOf, Use, result};
+use super::{Engine, QueueOf, Use, result as number};
 use crate::{pace::Pace, timing::Timing, work::Work};
 
 struct OneByOne<'a> {
@@ -27,23 +27,23 @@ pub(super) fn set_up(work: Work, queue: QueueOf<'_>, then: Use<'_>) -> Result<()
 }
 
 impl OneByOne<'_> {
-    #[inline]
+    #[inline(always)]
     fn submit(&mut self, mut buffer: AlignedBuf) -> Result<(Pending<Transfer<AlignedBuf>>, u64)> {
         let offset = self.work.next(&mut buffer);
-        let op = if self.work.write {
-            Op::write(buffer, offset)
+        let queue = self.queue.queue;
+        let handle = if self.work.write {
+            queue.submit(&self.work.file, Op::write(buffer, offset))?
         } else {
-            Op::read(buffer, offset)
+            queue.submit(&self.work.file, Op::read(buffer, offset))?
         };
-        Ok((self.queue.queue.submit(&self.work.file, op)?, offset))
+        Ok((handle, offset))
     }
 
-    #[inline]
+    #[inline(always)]
     fn wait(&mut self, handle: Pending<Transfer<AlignedBuf>>, offset: u64) -> Result<()> {
-        let mut outcome = handle.wait();
-        self.work
-            .done(&mut outcome.buffer, offset, result(outcome.result))?;
-        self.buffers.push(outcome.buffer);
+        let BufResult { result, mut buffer } = handle.wait();
+        self.work.done(&mut buffer, offset, number(result))?;
+        self.buffers.push(buffer);
         Ok(())
     }
 

@@ -15,8 +15,8 @@ use crate::engine::{SetUpError, unavailable};
 
 pub(in crate::engine) struct Floor(AioContext);
 
-impl Calls for Floor {
-    fn set_up(depth: usize) -> Result<Self, SetUpError> {
+impl Floor {
+    pub(in crate::engine) fn set_up(depth: usize) -> Result<Self, SetUpError> {
         let mut context = AioContext::NONE;
         // SAFETY: the handle is written to a local variable.
         match unsafe { io_setup(depth as u32, &raw mut context) } {
@@ -28,6 +28,14 @@ impl Calls for Floor {
         }
     }
 
+    #[inline(always)]
+    pub(super) fn context(&self) -> AioContext {
+        self.0
+    }
+}
+
+// SAFETY: the events are the kernel's, and destroying the context waits.
+unsafe impl Calls for Floor {
     #[inline(always)]
     unsafe fn submit(&mut self, iocbs: &[*mut Iocb]) -> Result<usize, Errno> {
         // SAFETY: the array is readable in its length, and the caller promises the rest.
@@ -50,11 +58,14 @@ impl Calls for Floor {
 /// The same, with a call for each operation.
 pub(in crate::engine) struct OneByOne(Floor);
 
-impl Calls for OneByOne {
-    fn set_up(depth: usize) -> Result<Self, SetUpError> {
+impl OneByOne {
+    pub(in crate::engine) fn set_up(depth: usize) -> Result<Self, SetUpError> {
         Floor::set_up(depth).map(Self)
     }
+}
 
+// SAFETY: as above.
+unsafe impl Calls for OneByOne {
     #[inline(always)]
     unsafe fn submit(&mut self, iocbs: &[*mut Iocb]) -> Result<usize, Errno> {
         // SAFETY: as the caller promises of all of them.

@@ -1,11 +1,13 @@
 //! Native AIO and nothing else: what the calls cost when nothing is done but what has to be.
 //!
-//! `floor` makes the calls by `aio-sys` and reads the ring, `libaio` goes through the C library; the rest is the same.
+//! `floor` makes the calls by `aio-sys` and reads the ring, for a thread alone or for several that share a context;
+//! `libaio` goes through the C library; the rest is the same.
 
 #![allow(unsafe_code, reason = "makes the system calls")]
 
 mod floor;
 mod ring;
+mod shared;
 
 use std::{cell::UnsafeCell, os::fd::AsRawFd};
 
@@ -16,17 +18,28 @@ use aio_sys::{
 };
 use anyhow::{Context, Result, bail, ensure};
 
-pub(super) use self::floor::{Floor, OneByOne};
 use self::ring::Ring;
+pub(super) use self::{
+    floor::{Floor, OneByOne},
+    shared::{Member, OneContext},
+};
 use super::{Engine, SetUpError};
 use crate::{pace::Pace, timing::Timing, work::Work};
 
-/// `aio_data` of the fdatasync. The transfers have the index of their buffer.
-const SYNC: u64 = u64::MAX;
+/// The lower half of `aio_data` of the fdatasync. The transfers have the index of their buffer there.
+const SYNC: u64 = u32::MAX as u64;
 
-/// The calls, on a context of their own.
-pub(super) trait Calls: Sized {
-    fn set_up(depth: usize) -> Result<Self, SetUpError>;
+/// The calls, on a context.
+///
+/// # Safety
+///
+/// `wait` and `ring` tell of each request that was submitted by it once, when the kernel is done with it, and of no
+/// other. Dropping it waits until the kernel is done with all of them.
+pub(super) unsafe trait Calls {
+    /// The upper half of `aio_data`. The events that `wait` and `ring` tell of have 0 there.
+    fn tag(&self) -> u64 {
+        0
+    }
 
     /// Submits requests, and returns how many were taken.
     ///
@@ -47,7 +60,7 @@ pub(super) trait Calls: Sized {
 
 /// A loop over those calls.
 pub(super) struct Native<C> {
-    // Before what the kernel uses: its context is destroyed first.
+    // Before what the kernel uses: it is dropped first.
     calls: C,
     ring: Option<Ring>,
     work: Work,
@@ -62,8 +75,8 @@ pub(super) struct Native<C> {
 }
 
 impl<C: Calls> Native<C> {
-    pub(super) fn new(mut work: Work) -> Result<Self, SetUpError> {
-        let calls = C::set_up(work.depth)?;
+    pub(super) fn new(calls: C, mut work: Work) -> Result<Self, SetUpError> {
+        let tag = calls.tag();
         let fd = work.file.as_raw_fd();
         let mut buffers = work.buffers()?;
         let mut iocbs = Vec::with_capacity(work.depth);
@@ -76,13 +89,13 @@ impl<C: Calls> Native<C> {
                 Iocb::pread(fd, start, len, offset)
             };
             iocbs.push(UnsafeCell::new(Iocb {
-                aio_data: index,
+                aio_data: tag | index,
                 ..iocb
             }));
         }
         let iocbs = iocbs.into_boxed_slice();
         let sync = Iocb {
-            aio_data: SYNC,
+            aio_data: tag | SYNC,
             ..Iocb::fdsync(fd)
         };
         Ok(Self {
@@ -124,7 +137,7 @@ impl<C: Calls> Native<C> {
             let (mut head, tail) = ring.bounds();
             let mut n = 0;
             while head != tail {
-                // SAFETY: the place lies within the bounds.
+                // SAFETY: the place lies within the bounds, and nobody else takes events of this context.
                 let (data, result) = unsafe { ring.event(head) };
                 each(self, data, result)?;
                 head = ring.after(head);
@@ -196,7 +209,7 @@ impl<C: Calls> Engine for Native<C> {
                     if size_of::<T::Stamp>() > 0 {
                         for &iocb in &self.ready[..n] {
                             // SAFETY: it isn't in flight, and is ours.
-                            let index = unsafe { (*iocb).aio_data };
+                            let index = unsafe { (*iocb).aio_data } as u32;
                             stamps[index as usize] = timing.submitted();
                         }
                     }

@@ -17,6 +17,9 @@ pub(in crate::engine) struct Ring {
     nr: u32,
 }
 
+// SAFETY: the ring is mapped for the whole process, and head and tail are only used as atomics.
+unsafe impl Send for Ring {}
+
 impl Ring {
     /// The ring of a context, if it can be read.
     ///
@@ -49,7 +52,7 @@ impl Ring {
         let head = unsafe { &*self.head };
         // SAFETY: as above.
         let tail = unsafe { &*self.tail };
-        // Nobody moves the head but this thread, here and in io_getevents. The kernel stored the events before the
+        // Nobody moves the head but who takes events, here and in io_getevents: one at a time. The kernel stored the events before the
         // tail: Acquire. Neither is ever stored as large as nr.
         (head.load(Relaxed), tail.load(Acquire))
     }
@@ -58,12 +61,13 @@ impl Ring {
     ///
     /// # Safety
     ///
-    /// It lies within the bounds.
+    /// It lies within the bounds, and nobody else takes events.
     #[inline(always)]
     pub(super) unsafe fn event(&self, place: u32) -> (u64, i64) {
         // SAFETY: it is one of the ring's places.
         let event = unsafe { self.events.add(place as usize) };
-        // SAFETY: the kernel wrote it before the tail, and leaves it alone until the head is behind it.
+        // SAFETY: the kernel wrote it before the tail, and leaves it alone until the head is behind it; nobody else moves
+        // that.
         let data = unsafe { (*event).data };
         // SAFETY: as above.
         (data, unsafe { (*event).res })

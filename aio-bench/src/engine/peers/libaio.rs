@@ -35,8 +35,8 @@ pub(super) struct Libaio {
     _library: Library,
 }
 
-impl Calls for Libaio {
-    fn set_up(depth: usize) -> Result<Self, SetUpError> {
+impl Libaio {
+    pub(super) fn set_up(depth: usize) -> Result<Self, SetUpError> {
         let open = |name| {
             // SAFETY: the library has no code that runs when it is loaded.
             unsafe { Library::new(name) }.ok()
@@ -69,7 +69,10 @@ impl Calls for Libaio {
             _library: library,
         })
     }
+}
 
+// SAFETY: the events are the kernel's, and destroying the context waits.
+unsafe impl Calls for Libaio {
     #[inline]
     unsafe fn submit(&mut self, iocbs: &[*mut Iocb]) -> Result<usize, Errno> {
         // SAFETY: the array is readable in its length, and the caller promises the rest.

@@ -26,7 +26,11 @@ pub(super) const ALL: &[Kind] = &[
     Kind {
         name: "libaio",
         what: "the C library: io_submit of all that may be submitted, io_getevents",
-        start: |cell| each_for_itself(cell, Native::<libaio::Libaio>::new),
+        start: |cell| {
+            each_for_itself(cell, |work| {
+                Native::new(libaio::Libaio::set_up(work.depth)?, work)
+            })
+        },
         spread: false,
     },
     Kind {
