@@ -1,5 +1,5 @@
 //! What the queue itself costs, on a kernel that completes everything at once: claiming and freeing slots, reading the
-//! ring, and the whole way of an operation, alone and in batches.
+//! ring, and the whole way of an operation, alone, in batches and in lanes.
 
 mod common;
 
@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aio_safe::{AlignedBuf, Op, Pending, Queue, Transfer};
+use aio_safe::{AlignedBuf, Lane, LaneBatch, Op, Pending, Queue, Transfer};
 use common::Prompt;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, measurement::WallTime};
 
@@ -56,14 +56,14 @@ fn slab(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Operations are put in a batch and taken out again: slots are claimed together, and filled.
+/// Operations are put in a batch and taken out again: slots are claimed together, and filled. A lane has its slots.
 fn fill(criterion: &mut Criterion) {
     let mut group = group(criterion, "push and pop");
     for n in BATCHES {
         let (queue, file) = (queue(Prompt::new()), file());
         let (mut batch, mut buffers) = (queue.batch(), buffers(n));
         group.throughput(Throughput::Elements(n as u64));
-        group.bench_function(BenchmarkId::from_parameter(n), |b| {
+        group.bench_function(BenchmarkId::new("batch", n), |b| {
             b.iter(|| {
                 for buffer in buffers.drain(..) {
                     batch
@@ -75,11 +75,21 @@ fn fill(criterion: &mut Criterion) {
                 }
             });
         });
+        let mut lane = lane(&queue, n);
+        group.bench_function(BenchmarkId::new("lane", n), |b| {
+            b.iter(|| {
+                let mut pushed = lane.batch();
+                push(&mut pushed, &file, &mut buffers);
+                while let Some((op, _)) = pushed.pop() {
+                    buffers.push(op.into_payload().into_buffer());
+                }
+            });
+        });
     }
     group.finish();
 }
 
-/// Completions are taken, and handed to their slots. Nobody waits at them.
+/// Completions are taken, and handed to their slots, or to a lane. Nobody waits for them.
 fn reap(criterion: &mut Criterion) {
     let mut group = group(criterion, "reap");
     for (how, kernel) in [
@@ -106,6 +116,26 @@ fn reap(criterion: &mut Criterion) {
                         spent += start.elapsed();
                         assert_eq!(taken, Ok(n));
                         buffers.extend(handles.drain(..).map(take));
+                    }
+                    spent
+                });
+            });
+            let mut lane = lane(&queue, n);
+            group.bench_function(BenchmarkId::new(format!("{how}, to a lane"), n), |b| {
+                b.iter_custom(|times| {
+                    let mut spent = Duration::ZERO;
+                    for _ in 0..times {
+                        let mut pushed = lane.batch();
+                        push(&mut pushed, &file, &mut buffers);
+                        pushed.submit().expect("the queue is open");
+                        drop(pushed);
+                        // A turn of the reaper's has a limit.
+                        while buffers.len() < n {
+                            let start = Instant::now();
+                            lane.reap(None);
+                            spent += start.elapsed();
+                            take_all(&mut lane, &mut buffers);
+                        }
                     }
                     spent
                 });
@@ -137,6 +167,55 @@ fn batches(criterion: &mut Criterion) {
         });
     }
     group.finish();
+}
+
+/// The same in a lane.
+fn lanes(criterion: &mut Criterion) {
+    let mut group = group(criterion, "lane");
+    for n in BATCHES {
+        let (queue, file) = (queue(Prompt::new()), file());
+        let (mut lane, mut buffers) = (lane(&queue, n), buffers(n));
+        group.throughput(Throughput::Elements(n as u64));
+        group.bench_function(BenchmarkId::from_parameter(n), |b| {
+            b.iter(|| {
+                let mut pushed = lane.batch();
+                push(&mut pushed, &file, &mut buffers);
+                pushed.submit().expect("the queue is open");
+                drop(pushed);
+                while buffers.len() < n {
+                    lane.reap(None);
+                    take_all(&mut lane, &mut buffers);
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+/// A value goes with each operation, as programs have one: where it reads.
+type Reads = Lane<Transfer<AlignedBuf>, u64>;
+
+fn lane(queue: &Queue, n: usize) -> Reads {
+    queue.lane(n as u32).expect("all places are free")
+}
+
+fn push<'a>(
+    batch: &mut LaneBatch<'a, Transfer<AlignedBuf>, u64>,
+    file: &'a std::io::Stdin,
+    buffers: &mut Vec<AlignedBuf>,
+) {
+    for buffer in buffers.drain(..) {
+        batch
+            .push(file, Op::read(buffer, 0), 0)
+            .expect("there is room");
+    }
+}
+
+fn take_all(lane: &mut Reads, buffers: &mut Vec<AlignedBuf>) {
+    while let Some((_, outcome)) = lane.try_take() {
+        assert_eq!(outcome.result, Ok(512));
+        buffers.push(outcome.buffer);
+    }
 }
 
 /// The whole way of one operation: waited for in a thread, and by a future.
@@ -176,7 +255,7 @@ fn take(pending: Pending<Transfer<AlignedBuf>>) -> AlignedBuf {
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
-    for benchmark in [slab, fill, reap, batches, singles] {
+    for benchmark in [slab, fill, reap, batches, lanes, singles] {
         benchmark(&mut criterion);
     }
     criterion.final_summary();
