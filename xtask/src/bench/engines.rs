@@ -4,13 +4,17 @@
 pub(crate) const FLOOR: &str = "floor";
 /// The same, but that each operation is submitted by itself.
 pub(crate) const FLOOR_SINGLE: &str = "floor-single";
+/// The safe queue, with a lane: how it submits many operations at the least cost.
+pub(crate) const LANE: &str = "aio-safe-lane";
+/// The same, with one task that awaits the lane's results.
+pub(crate) const LANE_FUTURE: &str = "aio-safe-lane-future";
 /// The safe queue, with batches.
 pub(crate) const BATCH: &str = "aio-safe-batch";
 /// The safe queue, with single operations and `wait`.
 pub(crate) const SINGLE: &str = "aio-safe-single";
 /// The safe queue, with futures under a plain executor: a task and a submission for each operation.
 pub(crate) const FUTURE: &str = "aio-safe-future";
-/// The same with futures of batches.
+/// The safe queue, with futures of batches, which one task awaits all at once.
 pub(crate) const BATCH_FUTURE: &str = "aio-safe-batch-future";
 /// C libaio.
 pub(crate) const LIBAIO: &str = "libaio";

@@ -1,16 +1,19 @@
 //! What keeps what was reached: counts that must not be exceeded, on every change.
 
-use super::engines::{BATCH, BATCH_FUTURE, FUTURE, SINGLE};
+use super::engines::{BATCH, BATCH_FUTURE, FUTURE, LANE, LANE_FUTURE, SINGLE};
 use super::results::Results;
 use super::targets::Target;
 
-/// Instructions of aio-safe's ways for each operation, with room for what another compiler does. Who makes
-/// one faster lowers its limit; who has to raise one says why.
-const INSTRUCTIONS: [(&str, f64); 4] = [
-    (BATCH, 345.0),
-    (SINGLE, 660.0),
-    (BATCH_FUTURE, 380.0),
-    (FUTURE, 645.0),
+/// Instructions of aio-safe's ways for each operation, with room for what another compiler does: some 3 % for lanes, which
+/// are what is held to a target, and some 5 % for the others. Who makes one faster lowers its limit; who has to raise
+/// one says why.
+const INSTRUCTIONS: [(&str, f64); 6] = [
+    (LANE, 141.0),
+    (BATCH, 300.0),
+    (SINGLE, 410.0),
+    (LANE_FUTURE, 138.0),
+    (BATCH_FUTURE, 340.0),
+    (FUTURE, 520.0),
 ];
 
 /// Every limit, counted or not.
@@ -49,7 +52,9 @@ mod tests {
                 .iter()
                 .all(|verdict| *verdict == Verdict::Met)
         );
-        for (count, (_, limit)) in results.counts.iter_mut().zip(INSTRUCTIONS) {
+        assert_eq!(results.counts.len(), INSTRUCTIONS.len());
+        for (count, (engine, limit)) in results.counts.iter_mut().zip(INSTRUCTIONS) {
+            assert_eq!(count.engine, engine);
             count.own_instructions = Some(limit + 1.0);
             count.allocations = Some(0.001);
         }

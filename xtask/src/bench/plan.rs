@@ -7,7 +7,8 @@ use aio_bench::{Sharing, Workload};
 use serde::Serialize;
 
 use super::engines::{
-    BATCH, BATCH_FUTURE, FLOOR, FLOOR_SINGLE, FUTURE, IO_URING, LIBAIO, POSIX_AIO, SINGLE, TOKIO_FS,
+    BATCH, BATCH_FUTURE, FLOOR, FLOOR_SINGLE, FUTURE, IO_URING, LANE, LANE_FUTURE, LIBAIO,
+    POSIX_AIO, SINGLE, TOKIO_FS,
 };
 
 /// How thorough a run is.
@@ -208,9 +209,9 @@ pub(crate) fn bytes(bytes: u32) -> String {
 pub(crate) const DEPTH: u32 = 32;
 /// The size that everything but the size is varied at.
 pub(crate) const BLOCK: u32 = 4096;
-/// The depths at which batches are compared with the floor and with `io_uring`.
+/// The depths at which lanes are compared with the floor and with `io_uring`.
 pub(crate) const DEPTHS: [u32; 4] = [1, 8, 32, 128];
-/// The depths at which batches are compared with the floor alone.
+/// The depths at which lanes are compared with the floor alone.
 pub(crate) const DEEP: [u32; 2] = [512, 4096];
 
 /// How long an engine's turns are, and how many.
@@ -256,7 +257,7 @@ fn base(section: Section, place: Place, depth: u32, engines: Engines, turns: Tur
 /// The cells that there are targets for.
 fn targets(effort: Effort) -> Vec<Unit> {
     let (memory, disk, pairs) = match effort {
-        Effort::Quick => (turns(30, 40), turns(8, 100), 8),
+        Effort::Quick => (turns(26, 40), turns(8, 100), 8),
         Effort::Middle => (turns(60, 50), turns(30, 100), 20),
         Effort::Full => (turns(150, 50), turns(60, 150), 40),
     };
@@ -275,25 +276,35 @@ fn targets(effort: Effort) -> Vec<Unit> {
     };
     let mut units = Vec::new();
     for depth in DEPTHS {
-        let mut engines = vec![FLOOR, BATCH, IO_URING, LIBAIO];
+        let mut engines = vec![FLOOR, LANE, BATCH, IO_URING, LIBAIO];
         match depth {
             // One operation at a time is what a thread that waits does, many at once is what futures do.
             1 => engines.push(SINGLE),
-            DEPTH => engines.extend([BATCH_FUTURE, FUTURE, FLOOR_SINGLE]),
+            DEPTH => engines.extend([LANE_FUTURE, BATCH_FUTURE, FUTURE, FLOOR_SINGLE]),
             _ => {}
         }
         units.push(alone(cell(Place::NoDevice, depth, &engines, memory)));
     }
     for depth in DEEP {
-        units.push(alone(cell(Place::NoDevice, depth, &[FLOOR, BATCH], memory)));
+        let engines = [FLOOR, LANE, BATCH];
+        units.push(alone(cell(Place::NoDevice, depth, &engines, memory)));
     }
     let [one, many] = POSIX_AIO;
-    let engines = [FLOOR, BATCH, BATCH_FUTURE, TOKIO_FS, one, many];
+    let engines = [
+        FLOOR,
+        LANE,
+        BATCH,
+        LANE_FUTURE,
+        BATCH_FUTURE,
+        TOKIO_FS,
+        one,
+        many,
+    ];
     units.push(alone(cell(Place::Disk, DEPTH, &engines, disk)));
     let shared = |sharing| Planned {
         threads: 2,
         sharing,
-        ..cell(Place::NoDevice, DEPTH, &[BATCH], turns(1, 100))
+        ..cell(Place::NoDevice, DEPTH, &[FLOOR, LANE, BATCH], turns(1, 100))
     };
     units.push(Unit {
         cells: vec![shared(Sharing::OwnQueues), shared(Sharing::OneQueue)],
@@ -391,7 +402,7 @@ mod tests {
         // As many engines as there are now.
         plan(effort)
             .iter()
-            .map(|unit| unit.time(14))
+            .map(|unit| unit.time(16))
             .sum::<Duration>()
             .as_secs()
     }
@@ -447,6 +458,17 @@ mod tests {
             let sharing = [0, 1].map(|n| pair[0].cells[n].sharing);
             assert_eq!(sharing, [Sharing::OwnQueues, Sharing::OneQueue]);
             assert!(pair[0].turns > 1);
+        }
+    }
+
+    #[test]
+    fn lanes_are_measured_wherever_batches_are() {
+        for effort in EFFORTS {
+            for cell in plan(effort).iter().flat_map(|unit| &unit.cells) {
+                let has = |engine| cell.named().contains(&engine);
+                assert_eq!(has(LANE), has(BATCH), "{}", cell.name());
+                assert_eq!(has(LANE_FUTURE), has(BATCH_FUTURE), "{}", cell.name());
+            }
         }
     }
 

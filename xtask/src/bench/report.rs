@@ -152,7 +152,7 @@ pub(super) mod tests {
             (&cell["place"], &cell["workload"]),
             (&"no-device".into(), &"random-read".into())
         );
-        assert_eq!(cell["engines"][1]["engine"], "aio-safe-batch");
+        assert_eq!(cell["engines"][1]["engine"], "aio-safe-lane");
         assert_eq!(cell["engines"][1]["over_floor"]["median"], 1.02);
         assert_eq!(
             cell["engines"][1]["operations_per_second"]

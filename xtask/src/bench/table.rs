@@ -257,13 +257,16 @@ mod tests {
     #[test]
     fn targets_are_told_with_bound_value_and_verdict() {
         let text = text(&report());
-        let first = row(&text, "batches, depth 1: time over the floor");
-        assert_eq!(first[1..], ["≤ 1.03", "1.020", "1.020 to 1.020", "met"]);
+        let first = row(&text, "lanes, depth 1: time over the floor");
+        assert_eq!(
+            first[1..],
+            ["≤ 1.03", "1.020", "1.020 to 1.020; batches: 1.100", "met"]
+        );
         let cpu = row(&text, "CPU time over that of `tokio::fs`");
         assert_eq!(cpu[1], "≤ 1/3");
         let counted = row(&text, "user-space instructions");
         assert_eq!(counted[1..3], ["≤ 120", "100.00"]);
-        assert!(text.contains("22 met, 0 missed, 0 not measured"), "{text}");
+        assert!(text.contains("24 met, 0 missed, 0 not measured"), "{text}");
         assert!(text.contains("- libaio: not installed"));
     }
 
@@ -274,9 +277,9 @@ mod tests {
         report.targets[1].verdict = Verdict::NotMeasured;
         report.targets[1].value = None;
         let text = text(&report);
-        assert_eq!(row(&text, "batches, depth 1: time")[4], "MISSED");
-        assert_eq!(row(&text, "batches, depth 8: time")[4], "not measured");
-        assert!(text.contains("20 met, 1 missed, 1 not measured"), "{text}");
+        assert_eq!(row(&text, "lanes, depth 1: time")[4], "MISSED");
+        assert_eq!(row(&text, "lanes, depth 8: time")[4], "not measured");
+        assert!(text.contains("22 met, 1 missed, 1 not measured"), "{text}");
     }
 
     #[test]

@@ -4,7 +4,8 @@ use aio_bench::Sharing;
 use serde::Serialize;
 
 use super::engines::{
-    BATCH, BATCH_FUTURE, FLOOR, FLOOR_SINGLE, FUTURE, IO_URING, POSIX_AIO, SINGLE, TOKIO_FS,
+    BATCH, BATCH_FUTURE, FLOOR, FLOOR_SINGLE, FUTURE, IO_URING, LANE, LANE_FUTURE, POSIX_AIO,
+    SINGLE, TOKIO_FS,
 };
 use super::plan::{DEEP, DEPTH, DEPTHS, Place};
 use super::results::Results;
@@ -123,31 +124,47 @@ pub(crate) fn evaluate(results: &Results) -> Vec<Target> {
 }
 
 fn over_the_floor(results: &Results) -> Vec<Target> {
+    let ratio = |engine, floor, depth| {
+        let cell = results.base(Place::NoDevice, depth)?;
+        cell.ratio(engine, floor, stats::time)
+    };
     let over = |what: &str, engine, depth, bound| {
-        let value = results
-            .base(Place::NoDevice, depth)
-            .and_then(|cell| cell.ratio(engine, FLOOR, stats::time));
         Target::new(
             format!("{what}, depth {depth}: time over the floor"),
             Bound::AtMost(bound),
-            value.map(Value::from),
+            ratio(engine, FLOOR, depth).map(Value::from),
         )
     };
-    let batch = |depth, bound| over("batches", BATCH, depth, bound);
-    let mut targets: Vec<Target> = DEPTHS.map(|depth| batch(depth, 1.03)).into();
-    targets.extend(DEEP.map(|depth| batch(depth, 1.05)));
+    let lane = |depth, bound| {
+        let mut target = over("lanes", LANE, depth, bound);
+        let batch = ratio(BATCH, FLOOR, depth);
+        target.remark = batch.map(|batch| format!("batches: {:.3}", batch.median));
+        target
+    };
+    let mut targets: Vec<Target> = DEPTHS.map(|depth| lane(depth, 1.03)).into();
+    targets.extend(DEEP.map(|depth| lane(depth, 1.05)));
     targets.push(over("single operations with `wait`", SINGLE, 1, 1.05));
-    let mut futures = over("futures of batches", BATCH_FUTURE, DEPTH, 1.10);
+    let mut futures = over("futures of a lane", LANE_FUTURE, DEPTH, 1.10);
+    let batches = ratio(BATCH_FUTURE, FLOOR, DEPTH)
+        .map(|batches| format!("futures of batches: {:.3}", batches.median));
     // A call for each operation is what such futures cost before anything else.
-    let single = results.base(Place::NoDevice, DEPTH).and_then(|cell| {
-        let over = |floor| Some(cell.ratio(FUTURE, floor, stats::time)?.median);
-        Some((over(FLOOR)?, over(FLOOR_SINGLE)?))
-    });
-    futures.remark = single.map(|(floor, own)| {
-        format!("submitted one by one: {floor:.3}, and {own:.3} over such a floor")
-    });
+    let single = ratio(FUTURE, FLOOR, DEPTH)
+        .zip(ratio(FUTURE, FLOOR_SINGLE, DEPTH))
+        .map(|(floor, own)| {
+            format!(
+                "submitted one by one: {:.3}, and {:.3} over such a floor",
+                floor.median, own.median
+            )
+        });
+    futures.remark = joined([batches, single]);
     targets.push(futures);
     targets
+}
+
+/// The remarks that there are, as one.
+fn joined<const N: usize>(remarks: [Option<String>; N]) -> Option<String> {
+    let remarks: Vec<String> = remarks.into_iter().flatten().collect();
+    (!remarks.is_empty()).then(|| remarks.join("; "))
 }
 
 fn against_io_uring(results: &Results) -> Vec<Target> {
@@ -156,27 +173,32 @@ fn against_io_uring(results: &Results) -> Vec<Target> {
             let cell = results.base(Place::NoDevice, depth);
             // How many times io_uring's throughput: its time over ours.
             let times = |engine| cell?.ratio(IO_URING, engine, stats::time);
-            let (ours, floors) = (times(BATCH), times(FLOOR));
+            let (lanes, floors) = (times(LANE), times(FLOOR));
+            let batches = times(BATCH).map(|batches| format!("batches: {:.3}", batches.median));
             if depth == 1 {
                 let mut target = Target::new(
-                    "batches, depth 1: throughput against io_uring",
+                    "lanes, depth 1: throughput against io_uring",
                     Bound::AtLeast(1.10),
-                    ours.map(Value::from),
+                    lanes.map(Value::from),
                 );
-                target.remark = floors.map(|floor| format!("the floor: {:.3}", floor.median));
+                let floor = floors.map(|floor| format!("the floor: {:.3}", floor.median));
+                target.remark = joined([floor, batches]);
                 return target;
             }
-            let value = ours.zip(floors).map(|(ours, floors)| Value {
-                value: ours.median / floors.median,
-                quartiles: None,
-                remark: Some(format!(
+            let value = lanes.zip(floors).map(|(lanes, floors)| {
+                let times = format!(
                     "{:.3} times io_uring's, the floor {:.3}",
-                    ours.median, floors.median
-                )),
+                    lanes.median, floors.median
+                );
+                Value {
+                    value: lanes.median / floors.median,
+                    quartiles: None,
+                    remark: joined([Some(times), batches]),
+                }
             });
             Target::new(
                 format!(
-                    "batches, depth {depth}: throughput against io_uring, over what the floor reaches"
+                    "lanes, depth {depth}: throughput against io_uring, over what the floor reaches"
                 ),
                 Bound::AtLeast(0.97),
                 value,
@@ -212,8 +234,8 @@ fn against_threads(results: &Results) -> Vec<Target> {
     [(&[TOKIO_FS][..], "`tokio::fs`"), (&POSIX_AIO, "POSIX AIO")]
         .into_iter()
         .flat_map(|(engines, name)| {
-            let throughput = |engine| cell?.ratio(engine, BATCH, stats::time);
-            let cpu = |engine| cell?.ratio(BATCH, engine, stats::cpu);
+            let throughput = |engine| cell?.ratio(engine, LANE, stats::time);
+            let cpu = |engine| cell?.ratio(LANE, engine, stats::cpu);
             [
                 Target::new(
                     format!("real disk, depth {DEPTH}: throughput against {name}"),
@@ -231,28 +253,36 @@ fn against_threads(results: &Results) -> Vec<Target> {
 }
 
 fn two_threads(results: &Results) -> Target {
-    let rounds = |sharing| Some(&results.two_threads(sharing)?.engine(BATCH)?.rounds);
-    let value = rounds(Sharing::OwnQueues)
-        .zip(rounds(Sharing::OneQueue))
+    let of = |engine| {
+        let rounds = |sharing| Some(&results.two_threads(sharing)?.engine(engine)?.rounds);
         // How many times the throughput: the others' time over that on one queue.
-        .and_then(|(own, one)| stats::ratio(own, one, stats::time));
-    Target::new(
-        "two threads on one queue: throughput against a queue each",
+        let (own, one) = (rounds(Sharing::OwnQueues)?, rounds(Sharing::OneQueue)?);
+        stats::ratio(own, one, stats::time)
+    };
+    let mut target = Target::new(
+        "lanes, two threads on one queue: throughput against a queue each",
         Bound::AtLeast(0.9),
-        value.map(Value::from),
-    )
+        of(LANE).map(Value::from),
+    );
+    // What is lost within the kernel.
+    let floor = of(FLOOR).map(|floor| format!("the floor: {:.3}", floor.median));
+    let batches = of(BATCH).map(|batches| format!("batches: {:.3}", batches.median));
+    target.remark = joined([floor, batches]);
+    target
 }
 
 fn counted(results: &Results) -> Vec<Target> {
     let allocations = |engine| results.count(engine)?.allocations;
-    let instructions = results
-        .count(BATCH)
-        .and_then(|count| count.own_instructions);
-    let what = "batches: user-space instructions per operation";
-    let mut targets = vec![Target::count(what, 120.0, instructions)];
+    let instructions = |engine| results.count(engine)?.own_instructions;
+    let what = "lanes: user-space instructions per operation";
+    let mut lanes = Target::count(what, 120.0, instructions(LANE));
+    lanes.remark = instructions(BATCH).map(|batches| format!("batches: {batches:.2}"));
+    let mut targets = vec![lanes];
     for (engine, what) in [
+        (LANE, "lanes"),
         (BATCH, "batches"),
         (SINGLE, "single operations"),
+        (LANE_FUTURE, "futures of a lane"),
         (BATCH_FUTURE, "futures of batches"),
         (FUTURE, "futures"),
     ] {
@@ -289,7 +319,7 @@ pub(super) mod tests {
                 .collect();
             results.cells.push(Measured { planned, engines });
         }
-        for engine in [BATCH, SINGLE, BATCH_FUTURE, FUTURE] {
+        for engine in [LANE, BATCH, SINGLE, LANE_FUTURE, BATCH_FUTURE, FUTURE] {
             results.counts.push(Count {
                 engine: engine.into(),
                 depth: 32,
@@ -307,9 +337,11 @@ pub(super) mod tests {
     pub(in super::super) fn good(engine: &str, cell: &plan::Planned) -> u64 {
         match (engine, cell.depth) {
             (FLOOR, _) => 1000,
-            (BATCH, _) => 1020,
+            (LANE, _) => 1020,
+            (BATCH, _) => 1100,
             (SINGLE, _) => 1040,
-            (BATCH_FUTURE, _) => 1090,
+            (LANE_FUTURE, _) => 1090,
+            (BATCH_FUTURE, _) => 1200,
             (IO_URING, 1) => 1150,
             (IO_URING, _) => 960,
             _ => 5000,
@@ -327,15 +359,15 @@ pub(super) mod tests {
     #[test]
     fn good_figures_meet_every_target() {
         let results = results(good);
-        assert_eq!(evaluate(&results).len(), 22);
-        assert_eq!(verdicts(&results, Verdict::Met).len(), 22);
+        assert_eq!(evaluate(&results).len(), 24);
+        assert_eq!(verdicts(&results, Verdict::Met).len(), 24);
     }
 
     #[test]
     fn nothing_is_met_without_data() {
         assert_eq!(
             verdicts(&Results::default(), Verdict::NotMeasured).len(),
-            22
+            24
         );
     }
 
@@ -343,7 +375,7 @@ pub(super) mod tests {
     fn bad_figures_miss_every_target() {
         let mut results = results(|engine, cell| match (engine, cell.sharing) {
             (FLOOR, _) => 1000,
-            (BATCH | SINGLE | BATCH_FUTURE, Sharing::OwnQueues) => 1200,
+            (LANE | SINGLE | LANE_FUTURE, Sharing::OwnQueues) => 1200,
             (_, Sharing::OneQueue) => 1400,
             _ => 1250,
         });
@@ -351,7 +383,7 @@ pub(super) mod tests {
             count.own_instructions = Some(120.5);
             count.allocations = Some(0.001);
         }
-        assert_eq!(verdicts(&results, Verdict::Missed).len(), 22);
+        assert_eq!(verdicts(&results, Verdict::Missed).len(), 24);
     }
 
     #[test]
@@ -380,15 +412,45 @@ pub(super) mod tests {
         assert_eq!(target.verdict, Verdict::Met);
         assert_eq!(
             target.remark.as_deref(),
-            Some("0.490 times io_uring's, the floor 0.500")
+            Some("0.490 times io_uring's, the floor 0.500; batches: 0.455")
         );
         assert_eq!(verdicts(&results, Verdict::Missed).len(), 1);
     }
 
     #[test]
+    fn others_are_told_beside_the_figures_of_lanes() {
+        let results = results(|engine, cell| match (engine, cell.sharing) {
+            (FLOOR, Sharing::OneQueue) => 1250,
+            (BATCH, Sharing::OneQueue) => 2200,
+            (FLOOR_SINGLE, _) => 4000,
+            _ => good(engine, cell),
+        });
+        let targets = evaluate(&results);
+        let remark = |what: &str| {
+            let target = targets.iter().find(|target| target.what.contains(what));
+            target.and_then(|target| target.remark.as_deref())
+        };
+        assert_eq!(remark("lanes, depth 128: time"), Some("batches: 1.100"));
+        assert_eq!(
+            remark("futures of a lane, depth 32"),
+            Some(
+                "futures of batches: 1.200; submitted one by one: 5.000, and 1.250 over such a floor"
+            )
+        );
+        assert_eq!(
+            remark("two threads on one queue"),
+            Some("the floor: 0.800; batches: 0.500")
+        );
+        assert_eq!(
+            remark("lanes: user-space instructions"),
+            Some("batches: 100.00")
+        );
+    }
+
+    #[test]
     fn allocations_are_told_by_engine() {
         let mut results = results(good);
-        results.counts[3].allocations = Some(0.031);
+        results.counts[5].allocations = Some(0.031);
         let missed = verdicts(&results, Verdict::Missed);
         assert_eq!(missed, ["futures: allocations per operation"]);
     }

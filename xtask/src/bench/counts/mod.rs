@@ -13,7 +13,7 @@ use std::path::Path;
 use aio_bench::{Cell, Round, Sharing, Workload};
 use anyhow::Result;
 
-use super::engines::{BATCH, BATCH_FUTURE, FLOOR, FLOOR_SINGLE, FUTURE, SINGLE};
+use super::engines::{BATCH, BATCH_FUTURE, FLOOR, FLOOR_SINGLE, FUTURE, LANE, LANE_FUTURE, SINGLE};
 use super::files::{self, Files};
 use super::plan::{BLOCK, DEPTH, Place};
 use super::program::{self, Answer, Program};
@@ -30,7 +30,16 @@ const TRACED: u64 = 4 * 1024;
 
 /// Whose instructions are counted. What peers do in the kernel instead, or in other threads, would not
 /// be, so that their figures would say little.
-const INSTRUCTIONS: [&str; 6] = [FLOOR, FLOOR_SINGLE, BATCH, SINGLE, FUTURE, BATCH_FUTURE];
+const INSTRUCTIONS: [&str; 8] = [
+    FLOOR,
+    FLOOR_SINGLE,
+    LANE,
+    BATCH,
+    SINGLE,
+    LANE_FUTURE,
+    BATCH_FUTURE,
+    FUTURE,
+];
 
 /// Draws the blocks and checks them, as all engines do, and nothing else.
 const NOTHING: &str = "nothing";

@@ -35,9 +35,11 @@ pub(super) fn look(engine: &str) -> Look {
     let (colour, marker) = match engine {
         "floor" => (0x7d_85_90, Marker::Cross),
         "floor-single" => (0xa0_8c_70, Marker::Cross),
-        "aio-safe-batch" => (0x1f_6f_eb, Marker::Circle),
+        "aio-safe-lane" => (0x1f_6f_eb, Marker::Circle),
+        "aio-safe-lane-future" => (0x82_50_df, Marker::Circle),
+        "aio-safe-batch" => (0x3d_8f_d1, Marker::Circle),
         "aio-safe-single" => (0x0e_9a_a7, Marker::Circle),
-        "aio-safe-future" => (0x82_50_df, Marker::Circle),
+        "aio-safe-future" => (0xc0_5f_d8, Marker::Circle),
         "aio-safe-batch-future" => (0xa8_55_f7, Marker::Circle),
         "libaio" => (0x9a_67_00, Marker::Cross),
         "io-uring" => (0xe8_59_0c, Marker::Triangle),
@@ -52,7 +54,11 @@ pub(super) fn look(engine: &str) -> Look {
     let [_, red, green, blue] = u32::to_be_bytes(colour);
     Look {
         colour: RGBColor(red, green, blue),
-        width: if engine.starts_with("aio-safe") { 3 } else { 1 },
+        width: match engine {
+            engine if engine.starts_with("aio-safe-lane") => 3,
+            engine if engine.starts_with("aio-safe") => 2,
+            _ => 1,
+        },
         marker,
     }
 }

@@ -62,7 +62,13 @@ fn every_plot_is_an_svg_that_names_its_engines() {
             elements.iter().filter(|element| *element == "svg").count(),
             1
         );
-        for engine in ["floor", "aio-safe-batch", "aio-safe-batch-future"] {
+        for engine in [
+            "floor",
+            "aio-safe-lane",
+            "aio-safe-lane-future",
+            "aio-safe-batch",
+            "aio-safe-batch-future",
+        ] {
             assert!(texts.contains(engine), "{name} lacks {engine}");
         }
     }
