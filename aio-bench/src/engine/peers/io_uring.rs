@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "submits requests that name buffers")]
 
-use std::{io, os::fd::AsRawFd};
+use std::{io, mem, os::fd::AsRawFd};
 
 use aio_safe::AlignedBuf;
 use anyhow::{Context, Result, ensure};
@@ -32,6 +32,15 @@ struct Requests {
 
 /// The user data of the fdatasync.
 const SYNC: u64 = u64::MAX;
+
+impl Drop for Requests {
+    /// After an error some may be in flight, and the kernel goes on with those although the ring is closed.
+    fn drop(&mut self) {
+        if self.ready.len() < self.buffers.len() {
+            mem::forget(mem::take(&mut self.buffers));
+        }
+    }
+}
 
 impl Uring {
     pub(super) fn new(work: Work) -> Result<Self, SetUpError> {

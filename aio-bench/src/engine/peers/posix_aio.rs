@@ -135,6 +135,22 @@ impl PosixAio {
     }
 }
 
+impl Drop for PosixAio {
+    /// Waits for what is in flight, after an error: the library's threads use the requests until they are over.
+    fn drop(&mut self) {
+        while self.in_flight.iter().any(|request| !request.is_null()) {
+            if self.suspend().is_err() {
+                std::process::abort();
+            }
+            for (request, in_flight) in self.requests.iter().zip(&mut self.in_flight) {
+                if !in_flight.is_null() && outcome(request.get()).is_some() {
+                    *in_flight = ptr::null();
+                }
+            }
+        }
+    }
+}
+
 fn suspend(requests: &[*const aiocb]) -> Result<()> {
     loop {
         let count = requests.len() as i32;
