@@ -76,14 +76,19 @@ impl Count {
     }
 
     #[inline]
-    pub(crate) fn plus(self, n: u32) -> Self {
-        Self(self.0.wrapping_add(n) & COUNT)
+    pub(crate) fn plus(self, n: usize) -> Self {
+        Self(self.0.wrapping_add(n as u32) & COUNT)
+    }
+
+    #[inline]
+    pub(crate) fn minus(self, n: usize) -> Self {
+        Self(self.0.wrapping_sub(n as u32) & COUNT)
     }
 
     /// How many more these are than others.
     #[inline]
-    pub(crate) fn since(self, before: Self) -> u32 {
-        self.0.wrapping_sub(before.0) & COUNT
+    pub(crate) fn since(self, before: Self) -> usize {
+        (self.0.wrapping_sub(before.0) & COUNT) as usize
     }
 }
 
@@ -157,11 +162,14 @@ impl Inbox {
     ///
     /// # Safety
     ///
-    /// The caller is the lane, has seen a larger [`count`](Self::count), and has used a smaller one here before.
+    /// The caller is the lane, has seen a larger [`count`](Self::count), and has used a smaller one here before. The
+    /// slot isn't used any more when the lane's queue is gone.
     #[inline]
-    pub(crate) unsafe fn take(&self, count: Count) -> *const Slot {
+    pub(crate) unsafe fn take(&self, count: Count) -> &'static Slot {
         // SAFETY: it was delivered, and isn't written to again before a request that we haven't submitted yet.
-        self.entry(count.0).with(|entry| unsafe { *entry })
+        let slot = self.entry(count.0).with(|entry| unsafe { *entry });
+        // SAFETY: it is one of the queue's slots, which live as long as the queue.
+        unsafe { &*slot }
     }
 
     /// What a lane waits for that has seen so many.

@@ -19,6 +19,7 @@ use crate::{
     inbox::{Count, Inbox},
     leader::Goal,
     op::sealed,
+    places::Places,
     slot::Slot,
 };
 
@@ -80,16 +81,12 @@ use crate::{
 #[must_use = "dropping a lane gives its places back"]
 pub struct Lane<P: Transfers, T: Send + 'static = ()> {
     inbox: NonNull<Inbox>,
-    /// Those that are empty. They live as long as `queue`, which is dropped after them.
-    pub(crate) slots: Vec<&'static Slot>,
-    /// Completed, and not in the inbox: the kernel refused them.
-    pub(crate) done: Vec<&'static Slot>,
+    /// The empty ones. They live as long as `queue`, which is dropped after them.
+    pub(crate) places: Places,
+    /// Those with the result of an operation that the kernel refused, which isn't in the inbox.
+    pub(crate) refused: Vec<&'static Slot>,
     /// How many operations were accepted.
     pub(crate) accepted: Count,
-    /// How many of them were taken from the inbox.
-    taken: Count,
-    /// How many were delivered to it, as far as is known.
-    delivered: Count,
     /// Whether there may be a waker in it.
     registered: bool,
     pub(crate) queue: Queue,
@@ -169,11 +166,9 @@ impl<P: Transfers, T: Send + 'static> Lane<P, T> {
         }
         Ok(Self {
             inbox,
-            slots,
-            done: Vec::new(),
+            places: Places::new(slots),
+            refused: Vec::new(),
             accepted: Count::ZERO,
-            taken: Count::ZERO,
-            delivered: Count::ZERO,
             registered: false,
             queue: queue.clone(),
             payload: PhantomData,
@@ -190,43 +185,38 @@ impl<P: Transfers, T: Send + 'static> Lane<P, T> {
     // Always: what is taken is to stay in registers.
     #[inline(always)]
     pub fn try_take(&mut self) -> Option<(T, P::Output)> {
-        if self.taken == self.delivered {
-            // First, as there may be no end to the others.
-            if !self.done.is_empty() {
-                return self.take_done();
-            }
-            if !self.look() {
-                return None;
-            }
+        let slot = if self.places.results() > 0 {
+            // SAFETY: the inbox lives as long as the lane.
+            let inbox = unsafe { self.inbox.as_ref() };
+            // SAFETY: there is a result, and it is taken below.
+            unsafe { self.places.take(inbox) }
+        } else {
+            self.slot_after_all()?
+        };
+        // SAFETY: the result was delivered to us, the only one to take it, or refused; and `push` filled the slot. If
+        // this panics the payload stays where it is, and is overwritten.
+        Some(unsafe { slot.take::<Tagged<P, T>>() })
+    }
+
+    /// The slot of a result, where nothing is known to be delivered. It counts as empty from now on.
+    #[inline(never)]
+    fn slot_after_all(&mut self) -> Option<&'static Slot> {
+        // First, as there may be no end to the others.
+        if let Some(slot) = self.refused.pop() {
+            self.places.put(slot);
+            return Some(slot);
         }
-        // SAFETY: this entry was delivered and not taken.
-        let slot = unsafe { self.inbox().take(self.taken) };
-        // SAFETY: it is one of the queue's slots, which live as long as `self.queue`.
-        let slot: &'static Slot = unsafe { &*slot };
-        self.taken = self.taken.plus(1);
-        // Before: then nothing that was taken has to be dropped if this panicked.
-        self.slots.push(slot);
-        // SAFETY: the result was delivered to us, the only one to take it, and `push` filled the slot. If this panics
-        // the payload stays where it is, and is overwritten.
-        Some(unsafe { slot.take_delivered::<Tagged<P, T>>() })
+        // SAFETY: as in `try_take`.
+        let inbox = unsafe { self.inbox.as_ref() };
+        // SAFETY: as above.
+        self.look().then(|| unsafe { self.places.take(inbox) })
     }
 
     /// Looks whether something was delivered.
     #[inline]
     fn look(&mut self) -> bool {
-        self.delivered = self.inbox().count();
-        self.taken != self.delivered
-    }
-
-    #[cold]
-    fn take_done(&mut self) -> Option<(T, P::Output)> {
-        let slot = self.done.pop()?;
-        // SAFETY: it was completed by the refusal, and `push` filled it.
-        let taken = unsafe { slot.take::<Tagged<P, T>>() };
-        // SAFETY: it is empty now.
-        unsafe { slot.retire() };
-        self.slots.push(slot);
-        Some(taken)
+        self.places.delivered(self.inbox().count());
+        self.places.results() > 0
     }
 
     /// Waits until there is a result, but no longer than `timeout`, and returns how many can be taken; `None` waits
@@ -294,7 +284,7 @@ impl<P: Transfers, T: Send + 'static> Lane<P, T> {
     fn poll_news(&mut self, context: &mut Context<'_>) -> bool {
         self.glance() || {
             self.registered = true;
-            !self.inbox().register(context.waker(), self.taken) && self.look()
+            !self.inbox().register(context.waker(), self.places.taken()) && self.look()
         }
     }
 
@@ -314,7 +304,7 @@ impl<P: Transfers, T: Send + 'static> Lane<P, T> {
         }
         let inbox = self.inbox();
         // Nothing is left of what was delivered.
-        let seen = self.taken;
+        let seen = self.places.taken();
         let reached = || inbox.count() != seen;
         let arm = |waker: &_| inbox.register(waker, seen);
         let goal = Goal::News(inbox.news(seen));
@@ -342,7 +332,7 @@ impl<P: Transfers, T: Send + 'static> Lane<P, T> {
     /// How many results there are, as far as was seen.
     #[inline]
     pub fn results(&self) -> usize {
-        self.delivered.since(self.taken) as usize + self.done.len()
+        self.places.results() + self.refused.len()
     }
 
     /// Whether there are results that somebody has reaped, and that weren't taken.
@@ -354,32 +344,32 @@ impl<P: Transfers, T: Send + 'static> Lane<P, T> {
     /// How many operations were submitted whose results weren't taken.
     #[inline]
     pub fn in_flight(&self) -> usize {
-        self.accepted.since(self.taken) as usize + self.done.len()
+        self.accepted.since(self.places.taken()) + self.refused.len()
     }
 
     /// How many operations can be pushed now.
     #[inline]
     pub fn room(&self) -> usize {
-        self.slots.len()
+        self.places.empty().len()
     }
 
-    /// Moves what was delivered to what is done otherwise, and leaves what follows to the completer. For the end.
+    /// Takes what was delivered out of the inbox, and leaves what follows to the completer. For the end.
     fn leave_inbox(&mut self) {
         loop {
-            while self.taken != self.delivered {
-                // SAFETY: this entry was delivered and not taken.
-                let slot = unsafe { self.inbox().take(self.taken) };
-                // SAFETY: it is one of the queue's slots, which live as long as `self.queue`.
-                self.done.push(unsafe { &*slot });
-                self.taken = self.taken.plus(1);
+            while self.places.results() > 0 {
+                // SAFETY: the inbox is the lane's, until it is left.
+                let inbox = unsafe { self.inbox.as_ref() };
+                // SAFETY: there is a result.
+                let slot = unsafe { self.places.take_away(inbox) };
+                self.refused.push(slot);
             }
             // SAFETY: all of them were taken, and the inbox isn't used again unless nothing is in flight.
-            match unsafe { Inbox::leave(self.inbox, self.taken, self.accepted) } {
+            match unsafe { Inbox::leave(self.inbox, self.places.taken(), self.accepted) } {
                 Ok(()) => break,
-                Err(count) => self.delivered = count,
+                Err(count) => self.places.delivered(count),
             }
         }
-        if self.accepted == self.taken {
+        if self.accepted == self.places.taken() {
             // SAFETY: nothing of ours is in flight, so nobody else uses it.
             unsafe { Inbox::free(self.inbox) };
         }
@@ -393,11 +383,9 @@ impl<P: Transfers, T: Send + 'static> Drop for Lane<P, T> {
 
         impl<P: Transfers, T: Send + 'static> Rest<'_, P, T> {
             fn empty(&mut self) {
-                while let Some(slot) = self.0.done.pop() {
-                    self.0.slots.push(slot);
-                    // SAFETY: it is completed, and ours.
-                    unsafe { slot.retire() };
-                    // SAFETY: as above, and `push` filled it. It is empty then, panic or not.
+                while let Some(slot) = self.0.refused.pop() {
+                    self.0.places.put(slot);
+                    // SAFETY: it is completed, ours, and `push` filled it. It is empty then, panic or not.
                     unsafe { slot.discard() };
                 }
             }
@@ -406,7 +394,7 @@ impl<P: Transfers, T: Send + 'static> Drop for Lane<P, T> {
         impl<P: Transfers, T: Send + 'static> Drop for Rest<'_, P, T> {
             fn drop(&mut self) {
                 self.empty();
-                for slot in self.0.slots.drain(..) {
+                for slot in self.0.places.empty() {
                     // SAFETY: the slot is the lane's, and empty.
                     unsafe { slot.set_inbox(None) };
                     give_back(&self.0.queue, slot);

@@ -56,7 +56,7 @@ impl<'l, P: Transfers, T: Send + 'static> LaneBatch<'l, P, T> {
         // be able to drop it.
         let op = ManuallyDrop::new(op);
         let value = ManuallyDrop::new(value);
-        let Some(slot) = self.lane.slots.get(self.pushed) else {
+        let Some(slot) = self.lane.places.empty().get(self.pushed) else {
             return Err(SubmitError {
                 reason: SubmitErrorKind::QueueFull,
                 op: (
@@ -91,37 +91,37 @@ impl<'l, P: Transfers, T: Send + 'static> LaneBatch<'l, P, T> {
         if !shared.process.is_current() {
             return Err(SubmitErrorKind::Forked);
         }
-        let pushed = self.lane.slots.get(..self.pushed).unwrap_or_default();
+        let places = self.lane.places.empty();
+        let pushed = places.get(..self.pushed).unwrap_or_default();
         if pushed.is_empty() {
             return Ok(());
         }
         // SAFETY: they were filled, and nobody else has them.
         let submitted = unsafe { shared.submit(pushed) };
-        if submitted.is_ok() && self.pushed == self.lane.slots.len() {
-            self.lane.accepted = self.lane.accepted.plus(self.pushed as u32);
+        let Err(answer) = submitted else {
+            self.lane.accepted = self.lane.accepted.plus(self.pushed);
+            self.lane.places.fill(self.pushed);
             self.pushed = 0;
-            self.lane.slots.clear();
             return Ok(());
-        }
-        let (answered, result) = match submitted {
-            Ok(()) => (self.pushed, Ok(())),
-            Err(answer) => (answer.answered, answer.result),
         };
-        self.submitted_in_part(answered);
-        result
+        self.submitted_in_part(answer.answered);
+        answer.result
     }
 
     /// Sorts out the first `answered` slots, which were accepted or refused.
     #[cold]
     fn submitted_in_part(&mut self, answered: usize) {
         let lane = &mut *self.lane;
-        for slot in lane.slots.drain(..answered) {
-            if slot.is_refused() {
-                lane.done.push(slot);
+        for slot in lane.places.empty().iter().take(answered) {
+            if slot.is_done() {
+                // SAFETY: it is ours, nobody waits for it, and what is in it is taken before it is given back.
+                unsafe { slot.retire() };
+                lane.refused.push(slot);
             } else {
                 lane.accepted = lane.accepted.plus(1);
             }
         }
+        lane.places.fill(answered);
         self.pushed -= answered;
     }
 
@@ -135,7 +135,7 @@ impl<'l, P: Transfers, T: Send + 'static> LaneBatch<'l, P, T> {
     /// Takes back the operation that was pushed last, and its value.
     pub fn pop(&mut self) -> Option<(Op<P>, T)> {
         self.pushed = self.pushed.checked_sub(1)?;
-        let slot = self.lane.slots.get(self.pushed)?;
+        let slot = self.lane.places.empty().get(self.pushed)?;
         // SAFETY: the slot is the lane's, filled by `push`, and not started.
         let Op { payload, request } = unsafe { slot.unfill::<Tagged<P, T>>() };
         let Tagged { payload, value } = payload;

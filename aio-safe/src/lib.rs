@@ -65,6 +65,7 @@ mod models;
 mod must_not_compile;
 mod op;
 mod pending;
+mod places;
 #[cfg(aio_asan)]
 mod poison;
 mod queue;

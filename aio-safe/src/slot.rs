@@ -3,8 +3,8 @@
 //!
 //! # States
 //!
-//! A slot's word holds a generation (upper 24 bits) and flags (lower 8). Two of the flags stand beside any
-//! of the others: `CANCELLABLE` says what the payload is, `REFUSED` what the result is.
+//! A slot's word holds a generation (upper 24 bits) and flags (lower 8). One of the flags stands beside any
+//! of the others: `CANCELLABLE` says what the payload is.
 //!
 //! | state | flags | iocb and payload belong to | result belongs to | waker belongs to |
 //! |---|---|---|---|---|
@@ -22,7 +22,7 @@
 //! | claimed | none | the lane |
 //! | in flight | `ACTIVE` | the kernel; the result to the completer |
 //! | finished | none, and the generation is raised | the completer, until it [delivers](crate::inbox) the slot; then the lane |
-//! | refused | `ACTIVE`, `DONE`, `REFUSED` | the lane |
+//! | refused | `ACTIVE`, `DONE` | the lane, to which it is as if it was finished and delivered |
 //!
 //! The *handle* is the one [`Pending`](crate::Pending) of this use of the slot. The *completer* is
 //! the thread that holds the [reaper's role](crate::reap) and got the slot's event, or the submitter
@@ -64,7 +64,7 @@ use aio_sys::Errno;
 use crate::{
     OpError,
     inbox::Inbox,
-    op::{Op, Payload, Request, decode, errno},
+    op::{Op, Payload, Request},
     sync::{
         UnsafeCell,
         atomic::{
@@ -84,8 +84,6 @@ const GONE: u32 = 1 << 2;
 const WAKER: u32 = 1 << 3;
 /// The kernel can cancel the request. Set with the payload, for as long as it is there.
 const CANCELLABLE: u32 = 1 << 4;
-/// The result is what `io_submit` said, not an event's.
-const REFUSED: u32 = 1 << 5;
 
 const FLAGS: u32 = 0xff;
 const GENERATION_ONE: u32 = FLAGS + 1;
@@ -93,6 +91,9 @@ const GENERATION_ONE: u32 = FLAGS + 1;
 /// Stands in `aio_data` beside the index, so that an event of zeroes (a place in the ring that was never
 /// used) is nobody's.
 const MARK: u32 = 1 << 31;
+
+/// What a refusal's errno is added to in a slot's result: no event has such a one.
+const REFUSED: i64 = i64::MIN;
 
 /// How much of a payload is stored in the slot itself; a larger one is boxed.
 const INLINE: usize = 80;
@@ -106,7 +107,7 @@ pub(crate) struct Slot {
     word: AtomicU32,
     /// Its place in the slab, with [`MARK`].
     marked: u32,
-    /// The event's `res`, or the errno of a refusal.
+    /// The event's `res`, or the errno of a refusal beside [`REFUSED`].
     result: UnsafeCell<i64>,
     /// The inbox of the lane that has the slot, if one has.
     inbox: UnsafeCell<Option<NonNull<Inbox>>>,
@@ -331,10 +332,10 @@ impl Slot {
     pub(crate) unsafe fn refuse(&self, errno: Errno) {
         self.result.with_mut(|cell| {
             // SAFETY: without a handle and an event, the slot is the caller's alone.
-            unsafe { cell.write(errno.raw().into()) }
+            unsafe { cell.write(REFUSED + i64::from(errno.raw())) }
         });
         let word = self.word.load(Relaxed);
-        self.word.store(word | DONE | REFUSED, Relaxed);
+        self.word.store(word | DONE, Relaxed);
     }
 
     /// Gives a claimed slot to a lane, or takes it back.
@@ -349,19 +350,12 @@ impl Slot {
         });
     }
 
-    /// Whether the kernel refused the request.
-    ///
-    /// To be asked by who has submitted it.
-    #[inline]
-    pub(crate) fn is_refused(&self) -> bool {
-        self.word.load(Relaxed) & REFUSED != 0
-    }
-
-    /// Raises the generation of a slot that is about to be freed.
+    /// Raises the generation of a slot that is about to be freed, or that stays a lane's.
     ///
     /// # Safety
     ///
-    /// The slot is the caller's alone, and empty: payload and waker were taken.
+    /// The slot is the caller's alone, and there is no waker in it. The payload was taken, or is before the slot is
+    /// filled or freed.
     #[inline]
     pub(crate) unsafe fn retire(&self) {
         let generation = self.word.load(Relaxed) & !FLAGS;
@@ -600,31 +594,15 @@ impl Slot {
     /// # Safety
     ///
     /// The caller is the slot's handle, the slot holds a `P`, [`is_done`](Self::is_done) returned
-    /// true, and nothing was taken before. Or the caller's lane has the slot, to which the kernel refused the `P`.
+    /// true, and nothing was taken before. Or the caller's lane has the slot, which was [delivered](crate::inbox) to
+    /// it, or refused.
     #[inline(always)]
     pub(crate) unsafe fn take<P: Payload>(&self) -> P::Output {
-        // Set before there was a handle.
-        if self.is_refused() {
-            // SAFETY: the caller's promise.
-            return unsafe { self.take_refused::<P>() };
-        }
-        // SAFETY: as above, and after DONE the result is the handle's.
-        unsafe { self.take_delivered::<P>() }
-    }
-
-    /// As [`take`](Self::take), of an operation that was accepted.
-    ///
-    /// # Safety
-    ///
-    /// As [`take`](Self::take); or the slot was [delivered](crate::inbox) to the caller, holds a `P`, and nothing was
-    /// taken before.
-    #[inline(always)]
-    pub(crate) unsafe fn take_delivered<P: Payload>(&self) -> P::Output {
         #[cfg(aio_asan)]
         self.with_iocb(crate::poison::unpoison);
         // SAFETY: the result is the caller's.
         let res = self.result.with(|cell| unsafe { cell.read() });
-        let result = decode(res).map_err(OpError::Failed);
+        let result = u64::try_from(res).map_err(|_| failure(res));
         self.payload.with_mut(|cell| {
             if let Ok(n) = result {
                 // SAFETY: the payload is the caller's.
@@ -637,22 +615,6 @@ impl Slot {
             // SAFETY: it is the caller's, as above, and taken once.
             unsafe { Storage::take::<P>(cell) }.output(result)
         })
-    }
-
-    /// # Safety
-    ///
-    /// As [`take`](Self::take), and it was refused.
-    #[cold]
-    unsafe fn take_refused<P: Payload>(&self) -> P::Output {
-        #[cfg(aio_asan)]
-        self.with_iocb(crate::poison::unpoison);
-        // SAFETY: the result is the caller's.
-        let res = self.result.with(|cell| unsafe { cell.read() });
-        // SAFETY: the payload is the caller's, and taken once.
-        let payload = self
-            .payload
-            .with_mut(|cell| unsafe { Storage::take::<P>(cell) });
-        payload.output(Err(OpError::Refused(errno(res))))
     }
 
     /// Ends the handle's part after it took the result. Returns whether the slot is the caller's
@@ -708,6 +670,20 @@ pub(crate) fn iocbs(slots: &[&Slot]) -> impl Deref<Target = [*mut Iocb]> {
     slots.iter().map(|slot| slot.iocb()).collect::<Vec<_>>()
 }
 
+/// What a result says that isn't a number of bytes.
+#[cold]
+fn failure(res: i64) -> OpError {
+    match errno(res.wrapping_sub(REFUSED)) {
+        Some(refusal) => OpError::Refused(refusal),
+        // A number that stands for no error is nonsense.
+        None => OpError::Failed(errno(res.wrapping_neg()).unwrap_or(Errno::EIO)),
+    }
+}
+
+fn errno(raw: i64) -> Option<Errno> {
+    i32::try_from(raw).ok().and_then(Errno::from_raw)
+}
+
 /// The `aio_data` of a request.
 #[inline]
 fn tag(generation: u32, marked: u32) -> u64 {
@@ -719,4 +695,18 @@ fn tag(generation: u32, marked: u32) -> u64 {
 pub(crate) fn untag(data: u64) -> (u32, u32) {
     // Without the mark it becomes an index that no slot has.
     ((data >> 32) as u32, data as u32 ^ MARK)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_counts_or_errnos() {
+        assert_eq!(failure(-22), OpError::Failed(Errno::EINVAL));
+        assert_eq!(failure(REFUSED + 22), OpError::Refused(Errno::EINVAL));
+        for nonsense in [-4096, -100_000, REFUSED, REFUSED + 4096] {
+            assert_eq!(failure(nonsense), OpError::Failed(Errno::EIO), "{nonsense}");
+        }
+    }
 }

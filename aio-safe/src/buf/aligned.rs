@@ -101,6 +101,8 @@ impl AlignedBuf {
 }
 
 impl Drop for AlignedBuf {
+    // As all of these: so that a buffer on its way through a program may stay in registers.
+    #[inline]
     fn drop(&mut self) {
         if self.layout.size() != 0 {
             // SAFETY: `zeroed` allocated this memory with this layout, and nobody else frees it.
@@ -112,6 +114,7 @@ impl Drop for AlignedBuf {
 impl Deref for AlignedBuf {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         // SAFETY: the memory is allocated and was zeroed, `Layout` keeps the size within
         // `isize::MAX`, and `&self` keeps writers away.
@@ -120,6 +123,7 @@ impl Deref for AlignedBuf {
 }
 
 impl DerefMut for AlignedBuf {
+    #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `deref`, and `&mut self` is the only access.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.layout.size()) }
@@ -138,10 +142,12 @@ impl fmt::Debug for AlignedBuf {
 // SAFETY: the bytes are an allocation of its own that stays where it is when the value moves, all
 // initialised, and reached through this value alone.
 unsafe impl IoBuf for AlignedBuf {
+    #[inline]
     fn io_ptr(&self) -> *const u8 {
         self.start.as_ptr()
     }
 
+    #[inline]
     fn io_len(&self) -> usize {
         self.layout.size()
     }
@@ -149,14 +155,17 @@ unsafe impl IoBuf for AlignedBuf {
 
 // SAFETY: as above, and writable.
 unsafe impl IoBufMut for AlignedBuf {
+    #[inline]
     fn io_mut_ptr(&mut self) -> *mut u8 {
         self.start.as_ptr()
     }
 
+    #[inline]
     fn io_capacity(&self) -> usize {
         self.layout.size()
     }
 
+    #[inline]
     unsafe fn set_init(&mut self, _len: usize) {}
 }
 

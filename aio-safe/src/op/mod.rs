@@ -11,7 +11,6 @@ use std::{
 };
 
 use aio_abi::{IoPrio, Iocb, IocbFlags, Opcode, RwFlags};
-use aio_sys::Errno;
 
 use crate::OpError;
 
@@ -150,38 +149,5 @@ impl<P> fmt::Debug for Op<P> {
             .field("opcode", &self.request.opcode)
             .field("offset", &self.request.offset)
             .finish_non_exhaustive()
-    }
-}
-
-/// What the kernel's result number means: a count, or a negated errno.
-#[inline]
-pub(crate) fn decode(res: i64) -> Result<u64, Errno> {
-    match u64::try_from(res) {
-        Ok(n) => Ok(n),
-        Err(_) => Err(errno(res.wrapping_neg())),
-    }
-}
-
-/// An errno. An event can't carry anything but 1..=4095; if one did, EIO says "something broke".
-#[cold]
-pub(crate) fn errno(raw: i64) -> Errno {
-    i32::try_from(raw)
-        .ok()
-        .and_then(Errno::from_raw)
-        .unwrap_or(Errno::EIO)
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn results_are_counts_or_errnos() {
-        assert_eq!(decode(0), Ok(0));
-        assert_eq!(decode(i64::MAX), Ok(i64::MAX as u64));
-        assert_eq!(decode(-22), Err(Errno::EINVAL));
-        for nonsense in [-4096, -100_000, i64::MIN] {
-            assert_eq!(decode(nonsense), Err(Errno::EIO), "{nonsense}");
-        }
     }
 }
