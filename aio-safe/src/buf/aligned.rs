@@ -155,6 +155,8 @@ unsafe impl IoBuf for AlignedBuf {
 
 // SAFETY: as above, and writable.
 unsafe impl IoBufMut for AlignedBuf {
+    const ALWAYS_INIT: bool = true;
+
     #[inline]
     fn io_mut_ptr(&mut self) -> *mut u8 {
         self.start.as_ptr()

@@ -49,6 +49,8 @@ unsafe impl IoBuf for Box<[u8]> {
 
 // SAFETY: as above; a box of initialised bytes is writable in its whole length.
 unsafe impl IoBufMut for Box<[u8]> {
+    const ALWAYS_INIT: bool = true;
+
     fn io_mut_ptr(&mut self) -> *mut u8 {
         self.as_mut_ptr()
     }

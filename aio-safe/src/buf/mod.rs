@@ -60,6 +60,10 @@ pub unsafe trait IoBuf: Send + 'static {
             `Vec<u8>` (its capacity is filled), `Box<[u8]>`, `AlignedBuf`, or a `Slice` of one"
 )]
 pub unsafe trait IoBufMut: Send + 'static {
+    /// Whether [`set_init`](Self::set_init) has nothing to do, as all bytes are initialised at all times. Then it
+    /// need not be called.
+    const ALWAYS_INIT: bool = false;
+
     /// The first byte. May dangle when [`io_capacity`](Self::io_capacity) is 0.
     fn io_mut_ptr(&mut self) -> *mut u8;
 

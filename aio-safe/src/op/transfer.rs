@@ -17,7 +17,8 @@ pub struct Transfer<B: 'static> {
 /// What is different between a read and a write.
 struct Direction<B: 'static> {
     place: fn(&mut B) -> (u64, u64),
-    settle: fn(&mut B, usize),
+    /// What there is to be done with so many bytes, if anything.
+    settle: Option<fn(&mut B, usize)>,
 }
 
 /// Reads and writes, vectored or not: what can have [`RwFlags`] and a priority.
@@ -45,7 +46,7 @@ impl<B: Send + 'static> Op<Transfer<B>> {
                     let start = buffer.io_mut_ptr().expose_provenance();
                     (start as u64, buffer.io_capacity() as u64)
                 },
-                settle: set_init,
+                settle: if B::ALWAYS_INIT { None } else { Some(set_init) },
             }
         };
         Self::new(Opcode::PREAD, offset, Transfer { buffer, direction })
@@ -66,7 +67,7 @@ impl<B: Send + 'static> Op<Transfer<B>> {
                     let start = buffer.io_ptr().expose_provenance();
                     (start as u64, buffer.io_len() as u64)
                 },
-                settle: |_, _| (),
+                settle: None,
             }
         };
         Self::new(Opcode::PWRITE, offset, Transfer { buffer, direction })
@@ -123,8 +124,10 @@ impl<B: Send + 'static> Payload for Transfer<B> {
     #[inline]
     #[expect(unsafe_code, reason = "declared so by the trait")]
     unsafe fn settle(&mut self, n: u64) {
-        // No truncation: what was asked for was a usize.
-        (self.direction.settle)(&mut self.buffer, n as usize);
+        if let Some(settle) = self.direction.settle {
+            // No truncation: what was asked for was a usize.
+            settle(&mut self.buffer, n as usize);
+        }
     }
 
     #[inline]
