@@ -102,10 +102,9 @@ impl Ring {
         };
         let left = (there as usize).min(max);
         Events {
-            head,
-            events: self.events,
-            nr: self.nr,
-            place,
+            ring: self,
+            next: self.events.wrapping_add(place as usize),
+            end: self.events.wrapping_add(self.nr as usize),
             left,
             total: left,
         }
@@ -120,11 +119,10 @@ impl Ring {
 
 /// Events that are in the ring. See [`Ring::events`].
 pub(crate) struct Events<'a> {
-    head: &'a AtomicU32,
-    events: *const UnsafeCell<IoEvent>,
-    nr: u32,
-    /// Where the next one is.
-    place: u32,
+    ring: &'a Ring,
+    /// Where the next one is: before the end of the ring.
+    next: *const UnsafeCell<IoEvent>,
+    end: *const UnsafeCell<IoEvent>,
     left: usize,
     total: usize,
 }
@@ -140,7 +138,10 @@ impl Events<'_> {
     #[inline]
     pub(crate) fn release(self) {
         if self.left < self.total {
-            self.head.store(self.place, Release);
+            // SAFETY: the header is mapped while the context lives.
+            let head = unsafe { &*self.ring.head };
+            let bytes = self.next.addr() - self.ring.events.addr();
+            head.store((bytes / size_of::<UnsafeCell<IoEvent>>()) as u32, Release);
         }
     }
 }
@@ -154,8 +155,8 @@ impl Iterator for Events<'_> {
         if self.left == 0 {
             return None;
         }
-        // SAFETY: `place` is less than nr, and the events lie behind each other.
-        let cell = unsafe { &*self.events.wrapping_add(self.place as usize) };
+        // SAFETY: the events lie behind each other, and this is one of them.
+        let cell = unsafe { &*self.next };
         let event = cell.with(|event| {
             // SAFETY: the kernel wrote the event before the tail that was loaded, and won't use the place again
             // before the head is behind it.
@@ -163,9 +164,9 @@ impl Iterator for Events<'_> {
             (event.data, event.res)
         });
         self.left -= 1;
-        self.place += 1;
-        if self.place == self.nr {
-            self.place = 0;
+        self.next = self.next.wrapping_add(1);
+        if self.next == self.end {
+            self.next = self.ring.events;
         }
         Some(event)
     }
