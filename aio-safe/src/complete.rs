@@ -83,20 +83,14 @@ impl<'j, 's> Completer<'j, 's> {
     /// As [`complete`](Self::complete), and the inbox is the slot's.
     #[inline(always)]
     unsafe fn put(&mut self, inbox: NonNull<Inbox>, slot: &Slot) {
-        let delivery = match &mut self.delivery {
+        let mut delivery = match self.delivery.take() {
             Some(delivery) if delivery.inbox() == inbox => delivery,
-            another => {
-                // SAFETY: the slot isn't delivered yet.
-                let begun = unsafe { Delivery::new(inbox) };
-                if let Some(before) = another.replace(begun) {
-                    deliver(self.own, self.jobs, before);
-                }
-                let Some(begun) = another else { return };
-                begun
-            }
+            // SAFETY: the slot isn't delivered yet.
+            before => unsafe { next_delivery(self.own, self.jobs, before, inbox) },
         };
         // SAFETY: the caller's promise.
         unsafe { delivery.add(slot) };
+        self.delivery = Some(delivery);
     }
 
     /// Hands over what wasn't yet.
@@ -106,6 +100,25 @@ impl<'j, 's> Completer<'j, 's> {
             deliver(self.own, self.jobs, delivery);
         }
     }
+}
+
+/// Hands over what was put in another inbox before, and begins with this one.
+///
+/// # Safety
+///
+/// As [`Delivery::new`].
+#[cold]
+unsafe fn next_delivery(
+    own: Own,
+    jobs: &mut Jobs<'_>,
+    before: Option<Delivery>,
+    inbox: NonNull<Inbox>,
+) -> Delivery {
+    if let Some(before) = before {
+        deliver(own, jobs, before);
+    }
+    // SAFETY: the caller's promise.
+    unsafe { Delivery::new(inbox) }
 }
 
 #[inline]
