@@ -132,6 +132,22 @@ impl<'l, P: Transfers, T: Send + 'static> LaneBatch<'l, P, T> {
         self.lane.try_take()
     }
 
+    /// Drops what wasn't submitted.
+    #[cold]
+    fn discard(&mut self) {
+        /// Goes on where a destructor has panicked.
+        struct Rest<'b, 'l, P: Transfers, T: Send + 'static>(&'b mut LaneBatch<'l, P, T>);
+
+        impl<P: Transfers, T: Send + 'static> Drop for Rest<'_, '_, P, T> {
+            fn drop(&mut self) {
+                while self.0.pop().is_some() {}
+            }
+        }
+
+        let rest = Rest(self);
+        while rest.0.pop().is_some() {}
+    }
+
     /// Takes back the operation that was pushed last, and its value.
     pub fn pop(&mut self) -> Option<(Op<P>, T)> {
         self.pushed = self.pushed.checked_sub(1)?;
@@ -164,18 +180,8 @@ impl<'l, P: Transfers, T: Send + 'static> LaneBatch<'l, P, T> {
 impl<P: Transfers, T: Send + 'static> Drop for LaneBatch<'_, P, T> {
     #[inline]
     fn drop(&mut self) {
-        /// Goes on where a destructor has panicked.
-        struct Rest<'b, 'l, P: Transfers, T: Send + 'static>(&'b mut LaneBatch<'l, P, T>);
-
-        impl<P: Transfers, T: Send + 'static> Drop for Rest<'_, '_, P, T> {
-            fn drop(&mut self) {
-                while self.0.pop().is_some() {}
-            }
-        }
-
         if self.pushed > 0 {
-            let rest = Rest(self);
-            while rest.0.pop().is_some() {}
+            self.discard();
         }
     }
 }

@@ -72,25 +72,34 @@ impl<T: Timing> Turn<'_, '_, T> {
     }
 
     /// Begins as many operations as may be. False when nothing is in flight then.
+    #[inline]
     pub(super) fn submit(&mut self) -> Result<bool> {
         // With a sync after each batch, the next one begins when all of it is over.
         if !self.lanes.buffers.is_empty() && (!self.lanes.work.sync || self.lane.in_flight() == 0) {
-            let mut batch = self.lane.batch();
-            for _ in 0..self.pace.grant(self.lanes.buffers.len()) {
-                let buffer = self.lanes.buffers.pop().expect("not more is granted");
-                push(
-                    &mut batch,
-                    self.lanes.file,
-                    &mut self.lanes.work,
-                    self.timing,
-                    buffer,
-                )?;
-            }
-            batch.submit()?;
-            drop(batch);
-            self.unsynced = self.lanes.work.sync && self.lane.in_flight() > 0;
+            self.begin()?;
         }
         Ok(self.lane.in_flight() > 0)
+    }
+
+    /// Submits with the buffers that aren't in flight.
+    // Where there is no sync this happens once in a turn: `take` uses each buffer again.
+    #[inline(never)]
+    fn begin(&mut self) -> Result<()> {
+        let mut batch = self.lane.batch();
+        for _ in 0..self.pace.grant(self.lanes.buffers.len()) {
+            let buffer = self.lanes.buffers.pop().expect("not more is granted");
+            push(
+                &mut batch,
+                self.lanes.file,
+                &mut self.lanes.work,
+                self.timing,
+                buffer,
+            )?;
+        }
+        batch.submit()?;
+        drop(batch);
+        self.unsynced = self.lanes.work.sync && self.lane.in_flight() > 0;
+        Ok(())
     }
 
     /// Takes the results that are there, checks them, and uses the buffers again at once.
