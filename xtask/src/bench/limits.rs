@@ -8,12 +8,12 @@ use super::targets::Target;
 /// are what is held to a target, and some 5 % for the others. Who makes one faster lowers its limit; who has to raise
 /// one says why.
 const INSTRUCTIONS: [(&str, f64); 6] = [
-    (LANE, 141.0),
-    (BATCH, 300.0),
-    (SINGLE, 410.0),
-    (LANE_FUTURE, 138.0),
-    (BATCH_FUTURE, 340.0),
-    (FUTURE, 520.0),
+    (LANE, 111.0),
+    (BATCH, 277.0),
+    (SINGLE, 384.0),
+    (LANE_FUTURE, 114.0),
+    (BATCH_FUTURE, 310.0),
+    (FUTURE, 476.0),
 ];
 
 /// Every limit, counted or not.
