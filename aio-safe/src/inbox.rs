@@ -122,10 +122,15 @@ impl News {
 impl Inbox {
     /// For a lane of so many slots. To be freed as the module says.
     pub(crate) fn new(slots: u32) -> NonNull<Self> {
+        Self::starting_at(slots, Count::ZERO)
+    }
+
+    /// As one to which so many completions were delivered before.
+    pub(crate) fn starting_at(slots: u32, count: Count) -> NonNull<Self> {
         let empty = |_| UnsafeCell::new(std::ptr::null());
         let places = slots.next_power_of_two();
         NonNull::from(Box::leak(Box::new(Self {
-            word: AtomicU32::new(0),
+            word: AtomicU32::new(count.0),
             entries: (0..places).map(empty).collect(),
             mask: places - 1,
             waker: Mutex::new(None),

@@ -104,3 +104,72 @@ impl Places {
         self.most += 1;
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::inbox::Delivery;
+
+    /// So many places of a lane that has taken so many results.
+    fn places(len: u32, taken: Count) -> Places {
+        let slots = (0..len).map(|index| &*Box::leak(Box::new(Slot::new(index))));
+        let mut places = Places::new(slots.collect());
+        places.base = taken.minus(len as usize);
+        places
+    }
+
+    fn indices(places: &Places) -> Vec<u32> {
+        places.empty().iter().map(|slot| slot.index()).collect()
+    }
+
+    #[test]
+    fn results_are_taken_across_an_overflow_of_their_count() {
+        let start = Count::ZERO.minus(3);
+        let shared = Inbox::starting_at(4, start);
+        // SAFETY: it is never freed.
+        let inbox = unsafe { shared.as_ref() };
+        let mut places = places(4, start);
+        let deliver = |slots: &[&'static Slot]| {
+            // SAFETY: there is no other thread, and the inbox stays.
+            let mut delivery = unsafe { Delivery::new(shared) };
+            for slot in slots {
+                // SAFETY: as above.
+                unsafe { delivery.add(slot) };
+            }
+            delivery.deliver_to_own();
+        };
+        for round in 0..4_usize {
+            assert_eq!(places.taken(), start.plus(round * 4));
+            let slots = places.empty().to_vec();
+            places.fill(3);
+            deliver(&[slots[2], slots[0]]);
+            places.delivered(inbox.count());
+            assert_eq!(
+                (places.results(), indices(&places)),
+                (2, vec![slots[3].index()])
+            );
+            // SAFETY: there is a result.
+            assert!(std::ptr::eq(unsafe { places.take(inbox) }, slots[2]));
+            // The last one is refused.
+            places.fill(1);
+            places.put(slots[3]);
+            deliver(&[slots[1]]);
+            assert_eq!(places.results(), 1);
+            places.delivered(inbox.count());
+            assert_eq!(places.results(), 2);
+            // SAFETY: as above.
+            assert!(std::ptr::eq(unsafe { places.take_away(inbox) }, slots[0]));
+            // SAFETY: as above.
+            assert!(std::ptr::eq(unsafe { places.take(inbox) }, slots[1]));
+            assert_eq!(places.results(), 0);
+            places.put(slots[0]);
+            // A fourth one, so that each round moves on by as many as there are places.
+            places.fill(1);
+            deliver(&[slots[3]]);
+            places.delivered(inbox.count());
+            // SAFETY: as above.
+            unsafe { places.take(inbox) };
+            assert_eq!((places.results(), places.empty().len()), (0, 4));
+        }
+    }
+}

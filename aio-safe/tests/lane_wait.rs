@@ -100,6 +100,24 @@ fn a_reap_keeps_to_its_time() {
 }
 
 #[test]
+fn a_reap_without_time_makes_no_call_where_the_ring_can_be_read() {
+    within(20, || {
+        let fake = Fake::new();
+        let kernel = WithRing::new(fake.clone());
+        let queue = Queue::with_kernel(2, kernel.clone()).unwrap();
+        let mut lane = in_flight(&queue, 2);
+        assert_eq!((lane.reap(Some(Duration::ZERO)), fake.waits()), (0, 0));
+        kernel.post(fake.carry_out(1, None));
+        assert_eq!(lane.reap(Some(Duration::ZERO)), 1);
+        assert_eq!(lane.try_take().unwrap().0, 1);
+        assert_eq!(lane.reap(Some(Duration::ZERO)), 0);
+        kernel.post(fake.carry_out(0, None));
+        assert_eq!(lane.wait().unwrap().0, 0);
+        assert_eq!(fake.waits(), 0);
+    });
+}
+
+#[test]
 fn a_reap_that_is_not_served_in_time_is_served_later() {
     within(20, || {
         let fake = Fake::new();
