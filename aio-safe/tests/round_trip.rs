@@ -1,5 +1,7 @@
 //! What goes in comes out: every operation and every type of buffer, on the real kernel.
 
+#![allow(unsafe_code, reason = "implements the buffer traits")]
+
 mod common;
 
 use std::{os::fd::AsRawFd, sync::Arc, thread, time::Duration};
@@ -37,6 +39,49 @@ fn write_and_look<B: IoBuf>(buffer: B, expected: &[u8]) -> B {
         same = Some(done.buffer);
     }
     same.unwrap()
+}
+
+/// A buffer that notes what it is told of, and may say that it needn't be.
+struct Told<const ALWAYS_INIT: bool> {
+    bytes: Box<[u8]>,
+    told: Vec<usize>,
+}
+
+impl<const ALWAYS_INIT: bool> Told<ALWAYS_INIT> {
+    fn new(len: usize) -> Self {
+        Self {
+            bytes: vec![b'.'; len].into(),
+            told: Vec::new(),
+        }
+    }
+}
+
+// SAFETY: as for the box inside.
+unsafe impl<const ALWAYS_INIT: bool> IoBuf for Told<ALWAYS_INIT> {
+    fn io_ptr(&self) -> *const u8 {
+        self.bytes.io_ptr()
+    }
+
+    fn io_len(&self) -> usize {
+        self.bytes.io_len()
+    }
+}
+
+// SAFETY: as above.
+unsafe impl<const ALWAYS_INIT: bool> IoBufMut for Told<ALWAYS_INIT> {
+    const ALWAYS_INIT: bool = ALWAYS_INIT;
+
+    fn io_mut_ptr(&mut self) -> *mut u8 {
+        self.bytes.io_mut_ptr()
+    }
+
+    fn io_capacity(&self) -> usize {
+        self.bytes.io_capacity()
+    }
+
+    unsafe fn set_init(&mut self, len: usize) {
+        self.told.push(len);
+    }
 }
 
 fn read_into<B: IoBufMut>(buffer: B, offset: u64) -> BufResult<usize, B> {
@@ -271,4 +316,24 @@ fn the_ring_is_read_around_its_end() {
         }
     }
     assert_eq!((queue.strays(), queue.in_flight()), (0, 0));
+}
+
+/// What buffers are told when they, or parts of them, are read into, written, and read into in vain.
+fn told<const ALWAYS_INIT: bool>() -> [Vec<usize>; 4] {
+    let whole = || Told::<ALWAYS_INIT>::new(6);
+    let read = read_into(whole(), 0);
+    assert_eq!((read.result, &*read.buffer.bytes), (Ok(6), &b"012345"[..]));
+    let part = read_into(whole().slice(1..5), 8);
+    let buffer = part.buffer.into_inner();
+    assert_eq!((part.result, &*buffer.bytes), (Ok(2), &b".89..."[..]));
+    let refused = read_into(whole(), 1 << 63);
+    assert_eq!(refused.result, Err(OpError::Refused(Errno::EINVAL)));
+    let written = write_and_look(whole(), b"......");
+    [read.buffer, buffer, refused.buffer, written].map(|buffer| buffer.told)
+}
+
+#[test]
+fn buffers_are_told_what_was_read_if_they_have_to_be() {
+    assert_eq!(told::<false>(), [vec![6], vec![3], vec![], vec![]]);
+    assert_eq!(told::<true>(), [const { Vec::new() }; 4]);
 }
