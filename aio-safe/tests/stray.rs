@@ -4,12 +4,12 @@ mod common;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering::SeqCst},
+    atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
 };
 
 use aio_abi::IoEvent;
-use aio_safe::{Op, Pending, Queue, Transfer};
-use common::{Fake, Tracked};
+use aio_safe::{Errno, Op, OpError, Pending, Queue, Transfer};
+use common::{Fake, Tracked, Verdict};
 
 fn read(queue: &Queue, drops: &Arc<AtomicUsize>) -> Pending<Transfer<Tracked>> {
     let op = Op::read(Tracked::new(64, drops), 0);
@@ -185,6 +185,51 @@ fn stray_events_of_a_lanes_slots_complete_nothing() {
         drop(done);
         assert_eq!(drops.load(SeqCst), 2 * (n as usize + 1));
     }
+}
+
+#[test]
+fn events_of_what_was_refused_complete_nothing() {
+    let fake = Fake::new();
+    let queue = Queue::with_kernel(1, fake.clone()).unwrap();
+    let drops = Arc::new(AtomicUsize::new(0));
+    let file = std::io::stdin();
+    let mut lane = queue.lane(1).unwrap();
+    let submit = |lane: &mut _, n| {
+        let op = Op::read(Tracked::new(64, &drops), n);
+        common::submit(lane, &file, [(op, Tracked::new(0, &drops))]);
+    };
+    let data = Arc::new(AtomicU64::new(0));
+    fake.on_submit({
+        let data = Arc::clone(&data);
+        move |iocb| match iocb.aio_offset {
+            0 => {
+                data.store(iocb.aio_data, SeqCst);
+                Verdict::Refuse(Errno::EBADF)
+            }
+            _ => Verdict::Accept,
+        }
+    });
+    submit(&mut lane, 0);
+    let stray = event(data.load(SeqCst));
+    // When it is refused, and when that is taken.
+    fake.post(stray);
+    assert_eq!(queue.reap(0, None), Ok(0));
+    assert_eq!((lane.results(), lane.in_flight()), (1, 1));
+    let (_, done) = lane.try_take().unwrap();
+    assert_eq!(done.result, Err(OpError::Refused(Errno::EBADF)));
+    fake.post(stray);
+    assert_eq!(queue.reap(0, None), Ok(0));
+    // When the place is used again.
+    submit(&mut lane, 1);
+    fake.post(stray);
+    assert_eq!(queue.reap(0, None), Ok(0));
+    assert!(lane.try_take().is_none());
+    fake.touch_all();
+    fake.complete(0);
+    assert_eq!(lane.wait().unwrap().1.result, Ok(64));
+    assert_eq!((queue.strays(), queue.in_flight()), (3, 0));
+    drop(done);
+    assert_eq!(drops.load(SeqCst), 4);
 }
 
 #[test]
