@@ -423,12 +423,13 @@ fn a_lane_survives_the_panic_of_anothers_waker() {
     });
 }
 
-/// A buffer that panics when it is told what was read.
+/// A buffer that panics when it is told what was read, or asked where it is.
 struct PanicsOnInit(Tracked);
 
 // SAFETY: as for what is inside.
 unsafe impl IoBufMut for PanicsOnInit {
     fn io_mut_ptr(&mut self) -> *mut u8 {
+        assert_ne!(self.0.bytes.len(), 13, "io_mut_ptr panics");
         self.0.io_mut_ptr()
     }
 
@@ -472,6 +473,54 @@ fn a_buffer_that_panics_when_it_is_taken_costs_its_lane_no_place() {
         assert_eq!((dropped(&buffers), dropped(&values)), (4, 4), "one is lost");
         assert_eq!(room(&queue), 3);
     });
+}
+
+#[test]
+fn a_buffer_that_panics_in_a_batch_leaves_what_was_pushed() {
+    let fake = Fake::new();
+    let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+    let file = std::io::stdin();
+    let (buffers, values) = (Arc::default(), Arc::default());
+    let mut lane = queue.lane(4).unwrap();
+    let op = |n, len| {
+        let op = Op::read(PanicsOnInit(Tracked::new(len, &buffers)), n);
+        (op, (n, Tracked::new(0, &values)))
+    };
+    common::submit(&mut lane, &file, [op(0, 8), op(1, 8)]);
+    fake.complete_with(0, 7);
+    fake.complete(0);
+    assert_eq!(queue.reap(2, None), Ok(2));
+    let mut batch = lane.batch();
+    let (pushed, value) = op(2, 8);
+    assert!(batch.push(&file, pushed, value).is_ok());
+    // When it is pushed.
+    let (pushed, value) = op(3, 13);
+    caught(|| batch.push(&file, pushed, value).map_err(drop));
+    assert_eq!((batch.len(), batch.room()), (1, 1));
+    // When it is taken.
+    caught(|| batch.try_take());
+    assert_eq!((batch.len(), batch.room()), (1, 2));
+    let (pushed, value) = op(4, 8);
+    assert!(batch.push(&file, pushed, value).is_ok());
+    assert_eq!(batch.try_take().unwrap().0.0, 1);
+    batch.submit().unwrap();
+    drop(batch);
+    let offsets: Vec<_> = fake.in_flight().iter().map(|r| r.iocb.aio_offset).collect();
+    assert_eq!(offsets, [2, 4]);
+    fake.touch_all();
+    fake.complete_all();
+    for n in [2, 4] {
+        assert_eq!(lane.wait().unwrap().0.0, n);
+    }
+    assert_eq!((lane.in_flight(), lane.room()), (0, 4));
+    drop(lane);
+    let dropped = |drops: &Arc<AtomicUsize>| drops.load(SeqCst);
+    assert_eq!(
+        (dropped(&buffers), dropped(&values)),
+        (3, 3),
+        "two are lost"
+    );
+    assert_eq!(room(&queue), 4);
 }
 
 /// What the next test lets panic.
