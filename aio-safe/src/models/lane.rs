@@ -9,8 +9,12 @@ use std::{
 
 use loom::thread;
 
-use super::{Machine, Reached, Task, block_on, check, file, kernel::Buffer, poll};
-use crate::{Lane, Op, Queue, ReapError, Transfer};
+use super::{
+    Machine, Reached, Task, block_on, check, file,
+    kernel::{Buffer, REASON, REFUSED},
+    poll,
+};
+use crate::{Lane, Op, OpError, Queue, ReapError, Transfer};
 
 type Reads = Lane<Transfer<Buffer>, u8>;
 
@@ -109,6 +113,47 @@ fn place_used_again() {
         drop(queue);
         machine.assert_over();
     });
+}
+
+/// Some of what is submitted is refused, while another thread completes the rest: each gets its own outcome.
+#[test]
+fn refusals_while_another_reaps() {
+    let reached = Reached::default();
+    let seen = reached.clone();
+    check(Some(3), move || {
+        let machine = Machine::new().one_by_one();
+        let queue = machine.queue(3);
+        let reaper = reaper(&queue, seen.clone());
+        let mut lane: Reads = queue.lane(3).unwrap();
+        let file = file();
+        let mut batch = lane.batch();
+        let offsets = [1, REFUSED, 2];
+        for (value, offset) in (0..).zip(offsets) {
+            let op = Op::read(machine.buffer(), offset);
+            batch.push(&file, op, value).unwrap();
+        }
+        batch.submit().unwrap();
+        drop(batch);
+        let mut values = 0;
+        while let Some((value, read)) = lane.wait() {
+            values |= 1 << value;
+            if value == 1 {
+                assert_eq!(read.result, Err(OpError::Refused(REASON)));
+            } else {
+                let offset = offsets[usize::from(value)];
+                assert_eq!(
+                    (read.result, u64::from(read.buffer.byte())),
+                    (Ok(1), offset)
+                );
+            }
+        }
+        assert_eq!((values, lane.room(), lane.in_flight()), (0b111, 3, 0));
+        drop(lane);
+        queue.close().unwrap();
+        reaper.join().unwrap();
+        machine.assert_over();
+    });
+    reached.assert(&["one by another", "none by another"]);
 }
 
 /// A lane goes while another thread completes its operations: what was delivered is the lane's to drop, the rest the
