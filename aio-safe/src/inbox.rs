@@ -167,8 +167,8 @@ impl Inbox {
     ///
     /// # Safety
     ///
-    /// The caller is the lane, has seen a larger [`count`](Self::count), and has used a smaller one here before. The
-    /// slot isn't used any more when the lane's queue is gone.
+    /// The caller is the lane, has seen a larger [`count`](Self::count), and takes one after the other. The slot isn't
+    /// used any more when the lane's queue is gone.
     #[inline]
     pub(crate) unsafe fn take(&self, count: Count) -> &'static Slot {
         // SAFETY: it was delivered, and isn't written to again before a request that we haven't submitted yet.

@@ -81,10 +81,10 @@ use crate::{
 #[must_use = "dropping a lane gives its places back"]
 pub struct Lane<P: Transfers, T: Send + 'static = ()> {
     inbox: NonNull<Inbox>,
-    /// The empty ones. They live as long as `queue`, which is dropped after them.
+    /// The empty ones. Slots live as long as `queue`, which is dropped after all that refers to them.
     pub(crate) places: Places,
-    /// Those with the result of an operation that the kernel refused, which isn't in the inbox.
-    pub(crate) refused: Vec<&'static Slot>,
+    /// Those with a result that isn't in the inbox: of operations that the kernel refused; when the lane goes, of all.
+    pub(crate) aside: Vec<&'static Slot>,
     /// How many operations were accepted.
     pub(crate) accepted: Count,
     /// Whether there may be a waker in it.
@@ -167,7 +167,7 @@ impl<P: Transfers, T: Send + 'static> Lane<P, T> {
         Ok(Self {
             inbox,
             places: Places::new(slots),
-            refused: Vec::new(),
+            aside: Vec::new(),
             accepted: Count::ZERO,
             registered: false,
             queue: queue.clone(),
@@ -188,7 +188,7 @@ impl<P: Transfers, T: Send + 'static> Lane<P, T> {
         let slot = if self.places.results() > 0 {
             // SAFETY: the inbox lives as long as the lane.
             let inbox = unsafe { self.inbox.as_ref() };
-            // SAFETY: there is a result, and it is taken below.
+            // SAFETY: there is a result, which is taken below; the queue is dropped last.
             unsafe { self.places.take(inbox) }
         } else {
             self.slot_after_all()?
@@ -202,7 +202,7 @@ impl<P: Transfers, T: Send + 'static> Lane<P, T> {
     #[inline(never)]
     fn slot_after_all(&mut self) -> Option<&'static Slot> {
         // First, as there may be no end to the others.
-        if let Some(slot) = self.refused.pop() {
+        if let Some(slot) = self.aside.pop() {
             self.places.put(slot);
             return Some(slot);
         }
@@ -332,7 +332,7 @@ impl<P: Transfers, T: Send + 'static> Lane<P, T> {
     /// How many results there are, as far as was seen.
     #[inline]
     pub fn results(&self) -> usize {
-        self.places.results() + self.refused.len()
+        self.places.results() + self.aside.len()
     }
 
     /// Whether there are results that somebody has reaped, and that weren't taken.
@@ -344,7 +344,7 @@ impl<P: Transfers, T: Send + 'static> Lane<P, T> {
     /// How many operations were submitted whose results weren't taken.
     #[inline]
     pub fn in_flight(&self) -> usize {
-        self.accepted.since(self.places.taken()) + self.refused.len()
+        self.accepted.since(self.places.taken()) + self.aside.len()
     }
 
     /// How many operations can be pushed now.
@@ -359,9 +359,9 @@ impl<P: Transfers, T: Send + 'static> Lane<P, T> {
             while self.places.results() > 0 {
                 // SAFETY: the inbox is the lane's, until it is left.
                 let inbox = unsafe { self.inbox.as_ref() };
-                // SAFETY: there is a result.
+                // SAFETY: there is a result; the queue is dropped last.
                 let slot = unsafe { self.places.take_away(inbox) };
-                self.refused.push(slot);
+                self.aside.push(slot);
             }
             // SAFETY: all of them were taken, and the inbox isn't used again unless nothing is in flight.
             match unsafe { Inbox::leave(self.inbox, self.places.taken(), self.accepted) } {
@@ -383,7 +383,7 @@ impl<P: Transfers, T: Send + 'static> Drop for Lane<P, T> {
 
         impl<P: Transfers, T: Send + 'static> Rest<'_, P, T> {
             fn empty(&mut self) {
-                while let Some(slot) = self.0.refused.pop() {
+                while let Some(slot) = self.0.aside.pop() {
                     self.0.places.put(slot);
                     // SAFETY: it is completed, ours, and `push` filled it. It is empty then, panic or not.
                     unsafe { slot.discard() };

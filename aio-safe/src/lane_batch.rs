@@ -116,7 +116,7 @@ impl<'l, P: Transfers, T: Send + 'static> LaneBatch<'l, P, T> {
             if slot.is_done() {
                 // SAFETY: it is ours, nobody waits for it, and what is in it is taken before it is given back.
                 unsafe { slot.retire() };
-                lane.refused.push(slot);
+                lane.aside.push(slot);
             } else {
                 lane.accepted = lane.accepted.plus(1);
             }

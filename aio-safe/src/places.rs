@@ -9,9 +9,9 @@ use crate::{
     slot::Slot,
 };
 
-/// Each of the lane's slots is here, or refused, or in flight, or delivered and not taken.
+/// Each of the lane's slots is here, or in flight, or delivered and not taken, or set aside with its result.
 pub(crate) struct Places {
-    /// The empty ones. It has room for all.
+    /// The empty ones; the first of them are filled while there is a batch. It has room for all.
     slots: Vec<&'static Slot>,
     /// How many results were taken, less the number of empty slots.
     base: Count,
@@ -57,10 +57,10 @@ impl Places {
     /// # Safety
     ///
     /// The inbox is the lane's, there is a [result](Self::results), and whoever has the lane takes the
-    /// result out before anything is put in.
+    /// result out before anything is put in. Slots aren't used any more when the lane's queue is gone.
     #[inline(always)]
     pub(crate) unsafe fn take(&mut self, inbox: &Inbox) -> &'static Slot {
-        // SAFETY: it was delivered, and not taken.
+        // SAFETY: it was delivered, and not taken; for the rest the caller's promise.
         let slot = unsafe { inbox.take(self.taken()) };
         let len = self.slots.len();
         debug_assert!(len < self.slots.capacity());
@@ -76,9 +76,10 @@ impl Places {
     ///
     /// # Safety
     ///
-    /// The inbox is the lane's, and there is a [result](Self::results).
+    /// The inbox is the lane's, and there is a [result](Self::results). The slot isn't used any more when the
+    /// lane's queue is gone.
     pub(crate) unsafe fn take_away(&mut self, inbox: &Inbox) -> &'static Slot {
-        // SAFETY: it was delivered, and not taken.
+        // SAFETY: it was delivered, and not taken; for the rest the caller's promise.
         let slot = unsafe { inbox.take(self.taken()) };
         self.base = self.base.plus(1);
         self.most -= 1;
@@ -97,7 +98,7 @@ impl Places {
         self.most -= n;
     }
 
-    /// Puts back a slot that wasn't delivered.
+    /// Puts back a slot that isn't counted any more, or never was: it was [taken away](Self::take_away), or refused.
     pub(crate) fn put(&mut self, slot: &'static Slot) {
         self.slots.push(slot);
         self.base = self.base.minus(1);

@@ -22,7 +22,7 @@
 //! | claimed | none | the lane |
 //! | in flight | `ACTIVE` | the kernel; the result to the completer |
 //! | finished | none, and the generation is raised | the completer, until it [delivers](crate::inbox) the slot; then the lane |
-//! | refused | `ACTIVE`, `DONE` | the lane, to which it is as if it was finished and delivered |
+//! | refused | `ACTIVE`, `DONE` | the lane, which makes of it what is finished and delivered |
 //!
 //! The *handle* is the one [`Pending`](crate::Pending) of this use of the slot. The *completer* is
 //! the thread that holds the [reaper's role](crate::reap) and got the slot's event, or the submitter
@@ -483,7 +483,8 @@ impl Slot {
     ///
     /// # Safety
     ///
-    /// [`complete`](Self::complete) returned [`Completed::Abandoned`] to the caller, who calls this once.
+    /// [`complete`](Self::complete) returned [`Completed::Abandoned`] to the caller; or the caller's lane, or what it has
+    /// left behind, has a result in the slot. Nothing was taken before.
     pub(crate) unsafe fn discard(&self) {
         #[cfg(aio_asan)]
         self.with_iocb(crate::poison::unpoison);
@@ -594,8 +595,8 @@ impl Slot {
     /// # Safety
     ///
     /// The caller is the slot's handle, the slot holds a `P`, [`is_done`](Self::is_done) returned
-    /// true, and nothing was taken before. Or the caller's lane has the slot, which was [delivered](crate::inbox) to
-    /// it, or refused.
+    /// true, and nothing was taken before. Or the caller's lane has the slot, which holds a `P` and was
+    /// [delivered](crate::inbox) to it, or refused, and nothing was taken before.
     #[inline(always)]
     pub(crate) unsafe fn take<P: Payload>(&self) -> P::Output {
         #[cfg(aio_asan)]
@@ -702,7 +703,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_are_counts_or_errnos() {
+    fn what_failed_was_refused_or_not() {
         assert_eq!(failure(-22), OpError::Failed(Errno::EINVAL));
         assert_eq!(failure(REFUSED + 22), OpError::Refused(Errno::EINVAL));
         for nonsense in [-4096, -100_000, REFUSED, REFUSED + 4096] {

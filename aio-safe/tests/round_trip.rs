@@ -69,8 +69,6 @@ unsafe impl<const ALWAYS_INIT: bool> IoBuf for Told<ALWAYS_INIT> {
 
 // SAFETY: as above.
 unsafe impl<const ALWAYS_INIT: bool> IoBufMut for Told<ALWAYS_INIT> {
-    const ALWAYS_INIT: bool = ALWAYS_INIT;
-
     fn io_mut_ptr(&mut self) -> *mut u8 {
         self.bytes.io_mut_ptr()
     }
@@ -81,6 +79,10 @@ unsafe impl<const ALWAYS_INIT: bool> IoBufMut for Told<ALWAYS_INIT> {
 
     unsafe fn set_init(&mut self, len: usize) {
         self.told.push(len);
+    }
+
+    fn is_always_init() -> bool {
+        ALWAYS_INIT
     }
 }
 

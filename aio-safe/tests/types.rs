@@ -2,9 +2,9 @@
 
 use aio_safe::{
     AlignedBuf, AllocError, Batch, BufResult, Cancel, CloseError, Collector, Errno, Features,
-    FileSync, IoPrio, Lane, LaneBatch, Op, OpError, Pending, Permit, Poll, PollEvents, Queue,
-    ReapError, Reserve, RwFlags, SetupError, Slice, SubmitError, SubmitErrorKind, Transfer,
-    VectoredTransfer,
+    FileSync, IoBuf, IoBufMut, IoPrio, Lane, LaneBatch, Op, OpError, Pending, Permit, Poll,
+    PollEvents, Queue, ReapError, Reserve, RwFlags, SetupError, Slice, SubmitError,
+    SubmitErrorKind, Transfer, VectoredTransfer,
     kernel::{Kernel, Linux, Ring},
 };
 use static_assertions::{
@@ -62,6 +62,8 @@ assert_impl_all!(ReapError: Send, Sync, Copy, Error, Debug, Display, Into<std::i
 assert_impl_all!(CloseError: Send, Sync, Copy, Error, Debug, Display, Into<std::io::Error>);
 assert_impl_all!(AllocError: Send, Sync, Copy, Error, Debug, Display);
 assert_impl_all!(Errno: Send, Sync, Copy, Error, Debug, Display, Into<std::io::Error>);
+// A buffer of the program's own may box another one.
+assert_obj_safe!(IoBuf, IoBufMut);
 assert_obj_safe!(Kernel);
 
 // One handle for one operation, and one buffer for one address.

@@ -101,7 +101,7 @@ impl AlignedBuf {
 }
 
 impl Drop for AlignedBuf {
-    // As all of these: so that a buffer on its way through a program may stay in registers.
+    // So that a buffer on its way through a program can stay in registers, as nothing takes its address.
     #[inline]
     fn drop(&mut self) {
         if self.layout.size() != 0 {
@@ -155,8 +155,6 @@ unsafe impl IoBuf for AlignedBuf {
 
 // SAFETY: as above, and writable.
 unsafe impl IoBufMut for AlignedBuf {
-    const ALWAYS_INIT: bool = true;
-
     #[inline]
     fn io_mut_ptr(&mut self) -> *mut u8 {
         self.start.as_ptr()
@@ -169,6 +167,11 @@ unsafe impl IoBufMut for AlignedBuf {
 
     #[inline]
     unsafe fn set_init(&mut self, _len: usize) {}
+
+    #[inline]
+    fn is_always_init() -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

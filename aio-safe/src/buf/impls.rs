@@ -49,8 +49,6 @@ unsafe impl IoBuf for Box<[u8]> {
 
 // SAFETY: as above; a box of initialised bytes is writable in its whole length.
 unsafe impl IoBufMut for Box<[u8]> {
-    const ALWAYS_INIT: bool = true;
-
     fn io_mut_ptr(&mut self) -> *mut u8 {
         self.as_mut_ptr()
     }
@@ -60,6 +58,11 @@ unsafe impl IoBufMut for Box<[u8]> {
     }
 
     unsafe fn set_init(&mut self, _len: usize) {}
+
+    #[inline]
+    fn is_always_init() -> bool {
+        true
+    }
 }
 
 // SAFETY: a `String`'s bytes are a `Vec<u8>`'s.

@@ -60,10 +60,6 @@ pub unsafe trait IoBuf: Send + 'static {
             `Vec<u8>` (its capacity is filled), `Box<[u8]>`, `AlignedBuf`, or a `Slice` of one"
 )]
 pub unsafe trait IoBufMut: Send + 'static {
-    /// Whether [`set_init`](Self::set_init) has nothing to do, as all bytes are initialised at all times. Then it
-    /// need not be called.
-    const ALWAYS_INIT: bool = false;
-
     /// The first byte. May dangle when [`io_capacity`](Self::io_capacity) is 0.
     fn io_mut_ptr(&mut self) -> *mut u8;
 
@@ -77,4 +73,15 @@ pub unsafe trait IoBufMut: Send + 'static {
     ///
     /// `len` is at most [`io_capacity`](Self::io_capacity), and the first `len` bytes are initialised.
     unsafe fn set_init(&mut self, len: usize);
+
+    /// Whether [`set_init`](Self::set_init) does nothing, as with memory whose `io_capacity` bytes all count as
+    /// initialised from the start. It need not be called then: reads into one buffer leave it out, which takes less
+    /// time. A buffer that wraps another one hands on the other one's answer.
+    #[inline]
+    fn is_always_init() -> bool
+    where
+        Self: Sized,
+    {
+        false
+    }
 }

@@ -89,8 +89,6 @@ unsafe impl<B: IoBuf> IoBuf for Slice<B> {
 // SAFETY: the part lies within the buffer's capacity: `start` is at most `io_len`, which is within
 // it, `end` is cut off here, and B promises that neither place nor capacity changes.
 unsafe impl<B: IoBuf + IoBufMut> IoBufMut for Slice<B> {
-    const ALWAYS_INIT: bool = B::ALWAYS_INIT;
-
     fn io_mut_ptr(&mut self) -> *mut u8 {
         self.buffer.io_mut_ptr().wrapping_add(self.start)
     }
@@ -103,6 +101,11 @@ unsafe impl<B: IoBuf + IoBufMut> IoBufMut for Slice<B> {
         // SAFETY: the caller promises that `len` bytes of the part are initialised, and those before
         // the part were when the slice was made (`start <= io_len`).
         unsafe { self.buffer.set_init(self.start + len) }
+    }
+
+    #[inline]
+    fn is_always_init() -> bool {
+        B::is_always_init()
     }
 }
 

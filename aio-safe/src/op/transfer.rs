@@ -21,6 +21,18 @@ struct Direction<B: 'static> {
     settle: Option<fn(&mut B, usize)>,
 }
 
+impl<B: IoBufMut> Direction<B> {
+    const fn of_read(settle: Option<fn(&mut B, usize)>) -> Self {
+        Self {
+            place: |buffer| {
+                let start = buffer.io_mut_ptr().expose_provenance();
+                (start as u64, buffer.io_capacity() as u64)
+            },
+            settle,
+        }
+    }
+}
+
 /// Reads and writes, vectored or not: what can have [`RwFlags`] and a priority.
 pub trait Transfers: Payload {}
 
@@ -40,14 +52,11 @@ impl<B: Send + 'static> Op<Transfer<B>> {
     where
         B: IoBufMut,
     {
-        let direction = const {
-            &Direction {
-                place: |buffer: &mut B| {
-                    let start = buffer.io_mut_ptr().expose_provenance();
-                    (start as u64, buffer.io_capacity() as u64)
-                },
-                settle: if B::ALWAYS_INIT { None } else { Some(set_init) },
-            }
+        // Not a constant of one type: a trait's functions can't be asked in one.
+        let direction = if B::is_always_init() {
+            const { &Direction::of_read(None) }
+        } else {
+            const { &Direction::of_read(Some(set_init)) }
         };
         Self::new(Opcode::PREAD, offset, Transfer { buffer, direction })
     }
