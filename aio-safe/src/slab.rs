@@ -4,6 +4,10 @@
 //! one exchange for up to a word's worth of slots; freeing sets them again, of one slot or of several of
 //! one word. There is nothing an ABA could go wrong with.
 //!
+//! A word also counts how often slots were freed in it. Who looks for a slot in one word after the other, and finds
+//! none, looks once more whether any was freed meanwhile: otherwise it could be told that there is none, though at no
+//! time there was none.
+//!
 //! # Who waits for a slot
 //!
 //! While somebody waits for a slot, each word carries the mark [`WAITED`]. A slot isn't freed then, but
@@ -25,13 +29,16 @@ use crate::{
     },
 };
 
-/// Set in each word of the bitmap once the last queue is gone.
-const ORPHAN: usize = 1 << (usize::BITS - 1);
-/// Set in each word of the bitmap while somebody waits for a slot.
-const WAITED: usize = ORPHAN >> 1;
-const MARKS: usize = ORPHAN | WAITED;
 /// A power of two: to find a slot's bit takes no division.
 const SLOTS_PER_WORD: u32 = usize::BITS / 2;
+/// The slots of a word of the bitmap.
+const SLOTS: usize = (1 << SLOTS_PER_WORD) - 1;
+/// Set in each word of the bitmap once the last queue is gone.
+const ORPHAN: usize = SLOTS + 1;
+/// Set in each word of the bitmap while somebody waits for a slot.
+const WAITED: usize = ORPHAN << 1;
+/// One more time that slots were freed, in the rest of a word, where it may overflow.
+const FREED: usize = WAITED << 1;
 
 pub(crate) struct Slab {
     slots: Box<[Slot]>,
@@ -60,6 +67,9 @@ pub(crate) struct Group {
 }
 
 impl Slab {
+    #[cfg(loom)]
+    pub(crate) const SLOTS_PER_WORD: u32 = SLOTS_PER_WORD;
+
     pub(crate) fn new(depth: u32) -> Self {
         let words = depth.div_ceil(SLOTS_PER_WORD);
         let bits = |word: u32| {
@@ -94,44 +104,55 @@ impl Slab {
     #[inline]
     pub(crate) fn claim(&self, want: u32) -> Group {
         let hint = self.hint.load(Relaxed);
-        let claimed = self.claim_in(hint, want);
-        if claimed.is_empty() {
-            self.claim_elsewhere(hint, want)
-        } else {
-            claimed
+        match self.claim_in(hint, want) {
+            Ok(claimed) => claimed,
+            Err(_) => self.claim_elsewhere(hint, want),
         }
     }
 
-    /// Claims slots in one word, if it has any.
+    /// Claims slots in one word; if it has none, says what is in it.
     #[inline]
-    fn claim_in(&self, index: usize, want: u32) -> Group {
+    fn claim_in(&self, index: usize, want: u32) -> Result<Group, usize> {
         let word = &self.free[index];
-        let mut bits = word.load(Relaxed);
-        while bits & !MARKS != 0 {
-            let taken = lowest(bits & !MARKS, want);
-            match word.compare_exchange_weak(bits, bits & !taken, Acquire, Relaxed) {
+        let mut bits = word.load(Acquire);
+        while bits & SLOTS != 0 {
+            let taken = lowest(bits & SLOTS, want);
+            // Who finds that this one was taken is to see, too, what this thread has freed elsewhere before.
+            match word.compare_exchange_weak(bits, bits & !taken, AcqRel, Acquire) {
                 Ok(_) => {
-                    return Group {
+                    return Ok(Group {
                         first: index as u32 * SLOTS_PER_WORD,
                         bits: taken,
-                    };
+                    });
                 }
                 Err(now) => bits = now,
             }
         }
-        Group::none()
+        Err(bits)
     }
 
     #[cold]
     fn claim_elsewhere(&self, hint: usize, want: u32) -> Group {
-        for index in (hint + 1..self.free.len()).chain(0..hint) {
-            let claimed = self.claim_in(index, want);
-            if !claimed.is_empty() {
-                self.hint.store(index, Relaxed);
-                return claimed;
+        let words = self.free.len();
+        let mut before = None;
+        loop {
+            let mut freed = 0_usize;
+            for index in (hint + 1..words).chain(0..=hint) {
+                match self.claim_in(index, want) {
+                    Ok(claimed) => {
+                        self.hint.store(index, Relaxed);
+                        return claimed;
+                    }
+                    Err(bits) => freed = freed.wrapping_add(bits / FREED),
+                }
             }
+            // Words are looked at one after the other: a slot may have been freed in one behind us, and another one
+            // claimed in one before us. When nothing was freed from one look to the next, none was free in between.
+            if words == 1 || before == Some(freed) {
+                return Group::none();
+            }
+            before = Some(freed);
         }
-        Group::none()
     }
 
     /// Frees slots that the caller owns and has retired, unless somebody waits for one.
@@ -142,7 +163,8 @@ impl Slab {
         let word = &self.free[slots.word()];
         let mut bits = word.load(Relaxed);
         while bits & WAITED == 0 {
-            match word.compare_exchange_weak(bits, bits | slots.bits, Release, Relaxed) {
+            let freed = (bits | slots.bits).wrapping_add(FREED);
+            match word.compare_exchange_weak(bits, freed, Release, Relaxed) {
                 Ok(_) if bits & ORPHAN == 0 => return Freed::Free,
                 Ok(_) => return self.freed_of_orphan(slots.bits.count_ones() as usize),
                 Err(now) => bits = now,
@@ -187,7 +209,7 @@ impl Slab {
         let free: u32 = self
             .free
             .iter()
-            .map(|word| (word.swap(ORPHAN, Acquire) & !MARKS).count_ones())
+            .map(|word| (word.swap(ORPHAN, Acquire) & SLOTS).count_ones())
             .sum();
         let left = (self.depth() - free) as usize;
         // Those freed in between have already been counted off, below zero.

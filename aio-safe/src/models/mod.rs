@@ -29,6 +29,7 @@ mod lane;
 mod lead;
 mod ring;
 mod room;
+mod slab;
 mod submit;
 
 use std::{
