@@ -30,8 +30,6 @@ pub(crate) struct Jobs<'a> {
 
 enum Job {
     Wake(Waker),
-    /// A slot that its handle has left: this owns it.
-    Free(Waker, u32),
     /// An abandoned operation's slot: this owns it.
     Discard(u32),
 }
@@ -53,7 +51,6 @@ impl<'a> Jobs<'a> {
             Completed::Quietly => {}
             Completed::Wake(waker) => self.put(Job::Wake(waker)),
             Completed::Abandoned => self.put(Job::Discard(index)),
-            Completed::Left(waker) => self.put(Job::Free(waker, index)),
         }
     }
 
@@ -89,11 +86,6 @@ impl<'a> Jobs<'a> {
         for job in self.first.drain(..).chain(rest) {
             let result = match job {
                 Job::Wake(waker) => catch_unwind(AssertUnwindSafe(|| waker.wake())),
-                Job::Free(waker, index) => {
-                    // SAFETY: it is ours, the handle has taken the payload, and `complete` the waker.
-                    unsafe { self.shared.free_held(index) };
-                    catch_unwind(AssertUnwindSafe(|| drop(waker)))
-                }
                 Job::Discard(index) => {
                     let Some(slot) = self.shared.slab.get(index) else {
                         continue;

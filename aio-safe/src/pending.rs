@@ -20,6 +20,7 @@ use crate::{
     reap::Waited,
     shared::{QueueRef, Retired, SlotRef},
     slot::Slot,
+    sync::Pause,
 };
 
 /// An operation that was submitted: the way to its result.
@@ -229,7 +230,7 @@ unsafe fn take_and_free<P: Payload>(slot: &SlotRef) -> P::Output {
     unsafe { take_and_retire::<P>(slot, Retired::free) }
 }
 
-/// Takes the result, and gives the slot away to be freed, if that is not for the completer.
+/// Takes the result, and gives the slot away to be freed.
 ///
 /// # Safety
 ///
@@ -241,12 +242,25 @@ unsafe fn take_and_retire<P: Payload>(slot: &SlotRef, then: impl FnOnce(Retired)
     let taken = unsafe { slot.slot().take::<P>() };
     // Freeing doesn't panic. Without this the compiler would keep it in memory, to be able to drop it.
     let taken = ManuallyDrop::new(taken);
-    // SAFETY: the result was taken just now.
-    if unsafe { slot.slot().leave() } {
+    if slot.slot().is_let_go() || await_completer(slot) {
         // SAFETY: the slot is ours and empty, and the caller doesn't use it again.
         then(unsafe { slot.retire() });
     }
     ManuallyDrop::into_inner(taken)
+}
+
+/// Waits until the completer has taken the waker, which is what it does next. False after fork, where it may be
+/// one of the parent's threads.
+#[cold]
+fn await_completer(slot: &SlotRef) -> bool {
+    let mut pause = Pause::new();
+    while !slot.slot().is_let_go() {
+        if !slot.shared().process.is_current() {
+            return false;
+        }
+        pause.wait();
+    }
+    true
 }
 
 #[inline]

@@ -13,7 +13,6 @@
 //! | in flight | `ACTIVE` | the kernel | the completer | the handle; while `WAKER` is set, handle and completer may both read it |
 //! | abandoned | `ACTIVE`, `GONE` | the kernel, then the completer | the completer | the completer |
 //! | completed | `ACTIVE`, `DONE` | the handle | the handle | the handle; the completer while `WAKER` is set |
-//! | left | `ACTIVE`, `DONE`, `GONE`, `WAKER` | the completer | - | the completer |
 //!
 //! A [lane](crate::Lane) claims slots once and keeps them. For it there are fewer states, and no flags but these:
 //!
@@ -40,8 +39,9 @@
 //!   slot and sets `GONE` (Release); `complete` reads both with the exchange that sets `DONE` (Acquire).
 //! - the last user → the next claimer: through the free list, after the generation was raised.
 //!
-//! When the handle goes in the moment in which the completer takes its waker, the slot is *left*:
-//! each of the two removes its own flag with one exchange, and whoever is second frees the slot.
+//! The completer takes the waker after it has set `DONE`, within a few instructions, and removes `WAKER` then
+//! (Release). A handle that has taken the result meanwhile waits for that (Acquire) before it frees the slot, as
+//! it would for a lock: who has a result has its place, too.
 //!
 //! # Stale events
 //!
@@ -128,8 +128,6 @@ pub(crate) enum Completed {
     Quietly,
     /// Wake the handle's task or thread.
     Wake(Waker),
-    /// The handle went while it was about to be woken: the slot is the caller's, to be freed.
-    Left(Waker),
     /// The operation was abandoned: the slot is the caller's, to be discarded and freed.
     Abandoned,
 }
@@ -471,11 +469,8 @@ impl Slot {
         }
         // SAFETY: WAKER was set before DONE, so a waker is stored, and now the completer's.
         let waker = unsafe { self.take_waker() };
-        if self.word.fetch_and(!WAKER, AcqRel) & GONE == 0 {
-            Completed::Wake(waker)
-        } else {
-            Completed::Left(waker)
-        }
+        self.word.fetch_and(!WAKER, Release);
+        Completed::Wake(waker)
     }
 
     /// Drops what an abandoned operation left behind. The slot is empty afterwards even if a
@@ -618,16 +613,10 @@ impl Slot {
         })
     }
 
-    /// Ends the handle's part after it took the result. Returns whether the slot is the caller's
-    /// now, to be freed; else the completer frees it.
-    ///
-    /// # Safety
-    ///
-    /// The caller is the slot's handle, took the result, and doesn't use the slot again unless this
-    /// returns true.
+    /// Whether the completer has let go of a slot whose result is there: it takes the waker after that.
     #[inline]
-    pub(crate) unsafe fn leave(&self) -> bool {
-        self.word.load(Acquire) & WAKER == 0 || self.word.fetch_or(GONE, AcqRel) & WAKER == 0
+    pub(crate) fn is_let_go(&self) -> bool {
+        self.word.load(Acquire) & WAKER == 0
     }
 
     /// Leaves everything to the completer. Returns false when the result is there already, so that

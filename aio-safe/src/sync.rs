@@ -54,6 +54,40 @@ pub(crate) fn wait_timeout<'a, T>(
         .0
 }
 
+/// Waits for what another thread does within a few instructions, unless it is kept from running.
+pub(crate) struct Pause {
+    #[cfg(not(loom))]
+    spins: u32,
+}
+
+#[cfg(not(loom))]
+impl Pause {
+    pub(crate) fn new() -> Self {
+        Self { spins: 0 }
+    }
+
+    pub(crate) fn wait(&mut self) {
+        if self.spins < 100 {
+            self.spins += 1;
+            std::hint::spin_loop();
+        } else {
+            // The other one isn't running. To yield isn't enough: a thread of a higher priority would go on.
+            std::thread::sleep(std::time::Duration::from_micros(50));
+        }
+    }
+}
+
+#[cfg(loom)]
+impl Pause {
+    pub(crate) fn new() -> Self {
+        Self {}
+    }
+
+    pub(crate) fn wait(&mut self) {
+        loom::thread::yield_now();
+    }
+}
+
 #[cfg(not(loom))]
 mod real {
     /// `core::cell::UnsafeCell` with loom's interface: access only inside a closure.

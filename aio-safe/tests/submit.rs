@@ -3,6 +3,7 @@
 mod common;
 
 use std::{
+    collections::VecDeque,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
@@ -12,7 +13,7 @@ use std::{
 };
 
 use aio_safe::{Errno, Op, OpError, Queue, SubmitErrorKind};
-use common::{Fake, Verdict, Woken, block_on, poll_once, within};
+use common::{Fake, Scratch, Verdict, Woken, block_on, poll_once, within};
 
 #[test]
 fn a_full_queue_hands_the_operation_back() {
@@ -34,6 +35,34 @@ fn a_full_queue_hands_the_operation_back() {
     fake.set_prompt(true);
     let done = queue.submit(&file, back.op).unwrap().wait();
     assert_eq!((done.result, done.buffer), (Ok(9), vec![Fake::BYTE; 9]));
+}
+
+/// Two threads share a queue and keep to half of it each: whoever has taken a result has a place.
+#[test]
+fn who_takes_a_result_has_its_place() {
+    const HALF: usize = 32;
+    within(60, || {
+        let scratch = Scratch::new();
+        let file = scratch.file("file", &[42; 512]);
+        let queue = Queue::new(2 * HALF as u32).unwrap();
+        let until = Instant::now() + Duration::from_secs(1);
+        let work = || {
+            let mut in_flight = VecDeque::with_capacity(HALF);
+            while Instant::now() < until {
+                while in_flight.len() < HALF {
+                    let read = Op::read(Vec::with_capacity(512), 0);
+                    in_flight.push_back(queue.submit(&file, read).unwrap());
+                }
+                let oldest = in_flight.pop_front().expect("it was filled");
+                let (n, buffer) = oldest.wait().ok().unwrap();
+                assert_eq!((n, buffer[511]), (512, 42));
+            }
+        };
+        thread::scope(|scope| {
+            scope.spawn(work);
+            scope.spawn(work);
+        });
+    });
 }
 
 #[test]

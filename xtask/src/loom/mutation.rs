@@ -206,10 +206,10 @@ const MECHANISMS: &[Mechanism] = &[
         without: "if false {",
     },
     Mechanism {
-        name: "the left state",
-        file: "src/slot.rs",
-        text: "if self.word.fetch_and(!WAKER, AcqRel) & GONE == 0 {",
-        without: "let _ = self.word.fetch_and(!WAKER, AcqRel);\n        if true {",
+        name: "the wait for the completer",
+        file: "src/pending.rs",
+        text: "while !slot.slot().is_let_go() {",
+        without: "while false {",
     },
     Mechanism {
         name: "the hand-over of the role",
@@ -294,6 +294,12 @@ const MECHANISMS: &[Mechanism] = &[
         file: "src/collect.rs",
         text: "if self.retired.as_ref().is_some_and(Retired::is_waited) {",
         without: "if false {",
+    },
+    Mechanism {
+        name: "the second look for a free slot",
+        file: "src/slab.rs",
+        text: "if words == 1 || before == Some(freed) {",
+        without: "if true {",
     },
     Mechanism {
         name: "the hand-over of places",
