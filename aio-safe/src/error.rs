@@ -125,7 +125,8 @@ pub struct SubmitError<T> {
 #[non_exhaustive]
 pub enum SubmitErrorKind {
     /// As many operations as the queue is deep are in flight, or completed and not yet taken. Take
-    /// or reap some, then try again.
+    /// or reap some, then try again. An operation that was abandoned keeps its place until whoever reaped it has
+    /// dropped its buffer, after [`drain`](crate::Queue::drain) too if that was another thread.
     QueueFull,
     /// The kernel has no room or no memory for more requests (EAGAIN). Waiting alone doesn't
     /// clear it: reap completions, then try again.

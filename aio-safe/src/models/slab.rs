@@ -28,3 +28,36 @@ fn who_has_a_place_finds_one() {
         other.join().unwrap();
     });
 }
+
+/// One of three places is always free, each in another word, and moves on before who looks for it: it is found all
+/// the same.
+#[test]
+fn a_place_that_moves_is_found() {
+    check(Some(4), || {
+        let words = 3;
+        let per_word = Slab::SLOTS_PER_WORD;
+        let slab = Arc::new(Slab::new((words - 1) * per_word + 1));
+        let claim = |slab: &Slab| Group::one(slab.claim(1).next().expect("one is free"));
+        // One is left in each word, and the last one is where a slot was last found.
+        for _ in 1..words {
+            assert_eq!(slab.claim(per_word - 1).count() as u32, per_word - 1);
+            assert_eq!(slab.claim(1).count(), 1);
+        }
+        let last = claim(&slab);
+        for word in 1..words {
+            assert_eq!(slab.free(&Group::one(word * per_word - 1)), Freed::Free);
+        }
+        let other = thread::spawn({
+            let slab = Arc::clone(&slab);
+            move || {
+                let first = claim(&slab);
+                assert_eq!(slab.free(&last), Freed::Free);
+                let _second = claim(&slab);
+                assert_eq!(slab.free(&first), Freed::Free);
+                let _third = claim(&slab);
+            }
+        });
+        claim(&slab);
+        other.join().unwrap();
+    });
+}
