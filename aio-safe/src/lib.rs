@@ -44,49 +44,27 @@
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 compile_error!("aio-safe is for Linux: native AIO (io_submit and its kin) is a Linux interface");
 
-mod batch;
 mod buf;
-mod cancel;
-mod close;
-mod collect;
-mod complete;
+mod engine;
 pub mod error;
-mod fork;
-mod gate;
-mod inbox;
-mod jobs;
 pub mod kernel;
 mod lane;
-mod lane_batch;
-mod leader;
 #[cfg(all(loom, test))]
 mod models;
 #[cfg(doctest)]
 mod must_not_compile;
 mod op;
-mod pending;
-mod places;
-#[cfg(aio_asan)]
-mod poison;
 mod queue;
-mod reap;
-mod room;
-mod shared;
-mod slab;
-mod slot;
-mod submit;
 mod sync;
 
 pub use aio_abi::{IoPrio, IoPrioClass, RwFlags};
 pub use aio_sys::Errno;
-pub use batch::Batch;
 pub use buf::{AlignedBuf, AllocError, BufResult, IoBuf, IoBufExt, IoBufMut, Slice};
-pub use cancel::Cancel;
-pub use collect::Collector;
+pub use engine::{
+    cancel::Cancel,
+    line::{Permit, Reserve},
+};
 pub use error::{CloseError, OpError, ReapError, SetupError, SubmitError, SubmitErrorKind};
-pub use lane::Lane;
-pub use lane_batch::LaneBatch;
+pub use lane::{Lane, LaneBatch};
 pub use op::{FileSync, Op, Payload, Poll, PollEvents, Transfer, Transfers, VectoredTransfer};
-pub use pending::Pending;
-pub use queue::{Features, Queue};
-pub use room::{Permit, Reserve};
+pub use queue::{Batch, Collector, Features, Pending, Queue};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use loom::thread;
 
 use super::{Reached, check};
-use crate::gate::Gate;
+use crate::engine::gate::Gate;
 
 /// The leader counts the last completion off, a refused request comes out, and somebody begins to wait
 /// until nothing is left: at least one of the three notices that it is so.

@@ -3,7 +3,7 @@
 use loom::{sync::Arc, thread};
 
 use super::check;
-use crate::slab::{Freed, Group, Slab};
+use crate::engine::slab::{Freed, Group, Slab};
 
 /// Two threads have a place each, in two words of the bitmap, and use whichever they find: neither finds none.
 #[test]

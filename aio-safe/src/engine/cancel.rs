@@ -4,7 +4,7 @@
 
 use aio_sys::Errno;
 
-use crate::{shared::Shared, slot::Slot};
+use crate::engine::{shared::Shared, slot::Slot};
 
 /// What became of the attempt to cancel an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -2,7 +2,7 @@
 //! behalf.
 
 use crate::{
-    jobs::TURN,
+    engine::jobs::TURN,
     sync::atomic::{
         AtomicUsize,
         Ordering::{Acquire, Relaxed, Release},

@@ -18,7 +18,7 @@ use std::{
 };
 
 use crate::{
-    inbox::News,
+    engine::inbox::News,
     sync::{
         Condvar, Mutex,
         atomic::{

@@ -1,6 +1,6 @@
 //! Waiting for a place in a full queue, first come first served.
 //!
-//! While somebody waits, the [slab](crate::slab)'s words carry a mark, and whoever frees a slot hands
+//! While somebody waits, the [slab](crate::engine::slab)'s words carry a mark, and whoever frees a slot hands
 //! it to the first in line instead: nobody who comes later gets in before, and nobody is woken in vain.
 
 #![allow(unsafe_code, reason = "owns slots")]
@@ -17,9 +17,7 @@ use std::{
 
 use crate::{
     Op, Payload, Pending, Queue, SubmitError, SubmitErrorKind,
-    leader::Goal,
-    reap::Waited,
-    slab::Slab,
+    engine::{leader::Goal, reap::Waited, slab::Slab},
     sync::{Mutex, lock},
 };
 

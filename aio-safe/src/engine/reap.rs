@@ -1,4 +1,4 @@
-//! Taking completions from the kernel, by whoever has the [role](crate::leader).
+//! Taking completions from the kernel, by whoever has the [role](crate::engine::leader).
 
 #![allow(unsafe_code, reason = "completes slots")]
 
@@ -13,15 +13,17 @@ use aio_sys::Errno;
 
 use crate::{
     ReapError,
-    complete::{Completer, Own},
-    jobs::{Jobs, TURN},
-    leader::{Goal, Lead, Turn},
-    shared::Shared,
-    slot::{Slot, untag},
+    engine::{
+        complete::{Completer, Own},
+        jobs::{Jobs, TURN},
+        leader::{Goal, Lead, Turn},
+        shared::Shared,
+        slot::{Slot, untag},
+    },
     sync::atomic::Ordering::Relaxed,
 };
 
-/// The `aio_data` of requests that only end a wait, see [`Shared::kick`](crate::shared::Shared).
+/// The `aio_data` of requests that only end a wait, see [`Shared::kick`](crate::engine::shared::Shared).
 pub(crate) const KICK: u64 = u64::MAX;
 
 /// How long whoever waits for room, and reaps as nobody else does, waits in the kernel at a time. Only

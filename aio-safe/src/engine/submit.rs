@@ -6,8 +6,10 @@ use aio_sys::Errno;
 
 use crate::{
     SubmitErrorKind,
-    shared::Shared,
-    slot::{Slot, iocbs},
+    engine::{
+        shared::Shared,
+        slot::{Slot, iocbs},
+    },
 };
 
 /// What became of requests that were to be submitted together.

@@ -15,11 +15,13 @@ use aio_sys::Errno;
 
 use crate::{
     Cancel, Payload,
-    complete::Own,
-    leader::Goal,
-    reap::Waited,
-    shared::{QueueRef, Retired, SlotRef},
-    slot::Slot,
+    engine::{
+        complete::Own,
+        leader::Goal,
+        reap::Waited,
+        shared::{QueueRef, Retired, SlotRef},
+        slot::Slot,
+    },
     sync::Pause,
 };
 

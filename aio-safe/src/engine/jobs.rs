@@ -15,7 +15,7 @@ use std::{
 
 use arrayvec::ArrayVec;
 
-use crate::{inbox::Left, shared::Shared, slot::Completed};
+use crate::engine::{inbox::Left, shared::Shared, slot::Completed};
 
 /// How many completions one turn of the reaper handles.
 pub(crate) const TURN: usize = 64;

@@ -4,7 +4,7 @@
 
 use std::ptr::{self, NonNull};
 
-use crate::{
+use crate::engine::{
     inbox::{Delivery, Inbox},
     jobs::Jobs,
     slot::{Completed, Slot},

@@ -8,7 +8,7 @@
 //!
 //! | state | flags | iocb and payload belong to | result belongs to | waker belongs to |
 //! |---|---|---|---|---|
-//! | free | none | whoever claims the slot from the [free list](crate::slab) | - | - |
+//! | free | none | whoever claims the slot from the [free list](crate::engine::slab) | - | - |
 //! | claimed | none | the submitter that claimed it | the submitter | the submitter |
 //! | in flight | `ACTIVE` | the kernel | the completer | the handle; while `WAKER` is set, handle and completer may both read it |
 //! | abandoned | `ACTIVE`, `GONE` | the kernel, then the completer | the completer | the completer |
@@ -20,11 +20,11 @@
 //! |---|---|---|
 //! | claimed | none | the lane |
 //! | in flight | `ACTIVE` | the kernel; the result to the completer |
-//! | finished | none, and the generation is raised | the completer, until it [delivers](crate::inbox) the slot; then the lane |
+//! | finished | none, and the generation is raised | the completer, until it [delivers](crate::engine::inbox) the slot; then the lane |
 //! | refused | `ACTIVE`, `DONE` | the lane, which makes of it what is finished and delivered |
 //!
 //! The *handle* is the one [`Pending`](crate::Pending) of this use of the slot. The *completer* is
-//! the thread that holds the [reaper's role](crate::reap) and got the slot's event, or the submitter
+//! the thread that holds the [reaper's role](crate::engine::reap) and got the slot's event, or the submitter
 //! when the kernel refused the request: there is one at a time, because a request has one event or
 //! one refusal.
 //!
@@ -32,7 +32,7 @@
 //!
 //! - submitter → kernel: `start` sets `ACTIVE` (Relaxed). It needs no order of its own: no event can
 //!   carry this generation before `io_submit` was called after it, and the handle is made after that.
-//! - completer → lane: through the [inbox](crate::inbox).
+//! - completer → lane: through the [inbox](crate::engine::inbox).
 //! - completer → handle: `complete` writes the result and sets `DONE` (Release); the handle loads
 //!   `DONE` (Acquire) before it takes payload and result.
 //! - handle → completer: the handle writes its waker and sets `WAKER` (Release), or is done with the
@@ -63,7 +63,7 @@ use aio_sys::Errno;
 
 use crate::{
     OpError,
-    inbox::Inbox,
+    engine::inbox::Inbox,
     op::{Op, Payload, Request},
     sync::{
         UnsafeCell,
@@ -299,7 +299,7 @@ impl Slot {
         let word = self.word.load(Relaxed);
         self.word.store(word | ACTIVE, Relaxed);
         #[cfg(aio_asan)]
-        self.with_iocb(crate::poison::poison);
+        self.with_iocb(crate::engine::poison::poison);
     }
 
     /// Takes that back: the slot is claimed and filled, as before.
@@ -309,7 +309,7 @@ impl Slot {
     /// The caller has started the slot, the kernel didn't take the request, and no handle was made.
     pub(crate) unsafe fn unstart(&self) {
         #[cfg(aio_asan)]
-        self.with_iocb(crate::poison::unpoison);
+        self.with_iocb(crate::engine::poison::unpoison);
         let word = self.word.load(Relaxed);
         self.word.store(word & !ACTIVE, Relaxed);
     }
@@ -403,7 +403,7 @@ impl Slot {
         self.inbox.with(|cell| unsafe { *cell })
     }
 
-    /// Stores the result of a lane's operation, which is then to be [delivered](crate::inbox). The slot is as if
+    /// Stores the result of a lane's operation, which is then to be [delivered](crate::engine::inbox). The slot is as if
     /// it was claimed, but for the payload and the result in it.
     ///
     /// # Safety
@@ -482,7 +482,7 @@ impl Slot {
     /// left behind, has a result in the slot. Nothing was taken before.
     pub(crate) unsafe fn discard(&self) {
         #[cfg(aio_asan)]
-        self.with_iocb(crate::poison::unpoison);
+        self.with_iocb(crate::engine::poison::unpoison);
         if self.word.load(Relaxed) & WAKER != 0 {
             // SAFETY: WAKER says that one is stored; with the handle gone it is the completer's.
             drop(unsafe { self.take_waker() });
@@ -591,11 +591,11 @@ impl Slot {
     ///
     /// The caller is the slot's handle, the slot holds a `P`, [`is_done`](Self::is_done) returned
     /// true, and nothing was taken before. Or the caller's lane has the slot, which holds a `P` and was
-    /// [delivered](crate::inbox) to it, or refused, and nothing was taken before.
+    /// [delivered](crate::engine::inbox) to it, or refused, and nothing was taken before.
     #[inline(always)]
     pub(crate) unsafe fn take<P: Payload>(&self) -> P::Output {
         #[cfg(aio_asan)]
-        self.with_iocb(crate::poison::unpoison);
+        self.with_iocb(crate::engine::poison::unpoison);
         // SAFETY: the result is the caller's.
         let res = self.result.with(|cell| unsafe { cell.read() });
         let result = u64::try_from(res).map_err(|_| failure(res));

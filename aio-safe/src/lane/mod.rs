@@ -2,6 +2,9 @@
 
 #![allow(unsafe_code, reason = "fills slots, submits them, and takes from them")]
 
+mod batch;
+mod places;
+
 use std::{
     fmt,
     future::poll_fn,
@@ -14,14 +17,18 @@ use std::{
 };
 
 use crate::{
-    LaneBatch, OpError, Payload, Queue, SubmitErrorKind, Transfers,
-    complete::Own,
-    inbox::{Count, Inbox},
-    leader::Goal,
+    OpError, Payload, Queue, SubmitErrorKind, Transfers,
+    engine::{
+        complete::Own,
+        inbox::{Count, Inbox},
+        leader::Goal,
+        slot::Slot,
+    },
+    lane::places::Places,
     op::sealed,
-    places::Places,
-    slot::Slot,
 };
+
+pub use batch::LaneBatch;
 
 /// A share of a queue: places of its own for reads and writes of one buffer type, which are submitted together,
 /// and whose results are taken as they come, each with the value that was pushed with it. Made by

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::{Payload, Pending, shared::Retired};
+use crate::{Payload, Pending, engine::shared::Retired};
 
 /// Takes results one after the other, and gives their places in the queue back together: that costs
 /// less, where there are many.

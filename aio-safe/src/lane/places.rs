@@ -4,7 +4,7 @@
 
 #![allow(unsafe_code, reason = "keeps slots")]
 
-use crate::{
+use crate::engine::{
     inbox::{Count, Inbox},
     slot::Slot,
 };
@@ -109,7 +109,7 @@ impl Places {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::inbox::Delivery;
+    use crate::engine::inbox::Delivery;
 
     /// So many places of a lane that has taken so many results.
     fn places(len: u32, taken: Count) -> Places {

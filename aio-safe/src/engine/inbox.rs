@@ -1,7 +1,7 @@
 //! What was done of a [lane](crate::Lane)'s operations: a ring in memory, to which whoever reaps appends, and
 //! from which the lane takes.
 //!
-//! There is one thread at a time on each side: the completer has the [reaper's role](crate::reap), and the
+//! There is one thread at a time on each side: the completer has the [reaper's role](crate::engine::reap), and the
 //! lane is taken from with `&mut`. So slots and what is in them are handed over many at a time, by one exchange
 //! for each turn of the reaper; and by none, if who reaps is the lane's own thread.
 //!
@@ -26,7 +26,7 @@
 use std::{ptr::NonNull, task::Waker};
 
 use crate::{
-    slot::Slot,
+    engine::slot::Slot,
     sync::{
         Mutex, UnsafeCell,
         atomic::{

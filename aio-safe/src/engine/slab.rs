@@ -11,7 +11,7 @@
 //! # Who waits for a slot
 //!
 //! While somebody waits for a slot, each word carries the mark [`WAITED`]. A slot isn't freed then, but
-//! handed on by [`Room`](crate::room::Room): a freed one would be the slab's last, perhaps, and whoever
+//! handed on by [`Room`](crate::engine::line::Room): a freed one would be the slab's last, perhaps, and whoever
 //! freed it had nothing to hold the slab by any more.
 //!
 //! # Who frees the slab
@@ -22,7 +22,7 @@
 //! finds the mark, and counts them off; the one who counts to zero frees the slab.
 
 use crate::{
-    slot::Slot,
+    engine::slot::Slot,
     sync::atomic::{
         AtomicUsize,
         Ordering::{AcqRel, Acquire, Relaxed, Release},

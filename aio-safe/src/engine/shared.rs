@@ -1,7 +1,7 @@
 //! What all handles of a queue share, and how long it lives.
 //!
 //! It lives as long as a [`Queue`](crate::Queue) or an unfree slot does: see
-//! [`slab`](crate::slab). A [`Pending`](crate::Pending) has a slot, so it needs no count of its own.
+//! [`slab`](crate::engine::slab). A [`Pending`](crate::Pending) has a slot, so it needs no count of its own.
 
 #![allow(unsafe_code, reason = "manages the lifetime of the shared part")]
 
@@ -15,13 +15,15 @@ use aio_abi::AioContext;
 
 use crate::{
     SetupError,
-    fork::Process,
-    gate::{self, Gate},
+    engine::{
+        fork::Process,
+        gate::{self, Gate},
+        leader::Leadership,
+        line::Room,
+        slab::{Freed, Group, Slab},
+        slot::Slot,
+    },
     kernel::{Kernel, Ring},
-    leader::Leadership,
-    room::Room,
-    slab::{Freed, Group, Slab},
-    slot::Slot,
     sync::atomic::{
         AtomicBool, AtomicUsize,
         Ordering::{AcqRel, Relaxed},

@@ -9,7 +9,10 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
 };
 
-use crate::{Op, Payload, Pending, Queue, SubmitError, SubmitErrorKind, slab::Group, slot::Slot};
+use crate::{
+    Op, Payload, Pending, Queue, SubmitError, SubmitErrorKind,
+    engine::{slab::Group, slot::Slot},
+};
 
 /// Operations that go to the kernel together, in one `io_submit`. Made by [`Queue::batch`].
 ///

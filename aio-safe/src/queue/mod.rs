@@ -2,6 +2,10 @@
 
 #![allow(unsafe_code, reason = "fills slots and submits them")]
 
+mod batch;
+mod collect;
+mod pending;
+
 use std::{
     fmt,
     mem::ManuallyDrop,
@@ -10,15 +14,16 @@ use std::{
 };
 
 use crate::{
-    Batch, CloseError, Lane, Op, Payload, Pending, ReapError, Reserve, SetupError, SubmitError,
-    SubmitErrorKind, Transfers, gate,
-    jobs::TURN,
+    CloseError, Lane, Op, Payload, ReapError, Reserve, SetupError, SubmitError, SubmitErrorKind,
+    Transfers,
+    engine::{gate, jobs::TURN, shared::QueueRef, slab::Group, slot::Slot},
     kernel::{Kernel, Linux},
-    shared::QueueRef,
-    slab::Group,
-    slot::Slot,
     sync::atomic::Ordering::Relaxed,
 };
+
+pub use batch::Batch;
+pub use collect::Collector;
+pub use pending::Pending;
 
 /// A submission queue: one native AIO context, and the operations in flight on it.
 ///

@@ -12,10 +12,12 @@ use aio_abi::Iocb;
 
 use crate::{
     CloseError,
-    jobs::keep_first,
-    leader::{Goal, Lead, Turn},
-    reap::KICK,
-    shared::Shared,
+    engine::{
+        jobs::keep_first,
+        leader::{Goal, Lead, Turn},
+        reap::KICK,
+        shared::Shared,
+    },
     sync::atomic::Ordering::Relaxed,
 };
 
