@@ -115,7 +115,7 @@ impl Error for SetupError {}
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SubmitError<T> {
     /// Why.
-    pub reason: SubmitErrorKind,
+    pub reason: QueueError,
     /// What was to be submitted, unchanged.
     pub op: T,
 }
@@ -123,7 +123,7 @@ pub struct SubmitError<T> {
 /// Why a queue didn't take an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum SubmitErrorKind {
+pub enum QueueError {
     /// As many operations as the queue is deep are in flight, or completed and not yet taken. Take
     /// or reap some, then try again. An operation that was abandoned keeps its place until whoever reaped it has
     /// dropped its buffer, after [`drain`](crate::Queue::drain) too if that was another thread.
@@ -138,7 +138,7 @@ pub enum SubmitErrorKind {
     Forked,
 }
 
-impl SubmitErrorKind {
+impl QueueError {
     /// The errno that says the same.
     pub fn errno(self) -> Errno {
         match self {
@@ -149,7 +149,7 @@ impl SubmitErrorKind {
     }
 }
 
-impl fmt::Display for SubmitErrorKind {
+impl fmt::Display for QueueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::QueueFull => "the queue is full: take completed operations, then try again",
@@ -164,14 +164,14 @@ impl fmt::Display for SubmitErrorKind {
     }
 }
 
-impl Error for SubmitErrorKind {}
+impl Error for QueueError {}
 
-impl From<SubmitErrorKind> for io::Error {
-    fn from(kind: SubmitErrorKind) -> Self {
+impl From<QueueError> for io::Error {
+    fn from(kind: QueueError) -> Self {
         let io_kind = match kind {
-            SubmitErrorKind::QueueFull | SubmitErrorKind::Again => io::ErrorKind::WouldBlock,
-            SubmitErrorKind::Closed => io::ErrorKind::BrokenPipe,
-            SubmitErrorKind::Forked => io::ErrorKind::InvalidInput,
+            QueueError::QueueFull | QueueError::Again => io::ErrorKind::WouldBlock,
+            QueueError::Closed => io::ErrorKind::BrokenPipe,
+            QueueError::Forked => io::ErrorKind::InvalidInput,
         };
         Self::new(io_kind, kind)
     }
@@ -271,8 +271,8 @@ pub enum ReapError {
 impl fmt::Display for ReapError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Closed => SubmitErrorKind::Closed.fmt(f),
-            Self::Forked => SubmitErrorKind::Forked.fmt(f),
+            Self::Closed => QueueError::Closed.fmt(f),
+            Self::Forked => QueueError::Forked.fmt(f),
             Self::Interrupted => f.write_str("a signal interrupted the wait"),
             Self::Os(errno) => write!(f, "io_getevents: {errno}"),
         }
@@ -284,8 +284,8 @@ impl Error for ReapError {}
 impl From<ReapError> for io::Error {
     fn from(error: ReapError) -> Self {
         match error {
-            ReapError::Closed => SubmitErrorKind::Closed.into(),
-            ReapError::Forked => SubmitErrorKind::Forked.into(),
+            ReapError::Closed => QueueError::Closed.into(),
+            ReapError::Forked => QueueError::Forked.into(),
             ReapError::Interrupted => Errno::EINTR.into(),
             ReapError::Os(errno) => errno.into(),
         }
@@ -310,8 +310,8 @@ pub enum CloseError {
 impl fmt::Display for CloseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Closed => SubmitErrorKind::Closed.fmt(f),
-            Self::Forked => SubmitErrorKind::Forked.fmt(f),
+            Self::Closed => QueueError::Closed.fmt(f),
+            Self::Forked => QueueError::Forked.fmt(f),
             Self::Reap(errno) => write!(f, "io_getevents: {errno}"),
             Self::Destroy(errno) => write!(f, "io_destroy: {errno}"),
         }
@@ -323,8 +323,8 @@ impl Error for CloseError {}
 impl From<CloseError> for io::Error {
     fn from(error: CloseError) -> Self {
         match error {
-            CloseError::Closed => SubmitErrorKind::Closed.into(),
-            CloseError::Forked => SubmitErrorKind::Forked.into(),
+            CloseError::Closed => QueueError::Closed.into(),
+            CloseError::Forked => QueueError::Forked.into(),
             CloseError::Reap(errno) | CloseError::Destroy(errno) => errno.into(),
         }
     }

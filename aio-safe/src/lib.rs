@@ -36,7 +36,6 @@
 //! - [`Queue`]: make one, submit, reap, drain, close. [`Lane`]: many reads and writes at the least cost, in a loop.
 //!   [`Batch`]: many operations in one system call, with a handle for each.
 //! - [`Op`]: reads, writes, syncs and polls. [`Pending`]: the handle of one that was submitted.
-//!   [`Collector`]: taking the results of many.
 //! - [`IoBuf`], [`IoBufMut`]: what can be a buffer.
 //! - [`error`]: what can go wrong, and when.
 //! - [`kernel`]: running a queue on something else than Linux's system calls.
@@ -60,11 +59,9 @@ mod sync;
 pub use aio_abi::{IoPrio, IoPrioClass, RwFlags};
 pub use aio_sys::Errno;
 pub use buf::{AlignedBuf, AllocError, BufResult, IoBuf, IoBufExt, IoBufMut, Slice};
-pub use engine::{
-    cancel::Cancel,
-    line::{Permit, Reserve},
-};
-pub use error::{CloseError, OpError, ReapError, SetupError, SubmitError, SubmitErrorKind};
+pub use error::{CloseError, OpError, QueueError, ReapError, SetupError, SubmitError};
 pub use lane::{Lane, LaneBatch};
-pub use op::{FileSync, Op, Payload, Poll, PollEvents, Transfer, Transfers, VectoredTransfer};
-pub use queue::{Batch, Collector, Features, Pending, Queue};
+pub use op::{
+    CancelOutcome, FileSync, Op, Payload, Poll, PollEvents, Transfer, Transfers, VectoredTransfer,
+};
+pub use queue::{Batch, Features, Pending, Permit, Queue, Reaper, Reserve};

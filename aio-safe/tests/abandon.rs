@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use aio_safe::{Op, Pending, PollEvents, Queue, SubmitErrorKind, Transfer};
+use aio_safe::{Op, Pending, PollEvents, Queue, QueueError, Transfer};
 use common::{Fake, Tracked, Woken, poll_once, within};
 
 fn tracked(queue: &Queue, drops: &Arc<AtomicUsize>) -> Pending<Transfer<Tracked>> {
@@ -59,7 +59,7 @@ fn a_dropped_handle_keeps_its_place_until_the_operation_is_over() {
     drop(tracked(&queue, &drops));
     let op = Op::read(Tracked::new(16, &drops), 0);
     let back = queue.submit(std::io::stdin(), op).unwrap_err();
-    assert_eq!(back.reason, SubmitErrorKind::QueueFull);
+    assert_eq!(back.reason, QueueError::QueueFull);
     fake.complete(0);
     queue.reap(1, None).unwrap();
     fake.set_prompt(true);
@@ -88,7 +88,7 @@ fn a_forgotten_handle_keeps_buffer_and_place_for_ever() {
     fake.complete(0);
     assert_eq!(queue.reap(1, None), Ok(1));
     let back = queue.submit(std::io::stdin(), Op::fsync()).unwrap_err();
-    assert_eq!(back.reason, SubmitErrorKind::QueueFull);
+    assert_eq!(back.reason, QueueError::QueueFull);
     queue.close().unwrap();
     assert_eq!(drops.load(SeqCst), 0);
 }

@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use aio_safe::{Batch, Errno, Op, OpError, Pending, Queue, SubmitErrorKind, Transfer};
+use aio_safe::{Batch, Errno, Op, OpError, Pending, Queue, QueueError, Transfer};
 use common::{Fake, Scratch, Tracked, Verdict, pattern, within};
 
 type Bytes = Transfer<Vec<u8>>;
@@ -158,9 +158,9 @@ fn a_batch_that_meets_eagain_goes_on_where_it_was() {
         push(&mut batch, &file, offset);
     }
     let mut handles = Vec::new();
-    assert_eq!(batch.submit(&mut handles), Err(SubmitErrorKind::Again));
+    assert_eq!(batch.submit(&mut handles), Err(QueueError::Again));
     assert_eq!((handles.len(), batch.len(), queue.in_flight()), (4, 6, 4));
-    assert_eq!(batch.submit(&mut handles), Err(SubmitErrorKind::Again));
+    assert_eq!(batch.submit(&mut handles), Err(QueueError::Again));
     assert_eq!((handles.len(), batch.len(), queue.in_flight()), (4, 6, 4));
     // Neither call was followed by another without need.
     assert_eq!(fake.submits(), 3);
@@ -233,12 +233,12 @@ fn a_full_queue_hands_the_operation_back_to_the_batch() {
         batch.push(&file, Op::read(vec![n; 8], 0)).unwrap();
     }
     let back = batch.push(&file, Op::read(vec![77; 8], 0)).unwrap_err();
-    assert_eq!(back.reason, SubmitErrorKind::QueueFull);
+    assert_eq!(back.reason, QueueError::QueueFull);
     let mut handles = Vec::new();
     batch.submit(&mut handles).unwrap();
     assert_eq!(
         batch.push(&file, back.op).unwrap_err().reason,
-        SubmitErrorKind::QueueFull
+        QueueError::QueueFull
     );
     assert_eq!(results(handles), vec![Ok(8); 3]);
     push(&mut batch, &file, 0);

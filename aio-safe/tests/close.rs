@@ -8,11 +8,12 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
+    task::Poll,
     thread,
     time::Duration,
 };
 
-use aio_safe::{CloseError, Errno, Op, OpError, PollEvents, Queue, ReapError, SubmitErrorKind};
+use aio_safe::{CloseError, Errno, Op, OpError, PollEvents, Queue, QueueError, ReapError};
 use common::{Fake, Flag, Scratch, Tracked, Verdict, pattern, within};
 
 const A_WHILE: Duration = Duration::from_millis(50);
@@ -178,20 +179,38 @@ fn other_handles_of_a_closed_queue_say_so() {
     let back = other
         .submit(std::io::stdin(), Op::read(vec![7; 3], 0))
         .unwrap_err();
-    assert_eq!(back.reason, SubmitErrorKind::Closed);
+    assert_eq!(back.reason, QueueError::Closed);
     assert_eq!(back.op.into_payload().into_buffer(), [7; 3]);
     let file = std::fs::File::open("/dev/zero").unwrap();
     let mut batch = other.batch();
-    batch.push(&file, Op::read(vec![0; 8], 0)).unwrap();
-    let mut handles = Vec::new();
-    assert_eq!(batch.submit(&mut handles), Err(SubmitErrorKind::Closed));
-    assert_eq!((batch.len(), handles.len()), (1, 0));
+    let back = batch.push(&file, Op::read(vec![0; 8], 0)).unwrap_err();
+    assert_eq!(back.reason, QueueError::Closed);
     drop(batch);
+    assert_eq!(other.reserve().wait().unwrap_err(), QueueError::Closed);
+    assert!(matches!(
+        common::poll_once(&mut other.reserve(), std::task::Waker::noop()),
+        Poll::Ready(Err(QueueError::Closed))
+    ));
     assert_eq!(other.reap(0, None), Err(ReapError::Closed));
     assert_eq!(other.reap(1, None), Err(ReapError::Closed));
     assert_eq!(other.in_flight(), 0);
-    other.drain().unwrap();
+    assert_eq!(other.drain(), Err(CloseError::Closed));
     assert_eq!(other.close(), Err(CloseError::Closed));
+}
+
+#[test]
+fn a_batch_that_was_begun_keeps_its_operations_when_the_queue_is_closed() {
+    let queue = Queue::new(4).unwrap();
+    let other = queue.clone();
+    let file = std::fs::File::open("/dev/zero").unwrap();
+    let mut batch = other.batch();
+    batch.push(&file, Op::read(vec![7; 8], 0)).unwrap();
+    queue.close().unwrap();
+    let mut handles = Vec::new();
+    assert_eq!(batch.submit(&mut handles), Err(QueueError::Closed));
+    assert_eq!((batch.len(), handles.len()), (1, 0));
+    let op = batch.pop().unwrap();
+    assert_eq!(op.into_payload().into_buffer(), [7; 8]);
 }
 
 #[test]
@@ -257,7 +276,7 @@ fn submissions_that_meet_a_closing_queue_are_carried_out_or_handed_back() {
                             match queue.submit(std::io::stdin(), Op::read(vec![0; 8], 0)) {
                                 Ok(read) => assert_eq!(read.wait().buffer, [Fake::BYTE; 8]),
                                 Err(back) => {
-                                    assert_eq!(back.reason, SubmitErrorKind::Closed);
+                                    assert_eq!(back.reason, QueueError::Closed);
                                     return done;
                                 }
                             }

@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use aio_safe::{CloseError, Collector, Errno, Op, PollEvents, Queue, ReapError, SubmitErrorKind};
+use aio_safe::{CloseError, Errno, Op, PollEvents, Queue, QueueError, ReapError};
 use common::{Fake, Tracked, Woken, poll_once, within};
 
 /// Runs something in a child process, which has 10 seconds, and fails if it panics or dies.
@@ -48,15 +48,13 @@ fn results_taken_in_a_child_give_nobody_a_place() {
             .unwrap()
     });
     assert_eq!(queue.reap(2, None), Ok(2));
-    let mut collector = Collector::new();
     let mut reserve = queue.reserve();
     let (woken, waker) = Woken::new();
     assert!(poll_once(&mut reserve, &waker).is_pending());
     in_child(|| {
         // Who waits is the parent's, and may hold the lock of the line.
         assert_eq!(one.wait().result, Ok(4));
-        assert_eq!(collector.wait(other).result, Ok(4));
-        drop(collector);
+        assert_eq!(other.wait().result, Ok(4));
         assert_eq!(woken.count(), 0, "woken in the child");
     });
     // The handles were dropped here.
@@ -80,17 +78,17 @@ fn a_child_gets_errors_and_the_parent_goes_on() {
         assert!(poll_once(&mut reserve, std::task::Waker::noop()).is_pending());
         in_child(|| {
             let back = queue.submit(&zeros, Op::read(vec![9; 2], 0)).unwrap_err();
-            assert_eq!(back.reason, SubmitErrorKind::Forked);
+            assert_eq!(back.reason, QueueError::Forked);
             assert_eq!(back.op.into_payload().into_buffer(), [9; 2]);
-            assert_eq!(batch.submit(&mut Vec::new()), Err(SubmitErrorKind::Forked));
+            assert_eq!(batch.submit(&mut Vec::new()), Err(QueueError::Forked));
             assert_eq!(queue.reap(0, None), Err(ReapError::Forked));
             assert_eq!(queue.reap(1, None), Err(ReapError::Forked));
             assert_eq!(queue.drain(), Err(CloseError::Forked));
             assert_eq!(queue.clone().close(), Err(CloseError::Forked));
             let polled = poll_once(&mut reserve, std::task::Waker::noop()).map(|r| r.map(drop));
-            assert_eq!(polled, std::task::Poll::Ready(Err(SubmitErrorKind::Forked)));
+            assert_eq!(polled, std::task::Poll::Ready(Err(QueueError::Forked)));
             let reserved = queue.reserve().wait();
-            assert_eq!(reserved.map(drop), Err(SubmitErrorKind::Forked));
+            assert_eq!(reserved.map(drop), Err(QueueError::Forked));
             assert_eq!(poll.cancel(), Err(Errno::EINVAL));
             let noop = std::task::Waker::noop();
             let polled = AssertUnwindSafe(|| poll_once(&mut poll, noop));
@@ -165,7 +163,7 @@ fn a_child_may_make_a_queue_of_its_own_and_so_may_its_child() {
                 use_one();
                 for queue in [&old, &own] {
                     let back = queue.submit(std::io::stdin(), Op::fsync()).unwrap_err();
-                    assert_eq!(back.reason, SubmitErrorKind::Forked);
+                    assert_eq!(back.reason, QueueError::Forked);
                 }
             });
             let zeros = std::fs::File::open("/dev/zero").unwrap();
@@ -242,11 +240,11 @@ fn a_child_gets_errors_of_a_lane_and_the_parent_goes_on() {
         batch.push(&file, read, value).unwrap();
         in_child(|| {
             // What isn't in flight is the child's, too, as memory is.
-            assert_eq!(batch.submit(), Err(SubmitErrorKind::Forked));
+            assert_eq!(batch.submit(), Err(QueueError::Forked));
             let (op, (n, value)) = batch.pop().unwrap();
             assert_eq!(n, 3);
             batch.push(&file, op, (n, value)).unwrap();
-            assert_eq!(batch.submit(), Err(SubmitErrorKind::Forked));
+            assert_eq!(batch.submit(), Err(QueueError::Forked));
             while batch.pop().is_some() {}
             assert_eq!(drops.load(SeqCst), 2);
         });
@@ -256,10 +254,10 @@ fn a_child_gets_errors_of_a_lane_and_the_parent_goes_on() {
         let mut lanes = [Some(lane)];
         in_child(|| {
             let lane = lanes[0].as_mut().unwrap();
-            assert_eq!(lane.batch().submit(), Err(SubmitErrorKind::Forked));
+            assert_eq!(lane.batch().submit(), Err(QueueError::Forked));
             for places in [0, 1, 100] {
                 let failed = queue.lane::<aio_safe::Transfer<Vec<u8>>, ()>(places);
-                assert_eq!(failed.map(drop), Err(SubmitErrorKind::Forked));
+                assert_eq!(failed.map(drop), Err(QueueError::Forked));
             }
             // What was over before is there in both.
             assert_eq!(lane.reap(None), 1);

@@ -272,14 +272,6 @@ fn submit(lane: &mut Reads, operations: usize, drops: &Arc<AtomicUsize>) {
     common::submit(lane, &std::io::stdin(), (0..operations).map(op));
 }
 
-/// How many operations the queue has room for besides.
-fn room(queue: &Queue) -> usize {
-    let file = std::io::stdin();
-    let mut batch = queue.batch();
-    while batch.push(&file, Op::read(vec![0; 8], 0)).is_ok() {}
-    batch.len()
-}
-
 #[test]
 fn a_waker_may_drop_lanes_and_its_own() {
     within(20, || {
@@ -321,7 +313,7 @@ fn a_waker_may_drop_lanes_and_its_own() {
             }
             queue.reap(0, None).unwrap();
             assert_eq!((drops.load(SeqCst), queue.in_flight()), (8, 0));
-            assert_eq!(room(queue), 8);
+            assert_eq!(common::room(queue), 8);
         }
     });
 }
@@ -359,7 +351,7 @@ fn a_waker_of_a_lane_may_make_and_use_another() {
         fake.complete(0);
         queue.drain().unwrap();
         drop(lane);
-        assert_eq!((drops.load(SeqCst), room(queue)), (10, 8));
+        assert_eq!((drops.load(SeqCst), common::room(queue)), (10, 8));
     });
 }
 
@@ -418,7 +410,7 @@ fn a_buffer_of_a_lane_may_own_another() {
             fake.complete_all();
             queue.drain().unwrap();
             assert_eq!(drops.load(SeqCst), 5, "{taken} {inner_first}");
-            assert_eq!((room(queue), queue.in_flight()), (8, 0));
+            assert_eq!((common::room(queue), queue.in_flight()), (8, 0));
         }
     });
 }
@@ -467,7 +459,7 @@ fn a_value_of_a_lane_may_hold_a_queue_and_use_it() {
         assert_eq!(uses.load(SeqCst), 4);
         fake.complete_all();
         queue.drain().unwrap();
-        assert_eq!(room(&queue), 8);
+        assert_eq!(common::room(&queue), 8);
     });
 }
 
@@ -498,6 +490,6 @@ fn whoever_gets_a_place_of_a_dropped_lane_may_use_the_queue() {
         ran.wait();
         assert_eq!(drops.load(SeqCst), 2);
         drop(reserve.wait().unwrap());
-        assert_eq!(room(queue), 3);
+        assert_eq!(common::room(queue), 3);
     });
 }

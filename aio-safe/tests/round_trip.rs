@@ -7,8 +7,8 @@ mod common;
 use std::{os::fd::AsRawFd, sync::Arc, thread, time::Duration};
 
 use aio_safe::{
-    AlignedBuf, BufResult, Cancel, Errno, IoBuf, IoBufExt, IoBufMut, Op, OpError, PollEvents,
-    Queue, RwFlags,
+    AlignedBuf, BufResult, CancelOutcome, Errno, IoBuf, IoBufExt, IoBufMut, Op, OpError,
+    PollEvents, Queue, RwFlags,
 };
 use common::{Scratch, Spy, WithoutRing, direct_file, pattern, within};
 
@@ -279,15 +279,18 @@ fn polls_tell_what_a_file_is_ready_for_and_can_be_cancelled() {
 
             let (silent, _other) = std::os::unix::net::UnixStream::pair().unwrap();
             let mut never = queue.submit(&silent, Op::poll(PollEvents::IN)).unwrap();
-            assert_eq!(never.cancel(), Ok(Cancel::Cancelled));
+            assert_eq!(never.cancel(), Ok(CancelOutcome::Cancelled));
             assert_eq!(never.wait(), Ok(PollEvents::default()));
             let mut over = queue.submit(&reader, Op::poll(PollEvents::IN)).unwrap();
-            assert_eq!(over.cancel(), Ok(Cancel::TooLate));
+            assert_eq!(over.cancel(), Ok(CancelOutcome::TooLate));
             assert!(over.wait().unwrap().contains(PollEvents::IN));
             let zeros = std::fs::File::open("/dev/zero").unwrap();
             let mut read = queue.submit(&zeros, Op::read(vec![1; 4], 0)).unwrap();
             let answer = read.cancel().unwrap();
-            assert!(matches!(answer, Cancel::NotCancellable | Cancel::TooLate));
+            assert!(matches!(
+                answer,
+                CancelOutcome::NotCancellable | CancelOutcome::TooLate
+            ));
             assert_eq!(read.wait().buffer, [0; 4]);
             let scratch = Scratch::new();
             let regular = scratch.file("file", b"");

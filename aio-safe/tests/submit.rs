@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aio_safe::{Errno, Op, OpError, Queue, SubmitErrorKind};
+use aio_safe::{Errno, Op, OpError, Queue, QueueError};
 use common::{Fake, Scratch, Verdict, Woken, block_on, poll_once, within};
 
 #[test]
@@ -24,13 +24,13 @@ fn a_full_queue_hands_the_operation_back() {
         .map(|_| queue.submit(&file, Op::read(vec![0; 8], 0)).unwrap())
         .collect();
     let back = queue.submit(&file, Op::read(vec![42; 9], 7)).unwrap_err();
-    assert_eq!(back.reason, SubmitErrorKind::QueueFull);
+    assert_eq!(back.reason, QueueError::QueueFull);
     assert_eq!(fake.submits(), 2, "the kernel wasn't asked");
     fake.complete_all();
     queue.reap(2, None).unwrap();
     // A result that nobody has taken keeps its place.
     let back = queue.submit(&file, back.op).unwrap_err();
-    assert_eq!(back.reason, SubmitErrorKind::QueueFull);
+    assert_eq!(back.reason, QueueError::QueueFull);
     drop(held);
     fake.set_prompt(true);
     let done = queue.submit(&file, back.op).unwrap().wait();
@@ -73,7 +73,7 @@ fn a_kernel_without_room_hands_the_operation_back() {
     fake.on_submit(|_| Verdict::Refuse(Errno::EAGAIN));
     for n in 1..=100 {
         let back = queue.submit(&file, Op::read(vec![42; 9], 7)).unwrap_err();
-        assert_eq!(back.reason, SubmitErrorKind::Again);
+        assert_eq!(back.reason, QueueError::Again);
         assert_eq!(back.op.into_payload().into_buffer(), [42; 9]);
         assert_eq!((queue.in_flight(), fake.submits()), (0, n), "one call each");
     }
@@ -145,7 +145,7 @@ fn a_kernel_without_room_is_not_stormed() {
                             match queue.submit(std::io::stdin(), op) {
                                 Ok(pending) => break pending,
                                 Err(back) => {
-                                    assert_eq!(back.reason, SubmitErrorKind::Again);
+                                    assert_eq!(back.reason, QueueError::Again);
                                     op = back.op;
                                     // Somebody else may have reaped what there was.
                                     queue.reap(1, Some(Duration::from_millis(20))).unwrap();
@@ -183,7 +183,7 @@ fn places_are_given_in_the_order_in_which_they_were_asked_for() {
     assert_eq!(woken.count(), 1);
     // The place is the first one's: nobody else gets it.
     let back = queue.submit(&file, Op::fsync()).unwrap_err();
-    assert_eq!(back.reason, SubmitErrorKind::QueueFull);
+    assert_eq!(back.reason, QueueError::QueueFull);
     assert!(poll_once(&mut line[1], &waker).is_pending());
     let permit = block_on(line.remove(0)).unwrap();
     // A permit that isn't used passes the place on; a reservation that has got one does, too.
@@ -201,13 +201,13 @@ fn a_reservation_ends_with_its_time_or_with_the_queue() {
         let held = queue.submit(std::io::stdin(), Op::fsync()).unwrap();
         let start = Instant::now();
         let outcome = queue.reserve().wait_timeout(Duration::from_millis(40));
-        assert_eq!(outcome.unwrap_err(), SubmitErrorKind::QueueFull);
+        assert_eq!(outcome.unwrap_err(), QueueError::QueueFull);
         assert!(start.elapsed() >= Duration::from_millis(40));
         fake.complete(0);
         queue.reap(1, None).unwrap();
         // Nothing is in flight now, and the only place holds a result.
         let outcome = queue.reserve().wait_timeout(Duration::from_millis(40));
-        assert_eq!(outcome.unwrap_err(), SubmitErrorKind::QueueFull);
+        assert_eq!(outcome.unwrap_err(), QueueError::QueueFull);
         let waiters: Vec<_> = (0..2)
             .map(|_| {
                 let queue = queue.clone();
@@ -217,7 +217,7 @@ fn a_reservation_ends_with_its_time_or_with_the_queue() {
         thread::sleep(Duration::from_millis(30));
         queue.clone().close().unwrap();
         for waiter in waiters {
-            assert_eq!(waiter.join().unwrap(), Err(SubmitErrorKind::Closed));
+            assert_eq!(waiter.join().unwrap(), Err(QueueError::Closed));
         }
         held.wait().unwrap();
         let outcome = queue.reserve().wait().and_then(|permit| {
@@ -226,7 +226,7 @@ fn a_reservation_ends_with_its_time_or_with_the_queue() {
                 .map(drop)
                 .map_err(|back| back.reason)
         });
-        assert_eq!(outcome, Err(SubmitErrorKind::Closed));
+        assert_eq!(outcome, Err(QueueError::Closed));
     });
 }
 

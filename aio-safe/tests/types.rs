@@ -1,10 +1,10 @@
 //! What every public type promises of itself: sending, sharing, sizes.
 
 use aio_safe::{
-    AlignedBuf, AllocError, Batch, BufResult, Cancel, CloseError, Collector, Errno, Features,
-    FileSync, IoBuf, IoBufMut, IoPrio, Lane, LaneBatch, Op, OpError, Pending, Permit, Poll,
-    PollEvents, Queue, ReapError, Reserve, RwFlags, SetupError, Slice, SubmitError,
-    SubmitErrorKind, Transfer, VectoredTransfer,
+    AlignedBuf, AllocError, Batch, BufResult, CancelOutcome, CloseError, Errno, Features, FileSync,
+    IoBuf, IoBufMut, IoPrio, Lane, LaneBatch, Op, OpError, Pending, Permit, Poll, PollEvents,
+    Queue, QueueError, ReapError, Reserve, RwFlags, SetupError, Slice, SubmitError, Transfer,
+    VectoredTransfer,
     kernel::{Kernel, Linux, Ring},
 };
 use static_assertions::{
@@ -34,7 +34,6 @@ assert_impl_all!(Lane<Bytes, std::sync::mpsc::Receiver<u8>>: Send, Sync);
 assert_impl_all!(Lane<Bytes, std::cell::Cell<u8>>: UnwindSafe, RefUnwindSafe);
 assert_impl_all!(LaneBatch<'static, Bytes, std::cell::Cell<u8>>: Send, Sync);
 assert_impl_all!(Reserve<'static>: Send, Sync, Debug, Future, Unpin);
-assert_impl_all!(Collector: Send, Sync, Debug, Default, UnwindSafe, RefUnwindSafe);
 assert_impl_all!(Permit<'static>: Send, Sync, Debug);
 assert_impl_all!(Pending<Bytes>: Send, Sync, Debug, Future, Unpin, UnwindSafe, RefUnwindSafe);
 assert_impl_all!(Pending<Parts>: Send, Sync, Debug, Future, Unpin);
@@ -49,14 +48,14 @@ assert_impl_all!(Slice<AlignedBuf>: Send, Sync, Debug);
 assert_impl_all!(BufResult<usize, Vec<u8>>: Send, Sync, Debug);
 assert_impl_all!(Linux: Kernel, Send, Sync, Debug);
 assert_impl_all!(Ring: Send, Sync, Debug);
-assert_impl_all!(Cancel: Send, Sync, Copy, Debug);
+assert_impl_all!(CancelOutcome: Send, Sync, Copy, Debug);
 assert_impl_all!(Features: Send, Sync, Copy, Debug);
 assert_impl_all!(PollEvents: Send, Sync, Copy, Debug);
 assert_impl_all!(RwFlags: Send, Sync, Copy, Debug);
 assert_impl_all!(IoPrio: Send, Sync, Copy, Debug);
 assert_impl_all!(SetupError: Send, Sync, Copy, Error, Debug, Display, Into<std::io::Error>);
 assert_impl_all!(SubmitError<Op<Bytes>>: Send, Sync, Error, Debug, Display, Into<std::io::Error>);
-assert_impl_all!(SubmitErrorKind: Send, Sync, Copy, Error, Debug, Display, Into<std::io::Error>);
+assert_impl_all!(QueueError: Send, Sync, Copy, Error, Debug, Display, Into<std::io::Error>);
 assert_impl_all!(OpError: Send, Sync, Copy, Error, Debug, Display, Into<std::io::Error>);
 assert_impl_all!(ReapError: Send, Sync, Copy, Error, Debug, Display, Into<std::io::Error>);
 assert_impl_all!(CloseError: Send, Sync, Copy, Error, Debug, Display, Into<std::io::Error>);
@@ -82,7 +81,7 @@ assert_eq_size!(Queue, usize);
 
 #[test]
 fn errors_say_what_to_do() {
-    let full = std::io::Error::from(SubmitErrorKind::QueueFull);
+    let full = std::io::Error::from(QueueError::QueueFull);
     assert_eq!(full.kind(), std::io::ErrorKind::WouldBlock);
     assert!(full.to_string().contains("take completed operations"));
     let failed = std::io::Error::from(OpError::Failed(Errno::EIO));

@@ -1,6 +1,6 @@
 //! `aio-safe-batch`: everything that may be submitted goes in one batch.
 
-use aio_safe::{Collector, Op};
+use aio_safe::{Op, Pending};
 use anyhow::Result;
 
 use super::{
@@ -45,8 +45,7 @@ impl Engine for InBatches<'_> {
                 this.wait(timing, &mut stamps)?;
                 done += 1;
             }
-            let mut collector = Collector::new();
-            done += this.take(timing, &mut stamps, |handle| collector.try_take(handle))?;
+            done += this.take(timing, &mut stamps, Pending::try_take)?;
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use aio_safe::{AlignedBuf, Batch, BufResult, Op, Pending, SubmitError, SubmitErrorKind, Transfer};
+use aio_safe::{AlignedBuf, Batch, BufResult, Op, Pending, QueueError, SubmitError, Transfer};
 use anyhow::{Error, Result};
 
 use super::{QueueOf, result as number};
@@ -55,7 +55,7 @@ fn push_again<'a>(
     queue: QueueOf<'_>,
     mut back: SubmitError<Op<Transfer<AlignedBuf>>>,
 ) -> Result<()> {
-    while back.reason == SubmitErrorKind::QueueFull && queue.shared {
+    while back.reason == QueueError::QueueFull && queue.shared {
         std::thread::yield_now();
         match batch.push(file, back.op) {
             Ok(()) => return Ok(()),

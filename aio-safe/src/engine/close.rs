@@ -1,113 +1,145 @@
 //! The end of a queue: draining it, and destroying its context.
 
-#![allow(unsafe_code, reason = "submits a request, makes a pipe")]
+#![allow(unsafe_code, reason = "kicks, and completes what io_destroy ends")]
 
 use std::{
-    os::fd::{AsRawFd, FromRawFd, OwnedFd},
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    panic::resume_unwind,
     time::{Duration, Instant},
 };
 
-use aio_abi::Iocb;
+use aio_sys::Errno;
 
 use crate::{
     CloseError,
     engine::{
-        jobs::keep_first,
+        complete::Own,
+        jobs::Jobs,
+        keep_first,
         leader::{Goal, Lead, Turn},
-        reap::KICK,
         shared::Shared,
+        slot::LOST,
+        wait::Unreachable,
     },
     sync::atomic::Ordering::Relaxed,
 };
 
 impl Shared {
-    /// See [`Queue::drain`](crate::Queue::drain).
+    /// Waits until nothing is in flight.
     pub(crate) fn drain(&self) -> Result<(), CloseError> {
         let idle = || self.gate.count().is_idle();
         match self.wait_for(Goal::Idle, None, idle, |_| self.await_exits()) {
             Ok(_) => Ok(()),
-            Err(errno) => Err(CloseError::Reap(errno)),
+            Err(Unreachable::Forked) => Err(CloseError::Forked),
+            Err(Unreachable::Broken(errno)) => Err(CloseError::Reap(errno)),
         }
     }
 
-    /// See [`Queue::close`](crate::Queue::close).
+    /// Closes the gate, waits until nothing is in flight, and destroys the context.
     pub(crate) fn close(&self) -> Result<(), CloseError> {
         if !self.gate.close() {
             return Err(CloseError::Closed);
         }
-        self.room.close(&self.slab);
+        // MECHANISM: the kick of a leader that waits for a slot
+        // `self.line.close(&self.slab)` becomes `{ self.line.close(&self.slab); false }`
+        if self.line.close(&self.slab) {
+            // SAFETY: nobody destroys the context but this thread, which closed the gate.
+            unsafe { self.kick() };
+        }
         // Requests that are being submitted now can't be cancelled before they are.
         while self.gate.count().inside > 0 {
             self.watch_gate(None);
         }
-        self.cancel_all();
+        // MECHANISM: cancelling before closing
+        // `self.cancel_all()` becomes `true`
+        let all_cancelled = self.cancel_all();
         let mut panic = None;
-        let drained = loop {
-            match catch_unwind(AssertUnwindSafe(|| self.drain())) {
-                Ok(result) => break result,
-                // Of a waker or a destructor. The rest is waited for all the same.
-                Err(another) => keep_first(&mut panic, another),
+        let result = loop {
+            // Wakers and destructors have run.
+            if !self.process.is_current() {
+                break Err(CloseError::Forked);
+            }
+            let lead = self.take_over();
+            let mut jobs = Jobs::new(self);
+            let result = self.close_turn(&lead, all_cancelled, &mut jobs);
+            lead.pass_on(|goal| self.reached(goal));
+            if let Some(another) = jobs.run() {
+                keep_first(&mut panic, another);
+            }
+            if let Some(result) = result {
+                break result;
             }
         };
-        let result = drained.and_then(|()| {
-            let lead = self.take_over();
-            // Drained although it is dead: it was destroyed when nothing could be reaped any more.
-            let result = if self.dead.load(Relaxed) {
-                Ok(())
-            } else {
-                self.destroy().map_err(CloseError::Destroy)
-            };
-            lead.pass_on(|goal| self.reached(goal));
-            result
-        });
         match panic {
             Some(panic) => resume_unwind(panic),
             None => result,
         }
     }
 
-    /// Takes the role for good. The gate is closed and nothing is in flight, so whoever has it
-    /// either leaves by itself, or waits in the kernel for an event that it must be given.
+    /// Reaps once, or destroys the context if it is time: then returns how that went.
+    fn close_turn(
+        &self,
+        lead: &Lead<'_>,
+        all_cancelled: bool,
+        jobs: &mut Jobs<'_>,
+    ) -> Option<Result<(), CloseError>> {
+        // Threads that come to the closed gate go away at once, but are counted until then.
+        let in_flight = loop {
+            let count = self.gate.count();
+            if count.inside == 0 {
+                break count.in_flight;
+            }
+            self.watch_gate(None);
+        };
+        if self.dead.load(Relaxed) {
+            // It was destroyed when nothing could be reaped any more, or couldn't be.
+            return Some(match in_flight {
+                0 => Ok(()),
+                _ => Err(CloseError::Reap(Errno::EINVAL)),
+            });
+        }
+        if in_flight == 0 || !all_cancelled && self.only_polls_are_in_flight() {
+            let destroyed = self.destroy();
+            // io_destroy cancels polls: such a poll tells of nothing.
+            let res = if destroyed.is_ok() { 0 } else { LOST };
+            // SAFETY: we lead, the gate is closed and nobody is inside. The context is destroyed, or
+            // the result is LOST.
+            unsafe { self.complete_all(lead, res, jobs) };
+            return Some(destroyed.map_err(CloseError::Destroy));
+        }
+        match self.reap(lead, Own::NOTHING, 1, None, jobs) {
+            Ok(_) | Err(Errno::EINTR) => None,
+            Err(errno) => match self.give_up(lead, jobs) {
+                Ok(()) => Some(Ok(())),
+                Err(_) => Some(Err(CloseError::Reap(errno))),
+            },
+        }
+    }
+
+    /// Takes the role from whoever has it. The gate is closed, so a leader leaves by itself, or waits
+    /// in the kernel for an event that it must be given.
     fn take_over(&self) -> Lead<'_> {
-        let mut seat = match self.leadership.join(Goal::Role) {
+        let mut seat = match self.leadership.join(Goal::Close) {
             Turn::Lead(lead) => return lead,
             Turn::Follow(seat) => seat,
         };
         let mut kicked = false;
         loop {
-            kicked = kicked || self.kick().is_some();
-            // Where no request could be had for the kick, it is tried again soon.
+            // MECHANISM: the kick
+            // `kicked || unsafe { self.kick() }` becomes `true`
+            // SAFETY: nobody destroys the context but this thread, which closed the gate.
+            kicked = kicked || unsafe { self.kick() };
+            // Where the kick couldn't be given it is tried again soon, and the leader looks up anyway.
             let deadline = (!kicked).then(|| Instant::now() + Duration::from_millis(10));
             seat.park(deadline);
             if seat.is_heir() {
                 match seat.leave() {
                     Some(lead) => return lead,
-                    None => match self.leadership.join(Goal::Role) {
+                    None => match self.leadership.join(Goal::Close) {
                         Turn::Lead(lead) => return lead,
                         Turn::Follow(again) => seat = again,
                     },
                 }
             }
         }
-    }
-
-    /// Ends a wait in the kernel with an event that belongs to nothing: no filter forbids pipes, and to
-    /// read no bytes from one takes no time.
-    fn kick(&self) -> Option<()> {
-        let mut ends = [-1; 2];
-        // SAFETY: there is room for two descriptors.
-        if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
-            return None;
-        }
-        // SAFETY: they are fresh descriptors of our own.
-        let [reader, _writer] = ends.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
-        let mut iocb = Iocb::pread(reader.as_raw_fd(), std::ptr::null_mut(), 0, 0);
-        iocb.aio_data = KICK;
-        // SAFETY: the iocb is our own, and has no buffer. The context lives: only the caller, who
-        // closes the queue, destroys it.
-        unsafe { self.kernel.io_submit(self.ctx, &[&raw mut iocb]) }
-            .ok()
-            .map(drop)
     }
 }

@@ -24,7 +24,7 @@ impl Own {
     }
 
     #[inline]
-    pub(crate) fn lane(inbox: NonNull<Inbox>) -> Self {
+    pub(crate) fn lane(inbox: NonNull<Inbox<Slot>>) -> Self {
         Self(inbox.as_ptr().cast_const().cast())
     }
 }
@@ -34,7 +34,7 @@ pub(crate) struct Completer<'j, 's> {
     own: Own,
     jobs: &'j mut Jobs<'s>,
     /// What goes to the lane whose operation was completed last.
-    delivery: Option<Delivery>,
+    delivery: Option<Delivery<Slot>>,
 }
 
 impl<'j, 's> Completer<'j, 's> {
@@ -82,7 +82,7 @@ impl<'j, 's> Completer<'j, 's> {
     ///
     /// As [`complete`](Self::complete), and the inbox is the slot's.
     #[inline(always)]
-    unsafe fn put(&mut self, inbox: NonNull<Inbox>, slot: &Slot) {
+    unsafe fn put(&mut self, inbox: NonNull<Inbox<Slot>>, slot: &Slot) {
         let mut delivery = match self.delivery.take() {
             Some(delivery) if delivery.inbox() == inbox => delivery,
             // SAFETY: the slot isn't delivered yet.
@@ -111,9 +111,9 @@ impl<'j, 's> Completer<'j, 's> {
 unsafe fn next_delivery(
     own: Own,
     jobs: &mut Jobs<'_>,
-    before: Option<Delivery>,
-    inbox: NonNull<Inbox>,
-) -> Delivery {
+    before: Option<Delivery<Slot>>,
+    inbox: NonNull<Inbox<Slot>>,
+) -> Delivery<Slot> {
     if let Some(before) = before {
         deliver(own, jobs, before);
     }
@@ -122,7 +122,7 @@ unsafe fn next_delivery(
 }
 
 #[inline]
-fn deliver(own: Own, jobs: &mut Jobs<'_>, delivery: Delivery) {
+fn deliver(own: Own, jobs: &mut Jobs<'_>, delivery: Delivery<Slot>) {
     if own == Own::lane(delivery.inbox()) {
         delivery.deliver_to_own();
         return;

@@ -2,7 +2,7 @@
 //! behalf.
 
 use crate::{
-    engine::jobs::TURN,
+    engine::TURN,
     sync::atomic::{
         AtomicUsize,
         Ordering::{Acquire, Relaxed, Release},

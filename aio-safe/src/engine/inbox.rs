@@ -25,16 +25,13 @@
 
 use std::{ptr::NonNull, task::Waker};
 
-use crate::{
-    engine::slot::Slot,
-    sync::{
-        Mutex, UnsafeCell,
-        atomic::{
-            AtomicU32,
-            Ordering::{AcqRel, Acquire, Relaxed, Release},
-        },
-        lock,
+use crate::sync::{
+    Mutex, UnsafeCell,
+    atomic::{
+        AtomicU32,
+        Ordering::{AcqRel, Acquire, Relaxed, Release},
     },
+    lock,
 };
 
 /// The lane is gone.
@@ -45,10 +42,10 @@ const WAITED: u32 = 1 << 30;
 const COUNT: u32 = WAITED - 1;
 
 /// See the [module](self).
-pub(crate) struct Inbox {
+pub(crate) struct Inbox<T> {
     word: AtomicU32,
     /// A power of two.
-    entries: Box<[Entry]>,
+    entries: Box<[Entry<T>]>,
     /// One less than their number.
     mask: u32,
     waker: Mutex<Option<Waker>>,
@@ -56,12 +53,12 @@ pub(crate) struct Inbox {
     last: UnsafeCell<Count>,
 }
 
-type Entry = UnsafeCell<*const Slot>;
+type Entry<T> = UnsafeCell<*const T>;
 
 // SAFETY: entries and `last` are handed from thread to thread as the module says; slots are Sync.
-unsafe impl Send for Inbox {}
+unsafe impl<T: Sync> Send for Inbox<T> {}
 // SAFETY: as above.
-unsafe impl Sync for Inbox {}
+unsafe impl<T: Sync> Sync for Inbox<T> {}
 
 /// A number of completions, as the word counts them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,18 +90,31 @@ impl Count {
 }
 
 /// A look at an inbox that is awaited: of whoever waits in line, by whoever leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct News {
-    inbox: NonNull<Inbox>,
+pub(crate) struct News<T> {
+    inbox: NonNull<Inbox<T>>,
     seen: Count,
 }
 
 // SAFETY: it is followed as `come` says, and an inbox is Sync.
-unsafe impl Send for News {}
+unsafe impl<T: Sync> Send for News<T> {}
 
-impl News {
+impl<T> Clone for News<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for News<T> {}
+
+impl<T> PartialEq for News<T> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.inbox, self.seen) == (other.inbox, other.seen)
+    }
+}
+
+impl<T> News<T> {
     /// The inbox.
-    pub(crate) fn inbox(self) -> NonNull<Inbox> {
+    pub(crate) fn inbox(self) -> NonNull<Inbox<T>> {
         self.inbox
     }
 
@@ -119,7 +129,7 @@ impl News {
     }
 }
 
-impl Inbox {
+impl<T> Inbox<T> {
     /// For a lane of so many slots. To be freed as the module says.
     pub(crate) fn new(slots: u32) -> NonNull<Self> {
         Self::starting_at(slots, Count::ZERO)
@@ -150,7 +160,7 @@ impl Inbox {
 
     /// The entry of the completion that is delivered after so many.
     #[inline(always)]
-    fn entry(&self, count: u32) -> &Entry {
+    fn entry(&self, count: u32) -> &Entry<T> {
         // SAFETY: the mask is one less than their number.
         unsafe { self.entries.get_unchecked((count & self.mask) as usize) }
     }
@@ -170,15 +180,15 @@ impl Inbox {
     /// The caller is the lane, has seen a larger [`count`](Self::count), and takes one after the other. The slot isn't
     /// used any more when the lane's queue is gone.
     #[inline]
-    pub(crate) unsafe fn take(&self, count: Count) -> &'static Slot {
+    pub(crate) unsafe fn take(&self, count: Count) -> &'static T {
         // SAFETY: it was delivered, and isn't written to again before a request that we haven't submitted yet.
-        let slot = self.entry(count.0).with(|entry| unsafe { *entry });
+        let slot: *const T = self.entry(count.0).with(|entry| unsafe { *entry });
         // SAFETY: it is one of the queue's slots, which live as long as the queue.
         unsafe { &*slot }
     }
 
     /// What a lane waits for that has seen so many.
-    pub(crate) fn news(&self, seen: Count) -> News {
+    pub(crate) fn news(&self, seen: Count) -> News<T> {
         News {
             inbox: NonNull::from(self),
             seen,
@@ -230,20 +240,20 @@ impl Inbox {
 
 /// What a completer has put in an inbox and not yet delivered.
 // No more than this: it is to stay in registers from one event to the next.
-pub(crate) struct Delivery {
-    inbox: NonNull<Inbox>,
+pub(crate) struct Delivery<T> {
+    inbox: NonNull<Inbox<T>>,
     /// How many will have been delivered, but for an overflow.
     after: u32,
 }
 
 /// Slots that a lane that went has left to its completer.
-pub(crate) struct Left {
-    inbox: NonNull<Inbox>,
+pub(crate) struct Left<T> {
+    inbox: NonNull<Inbox<T>>,
     next: Count,
     end: Count,
 }
 
-impl Delivery {
+impl<T> Delivery<T> {
     /// Begins a delivery.
     ///
     /// # Safety
@@ -251,7 +261,7 @@ impl Delivery {
     /// The caller leads; the inbox is that of a slot whose event came, and which isn't yet delivered. So it
     /// stays until it is.
     #[inline]
-    pub(crate) unsafe fn new(inbox: NonNull<Inbox>) -> Self {
+    pub(crate) unsafe fn new(inbox: NonNull<Inbox<T>>) -> Self {
         // SAFETY: the caller says that it lives.
         let shared = unsafe { inbox.as_ref() };
         // Only who leads changes the count.
@@ -260,7 +270,7 @@ impl Delivery {
     }
 
     #[inline]
-    pub(crate) fn inbox(&self) -> NonNull<Inbox> {
+    pub(crate) fn inbox(&self) -> NonNull<Inbox<T>> {
         self.inbox
     }
 
@@ -270,7 +280,7 @@ impl Delivery {
     ///
     /// The slot is one of the inbox's lane, its event came, and its result is in it.
     #[inline]
-    pub(crate) unsafe fn add(&mut self, slot: &Slot) {
+    pub(crate) unsafe fn add(&mut self, slot: &T) {
         // SAFETY: something is in flight until we deliver it, so the inbox lives.
         let inbox = unsafe { self.inbox.as_ref() };
         inbox.entry(self.after).with_mut(|entry| {
@@ -295,7 +305,7 @@ impl Delivery {
     /// `wake` gets the waker that is stored; and those that were before it, if the lane replaces it meanwhile: who
     /// is the latest isn't known here, and none may be dropped in the reaper's role.
     #[cold]
-    pub(crate) fn deliver(self, mut wake: impl FnMut(Waker)) -> Option<Left> {
+    pub(crate) fn deliver(self, mut wake: impl FnMut(Waker)) -> Option<Left<T>> {
         // SAFETY: something is in flight until we deliver it.
         let inbox = unsafe { self.inbox.as_ref() };
         let mut word = inbox.word.load(Relaxed);
@@ -324,9 +334,9 @@ impl Delivery {
     }
 }
 
-impl Left {
+impl<T> Left<T> {
     /// Gives each slot to `each`, and frees the inbox if they were the last. `each` doesn't panic.
-    pub(crate) fn take(mut self, mut each: impl FnMut(*const Slot)) {
+    pub(crate) fn take(mut self, mut each: impl FnMut(*const T)) {
         // SAFETY: the lane has left it to its completer, who frees it when the last was delivered.
         let inbox = unsafe { self.inbox.as_ref() };
         while self.next != self.end {

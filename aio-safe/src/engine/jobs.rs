@@ -15,10 +15,13 @@ use std::{
 
 use arrayvec::ArrayVec;
 
-use crate::engine::{inbox::Left, shared::Shared, slot::Completed};
-
-/// How many completions one turn of the reaper handles.
-pub(crate) const TURN: usize = 64;
+use crate::engine::{
+    TURN,
+    inbox::Left,
+    keep_first,
+    shared::Shared,
+    slot::{Completed, Slot},
+};
 
 pub(crate) struct Jobs<'a> {
     shared: &'a Shared,
@@ -62,7 +65,7 @@ impl<'a> Jobs<'a> {
 
     /// Keeps the operations that a lane has left behind.
     #[cold]
-    pub(crate) fn discard(&mut self, left: Left) {
+    pub(crate) fn discard(&mut self, left: Left<Slot>) {
         left.take(|slot| {
             // SAFETY: with the lane gone it is ours alone; the slab keeps it where it is.
             let slot = unsafe { &*slot };
@@ -79,11 +82,14 @@ impl<'a> Jobs<'a> {
     }
 
     /// Does it all. Returns the first panic, if there was one.
+    ///
+    /// A job may fork. The child leaves the rest to its parent.
     #[must_use]
     pub(crate) fn run(&mut self) -> Option<Box<dyn Any + Send>> {
         let mut first_panic = None;
         let rest = mem::take(&mut *self.rest);
-        for job in self.first.drain(..).chain(rest) {
+        let mut jobs = self.first.drain(..).chain(rest);
+        while let Some(job) = jobs.next() {
             let result = match job {
                 Job::Wake(waker) => catch_unwind(AssertUnwindSafe(|| waker.wake())),
                 Job::Discard(index) => {
@@ -100,28 +106,30 @@ impl<'a> Jobs<'a> {
             if let Err(panic) = result {
                 keep_first(&mut first_panic, panic);
             }
+            if !self.shared.process.is_current() {
+                jobs.for_each(mem::forget);
+                break;
+            }
         }
         first_panic
     }
 
-    /// Does it all, and then goes on with the first panic, if there was one.
+    /// Does it all, and then goes on with the first panic, if there was one. Returns whether there was
+    /// anything to do: then this may be another process.
     // Not by value: that copies a turn's worth of jobs.
     #[inline]
-    pub(crate) fn run_and_resume(&mut self) {
-        if self.first.is_empty() && self.rest.is_empty() {
-            return;
+    pub(crate) fn run_and_resume(&mut self) -> bool {
+        let some = !(self.first.is_empty() && self.rest.is_empty());
+        if some {
+            self.run_all_and_resume();
         }
+        some
+    }
+
+    #[cold]
+    fn run_all_and_resume(&mut self) {
         if let Some(panic) = self.run() {
             resume_unwind(panic);
         }
-    }
-}
-
-/// Keeps the first of several panics. The others are leaked: what they carry may panic in its own
-/// destructor.
-pub(crate) fn keep_first(first: &mut Option<Box<dyn Any + Send>>, panic: Box<dyn Any + Send>) {
-    match first {
-        None => *first = Some(panic),
-        Some(_) => mem::forget(panic),
     }
 }

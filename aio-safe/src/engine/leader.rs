@@ -18,7 +18,7 @@ use std::{
 };
 
 use crate::{
-    engine::inbox::News,
+    engine::{inbox::News, slot::Slot},
     sync::{
         Condvar, Mutex,
         atomic::{
@@ -50,24 +50,38 @@ struct Line {
     watchers: Vec<Arc<Parker>>,
 }
 
+impl Line {
+    /// Takes the first one with this goal out of the line.
+    fn take_first(&mut self, goal: Goal) -> Option<Arc<Parker>> {
+        let n = self
+            .followers
+            .iter()
+            .position(|follower| follower.goal == goal)?;
+        let follower = self.followers.remove(n)?;
+        Some(follower.parker)
+    }
+}
+
 struct Follower {
     goal: Goal,
     parker: Arc<Parker>,
 }
 
 /// What a follower waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Goal {
     /// The operation in this slot is done. Its waker serves the follower.
     Done(u32),
     /// One of a lane's operations is done. The lane's waker serves the follower.
-    News(News),
+    News(News<Slot>),
     /// Nothing is in flight.
     Idle,
     /// A slot is free.
     Room,
     /// The role itself.
     Role,
+    /// The role, to close the queue: before everybody else, as one kick is to be enough.
+    Close,
 }
 
 /// How a thread comes into the role, or doesn't.
@@ -198,7 +212,7 @@ impl Leadership {
         let mut idle = Vec::new();
         let heir = {
             let mut line = lock(&self.line);
-            let mut heir = None;
+            let mut heir = line.take_first(Goal::Close);
             line.followers
                 .retain(|follower| match (reached(follower.goal), follower.goal) {
                     (true, Goal::Idle) => {
@@ -216,13 +230,7 @@ impl Leadership {
             // Whoever waits for room is served by somebody else's thread, and wouldn't notice while
             // it is in the kernel.
             if heir.is_none() {
-                let room = line
-                    .followers
-                    .iter()
-                    .position(|follower| follower.goal == Goal::Room);
-                heir = room
-                    .and_then(|n| line.followers.remove(n))
-                    .map(|follower| follower.parker);
+                heir = line.take_first(Goal::Room);
             }
             line.heir.clone_from(&heir);
             let state = match &heir {

@@ -4,7 +4,6 @@
 
 use std::{
     mem::MaybeUninit,
-    task::Waker,
     time::{Duration, Instant},
 };
 
@@ -14,163 +13,55 @@ use aio_sys::Errno;
 use crate::{
     ReapError,
     engine::{
+        TURN,
         complete::{Completer, Own},
-        jobs::{Jobs, TURN},
+        jobs::Jobs,
+        kick::KICK,
         leader::{Goal, Lead, Turn},
         shared::Shared,
-        slot::{Slot, untag},
+        slot::{LOST, untag},
     },
     sync::atomic::Ordering::Relaxed,
 };
 
-/// The `aio_data` of requests that only end a wait, see [`Shared::kick`](crate::engine::shared::Shared).
-pub(crate) const KICK: u64 = u64::MAX;
-
-/// How long whoever waits for room, and reaps as nobody else does, waits in the kernel at a time. Only
-/// slow operations make it last so long.
-const GLANCE: Duration = Duration::from_millis(20);
-
-/// What became of a wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Waited {
-    Reached,
-    TimedOut,
-}
-
 impl Shared {
-    /// Whether a goal is reached. The caller leads.
-    pub(crate) fn reached(&self, goal: Goal) -> bool {
-        match goal {
-            Goal::Done(index) => self.slab.get(index).is_none_or(Slot::is_done),
-            // SAFETY: whoever waits has the lane, and thereby the inbox.
-            Goal::News(news) => unsafe { news.have_come() },
-            Goal::Idle => self.gate.count_at_last().is_idle(),
-            // Only the one who waits knows.
-            Goal::Room | Goal::Role => false,
-        }
-    }
-
-    /// Waits until `reached` says so, reaping if nobody else does.
-    ///
-    /// `arm` stores a waker that is woken when the goal is reached, or returns false when it is; it is
-    /// for goals that have a waker.
-    ///
-    /// # Errors
-    ///
-    /// What `io_getevents` said when nothing can be reaped any more, and the context couldn't be
-    /// destroyed either: the goal won't be reached.
-    pub(crate) fn wait_for(
+    /// Reaps for a caller's own loop: at least `min` completions, unless the time is over before, and
+    /// what else is there.
+    pub(crate) fn reap_all(
         &self,
-        goal: Goal,
-        deadline: Option<Instant>,
-        reached: impl Fn() -> bool,
-        arm: impl Fn(&Waker) -> bool,
-    ) -> Result<Waited, Errno> {
-        // Past the deadline, but not without having looked once.
-        let mut looked = false;
+        min: usize,
+        timeout: Option<Duration>,
+    ) -> Result<usize, ReapError> {
+        if !self.process.is_current() {
+            return Err(ReapError::Forked);
+        }
+        // A timeout beyond what an Instant can say is none. And without a minimum there is no wait
+        // that it could end.
+        let deadline = timeout
+            .filter(|_| min > 0)
+            .and_then(|timeout| Instant::now().checked_add(timeout));
+        // As many can have been there at the start. Others may submit meanwhile, without an end.
+        let most = min.max(self.slab.depth() as usize);
+        let mut total = 0;
         loop {
-            if reached() {
-                return Ok(Waited::Reached);
-            }
-            let lead = match self.leadership.join(goal) {
-                Turn::Lead(lead) => lead,
-                Turn::Follow(seat) => {
-                    let mut in_time = true;
-                    if arm(&seat.waker()) {
-                        while in_time && !reached() && !seat.is_heir() {
-                            in_time = seat.park(deadline);
-                            if matches!(goal, Goal::Idle | Goal::Room) {
-                                // Woken because it was idle, or because there is something to reap
-                                // again: if that is over by now, it is waited for from the start.
-                                break;
-                            }
-                        }
+            match self.reap_turn(min - total.min(min), deadline) {
+                Ok(n) => {
+                    total += n;
+                    let in_time = deadline.is_none_or(|deadline| Instant::now() < deadline);
+                    let more_is_there = n == TURN && total < most;
+                    if !in_time || total >= min && !more_is_there {
+                        return Ok(total);
                     }
-                    let lead = seat.leave();
-                    if !in_time && !reached() {
-                        if let Some(lead) = lead {
-                            lead.pass_on(|goal| self.reached(goal));
-                        }
-                        return Ok(Waited::TimedOut);
-                    }
-                    let Some(lead) = lead else { continue };
-                    lead
                 }
-            };
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            let late = left == Some(Duration::ZERO);
-            let done = reached();
-            if done || late && looked {
-                lead.pass_on(|goal| self.reached(goal));
-                let over = done || reached();
-                return Ok(if over {
-                    Waited::Reached
-                } else {
-                    Waited::TimedOut
-                });
-            }
-            looked |= late;
-            if matches!(goal, Goal::Idle | Goal::Room) {
-                // Whether there will be an event is not known before everybody has come out, and
-                // what is reached by other means than an event doesn't end a wait in the kernel.
-                let count = self.gate.count();
-                if count.inside > 0 || count.in_flight == 0 {
-                    lead.pass_on(|goal| self.reached(goal));
-                    if count.inside > 0 {
-                        self.watch_gate(deadline);
-                    } else if goal == Goal::Room {
-                        // Served by whoever takes a result; or called when somebody submits, who may
-                        // count on us to reap.
-                        self.leadership.watch(deadline, &arm, || {
-                            self.gate.watch();
-                            let count = self.gate.count();
-                            count.inside > 0 || count.in_flight > 0
-                        });
-                    }
-                    continue;
-                }
-            }
-            // A place is given by a thread that takes a result, which doesn't end a wait in the kernel.
-            let left = match goal {
-                Goal::Room => Some(left.map_or(GLANCE, |left| left.min(GLANCE))),
-                _ => left,
-            };
-            let own = match goal {
-                // Whoever waits for an operation has its handle, or lane.
-                Goal::Done(index) => self
-                    .slab
-                    .get(index)
-                    .map_or(Own::NOTHING, |slot| Own::slot(slot)),
-                Goal::News(news) => Own::lane(news.inbox()),
-                Goal::Idle | Goal::Room | Goal::Role => Own::NOTHING,
-            };
-            let mut jobs = Jobs::new(self);
-            let result = self.reap(&lead, own, 1, left, &mut jobs);
-            let given_up = match result {
-                Ok(_) | Err(Errno::EINTR) => None,
-                Err(errno) => Some((errno, self.give_up(&lead, &mut jobs))),
-            };
-            lead.pass_on(|goal| self.reached(goal));
-            if given_up.is_some() {
-                // Before the jobs, which may panic.
-                self.room.close(&self.slab);
-            }
-            jobs.run_and_resume();
-            if let Some((errno, result)) = given_up {
-                if result.is_err() && !reached() {
-                    return Err(errno);
-                }
+                Err(_) if total > 0 => return Ok(total),
+                Err(error) => return Err(error),
             }
         }
     }
 
     /// Takes the role, waits for an event unless `min` is 0, and completes what came. For a caller's own
-    /// loop.
-    pub(crate) fn reap_turn(
-        &self,
-        min: usize,
-        deadline: Option<Instant>,
-    ) -> Result<usize, ReapError> {
+    /// loop. It may return without having waited long enough.
+    fn reap_turn(&self, min: usize, deadline: Option<Instant>) -> Result<usize, ReapError> {
         let lead = match self.leadership.join(Goal::Role) {
             Turn::Lead(lead) => lead,
             Turn::Follow(_) if min == 0 => return Ok(0),
@@ -190,12 +81,20 @@ impl Shared {
             lead.pass_on(|goal| self.reached(goal));
             return Err(ReapError::Closed);
         }
-        let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        // There may be nothing in flight: then only the end of the queue ends the wait.
+        let look = if min > 0 { self.longest_look() } else { None };
+        let timeout = match (left, look) {
+            (Some(left), Some(look)) => Some(left.min(look)),
+            (left, look) => left.or(look),
+        };
         let mut jobs = Jobs::new(self);
         // One at a time: others wait for what comes first, and may be what makes the next one come.
         let result = self.reap(&lead, Own::NOTHING, min.min(1), timeout, &mut jobs);
         lead.pass_on(|goal| self.reached(goal));
-        jobs.run_and_resume();
+        if jobs.run_and_resume() && !self.process.is_current() {
+            return Err(ReapError::Forked);
+        }
         match result {
             Ok(0) if self.gate.is_closed() => Err(ReapError::Closed),
             Ok(n) => Ok(n),
@@ -222,8 +121,22 @@ impl Shared {
         jobs.run_and_resume();
     }
 
+    /// Takes what completions are there, if nobody else is about to: with a system call where the ring
+    /// can't be read, and without waiting.
+    #[cold]
+    pub(crate) fn take_completed(&self) {
+        let Some(lead) = self.leadership.try_lead() else {
+            return;
+        };
+        let mut jobs = Jobs::new(self);
+        // What io_getevents answers is for those to hear who wait for something.
+        let _ = self.reap(&lead, Own::NOTHING, 0, Some(Duration::ZERO), &mut jobs);
+        lead.pass_on(|goal| self.reached(goal));
+        jobs.run_and_resume();
+    }
+
     /// Waits for events and completes their slots, at most [`TURN`] of them. Returns how many.
-    fn reap(
+    pub(crate) fn reap(
         &self,
         lead: &Lead<'_>,
         own: Own,
@@ -316,27 +229,44 @@ impl Shared {
     }
 
     /// Nothing can be reaped any more. Destroying the context waits for everything in flight, so
-    /// when that succeeds the operations end with EIO and their buffers come back.
-    fn give_up(&self, _lead: &Lead<'_>, jobs: &mut Jobs<'_>) -> Result<(), Errno> {
+    /// when that succeeds the operations end with EIO and their buffers come back. Otherwise they end
+    /// as [`LOST`].
+    pub(crate) fn give_up(&self, lead: &Lead<'_>, jobs: &mut Jobs<'_>) -> Result<(), Errno> {
         self.gate.close();
         while self.gate.count().inside > 0 {
             self.watch_gate(None);
         }
-        self.destroy()?;
+        let destroyed = self.destroy();
+        let res = match destroyed {
+            Ok(()) => -i64::from(Errno::EIO.raw()),
+            Err(_) => LOST,
+        };
+        // SAFETY: the caller leads, nobody is inside, and the kernel is done with everything, or the
+        // result is LOST.
+        unsafe { self.complete_all(lead, res, jobs) };
+        destroyed
+    }
+
+    /// Completes everything in flight with this result. What is [`LOST`] stays counted as in flight.
+    ///
+    /// # Safety
+    ///
+    /// The caller leads, the gate is closed and nobody is inside. The context is destroyed, or the
+    /// result is `LOST` and no completion is reaped any more.
+    pub(crate) unsafe fn complete_all(&self, _lead: &Lead<'_>, res: i64, jobs: &mut Jobs<'_>) {
         let mut completer = Completer::new(Own::NOTHING, jobs);
         let mut completed = 0;
         for index in 0..self.slab.depth() {
             if let Some(slot) = self.slab.get(index).filter(|slot| slot.is_in_flight()) {
-                let res = -i64::from(Errno::EIO.raw());
-                // SAFETY: the caller leads, nobody is inside, and the kernel is done with everything:
-                // there is no other completer.
+                // SAFETY: the caller leads and there will be no event: there is no other completer.
                 unsafe { completer.complete(slot, slot.generation(), res) };
                 completed += 1;
             }
         }
         completer.end();
-        self.gate.completed(completed);
-        Ok(())
+        if res != LOST {
+            self.gate.completed(completed);
+        }
     }
 
     /// Destroys the context, once. The caller leads, the gate is closed and nobody is inside.
@@ -346,21 +276,5 @@ impl Shared {
         }
         // SAFETY: only the leader reads the ring, and only threads inside the gate submit.
         unsafe { self.kernel.io_destroy(self.ctx) }
-    }
-
-    /// Has those that come out of the gate wake whoever waits in line for an idle queue: a refusal
-    /// makes it idle without an event.
-    pub(crate) fn await_exits(&self) -> bool {
-        self.gate.watch();
-        true
-    }
-
-    /// Waits until no thread is inside the gate, or wakes for no reason.
-    pub(crate) fn watch_gate(&self, deadline: Option<Instant>) {
-        let arm = |_: &Waker| true;
-        self.leadership.watch(deadline, arm, || {
-            self.gate.watch();
-            self.gate.count().inside == 0
-        });
     }
 }

@@ -11,15 +11,19 @@
 //! # Who waits for a slot
 //!
 //! While somebody waits for a slot, each word carries the mark [`WAITED`]. A slot isn't freed then, but
-//! handed on by [`Room`](crate::engine::line::Room): a freed one would be the slab's last, perhaps, and whoever
+//! handed on by [`Line`](crate::engine::line::Line): a freed one would be the slab's last, perhaps, and whoever
 //! freed it had nothing to hold the slab by any more.
 //!
 //! # Who frees the slab
 //!
-//! Neither a handle nor a [`Collector`](crate::Collector) counts as a reference to its queue: the slab
-//! lives as long as a [`Queue`](crate::Queue) or an unfree slot does. When the last queue goes, [`Slab::orphan`] takes
+//! A handle doesn't count as a reference to its queue: the slab lives as long as a queue or an unfree
+//! slot does. When the last queue goes, [`Slab::orphan`] takes
 //! every free slot out and leaves the mark [`ORPHAN`] in each word. Whoever frees slots after that
 //! finds the mark, and counts them off; the one who counts to zero frees the slab.
+
+#![allow(unsafe_code, reason = "is freed by whoever frees the last slot")]
+
+use std::ptr::NonNull;
 
 use crate::{
     engine::slot::Slot,
@@ -159,35 +163,52 @@ impl Slab {
 
     /// Frees slots that the caller owns and has retired, unless somebody waits for one.
     ///
-    /// When they were freed the slab may be gone at once, unless the caller has another hold on it.
+    /// Takes a pointer: when the slots are free the slab may be gone at once, unless the caller has
+    /// another hold on it, and a reference must not outlive what it refers to, even unused.
+    ///
+    /// # Safety
+    ///
+    /// `this` is valid, and the slots, which aren't free, are among its own.
     #[inline]
-    pub(crate) fn free(&self, slots: &Group) -> Freed {
-        let word = &self.free[slots.word()];
+    pub(crate) unsafe fn free(this: NonNull<Self>, slots: &Group) -> Freed {
+        let word = slots.word();
+        // SAFETY: the slots keep the slab until the exchange below, which uses the word last.
+        let word = unsafe { &(&(*this.as_ptr()).free)[word] };
         let mut bits = word.load(Relaxed);
+        // MECHANISM: the hand-over of slots to whoever waits
+        // `bits & WAITED == 0` becomes `bits & WAITED <= WAITED`
         while bits & WAITED == 0 {
             let freed = (bits | slots.bits).wrapping_add(FREED);
             match word.compare_exchange_weak(bits, freed, Release, Relaxed) {
                 Ok(_) if bits & ORPHAN == 0 => return Freed::Free,
-                Ok(_) => return self.freed_of_orphan(slots.bits.count_ones() as usize),
+                // MECHANISM: the count of slots freed together
+                // `slots.bits.count_ones() as usize` becomes `1`
+                Ok(_) => {
+                    let n = slots.bits.count_ones() as usize;
+                    // SAFETY: an orphaned slab stays until all of its slots are counted off, these
+                    // included.
+                    return unsafe { Self::count_off(this, n) };
+                }
                 Err(now) => bits = now,
             }
         }
         Freed::Waited
     }
 
+    /// Counts slots of an orphaned slab off, which were freed before.
+    ///
+    /// # Safety
+    ///
+    /// `this` is valid until these slots are counted off.
     #[cold]
-    fn freed_of_orphan(&self, n: usize) -> Freed {
-        if self.left.fetch_sub(n, AcqRel) == n {
+    unsafe fn count_off(this: NonNull<Self>, n: usize) -> Freed {
+        // SAFETY: the slab stays until the subtraction below, which uses the count last.
+        let left = unsafe { &(*this.as_ptr()).left };
+        if left.fetch_sub(n, AcqRel) == n {
             Freed::Last
         } else {
             Freed::Free
         }
-    }
-
-    /// Whether somebody waits for a slot.
-    #[inline]
-    pub(crate) fn is_waited(&self, slots: &Group) -> bool {
-        self.free[slots.word()].load(Relaxed) & WAITED != 0
     }
 
     /// Marks that somebody waits for a slot.
@@ -205,17 +226,26 @@ impl Slab {
     }
 
     /// Says that no queue is left: nothing will be claimed again. Returns true when every slot is
-    /// free: then the slab is the caller's to free.
+    /// free: then the slab is the caller's to free. Otherwise it may be gone at once.
+    ///
+    /// Takes a pointer, as [`free`](Self::free) does.
+    ///
+    /// # Safety
+    ///
+    /// `this` is valid, and this is called once.
     #[must_use]
-    pub(crate) fn orphan(&self) -> bool {
-        let free: u32 = self
+    pub(crate) unsafe fn orphan(this: NonNull<Self>) -> bool {
+        // SAFETY: nobody frees the slab before the addition below: until then the count of what is
+        // left doesn't come to zero.
+        let (slab, left) = unsafe { (&*this.as_ptr(), &(*this.as_ptr()).left) };
+        let free: u32 = slab
             .free
             .iter()
             .map(|word| (word.swap(ORPHAN, Acquire) & SLOTS).count_ones())
             .sum();
-        let left = (self.depth() - free) as usize;
-        // Those freed in between have already been counted off, below zero.
-        self.left.fetch_add(left, AcqRel).wrapping_add(left) == 0
+        let taken = (slab.depth() - free) as usize;
+        // Slots that were freed in between have already been counted off, below zero.
+        left.fetch_add(taken, AcqRel).wrapping_add(taken) == 0
     }
 }
 
@@ -235,16 +265,6 @@ impl Group {
 
     pub(crate) fn len(&self) -> u32 {
         self.bits.count_ones()
-    }
-
-    /// Adds a group, unless it is of another word.
-    #[inline]
-    pub(crate) fn add(&mut self, other: &Self) -> bool {
-        let fits = self.first == other.first;
-        if fits {
-            self.bits |= other.bits;
-        }
-        fits
     }
 
     #[inline]
@@ -299,6 +319,16 @@ fn lowest_of_scattered(bits: usize, n: u32) -> usize {
 mod tests {
     use super::*;
 
+    fn free(slab: &Slab, slots: &Group) -> Freed {
+        // SAFETY: the slots are the slab's, which stays.
+        unsafe { Slab::free(NonNull::from(slab), slots) }
+    }
+
+    fn orphan(slab: &Slab) -> bool {
+        // SAFETY: the slab stays, and each test calls this once.
+        unsafe { Slab::orphan(NonNull::from(slab)) }
+    }
+
     fn drain(slab: &Slab, want: u32) -> Vec<u32> {
         let mut all = Vec::new();
         loop {
@@ -334,7 +364,7 @@ mod tests {
         let slab = Slab::new(200);
         drain(&slab, 200);
         for index in [0, 31, 32, 199] {
-            assert_eq!(slab.free(&Group::one(index)), Freed::Free);
+            assert_eq!(free(&slab, &Group::one(index)), Freed::Free);
             assert_eq!(drain(&slab, 9), [index]);
         }
     }
@@ -342,18 +372,18 @@ mod tests {
     #[test]
     fn the_last_one_frees_an_orphan() {
         let slab = Slab::new(130);
-        assert!(slab.orphan(), "all were free");
+        assert!(orphan(&slab), "all were free");
 
         let slab = Slab::new(130);
         drain(&slab, 64);
         assert_eq!(
-            [slab.free(&Group::one(0)), slab.free(&Group::one(129))],
+            [free(&slab, &Group::one(0)), free(&slab, &Group::one(129))],
             [Freed::Free; 2]
         );
-        assert!(!slab.orphan());
-        assert!((1..128).all(|index| slab.free(&Group::one(index)) == Freed::Free));
+        assert!(!orphan(&slab));
+        assert!((1..128).all(|index| free(&slab, &Group::one(index)) == Freed::Free));
         assert_eq!(
-            slab.free(&Group::one(128)),
+            free(&slab, &Group::one(128)),
             Freed::Last,
             "the last of the 128 that weren't free"
         );
@@ -365,12 +395,12 @@ mod tests {
         drain(&slab, 64);
         slab.mark_waited();
         assert_eq!(
-            [slab.free(&Group::one(0)), slab.free(&Group::one(129))],
+            [free(&slab, &Group::one(0)), free(&slab, &Group::one(129))],
             [Freed::Waited; 2]
         );
         assert!(slab.claim(1).is_empty());
         slab.unmark_waited();
-        assert_eq!(slab.free(&Group::one(129)), Freed::Free);
+        assert_eq!(free(&slab, &Group::one(129)), Freed::Free);
         assert_eq!(drain(&slab, 1), [129]);
     }
 
@@ -379,7 +409,7 @@ mod tests {
         let slab = Slab::new(1);
         drain(&slab, 1);
         slab.mark_waited();
-        assert!(!slab.orphan(), "the slot isn't free");
-        assert_eq!(slab.free(&Group::one(0)), Freed::Last);
+        assert!(!orphan(&slab), "the slot isn't free");
+        assert_eq!(free(&slab, &Group::one(0)), Freed::Last);
     }
 }

@@ -51,9 +51,11 @@
 #![allow(unsafe_code, reason = "owns what the kernel reads and writes")]
 
 use std::{
-    mem::{MaybeUninit, align_of, offset_of, size_of},
+    any::Any,
+    mem::{self, MaybeUninit},
     ops::Deref,
     os::fd::BorrowedFd,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     ptr::NonNull,
     task::Waker,
 };
@@ -63,7 +65,7 @@ use aio_sys::Errno;
 
 use crate::{
     OpError,
-    engine::inbox::Inbox,
+    engine::{inbox::Inbox, keep_first, payload::Storage},
     op::{Op, Payload, Request},
     sync::{
         UnsafeCell,
@@ -95,8 +97,9 @@ const MARK: u32 = 1 << 31;
 /// What a refusal's errno is added to in a slot's result: no event has such a one.
 const REFUSED: i64 = i64::MIN;
 
-/// How much of a payload is stored in the slot itself; a larger one is boxed.
-const INLINE: usize = 80;
+/// The result of an operation whose buffer stays the kernel's for ever: its context is broken, and
+/// couldn't be destroyed. No event has such a result.
+pub(crate) const LOST: i64 = REFUSED + 0x10_0000;
 
 /// See the [module](self).
 // Three cache lines: the iocb is the first, what every operation needs begins the second, with as much of the
@@ -110,7 +113,7 @@ pub(crate) struct Slot {
     /// The event's `res`, or the errno of a refusal beside [`REFUSED`].
     result: UnsafeCell<i64>,
     /// The inbox of the lane that has the slot, if one has.
-    inbox: UnsafeCell<Option<NonNull<Inbox>>>,
+    inbox: UnsafeCell<Option<NonNull<Inbox<Self>>>>,
     payload: UnsafeCell<Storage>,
     drop_payload: UnsafeCell<unsafe fn(*mut Storage)>,
     waker: UnsafeCell<MaybeUninit<Waker>>,
@@ -118,9 +121,6 @@ pub(crate) struct Slot {
 
 #[cfg(all(not(loom), target_pointer_width = "64"))]
 const _: () = assert!(size_of::<Slot>() == 3 * 64);
-
-#[repr(C, align(8))]
-struct Storage(MaybeUninit<[u8; INLINE]>);
 
 /// What is left to do after [`Slot::complete`].
 pub(crate) enum Completed {
@@ -138,73 +138,6 @@ unsafe impl Send for Slot {}
 // SAFETY: as above: every access through `&Slot` goes by the table.
 unsafe impl Sync for Slot {}
 
-// With what a payload is stored, read and dropped, in line or boxed.
-const fn in_line<P>() -> bool {
-    size_of::<P>() <= INLINE && align_of::<P>() <= align_of::<Storage>()
-}
-
-impl Storage {
-    /// Where the payload is.
-    ///
-    /// # Safety
-    ///
-    /// A `P` was stored here, and wasn't taken or dropped.
-    #[inline]
-    unsafe fn payload<P>(this: *mut Self) -> *mut P {
-        if in_line::<P>() {
-            this.cast()
-        } else {
-            // SAFETY: a payload that isn't in line is stored as a pointer to it.
-            unsafe { this.cast::<*mut P>().read() }
-        }
-    }
-
-    /// Moves a payload in.
-    ///
-    /// # Safety
-    ///
-    /// The storage is the caller's alone. What was in it before isn't dropped.
-    #[inline]
-    unsafe fn put<P>(this: *mut Self, payload: P) {
-        if in_line::<P>() {
-            // SAFETY: it fits in size and alignment, and the caller owns the storage.
-            unsafe { this.cast::<P>().write(payload) }
-        } else {
-            let boxed = Box::into_raw(Box::new(payload));
-            // SAFETY: a pointer fits in size and alignment, and the caller owns the storage.
-            unsafe { this.cast::<*mut P>().write(boxed) }
-        }
-    }
-
-    /// Moves the payload out.
-    ///
-    /// # Safety
-    ///
-    /// As [`payload`](Self::payload), and it counts as taken from now on.
-    #[inline]
-    unsafe fn take<P>(this: *mut Self) -> P {
-        // SAFETY: the caller's promise.
-        let payload = unsafe { Self::payload::<P>(this) };
-        if in_line::<P>() {
-            // SAFETY: it is stored there and won't be used there again.
-            unsafe { payload.read() }
-        } else {
-            // SAFETY: `put` made it from a box, and nobody else turns it back into one.
-            *unsafe { Box::from_raw(payload) }
-        }
-    }
-
-    /// Drops the payload in place.
-    ///
-    /// # Safety
-    ///
-    /// As [`take`](Self::take).
-    unsafe fn discard<P>(this: *mut Self) {
-        // SAFETY: the caller's promise.
-        drop(unsafe { Self::take::<P>(this) });
-    }
-}
-
 impl Slot {
     pub(crate) fn new(index: u32) -> Self {
         Self {
@@ -213,7 +146,7 @@ impl Slot {
             marked: index | MARK,
             result: UnsafeCell::new(0),
             inbox: UnsafeCell::new(None),
-            payload: UnsafeCell::new(Storage(MaybeUninit::uninit())),
+            payload: UnsafeCell::new(Storage::empty()),
             drop_payload: UnsafeCell::new(Storage::discard::<()>),
             waker: UnsafeCell::new(MaybeUninit::uninit()),
         }
@@ -227,13 +160,13 @@ impl Slot {
 
     // The submitter's side: free -> claimed -> in flight.
 
-    /// Says what payloads are put in from now on.
+    /// Sets the type of the payloads that are put in from now on.
     ///
     /// # Safety
     ///
     /// The caller has claimed the slot, and put nothing in it since.
     #[inline]
-    pub(crate) unsafe fn is_for<P: Payload>(&self) {
+    pub(crate) unsafe fn set_payload_type<P: Payload>(&self) {
         self.drop_payload.with_mut(|cell| {
             // SAFETY: the slot is the caller's alone.
             unsafe { *cell = Storage::discard::<P> }
@@ -242,9 +175,14 @@ impl Slot {
 
     /// Puts an operation in a claimed slot, ready for `io_submit`.
     ///
+    /// # Panics
+    ///
+    /// With the panic of a buffer that is asked where it is. The slot is empty then.
+    ///
     /// # Safety
     ///
-    /// The caller has claimed the slot, said that it [is for](Self::is_for) this payload, and put nothing in it since.
+    /// The caller has claimed the slot, [set its payload's type](Self::set_payload_type) to `P`, and put
+    /// nothing in it since.
     #[inline(always)]
     pub(crate) unsafe fn fill<P: Payload>(&self, file: BorrowedFd<'_>, op: Op<P>) {
         // No flags: the slot was claimed.
@@ -254,15 +192,18 @@ impl Slot {
             self.word.store(generation | CANCELLABLE, Relaxed);
         }
         let Op { payload, request } = op;
+        // SAFETY: the slot is the caller's alone.
+        self.payload
+            .with_mut(|cell| unsafe { Storage::put(cell, payload) });
+        let panics = DropOnPanic(self);
         let place = self.payload.with_mut(|cell| {
-            // SAFETY: the slot is the caller's alone.
-            unsafe { Storage::put(cell, payload) };
-            // SAFETY: it was stored in the line above.
+            // SAFETY: it was stored just now.
             let payload = unsafe { Storage::payload::<P>(cell) };
             // SAFETY: the slot is the caller's alone, so nobody else refers to the payload. It is
             // placed where it stays until it is taken: pointers into it hold that long.
             unsafe { (*payload).place() }
         });
+        mem::forget(panics);
         self.iocb.with_mut(|cell| {
             let iocb = request.iocb(tag(generation, self.marked), file, place);
             // SAFETY: the slot is the caller's alone.
@@ -341,7 +282,7 @@ impl Slot {
     /// # Safety
     ///
     /// The slot is the caller's alone, and empty.
-    pub(crate) unsafe fn set_inbox(&self, inbox: Option<NonNull<Inbox>>) {
+    pub(crate) unsafe fn set_inbox(&self, inbox: Option<NonNull<Inbox<Self>>>) {
         self.inbox.with_mut(|cell| {
             // SAFETY: the slot is the caller's alone.
             unsafe { *cell = inbox }
@@ -398,7 +339,7 @@ impl Slot {
     ///
     /// The caller is the completer, and the slot [`expects`](Self::expects) this completion.
     #[inline]
-    pub(crate) unsafe fn inbox(&self) -> Option<NonNull<Inbox>> {
+    pub(crate) unsafe fn inbox(&self) -> Option<NonNull<Inbox<Self>>> {
         // SAFETY: whoever claimed the slot set it before it submitted the request.
         self.inbox.with(|cell| unsafe { *cell })
     }
@@ -474,25 +415,60 @@ impl Slot {
     }
 
     /// Drops what an abandoned operation left behind. The slot is empty afterwards even if a
-    /// destructor panics.
+    /// destructor panics. A payload whose result is [`LOST`] is leaked.
+    ///
+    /// # Panics
+    ///
+    /// With the first panic of the destructors of waker and payload, when both have run.
     ///
     /// # Safety
     ///
-    /// [`complete`](Self::complete) returned [`Completed::Abandoned`] to the caller; or the caller's lane, or what it has
-    /// left behind, has a result in the slot. Nothing was taken before.
+    /// [`complete`](Self::complete) returned [`Completed::Abandoned`] to the caller; or the caller's
+    /// lane, or what it has left behind, has a result in the slot. Nothing was taken before.
     pub(crate) unsafe fn discard(&self) {
+        if self.is_lost() {
+            return;
+        }
         #[cfg(aio_asan)]
         self.with_iocb(crate::engine::poison::unpoison);
+        let mut panic = None;
         if self.word.load(Relaxed) & WAKER != 0 {
-            // SAFETY: WAKER says that one is stored; with the handle gone it is the completer's.
-            drop(unsafe { self.take_waker() });
+            // SAFETY: WAKER says that a waker is stored. The handle is gone, so it is the caller's.
+            let waker = unsafe { self.take_waker() };
+            // The payload is dropped even if the waker's destructor panics.
+            panic = catch_unwind(AssertUnwindSafe(|| drop(waker))).err();
         }
-        // SAFETY: with the handle gone, everything is the completer's.
+        // SAFETY: the handle is gone, so everything in the slot is the caller's.
+        unsafe { self.drop_payload(&mut panic) };
+        if let Some(panic) = panic {
+            resume_unwind(panic);
+        }
+    }
+
+    /// Drops the payload, and keeps the first panic.
+    ///
+    /// # Safety
+    ///
+    /// The payload is there, and is the caller's. It counts as taken from now on.
+    unsafe fn drop_payload(&self, panic: &mut Option<Box<dyn Any + Send>>) {
+        // SAFETY: the caller has everything in the slot, so nobody writes to the cell.
         let discard = self.drop_payload.with(|cell| unsafe { *cell });
-        self.payload.with_mut(|cell| {
-            // SAFETY: `fill` stored a payload of the type that this was said to be the destructor of.
-            unsafe { discard(cell) }
-        });
+        let dropped = catch_unwind(AssertUnwindSafe(|| {
+            self.payload.with_mut(|cell| {
+                // SAFETY: `fill` stored a payload of the type whose destructor this is, and the
+                // caller says that it is still there.
+                unsafe { discard(cell) }
+            });
+        }));
+        if let Err(another) = dropped {
+            keep_first(panic, another);
+        }
+    }
+
+    /// Whether the buffer stays the kernel's for ever. The caller has the slot's result.
+    pub(crate) fn is_lost(&self) -> bool {
+        // SAFETY: the result is the caller's, so nobody writes to it.
+        self.result.with(|cell| unsafe { *cell }) == LOST
     }
 
     /// Moves the waker out.
@@ -587,6 +563,11 @@ impl Slot {
 
     /// Takes the result, with what the payload makes of it.
     ///
+    /// # Panics
+    ///
+    /// With the panic of a buffer that was told how much was read. The payload is dropped then, and
+    /// the slot is empty. And when the result is [`LOST`]: then the payload stays.
+    ///
     /// # Safety
     ///
     /// The caller is the slot's handle, the slot holds a `P`, [`is_done`](Self::is_done) returned
@@ -599,15 +580,20 @@ impl Slot {
         // SAFETY: the result is the caller's.
         let res = self.result.with(|cell| unsafe { cell.read() });
         let result = u64::try_from(res).map_err(|_| failure(res));
-        self.payload.with_mut(|cell| {
-            if let Ok(n) = result {
-                // SAFETY: the payload is the caller's.
+        if let Ok(n) = result {
+            let panics = DropOnPanic(self);
+            self.payload.with_mut(|cell| {
+                // SAFETY: the slot holds a `P`, which is the caller's.
                 let payload = unsafe { Storage::payload::<P>(cell) };
-                // SAFETY: as above, so nobody else refers to it. It is told where it is, before it moves.
+                // SAFETY: the payload is the caller's, so nobody else refers to it. It is told where
+                // it is, before it moves.
                 let payload = unsafe { &mut *payload };
                 // SAFETY: the result came from the slot that holds the payload.
                 unsafe { payload.settle(n) };
-            }
+            });
+            mem::forget(panics);
+        }
+        self.payload.with_mut(|cell| {
             // SAFETY: it is the caller's, as above, and taken once.
             unsafe { Storage::take::<P>(cell) }.output(result)
         })
@@ -622,21 +608,38 @@ impl Slot {
     /// Leaves everything to the completer. Returns false when the result is there already, so that
     /// it is for the handle to take it.
     ///
+    /// Takes a pointer: after the exchange that leaves the slot, the slab may be freed at any time,
+    /// and a reference must not outlive what it refers to, even unused.
+    ///
     /// # Safety
     ///
-    /// The caller is the slot's handle, and doesn't use the slot again unless this returns false.
-    pub(crate) unsafe fn abandon(&self) -> bool {
-        let mut word = self.word.load(Relaxed);
-        while word & DONE == 0 {
-            match self
-                .word
-                .compare_exchange_weak(word, word | GONE, Release, Relaxed)
-            {
+    /// `this` is a slot of which the caller is the handle. Unless this returns false, the caller
+    /// doesn't use it again.
+    pub(crate) unsafe fn abandon(this: NonNull<Self>) -> bool {
+        // SAFETY: the handle keeps the slot until the exchange below, which uses the word last.
+        let word = unsafe { &(*this.as_ptr()).word };
+        let mut seen = word.load(Relaxed);
+        while seen & DONE == 0 {
+            match word.compare_exchange_weak(seen, seen | GONE, Release, Relaxed) {
                 Ok(_) => return true,
-                Err(now) => word = now,
+                Err(now) => seen = now,
             }
         }
         false
+    }
+}
+
+/// Drops a slot's payload when what runs meanwhile panics.
+struct DropOnPanic<'a>(&'a Slot);
+
+impl Drop for DropOnPanic<'_> {
+    #[cold]
+    fn drop(&mut self) {
+        let mut panic = None;
+        // SAFETY: `fill` and `take` make this while the payload is their caller's and in the slot.
+        unsafe { self.0.drop_payload(&mut panic) };
+        // The first panic goes on. What the second one carries may panic in its own destructor.
+        mem::forget(panic);
     }
 }
 
@@ -645,7 +648,7 @@ impl Slot {
 #[inline]
 pub(crate) fn iocbs(slots: &[&Slot]) -> impl Deref<Target = [*mut Iocb]> {
     const {
-        assert!(offset_of!(Slot, iocb) == 0);
+        assert!(mem::offset_of!(Slot, iocb) == 0);
     }
     // SAFETY: a reference has the layout of a pointer. The slot begins with the iocb, which lies in a cell
     // and may be written to by whoever has a pointer to it and the right to.
@@ -661,8 +664,17 @@ pub(crate) fn iocbs(slots: &[&Slot]) -> impl Deref<Target = [*mut Iocb]> {
 }
 
 /// What a result says that isn't a number of bytes.
+///
+/// # Panics
+///
+/// When the result is [`LOST`].
 #[cold]
 fn failure(res: i64) -> OpError {
+    assert!(
+        res != LOST,
+        "the queue's context was broken from outside and can't be destroyed: the kernel may still \
+         use this operation's buffer"
+    );
     match errno(res.wrapping_sub(REFUSED)) {
         Some(refusal) => OpError::Refused(refusal),
         // A number that stands for no error is nonsense.
@@ -695,7 +707,7 @@ mod tests {
     fn what_failed_was_refused_or_not() {
         assert_eq!(failure(-22), OpError::Failed(Errno::EINVAL));
         assert_eq!(failure(REFUSED + 22), OpError::Refused(Errno::EINVAL));
-        for nonsense in [-4096, -100_000, REFUSED, REFUSED + 4096] {
+        for nonsense in [-4096, -100_000, REFUSED, REFUSED + 4096, LOST - 1, LOST + 1] {
             assert_eq!(failure(nonsense), OpError::Failed(Errno::EIO), "{nonsense}");
         }
     }

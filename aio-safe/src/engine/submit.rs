@@ -5,7 +5,7 @@
 use aio_sys::Errno;
 
 use crate::{
-    SubmitErrorKind,
+    QueueError,
     engine::{
         shared::Shared,
         slot::{Slot, iocbs},
@@ -19,7 +19,7 @@ pub(crate) struct Answer {
     /// How many of those it has refused.
     pub(crate) refused: usize,
     /// Why the rest wasn't submitted.
-    pub(crate) result: Result<(), SubmitErrorKind>,
+    pub(crate) result: Result<(), QueueError>,
 }
 
 impl Shared {
@@ -32,7 +32,7 @@ impl Shared {
     /// # Safety
     ///
     /// The caller has claimed the slot and filled it, and nobody else knows of it.
-    pub(crate) unsafe fn submit_one(&self, slot: &Slot) -> Result<(), SubmitErrorKind> {
+    pub(crate) unsafe fn submit_one(&self, slot: &Slot) -> Result<(), QueueError> {
         // SAFETY: the caller's promise.
         match unsafe { self.submit(&[slot]) } {
             Ok(()) => Ok(()),
@@ -52,13 +52,13 @@ impl Shared {
     #[inline(always)]
     pub(crate) unsafe fn submit(&self, slots: &[&Slot]) -> Result<(), Answer> {
         let len = slots.len();
+        // Here, as a buffer's methods were the last foreign code that has run.
+        if !self.process.is_current() {
+            return Err(not_submitted(QueueError::Forked));
+        }
         if !self.gate.enter(len) {
             self.exit_gate(len);
-            return Err(Answer {
-                answered: 0,
-                refused: 0,
-                result: Err(SubmitErrorKind::Closed),
-            });
+            return Err(not_submitted(QueueError::Closed));
         }
         for slot in slots {
             // SAFETY: it was claimed and filled.
@@ -96,7 +96,7 @@ impl Shared {
             match result {
                 Ok(n @ 1..) => answer.answered += n.min(rest.len()),
                 Ok(0) | Err(Errno::EAGAIN) => {
-                    answer.result = Err(SubmitErrorKind::Again);
+                    answer.result = Err(QueueError::Again);
                     for slot in rest {
                         // SAFETY: the kernel didn't take it, and nobody knows of it.
                         unsafe { slot.unstart() };
@@ -118,5 +118,15 @@ impl Shared {
             // SAFETY: as for the first call.
             result = unsafe { self.kernel.io_submit(self.ctx, &iocbs(rest)) };
         }
+    }
+}
+
+/// Nothing was submitted.
+#[cold]
+fn not_submitted(why: QueueError) -> Answer {
+    Answer {
+        answered: 0,
+        refused: 0,
+        result: Err(why),
     }
 }

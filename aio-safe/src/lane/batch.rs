@@ -9,7 +9,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
 };
 
-use crate::{Lane, Op, SubmitError, SubmitErrorKind, Transfers, lane::Tagged};
+use crate::{Lane, Op, QueueError, SubmitError, Transfers, lane::Tagged};
 
 /// Operations of a [`Lane`] that go to the kernel together, in one `io_submit`. Made by [`Lane::batch`].
 ///
@@ -40,7 +40,7 @@ impl<'l, P: Transfers, T: Send + 'static> LaneBatch<'l, P, T> {
     ///
     /// # Errors
     ///
-    /// [`SubmitErrorKind::QueueFull`], with operation and value, when all of the lane's places are taken: by what was
+    /// [`QueueError::QueueFull`], with operation and value, when all of the lane's places are taken: by what was
     /// pushed, is in flight, or whose result wasn't taken.
     // Always: an operation is larger than what its slot needs of it.
     #[inline(always)]
@@ -58,7 +58,7 @@ impl<'l, P: Transfers, T: Send + 'static> LaneBatch<'l, P, T> {
         let value = ManuallyDrop::new(value);
         let Some(slot) = self.lane.places.empty().get(self.pushed) else {
             return Err(SubmitError {
-                reason: SubmitErrorKind::QueueFull,
+                reason: QueueError::QueueFull,
                 op: (
                     ManuallyDrop::into_inner(op),
                     ManuallyDrop::into_inner(value),
@@ -82,19 +82,20 @@ impl<'l, P: Transfers, T: Send + 'static> LaneBatch<'l, P, T> {
     /// # Errors
     ///
     /// When the kernel has no room for all, or the queue was closed, or after a fork. What wasn't submitted stays
-    /// in the batch: call `submit` again, after [`SubmitErrorKind::Again`] when something was reaped - with
+    /// in the batch: call `submit` again, after [`QueueError::Again`] when something was reaped - with
     /// [`Queue::reap`](crate::Queue::reap), if nothing of this lane is in flight.
     #[doc(alias = "io_submit")]
     #[inline]
-    pub fn submit(&mut self) -> Result<(), SubmitErrorKind> {
+    pub fn submit(&mut self) -> Result<(), QueueError> {
         let shared = self.lane.queue.shared();
-        if !shared.process.is_current() {
-            return Err(SubmitErrorKind::Forked);
-        }
         let places = self.lane.places.empty();
         let pushed = places.get(..self.pushed).unwrap_or_default();
         if pushed.is_empty() {
-            return Ok(());
+            return if shared.process.is_current() {
+                Ok(())
+            } else {
+                Err(QueueError::Forked)
+            };
         }
         // SAFETY: they were filled, and nobody else has them.
         let submitted = unsafe { shared.submit(pushed) };

@@ -17,12 +17,13 @@ use std::{
 };
 
 use crate::{
-    OpError, Payload, Queue, SubmitErrorKind, Transfers,
+    OpError, Payload, Queue, QueueError, Transfers,
     engine::{
         complete::Own,
         inbox::{Count, Inbox},
         leader::Goal,
         slot::Slot,
+        wait::{Alarm, Unreachable},
     },
     lane::places::Places,
     op::sealed,
@@ -87,7 +88,7 @@ pub use batch::LaneBatch;
 /// for ever.
 #[must_use = "dropping a lane gives its places back"]
 pub struct Lane<P: Transfers, T: Send + 'static = ()> {
-    inbox: NonNull<Inbox>,
+    inbox: NonNull<Inbox<Slot>>,
     /// The empty ones. Slots live as long as `queue`, which is dropped after all that refers to them.
     pub(crate) places: Places,
     /// Those with a result that isn't in the inbox: of operations that the kernel refused; when the lane goes, of all.
@@ -138,27 +139,31 @@ impl<P: Transfers, T: Send + 'static> UnwindSafe for Lane<P, T> {}
 impl<P: Transfers, T: Send + 'static> RefUnwindSafe for Lane<P, T> {}
 
 impl<P: Transfers, T: Send + 'static> Lane<P, T> {
-    pub(crate) fn new(queue: &Queue, places: u32) -> Result<Self, SubmitErrorKind> {
+    pub(crate) fn new(queue: &Queue, places: u32) -> Result<Self, QueueError> {
         let shared = queue.shared();
         if !shared.process.is_current() {
-            return Err(SubmitErrorKind::Forked);
+            return Err(QueueError::Forked);
         }
         if shared.gate.is_closed() {
-            return Err(SubmitErrorKind::Closed);
+            return Err(QueueError::Closed);
         }
         let slab = &shared.slab;
         // Else it would hold all places for a moment, and others find none.
         if places > slab.depth() {
-            return Err(SubmitErrorKind::QueueFull);
+            return Err(QueueError::QueueFull);
         }
         let mut slots: Vec<&'static Slot> = Vec::with_capacity(places as usize);
         while slots.len() < places as usize {
-            let claimed = queue.claim(places - slots.len() as u32);
+            let want = places - slots.len() as u32;
+            let mut claimed = slab.claim(want);
+            if claimed.is_empty() {
+                claimed = shared.claim_after_all(want);
+            }
             if claimed.is_empty() {
                 for slot in slots {
                     give_back(queue, slot);
                 }
-                return Err(queue.why_not_claimed());
+                return Err(shared.why_not_claimed());
             }
             let claimed = claimed.map(|index| NonNull::from(slab.claimed(index)));
             // SAFETY: the slab stays where it is as long as there is a queue, and the lane will have one.
@@ -169,7 +174,7 @@ impl<P: Transfers, T: Send + 'static> Lane<P, T> {
             // SAFETY: it was claimed just now.
             unsafe { slot.set_inbox(Some(inbox)) };
             // SAFETY: as above.
-            unsafe { slot.is_for::<Tagged<P, T>>() };
+            unsafe { slot.set_payload_type::<Tagged<P, T>>() };
         }
         Ok(Self {
             inbox,
@@ -200,8 +205,8 @@ impl<P: Transfers, T: Send + 'static> Lane<P, T> {
         } else {
             self.slot_after_all()?
         };
-        // SAFETY: the result was delivered to us, the only one to take it, or refused; and `push` filled the slot. If
-        // this panics the payload stays where it is, and is overwritten.
+        // SAFETY: the result was delivered to us, the only one to take it, or refused; and `push` filled
+        // the slot. If this panics the slot is empty all the same.
         Some(unsafe { slot.take::<Tagged<P, T>>() })
     }
 
@@ -300,7 +305,11 @@ impl<P: Transfers, T: Send + 'static> Lane<P, T> {
     fn glance(&mut self) -> bool {
         self.check_process();
         self.queue.shared().glance(Own::lane(self.inbox));
-        self.look()
+        self.look() || {
+            // What has run may have forked.
+            self.check_process();
+            false
+        }
     }
 
     #[cold]
@@ -308,23 +317,30 @@ impl<P: Transfers, T: Send + 'static> Lane<P, T> {
         // A waker of an executor is foreign code: it isn't to be dropped while standing in line.
         if mem::replace(&mut self.registered, true) {
             drop(self.inbox().take_waker());
+            self.check_process();
         }
         let inbox = self.inbox();
         // Nothing is left of what was delivered.
         let seen = self.places.taken();
         let reached = || inbox.count() != seen;
-        let arm = |waker: &_| inbox.register(waker, seen);
+        let arm = |alarm: Alarm<'_>| match alarm {
+            Alarm::Waker(waker) => inbox.register(waker, seen),
+            // The event ends the wait.
+            Alarm::Kick => true,
+        };
         let goal = Goal::News(inbox.news(seen));
-        if let Err(errno) = self.queue.shared().wait_for(goal, deadline, reached, arm) {
-            panic!(
+        match self.queue.shared().wait_for(goal, deadline, reached, arm) {
+            Ok(_) => {}
+            Err(Unreachable::Forked) => self.check_process(),
+            Err(Unreachable::Broken(errno)) => panic!(
                 "the queue's context was broken from outside (io_getevents: {errno}), and the kernel \
                  may still use the operations' buffers"
-            );
+            ),
         }
     }
 
     #[inline]
-    fn inbox(&self) -> &Inbox {
+    fn inbox(&self) -> &Inbox<Slot> {
         // SAFETY: it is freed when the lane is.
         unsafe { self.inbox.as_ref() }
     }

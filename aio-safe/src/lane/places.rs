@@ -59,7 +59,7 @@ impl Places {
     /// The inbox is the lane's, there is a [result](Self::results), and whoever has the lane takes the
     /// result out before anything is put in. Slots aren't used any more when the lane's queue is gone.
     #[inline(always)]
-    pub(crate) unsafe fn take(&mut self, inbox: &Inbox) -> &'static Slot {
+    pub(crate) unsafe fn take(&mut self, inbox: &Inbox<Slot>) -> &'static Slot {
         // SAFETY: it was delivered, and not taken; for the rest the caller's promise.
         let slot = unsafe { inbox.take(self.taken()) };
         let len = self.slots.len();
@@ -78,7 +78,7 @@ impl Places {
     ///
     /// The inbox is the lane's, and there is a [result](Self::results). The slot isn't used any more when the
     /// lane's queue is gone.
-    pub(crate) unsafe fn take_away(&mut self, inbox: &Inbox) -> &'static Slot {
+    pub(crate) unsafe fn take_away(&mut self, inbox: &Inbox<Slot>) -> &'static Slot {
         // SAFETY: it was delivered, and not taken; for the rest the caller's promise.
         let slot = unsafe { inbox.take(self.taken()) };
         self.base = self.base.plus(1);
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn results_are_taken_across_an_overflow_of_their_count() {
         let start = Count::ZERO.minus(3);
-        let shared = Inbox::starting_at(4, start);
+        let shared = Inbox::<Slot>::starting_at(4, start);
         // SAFETY: it is never freed.
         let inbox = unsafe { shared.as_ref() };
         let mut places = places(4, start);

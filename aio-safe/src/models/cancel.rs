@@ -3,7 +3,7 @@
 use loom::thread;
 
 use super::{Machine, Reached, check, file};
-use crate::{Cancel, Op, PollEvents, SubmitErrorKind};
+use crate::{CancelOutcome, Op, PollEvents, QueueError};
 
 /// A poll is cancelled while it becomes ready, and another thread reaps it.
 #[test]
@@ -25,15 +25,15 @@ fn cancel_against_completion() {
         reaper.join().unwrap();
         let events = poll.wait().unwrap();
         match cancelled {
-            Cancel::Cancelled => {
+            CancelOutcome::Cancelled => {
                 seen.note("cancelled");
                 assert_eq!(events, PollEvents::default());
             }
-            Cancel::TooLate => {
+            CancelOutcome::TooLate => {
                 seen.note("too late");
                 assert_eq!(events, PollEvents::IN);
             }
-            Cancel::NotCancellable => unreachable!("a poll can be cancelled"),
+            CancelOutcome::NotCancellable => unreachable!("a poll can be cancelled"),
         }
         drop(queue);
         machine.assert_over();
@@ -81,7 +81,7 @@ fn close_against_poll() {
                 }
                 Err(error) => {
                     seen.note("handed back");
-                    assert!(matches!(error.reason, SubmitErrorKind::Closed));
+                    assert!(matches!(error.reason, QueueError::Closed));
                 }
             }
         });
@@ -122,9 +122,9 @@ fn cancel_of_a_read() {
             }
         });
         seen.note(match read.cancel().unwrap() {
-            Cancel::Cancelled => unreachable!("a read can't be cancelled"),
-            Cancel::TooLate => "too late",
-            Cancel::NotCancellable => "not cancellable",
+            CancelOutcome::Cancelled => unreachable!("a read can't be cancelled"),
+            CancelOutcome::TooLate => "too late",
+            CancelOutcome::NotCancellable => "not cancellable",
         });
         reaper.join().unwrap();
         assert_eq!(read.wait().ok().unwrap().1.byte(), 1);

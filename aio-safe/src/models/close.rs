@@ -6,7 +6,7 @@ use super::{
     Machine, Reached, check, file,
     kernel::{NO_ROOM, REFUSED},
 };
-use crate::{CloseError, Op, OpError, ReapError, SubmitErrorKind};
+use crate::{CloseError, Op, OpError, QueueError, ReapError};
 
 /// Closing while another thread submits: the operation is either carried out or handed back.
 #[test]
@@ -25,7 +25,7 @@ fn close_against_submission() {
                 }
                 Err(error) => {
                     seen.note("handed back");
-                    assert!(matches!(error.reason, SubmitErrorKind::Closed));
+                    assert!(matches!(error.reason, QueueError::Closed));
                     drop(error.op);
                 }
             }
@@ -87,7 +87,7 @@ fn close_against_refusal_and_reaper() {
                 Ok(refused) => {
                     assert!(matches!(refused.wait().result, Err(OpError::Refused(_))));
                 }
-                Err(error) => assert!(matches!(error.reason, SubmitErrorKind::Closed)),
+                Err(error) => assert!(matches!(error.reason, QueueError::Closed)),
             }
         });
         queue.close().unwrap();
@@ -198,8 +198,8 @@ fn given_up_while_submitting() {
                     }
                     Err(error) => {
                         seen.note(match error.reason {
-                            SubmitErrorKind::Again => "again",
-                            SubmitErrorKind::Closed => "closed",
+                            QueueError::Again => "again",
+                            QueueError::Closed => "closed",
                             _ => unreachable!(),
                         });
                         drop(error.op);

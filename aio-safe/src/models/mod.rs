@@ -21,7 +21,6 @@
 
 mod cancel;
 mod close;
-mod collect;
 mod gate;
 mod handle;
 mod kernel;

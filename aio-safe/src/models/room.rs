@@ -5,7 +5,7 @@ use std::task::Poll;
 use loom::thread;
 
 use super::{Machine, Reached, Task, block_on, check, file, poll};
-use crate::{Op, ReapError, SubmitErrorKind};
+use crate::{Op, QueueError, ReapError};
 
 /// A thread waits for the only place while another one waits for the operation that has it: whoever
 /// leads, the place is handed on.
@@ -110,7 +110,7 @@ fn close_against_reserve() {
                 }
                 Err(error) => {
                     seen.note("sent away");
-                    assert!(matches!(error, SubmitErrorKind::Closed));
+                    assert!(matches!(error, QueueError::Closed));
                 }
             }
         });
@@ -137,7 +137,7 @@ fn place_against_submission() {
             let (queue, buffer) = (queue.clone(), machine.buffer());
             move || match queue.submit(file(), Op::read(buffer, 2)) {
                 Ok(read) => assert_eq!(read.wait().ok().unwrap().1.byte(), 2),
-                Err(error) => assert!(matches!(error.reason, SubmitErrorKind::QueueFull)),
+                Err(error) => assert!(matches!(error.reason, QueueError::QueueFull)),
             }
         });
         assert_eq!(first.wait().ok().unwrap().1.byte(), 1);

@@ -6,7 +6,7 @@ use super::{
     Machine, Reached, check, file,
     kernel::{NO_ROOM, REASON, REFUSED},
 };
-use crate::{Op, OpError, ReapError, SubmitErrorKind};
+use crate::{Op, OpError, QueueError, ReapError};
 
 /// Three threads submit to a queue of two places and wait.
 #[test]
@@ -21,7 +21,7 @@ fn many_submitters() {
             move || match queue.submit(file(), Op::read(buffer, n)) {
                 Ok(read) => assert_eq!(read.wait().ok().unwrap().1.byte(), n as u8),
                 Err(error) => {
-                    assert!(matches!(error.reason, SubmitErrorKind::QueueFull));
+                    assert!(matches!(error.reason, QueueError::QueueFull));
                     seen.note("full");
                     drop(error.op);
                 }
@@ -80,7 +80,7 @@ fn handed_back_for_lack_of_room() {
         });
         match queue.submit(file(), Op::read(machine.buffer(), 2)) {
             Ok(read) => assert_eq!(read.wait().ok().unwrap().1.byte(), 2),
-            Err(error) => assert!(matches!(error.reason, SubmitErrorKind::QueueFull)),
+            Err(error) => assert!(matches!(error.reason, QueueError::QueueFull)),
         }
         other.join().unwrap();
         assert_eq!(queue.in_flight(), 0);
@@ -152,11 +152,11 @@ fn batch_against_close() {
                 let mut handles = Vec::new();
                 let result = batch.submit(&mut handles);
                 match result {
-                    Err(SubmitErrorKind::Again) => {
+                    Err(QueueError::Again) => {
                         seen.note("again");
                         assert_eq!((handles.len(), batch.len()), (1, 1));
                     }
-                    Err(SubmitErrorKind::Closed) => {
+                    Err(QueueError::Closed) => {
                         seen.note("closed");
                         assert_eq!((handles.len(), batch.len()), (0, 2));
                     }

@@ -1,5 +1,6 @@
 //! Operations: what to do, with which buffer.
 
+mod cancel;
 mod poll;
 mod sync;
 mod transfer;
@@ -14,6 +15,7 @@ use aio_abi::{IoPrio, Iocb, IocbFlags, Opcode, RwFlags};
 
 use crate::OpError;
 
+pub use cancel::CancelOutcome;
 pub use poll::{Poll, PollEvents};
 pub use sync::FileSync;
 pub use transfer::{Transfer, Transfers};

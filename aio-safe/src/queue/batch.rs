@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    Op, Payload, Pending, Queue, SubmitError, SubmitErrorKind,
+    Op, Payload, Pending, Queue, QueueError, SubmitError,
     engine::{slab::Group, slot::Slot},
 };
 
@@ -84,16 +84,36 @@ impl<'a, P: Payload> Batch<'a, P> {
         // be able to drop it.
         let op = ManuallyDrop::new(op);
         let Some(slot) = self.next_slot() else {
+            return self.push_when_full(file, ManuallyDrop::into_inner(op));
+        };
+        self.put(slot, file, ManuallyDrop::into_inner(op));
+        Ok(())
+    }
+
+    /// Puts an operation in a slot that was claimed for it.
+    #[inline(always)]
+    fn put(&mut self, slot: &'a Slot, file: BorrowedFd<'a>, op: Op<P>) {
+        // SAFETY: the slot was claimed for this operation, and the queue keeps the shared part.
+        unsafe { self.queue.shared().fill(slot, file, op) };
+        self.slots.push(slot);
+    }
+
+    /// As [`push`](Self::push), where no slot was found: some may be those of operations that are
+    /// over.
+    #[cold]
+    fn push_when_full(
+        &mut self,
+        file: BorrowedFd<'a>,
+        op: Op<P>,
+    ) -> Result<(), SubmitError<Op<P>>> {
+        let shared = self.queue.shared();
+        let Some(index) = shared.claim_after_all(1).next() else {
             return Err(SubmitError {
-                reason: self.queue.why_not_claimed(),
-                op: ManuallyDrop::into_inner(op),
+                reason: shared.why_not_claimed(),
+                op,
             });
         };
-        // SAFETY: the slot was claimed, and is empty.
-        unsafe { slot.is_for::<P>() };
-        // SAFETY: as above.
-        unsafe { slot.fill(file, ManuallyDrop::into_inner(op)) };
-        self.slots.push(slot);
+        self.put(shared.slab.claimed(index), file, op);
         Ok(())
     }
 
@@ -121,7 +141,12 @@ impl<'a, P: Payload> Batch<'a, P> {
             0 => (self.slots.len() as u32).max(1),
             expected => expected,
         };
-        self.spare = self.queue.claim(want);
+        let shared = self.queue.shared();
+        // A queue that is closed, or the parent's, says so: see `push_when_full`.
+        if shared.gate.is_closed() || !shared.process.is_current() {
+            return None;
+        }
+        self.spare = shared.slab.claim(want);
         self.expected = self.expected.saturating_sub(self.spare.len());
         self.spare.next()
     }
@@ -136,17 +161,18 @@ impl<'a, P: Payload> Batch<'a, P> {
     ///
     /// When the kernel has no room for all, or the queue was closed, or after a fork. Operations that
     /// were submitted before have their handles, the rest stays in the batch: call `submit` again,
-    /// after [`SubmitErrorKind::Again`] when completions were reaped.
+    /// after [`QueueError::Again`] when completions were reaped.
     #[doc(alias = "io_submit")]
-    pub fn submit(&mut self, handles: &mut Vec<Pending<P>>) -> Result<(), SubmitErrorKind> {
+    pub fn submit(&mut self, handles: &mut Vec<Pending<P>>) -> Result<(), QueueError> {
         let shared = self.queue.shared();
-        if !shared.process.is_current() {
-            return Err(SubmitErrorKind::Forked);
-        }
         self.free_spare();
         let len = self.slots.len();
         if len == 0 {
-            return Ok(());
+            return if shared.process.is_current() {
+                Ok(())
+            } else {
+                Err(QueueError::Forked)
+            };
         }
         // So that nothing can fail between the system call and the making of the handles.
         handles.reserve(len);

@@ -3,27 +3,28 @@
 #![allow(unsafe_code, reason = "fills slots and submits them")]
 
 mod batch;
-mod collect;
 mod pending;
+mod reaper;
+mod reserve;
 
 use std::{
     fmt,
     mem::ManuallyDrop,
     os::fd::{AsFd, BorrowedFd},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crate::{
-    CloseError, Lane, Op, Payload, ReapError, Reserve, SetupError, SubmitError, SubmitErrorKind,
-    Transfers,
-    engine::{gate, jobs::TURN, shared::QueueRef, slab::Group, slot::Slot},
+    CloseError, Lane, Op, Payload, QueueError, ReapError, SetupError, SubmitError, Transfers,
+    engine::{gate, shared::QueueRef, slot::Slot},
     kernel::{Kernel, Linux},
     sync::atomic::Ordering::Relaxed,
 };
 
 pub use batch::Batch;
-pub use collect::Collector;
 pub use pending::Pending;
+pub use reaper::Reaper;
+pub use reserve::{Permit, Reserve};
 
 /// A submission queue: one native AIO context, and the operations in flight on it.
 ///
@@ -125,12 +126,26 @@ impl Queue {
         // Nothing panics before it is in its slot. Without this the compiler would keep it in memory, to
         // be able to drop it.
         let op = ManuallyDrop::new(op);
-        let slot = self.claim(1).next();
+        let slot = self.shared.slab.claim(1).next();
         match slot.map(|index| self.shared.slab.claimed(index)) {
             Some(slot) => self.submit_in(slot, file, ManuallyDrop::into_inner(op)),
+            None => self.submit_when_full(file, ManuallyDrop::into_inner(op)),
+        }
+    }
+
+    /// As [`submit`](Self::submit), where no slot was found: some may be those of operations that are
+    /// over.
+    #[cold]
+    fn submit_when_full<P: Payload>(
+        &self,
+        file: BorrowedFd<'_>,
+        op: Op<P>,
+    ) -> Result<Pending<P>, SubmitError<Op<P>>> {
+        match self.shared.claim_after_all(1).next() {
+            Some(index) => self.submit_in(self.shared.slab.claimed(index), file, op),
             None => Err(SubmitError {
-                reason: self.why_not_claimed(),
-                op: ManuallyDrop::into_inner(op),
+                reason: self.shared.why_not_claimed(),
+                op,
             }),
         }
     }
@@ -143,11 +158,9 @@ impl Queue {
         file: BorrowedFd<'_>,
         op: Op<P>,
     ) -> Result<Pending<P>, SubmitError<Op<P>>> {
-        // SAFETY: the slot was claimed, and is empty.
-        unsafe { slot.is_for::<P>() };
-        // SAFETY: as above.
-        unsafe { slot.fill(file, op) };
-        // SAFETY: as above.
+        // SAFETY: the slot was claimed for this operation, and the queue keeps the shared part.
+        unsafe { self.shared.fill(slot, file, op) };
+        // SAFETY: the slot was claimed and filled, and nobody else knows of it.
         match unsafe { self.shared.submit_one(slot) } {
             // SAFETY: the slot is in flight or completed, holds a P, and has no handle yet.
             Ok(()) => Ok(unsafe { Pending::new(&self.shared, slot) }),
@@ -162,37 +175,12 @@ impl Queue {
     ///
     /// The caller has claimed the slot and filled it with a `P`. It is freed.
     #[cold]
-    unsafe fn hand_back<P: Payload>(
-        &self,
-        slot: &Slot,
-        reason: SubmitErrorKind,
-    ) -> SubmitError<Op<P>> {
+    unsafe fn hand_back<P: Payload>(&self, slot: &Slot, reason: QueueError) -> SubmitError<Op<P>> {
         // SAFETY: the caller's promise.
         let op = unsafe { slot.unfill() };
         // SAFETY: as above, and it is empty now; `self` keeps the slab.
         unsafe { self.shared.free_held(slot.index()) };
         SubmitError { reason, op }
-    }
-
-    /// Claims up to `want` slots. [`why_not_claimed`](Self::why_not_claimed) knows why there are none.
-    #[inline]
-    pub(crate) fn claim(&self, want: u32) -> Group {
-        if self.shared.process.is_current() {
-            self.shared.slab.claim(want)
-        } else {
-            Group::none()
-        }
-    }
-
-    #[cold]
-    pub(crate) fn why_not_claimed(&self) -> SubmitErrorKind {
-        if !self.shared.process.is_current() {
-            SubmitErrorKind::Forked
-        } else if self.shared.gate.is_closed() {
-            SubmitErrorKind::Closed
-        } else {
-            SubmitErrorKind::QueueFull
-        }
     }
 
     /// Waits for a place in a full queue, first come first served: `.await` it, or
@@ -225,12 +213,12 @@ impl Queue {
     ///
     /// # Errors
     ///
-    /// [`SubmitErrorKind::QueueFull`] when fewer places are free (more than the queue's depth never are),
-    /// [`Closed`](SubmitErrorKind::Closed), or [`Forked`](SubmitErrorKind::Forked).
+    /// [`QueueError::QueueFull`] when fewer places are free (more than the queue's depth never are),
+    /// [`Closed`](QueueError::Closed), or [`Forked`](QueueError::Forked).
     pub fn lane<P: Transfers, T: Send + 'static>(
         &self,
         places: u32,
-    ) -> Result<Lane<P, T>, SubmitErrorKind> {
+    ) -> Result<Lane<P, T>, QueueError> {
         Lane::new(self, places)
     }
 
@@ -264,25 +252,12 @@ impl Queue {
     /// ```
     #[doc(alias = "io_getevents")]
     pub fn reap(&self, min: usize, timeout: Option<Duration>) -> Result<usize, ReapError> {
-        if !self.shared.process.is_current() {
-            return Err(ReapError::Forked);
-        }
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let mut total = 0;
-        loop {
-            match self.shared.reap_turn(min - total.min(min), deadline) {
-                Ok(n) => {
-                    total += n;
-                    let full_turn = n == TURN;
-                    let in_time = deadline.is_none_or(|deadline| Instant::now() < deadline);
-                    if !(full_turn || total < min && in_time) {
-                        return Ok(total);
-                    }
-                }
-                Err(_) if total > 0 => return Ok(total),
-                Err(error) => return Err(error),
-            }
-        }
+        self.shared.reap_all(min, timeout)
+    }
+
+    /// A handle that reaps, and doesn't keep the queue open.
+    pub fn reaper(&self) -> Reaper {
+        Reaper::new(self.shared.hold())
     }
 
     /// Waits until nothing is in flight, abandoned operations included: a write whose handle was
@@ -292,10 +267,14 @@ impl Queue {
     ///
     /// # Errors
     ///
-    /// [`CloseError::Reap`] when completions can't be had any more.
+    /// [`CloseError::Closed`], [`CloseError::Forked`], and [`CloseError::Reap`] when completions can't
+    /// be had any more.
     pub fn drain(&self) -> Result<(), CloseError> {
         if !self.shared.process.is_current() {
             return Err(CloseError::Forked);
+        }
+        if self.shared.gate.is_closed() && self.in_flight() == 0 {
+            return Err(CloseError::Closed);
         }
         self.shared.drain()
     }
@@ -378,6 +357,10 @@ impl Drop for Queue {
         let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let _ = self.shared.close();
         }));
+        // A waker or a destructor may have forked.
+        if !self.shared.process.is_current() {
+            return;
+        }
         // SAFETY: this was the last queue, the context is destroyed or can't be, and `self` goes.
         unsafe { self.shared.orphan() };
         if let Err(panic) = panic {

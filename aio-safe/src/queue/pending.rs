@@ -5,7 +5,7 @@
 use std::{
     fmt,
     marker::PhantomData,
-    mem::ManuallyDrop,
+    mem::{self, ManuallyDrop},
     pin::Pin,
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
@@ -14,14 +14,14 @@ use std::{
 use aio_sys::Errno;
 
 use crate::{
-    Cancel, Payload,
     engine::{
         complete::Own,
         leader::Goal,
-        reap::Waited,
-        shared::{QueueRef, Retired, SlotRef},
+        shared::{QueueRef, SlotRef},
         slot::Slot,
+        wait::{Alarm, Unreachable, Waited},
     },
+    op::{CancelOutcome, Payload},
     sync::Pause,
 };
 
@@ -104,19 +104,27 @@ impl<P: Payload> Pending<P> {
     /// Waits for an operation that isn't done. Unless it returns `TimedOut`, it is now.
     // With `&mut`, as nobody else may use the handle meanwhile: whoever waits may complete it.
     #[cold]
-    pub(crate) fn wait_for_it(&mut self, deadline: Option<Instant>) -> Waited {
+    fn wait_for_it(&mut self, deadline: Option<Instant>) -> Waited {
         let slot = self.slot();
-        check_process(slot);
         // A waker of an executor is foreign code: it isn't to be dropped while standing in line.
         // SAFETY: this is the slot's handle.
         unsafe { slot.slot().unregister() };
-        // SAFETY: this is the slot's handle.
-        let arm = |waker: &Waker| unsafe { slot.slot().register(waker) };
+        check_process(slot);
+        let arm = |alarm: Alarm<'_>| match alarm {
+            // SAFETY: this is the slot's handle.
+            Alarm::Waker(waker) => unsafe { slot.slot().register(waker) },
+            // The event ends the wait.
+            Alarm::Kick => true,
+        };
         let goal = Goal::Done(slot.slot().index());
         let done = || slot.slot().is_done();
         match slot.shared().wait_for(goal, deadline, done, arm) {
             Ok(waited) => waited,
-            Err(errno) => panic!(
+            Err(Unreachable::Forked) => {
+                check_process(slot);
+                unreachable!("this is another process")
+            }
+            Err(Unreachable::Broken(errno)) => panic!(
                 "the queue's context was broken from outside (io_getevents: {errno}), and the kernel \
                  may still use this operation's buffer"
             ),
@@ -153,20 +161,20 @@ impl<P: Payload> Pending<P> {
     /// process made by `fork`.
     ///
     /// ```
-    /// use aio_safe::{Cancel, Op, PollEvents, Queue};
+    /// use aio_safe::{CancelOutcome, Op, PollEvents, Queue};
     ///
     /// let queue = Queue::new(1)?;
     /// let (reader, writer) = std::os::unix::net::UnixStream::pair()?;
     /// let mut never = queue.submit(&reader, Op::poll(PollEvents::IN))?;
-    /// assert_eq!(never.cancel()?, Cancel::Cancelled);
+    /// assert_eq!(never.cancel()?, CancelOutcome::Cancelled);
     /// assert_eq!(never.wait()?, PollEvents::default());
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     #[doc(alias = "io_cancel")]
-    pub fn cancel(&mut self) -> Result<Cancel, Errno> {
+    pub fn cancel(&mut self) -> Result<CancelOutcome, Errno> {
         let slot = self.slot();
         if slot.slot().is_done() {
-            return Ok(Cancel::TooLate);
+            return Ok(CancelOutcome::TooLate);
         }
         if !slot.shared().process.is_current() {
             return Err(Errno::EINVAL);
@@ -177,11 +185,15 @@ impl<P: Payload> Pending<P> {
     /// Takes what completions are there, unless another thread is about to. Whether this one's is.
     // With `&mut`, as for `wait_for_it`.
     #[inline]
-    pub(crate) fn glance(&mut self) -> bool {
+    fn glance(&mut self) -> bool {
         let slot = self.slot();
         check_process(slot);
         slot.shared().glance(Own::slot(slot.slot()));
-        slot.slot().is_done()
+        slot.slot().is_done() || {
+            // What has run may have forked.
+            check_process(slot);
+            false
+        }
     }
 
     /// Stores a waker, unless the operation is done.
@@ -204,20 +216,9 @@ impl<P: Payload> Pending<P> {
     /// [`is_done`](Self::is_done) has returned true.
     #[inline]
     unsafe fn into_output(self) -> P::Output {
-        // SAFETY: the caller's promise.
-        unsafe { self.into_output_and(Retired::free) }
-    }
-
-    /// Takes the result, and gives the slot away to be freed.
-    ///
-    /// # Safety
-    ///
-    /// [`is_done`](Self::is_done) has returned true.
-    #[inline]
-    pub(crate) unsafe fn into_output_and(self, then: impl FnOnce(Retired)) -> P::Output {
         let this = ManuallyDrop::new(self);
         // SAFETY: it is done, and nobody uses the handle any more, nor its destructor.
-        unsafe { take_and_retire::<P>(this.slot(), then) }
+        unsafe { take_and_free::<P>(this.slot()) }
     }
 }
 
@@ -225,30 +226,34 @@ impl<P: Payload> Pending<P> {
 ///
 /// # Safety
 ///
-/// As [`take_and_retire`].
-#[inline]
-unsafe fn take_and_free<P: Payload>(slot: &SlotRef) -> P::Output {
-    // SAFETY: the caller's promise.
-    unsafe { take_and_retire::<P>(slot, Retired::free) }
-}
-
-/// Takes the result, and gives the slot away to be freed.
-///
-/// # Safety
-///
 /// The caller was the slot's handle and isn't any longer, the slot holds a `P`, and `is_done` has
 /// returned true.
 #[inline]
-unsafe fn take_and_retire<P: Payload>(slot: &SlotRef, then: impl FnOnce(Retired)) -> P::Output {
-    // SAFETY: the caller's promise.
+unsafe fn take_and_free<P: Payload>(slot: &SlotRef) -> P::Output {
+    let panics = FreeOnPanic(slot);
+    // SAFETY: the caller was the slot's handle, which holds a `P` and is done.
     let taken = unsafe { slot.slot().take::<P>() };
+    mem::forget(panics);
     // Freeing doesn't panic. Without this the compiler would keep it in memory, to be able to drop it.
     let taken = ManuallyDrop::new(taken);
     if slot.slot().is_let_go() || await_completer(slot) {
         // SAFETY: the slot is ours and empty, and the caller doesn't use it again.
-        then(unsafe { slot.retire() });
+        unsafe { slot.free() };
     }
     ManuallyDrop::into_inner(taken)
+}
+
+/// Frees a handle's slot when taking its result panics. The slot is empty then.
+struct FreeOnPanic<'a>(&'a SlotRef);
+
+impl Drop for FreeOnPanic<'_> {
+    #[cold]
+    fn drop(&mut self) {
+        if self.0.slot().is_let_go() || await_completer(self.0) {
+            // SAFETY: whoever made this has the slot alone, and doesn't use it again.
+            unsafe { self.0.free() };
+        }
+    }
 }
 
 /// Waits until the completer has taken the waker, which is what it does next. False after fork, where it may be
@@ -285,10 +290,15 @@ impl<P: Payload> Drop for Pending<P> {
             let _ = slot.shared().cancel(slot.slot());
         }
         // SAFETY: this was the slot's handle, and on true it isn't used again.
-        if unsafe { slot.slot().abandon() } {
+        if unsafe { slot.abandon() } {
             return;
         }
         assert!(slot.slot().is_done(), "abandon refuses only what is done");
+        if slot.slot().is_lost() {
+            // The buffer stays the kernel's.
+            drop(FreeOnPanic(&slot));
+            return;
+        }
         // SAFETY: it is done, and we don't have it any more.
         drop(unsafe { take_and_free::<P>(&slot) });
     }

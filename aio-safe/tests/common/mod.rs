@@ -9,6 +9,7 @@ mod fake;
 mod files;
 mod lanes;
 mod ringed;
+mod room;
 mod tasks;
 mod wrapped;
 
@@ -19,6 +20,7 @@ pub(crate) use self::{
     files::{Scratch, direct_file, pattern},
     lanes::submit,
     ringed::WithRing,
+    room::room,
     tasks::{Flag, Woken, block_on, poll_once, within},
     wrapped::{Spy, WithoutRing},
 };

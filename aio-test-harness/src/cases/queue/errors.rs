@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use aio_safe::{Errno, Op, OpError, Queue, RwFlags, SetupError, SubmitErrorKind};
+use aio_safe::{Errno, Op, OpError, Queue, QueueError, RwFlags, SetupError};
 
 use super::support::{DIRECT, block, blocks, buffer, check_blocks, empty, full_blocks, offset};
 use crate::case::{Case, CaseResult, Stop};
@@ -283,7 +283,7 @@ fn full(_: &Env) -> CaseResult {
         Err(error) => error,
         Ok(_) => return Err(Stop::fail("a fifth operation in a queue of four")),
     };
-    check_eq!(error.reason, SubmitErrorKind::QueueFull);
+    check_eq!(error.reason, QueueError::QueueFull);
     let content = error.op.into_payload().into_buffer();
     check_eq!(
         (content.as_ptr(), &content[..]),
@@ -312,7 +312,7 @@ fn full_of_results(env: &Env) -> CaseResult {
     let third = queue.submit(&file, Op::read(empty(BLOCK)?, offset(2)));
     check_eq!(
         third.err().map(|error| error.reason),
-        Some(SubmitErrorKind::QueueFull)
+        Some(QueueError::QueueFull)
     );
     for (index, read) in [first, second].into_iter().enumerate() {
         same_bytes(&read.wait().buffer, &block(index))?;
@@ -328,10 +328,7 @@ fn batch_too_large(env: &Env) -> CaseResult {
     batch.push(&file, Op::write("one ", 0))?;
     batch.push(&file, Op::write("two ", 4))?;
     let error = batch.push(&file, Op::write("more", 8)).err();
-    check_eq!(
-        error.map(|error| error.reason),
-        Some(SubmitErrorKind::QueueFull)
-    );
+    check_eq!(error.map(|error| error.reason), Some(QueueError::QueueFull));
     let mut handles = Vec::new();
     batch.submit(&mut handles)?;
     for write in handles.drain(..) {
@@ -361,7 +358,7 @@ fn closed(env: &Env) -> CaseResult {
         Err(error) => error,
         Ok(_) => return Err(Stop::fail("an operation in a closed queue")),
     };
-    check_eq!(error.reason, SubmitErrorKind::Closed);
+    check_eq!(error.reason, QueueError::Closed);
     check_eq!(error.op.into_payload().into_buffer(), [3; 5]);
     check_blocks(&Queue::new(1)?, &file, 1)
 }

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use aio_safe::{CloseError, Op, Queue, ReapError, SubmitErrorKind};
+use aio_safe::{CloseError, Op, Queue, QueueError, ReapError};
 
 use super::support::{DIRECT, block, blocks, buffer, check_blocks, empty, full_blocks, offset};
 use crate::case::{Case, CaseResult};
@@ -49,13 +49,13 @@ fn child_gets_errors(env: &Env) -> CaseResult {
         let error = queue
             .submit(&file, Op::write(vec![1; 8], 0))
             .expect_err("not submitted");
-        check_eq!(error.reason, SubmitErrorKind::Forked);
+        check_eq!(error.reason, QueueError::Forked);
         check_eq!(error.op.into_payload().into_buffer(), [1; 8]);
         let error = queue
             .batch()
             .push(&file, Op::fsync())
             .expect_err("not taken");
-        check_eq!(error.reason, SubmitErrorKind::Forked);
+        check_eq!(error.reason, QueueError::Forked);
         check_eq!(queue.reap(0, None), Err(ReapError::Forked));
         check_eq!(
             queue.reap(1, Some(Duration::from_millis(1))),

@@ -1,6 +1,6 @@
 //! One queue and several threads.
 
-use aio_safe::{Op, Queue, SubmitErrorKind};
+use aio_safe::{Op, Queue, QueueError};
 
 use super::support::{DIRECT, block, blocks, buffer, check_blocks, empty, full_blocks, offset};
 use crate::case::{Case, CaseResult};
@@ -116,7 +116,7 @@ fn too_small_for_all(env: &Env) -> CaseResult {
                 match queue.submit(&file, op) {
                     Ok(read) => break read.wait(),
                     Err(error) => {
-                        check_eq!(error.reason, SubmitErrorKind::QueueFull);
+                        check_eq!(error.reason, QueueError::QueueFull);
                         op = error.op;
                         std::thread::yield_now();
                     }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use aio_safe::{Cancel, Op, PollEvents, Queue};
+use aio_safe::{CancelOutcome, Op, PollEvents, Queue};
 
 use super::support::{DIRECT, block, blocks, buffer, check_blocks, empty, full_blocks, offset};
 use crate::case::{Case, CaseResult, Stop};
@@ -207,7 +207,7 @@ fn poll_cancelled(_: &Env) -> CaseResult {
     let queue = Queue::new(1)?;
     let (reader, _writer) = sys::fd::pipe()?;
     let mut poll = queue.submit(&reader, Op::poll(PollEvents::IN))?;
-    check_eq!(poll.cancel(), Ok(Cancel::Cancelled));
+    check_eq!(poll.cancel(), Ok(CancelOutcome::Cancelled));
     check_eq!(poll.wait(), Ok(PollEvents::default()));
     Ok(())
 }
@@ -220,7 +220,7 @@ fn transfer_not_cancelled(env: &Env) -> CaseResult {
         .collect::<CaseResult<Vec<_>>>()?;
     for read in &mut reads {
         let answer = read.cancel()?;
-        check!(answer != Cancel::Cancelled, "{answer:?}");
+        check!(answer != CancelOutcome::Cancelled, "{answer:?}");
     }
     for (index, read) in reads.into_iter().enumerate() {
         let read = read.wait();

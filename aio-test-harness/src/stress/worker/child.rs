@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aio_safe::{CloseError, Op, Queue, ReapError, SubmitErrorKind, Transfer};
+use aio_safe::{CloseError, Op, Queue, QueueError, ReapError, Transfer};
 
 use super::Worker;
 use super::held::{Handle, Held};
@@ -47,17 +47,17 @@ impl Worker<'_> {
             .submit(file, Op::fsync())
             .map_err(|error| error.reason)
         {
-            Err(SubmitErrorKind::Forked) => {}
+            Err(QueueError::Forked) => {}
             _ => return 1,
         }
         let mut batch = queue.batch();
         match batch.push(file, Op::fsync()).map_err(|error| error.reason) {
-            Err(SubmitErrorKind::Forked) => {}
+            Err(QueueError::Forked) => {}
             _ => return 2,
         }
         drop(batch);
         match queue.lane::<Transfer<Buffer>, ()>(1) {
-            Err(SubmitErrorKind::Forked) => {}
+            Err(QueueError::Forked) => {}
             _ => return 10,
         }
         if queue.reap(1, None) != Err(ReapError::Forked) {
@@ -70,7 +70,7 @@ impl Worker<'_> {
             return 5;
         }
         match queue.reserve().wait_timeout(Duration::from_secs(1)) {
-            Err(SubmitErrorKind::Forked) => {}
+            Err(QueueError::Forked) => {}
             _ => return 6,
         }
         for (n, mut held) in held.into_iter().enumerate() {

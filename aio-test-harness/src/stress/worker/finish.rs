@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aio_safe::{BufResult, Cancel, Errno, OpError, Payload, Pending, Poll, PollEvents};
+use aio_safe::{BufResult, CancelOutcome, Errno, OpError, Payload, Pending, Poll, PollEvents};
 
 use super::Worker;
 use super::block_on::{block_on, poll_in_vain};
@@ -178,7 +178,7 @@ impl Worker<'_> {
             How::Cancel => {
                 self.phase(Phase::Cancel);
                 match pending.cancel() {
-                    Ok(Cancel::NotCancellable | Cancel::TooLate) => {}
+                    Ok(CancelOutcome::NotCancellable | CancelOutcome::TooLate) => {}
                     other => self.fail(&format!("cancelling what can't be cancelled: {other:?}")),
                 }
             }
@@ -278,8 +278,8 @@ impl Worker<'_> {
             (Task::Poll, How::Cancel) => {
                 self.phase(Phase::Cancel);
                 match pending.cancel() {
-                    Ok(Cancel::Cancelled) => cancelled = true,
-                    Ok(Cancel::TooLate)
+                    Ok(CancelOutcome::Cancelled) => cancelled = true,
+                    Ok(CancelOutcome::TooLate)
                         if line.fired || instance.is_some_and(|instance| instance.is_closing()) => {
                     }
                     other => {

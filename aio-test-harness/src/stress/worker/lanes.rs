@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aio_safe::{BufResult, Errno, Lane, LaneBatch, OpError, SubmitErrorKind, Transfer};
+use aio_safe::{BufResult, Errno, Lane, LaneBatch, OpError, QueueError, Transfer};
 
 use super::Worker;
 use super::block_on::block_on;
@@ -27,7 +27,7 @@ type Batch<'l> = LaneBatch<'l, Transfer<Buffer>, u64>;
 
 impl Share {
     /// A lane of so many places, or of fewer.
-    fn new(instance: &Instance, places: u32) -> Result<Self, SubmitErrorKind> {
+    fn new(instance: &Instance, places: u32) -> Result<Self, QueueError> {
         let mut places = places;
         loop {
             match instance.queue.lane(places) {
@@ -38,7 +38,7 @@ impl Share {
                         places: places as usize,
                     });
                 }
-                Err(SubmitErrorKind::QueueFull) if places > 1 => places /= 2,
+                Err(QueueError::QueueFull) if places > 1 => places /= 2,
                 Err(reason) => return Err(reason),
             }
         }
@@ -60,8 +60,8 @@ impl<'a> Worker<'a> {
         for _ in 0..lanes {
             match Share::new(&this, places) {
                 Ok(share) => shares.push(share),
-                Err(SubmitErrorKind::QueueFull) => self.count.full += 1,
-                Err(SubmitErrorKind::Closed) if this.is_closing() => {}
+                Err(QueueError::QueueFull) => self.count.full += 1,
+                Err(QueueError::Closed) if this.is_closing() => {}
                 Err(reason) => self.fail(&format!("making a lane: {reason}")),
             }
         }
@@ -136,7 +136,7 @@ impl<'a> Worker<'a> {
                 }
                 Err(error) => {
                     let (op, value) = error.op;
-                    let full = error.reason == SubmitErrorKind::QueueFull && room == 0;
+                    let full = error.reason == QueueError::QueueFull && room == 0;
                     if !full || value != *key {
                         self.fail(&format!("a lane with room for {room}: {}", error.reason));
                     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender};
 
-use aio_safe::SubmitErrorKind;
+use aio_safe::QueueError;
 
 use self::held::Line;
 use super::buffer::Buffer;
@@ -206,22 +206,17 @@ impl<'a> Worker<'a> {
     }
 
     /// What to do after a queue hasn't taken an operation. False when there is nothing that can be done.
-    fn recover(
-        &mut self,
-        place: usize,
-        instance: &mut Arc<Instance>,
-        reason: SubmitErrorKind,
-    ) -> bool {
+    fn recover(&mut self, place: usize, instance: &mut Arc<Instance>, reason: QueueError) -> bool {
         match reason {
-            SubmitErrorKind::QueueFull => self.make_room(instance),
-            SubmitErrorKind::Again => {
+            QueueError::QueueFull => self.make_room(instance),
+            QueueError::Again => {
                 self.count.again += 1;
                 self.phase(Phase::Reap);
                 let _ = instance
                     .queue
                     .reap(1, Some(std::time::Duration::from_millis(1)));
             }
-            SubmitErrorKind::Closed if instance.is_closing() => {
+            QueueError::Closed if instance.is_closing() => {
                 *instance = self.ctx.places[place].get();
             }
             other => {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aio_safe::{CloseError, Op, Queue, ReapError, SetupError, SubmitErrorKind};
+use aio_safe::{CloseError, Op, Queue, QueueError, ReapError, SetupError};
 
 use super::Worker;
 use super::held::{End, Handle, Job, Task};
@@ -67,7 +67,7 @@ impl Worker<'_> {
         let submitted = old.queue.submit(&self.ctx.directory, Op::fsync());
         match submitted.map_err(|error| error.reason) {
             // As long as nobody took their results, all places may be taken.
-            Err(SubmitErrorKind::Closed) => {}
+            Err(QueueError::Closed) => {}
             other => self.fail(&format!("submitting to a closed queue: {other:?}")),
         }
         self.count.checks += 4;
@@ -159,7 +159,7 @@ impl Worker<'_> {
                 Ok(pending) => under_way.push((Handle::One(pending), job)),
                 Err(error) => {
                     // No more than its depth was submitted.
-                    if error.reason != SubmitErrorKind::Again {
+                    if error.reason != QueueError::Again {
                         self.fail(&format!("a queue of one's own: {error}"));
                     }
                     self.unprepare(&job, [error.op.into_payload().into_buffer()]);

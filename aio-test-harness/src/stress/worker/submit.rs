@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, RwLockReadGuard};
 use std::time::Duration;
 
-use aio_safe::{Errno, Op, Payload, Pending, PollEvents, RwFlags, SubmitError, SubmitErrorKind};
+use aio_safe::{Errno, Op, Payload, Pending, PollEvents, QueueError, RwFlags, SubmitError};
 
 use super::Worker;
 use super::held::{Handle, Held, Job, Line, Task};
@@ -49,7 +49,7 @@ impl<'a> Worker<'a> {
                     reason
                 }
             };
-            full = reason == SubmitErrorKind::QueueFull;
+            full = reason == QueueError::QueueFull;
             if !self.recover(place, instance, reason) || self.ctx.is_over() {
                 return Err(op);
             }

@@ -1,0 +1,237 @@
+//! Waiting for a slot in a full queue.
+
+use std::{
+    fmt,
+    os::fd::AsFd,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    Op, Pending, Queue, QueueError, SubmitError,
+    engine::{
+        leader::Goal,
+        line::Ticket,
+        slab::Group,
+        wait::{Alarm, Unreachable},
+    },
+    op::Payload,
+};
+
+/// A wait for a slot of the queue, first come first served. Made by [`Queue::reserve`]; `.await` it,
+/// or [`wait`](Self::wait) for it in a thread.
+///
+/// A slot becomes free when a result is taken, or an abandoned operation is over. A future takes
+/// completions that are there when it is polled, but nothing polls it when one comes: see
+/// [`Pending`](crate::Pending).
+///
+/// Dropping it leaves the line, and loses nothing. One that was polled and then *forgotten*
+/// ([`std::mem::forget`]) stays in line, and keeps the slot that it is given for ever, as every
+/// forgotten handle keeps its slot.
+#[must_use = "nothing is reserved until it is awaited or waited for"]
+pub struct Reserve<'q> {
+    queue: &'q Queue,
+    ticket: Option<Arc<Ticket>>,
+}
+
+/// A slot of the queue, for one operation. Dropping it gives the slot back.
+#[must_use = "dropping it gives the slot back"]
+pub struct Permit<'q> {
+    queue: &'q Queue,
+    /// A claimed slot, ours until it is submitted.
+    index: Option<u32>,
+}
+
+impl<'q> Reserve<'q> {
+    pub(crate) fn new(queue: &'q Queue) -> Self {
+        Self {
+            queue,
+            ticket: None,
+        }
+    }
+
+    /// Blocks until there is a slot. The thread reaps for the whole queue meanwhile, unless another
+    /// one does.
+    ///
+    /// A thread that holds all handles of the queue itself, and takes none of their results, waits for
+    /// ever.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::Closed`] and [`QueueError::Forked`].
+    ///
+    /// # Panics
+    ///
+    /// With the panic of a waker or destructor that it ran, as [`Queue::reap`].
+    pub fn wait(self) -> Result<Permit<'q>, QueueError> {
+        self.wait_until(None)
+    }
+
+    /// As [`wait`](Self::wait), but no longer than `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::QueueFull`] when there was no slot in time, and those of `wait`.
+    ///
+    /// # Panics
+    ///
+    /// As [`wait`](Self::wait).
+    pub fn wait_timeout(self, timeout: Duration) -> Result<Permit<'q>, QueueError> {
+        self.wait_until(Instant::now().checked_add(timeout))
+    }
+
+    fn wait_until(mut self, deadline: Option<Instant>) -> Result<Permit<'q>, QueueError> {
+        if let Some(permit) = self.claim_or_join()? {
+            return Ok(permit);
+        }
+        let shared = self.queue.shared();
+        let ticket = self.ticket.as_deref().expect("no slot, so we are in line");
+        // A waker of an executor is foreign code: it isn't to be dropped while standing in line.
+        ticket.unregister();
+        if !shared.process.is_current() {
+            return Err(QueueError::Forked);
+        }
+        let waited = shared.wait_for(
+            Goal::Room,
+            deadline,
+            || !ticket.is_waiting(),
+            |alarm| match alarm {
+                Alarm::Waker(waker) => ticket.register(waker),
+                Alarm::Kick => ticket.register_kick(),
+            },
+        );
+        match waited {
+            // The ticket's lock may be held by a thread that doesn't exist in the child.
+            Err(Unreachable::Forked) => Err(QueueError::Forked),
+            // Nothing can be reaped any more: the queue was closed by whoever noticed.
+            Err(Unreachable::Broken(_)) => self.settled().unwrap_or(Err(QueueError::Closed)),
+            Ok(_) => self.settled().unwrap_or(Err(QueueError::QueueFull)),
+        }
+    }
+
+    /// A slot, if there is one; else a ticket. One that was polled before may have a ticket already.
+    fn claim_or_join(&mut self) -> Result<Option<Permit<'q>>, QueueError> {
+        let shared = self.queue.shared();
+        if !shared.process.is_current() {
+            return Err(QueueError::Forked);
+        }
+        if self.ticket.is_some() {
+            return Ok(None);
+        }
+        if shared.gate.is_closed() {
+            return Err(QueueError::Closed);
+        }
+        let mut index = shared.slab.claim(1).next();
+        if index.is_none() {
+            match shared.line.join(&shared.slab, &shared.gate)? {
+                Ok(claimed) => index = Some(claimed),
+                Err(ticket) => self.ticket = Some(ticket),
+            }
+        }
+        Ok(index.map(|index| Permit::new(self.queue, index)))
+    }
+
+    /// What the wait came to. If it isn't over, it is given up.
+    fn settled(&mut self) -> Option<Result<Permit<'q>, QueueError>> {
+        let ticket = self.ticket.take()?;
+        let Some(result) = ticket.take() else {
+            let shared = self.queue.shared();
+            shared.line.leave(&ticket, &shared.slab);
+            return None;
+        };
+        Some(result.map(|index| Permit::new(self.queue, index)))
+    }
+}
+
+impl<'q> Future for Reserve<'q> {
+    type Output = Result<Permit<'q>, QueueError>;
+
+    /// # Panics
+    ///
+    /// With the panic of somebody else's waker or destructor, see [`Queue::reap`].
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(permit) = self.claim_or_join()? {
+            return Poll::Ready(Ok(permit));
+        }
+        let ticket = self.ticket.as_ref().expect("no slot, so we are in line");
+        if ticket.register(cx.waker()) {
+            // Abandoned operations may be over, and nobody else may be there to notice.
+            let shared = self.queue.shared();
+            shared.take_completed();
+            if !shared.process.is_current() {
+                return Poll::Ready(Err(QueueError::Forked));
+            }
+            if ticket.is_waiting() {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(
+            self.settled()
+                .expect("the ticket's state changes once, and it has"),
+        )
+    }
+}
+
+impl Drop for Reserve<'_> {
+    fn drop(&mut self) {
+        if !self.queue.shared().process.is_current() {
+            // In a child process the ticket's lock may be held by a thread that doesn't exist here.
+            std::mem::forget(self.ticket.take());
+            return;
+        }
+        // A slot that was given meanwhile goes back with the permit.
+        drop(self.settled());
+    }
+}
+
+impl<'q> Permit<'q> {
+    fn new(queue: &'q Queue, index: u32) -> Self {
+        Self {
+            queue,
+            index: Some(index),
+        }
+    }
+
+    /// Submits an operation in this slot. As [`Queue::submit`], but the queue isn't full.
+    ///
+    /// # Errors
+    ///
+    /// As [`Queue::submit`]. The slot is given back.
+    #[doc(alias = "io_submit")]
+    pub fn submit<P: Payload>(
+        mut self,
+        file: impl AsFd,
+        op: Op<P>,
+    ) -> Result<Pending<P>, SubmitError<Op<P>>> {
+        // Before the slot is taken: it may panic.
+        let file = file.as_fd();
+        let index = self.index.take().expect("only submit takes it");
+        let slot = self.queue.shared().slab.claimed(index);
+        self.queue.submit_in(slot, file, op)
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        let shared = self.queue.shared();
+        if let Some(index) = self.index.take().filter(|_| shared.process.is_current()) {
+            shared.unclaim(Group::one(index));
+        }
+    }
+}
+
+impl fmt::Debug for Reserve<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reserve")
+            .field("in_line", &self.ticket.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Permit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit").finish_non_exhaustive()
+    }
+}
