@@ -1,6 +1,9 @@
 //! The two sets of flags of a request: those of the iocb, and those of its read or write.
 
-use bitflags::bitflags;
+use core::fmt;
+
+use bitflags::parser::WriteHex;
+use bitflags::{Flags, bitflags, parser};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Which optional fields of an [`Iocb`](crate::Iocb) are in use: the value of
@@ -12,7 +15,6 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 #[derive(
     Clone,
     Copy,
-    Debug,
     Default,
     PartialEq,
     Eq,
@@ -61,7 +63,6 @@ bitflags! {
 #[derive(
     Clone,
     Copy,
-    Debug,
     Default,
     PartialEq,
     Eq,
@@ -126,9 +127,65 @@ bitflags! {
     }
 }
 
+/// The names of the flags that are set, joined by ` | `, and all other bits as one number.
+impl fmt::Debug for IocbFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        show("IocbFlags", self, f)
+    }
+}
+
+/// The names of the flags that are set, joined by ` | `, and all other bits as one number.
+impl fmt::Debug for RwFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        show("RwFlags", self, f)
+    }
+}
+
+/// Writes a set of flags in the form that bitflags gives to the types that it makes itself:
+/// `Type(A | B | 0x80)`, and `Type(0x0)` for the empty set.
+fn show<F>(name: &str, flags: &F, f: &mut fmt::Formatter<'_>) -> fmt::Result
+where
+    F: Flags<Bits: WriteHex>,
+{
+    write!(f, "{name}(")?;
+    if flags.is_empty() {
+        f.write_str("0x0")?;
+    } else {
+        parser::to_writer(flags, &mut *f)?;
+    }
+    f.write_str(")")
+}
+
 #[cfg(test)]
 mod tests {
     use super::{IocbFlags, RwFlags};
+    use std::format;
+
+    #[test]
+    fn flags_are_shown_by_name_and_other_bits_as_a_number() {
+        let both = IocbFlags::RESFD | IocbFlags::IOPRIO;
+        assert_eq!(format!("{both:?}"), "IocbFlags(RESFD | IOPRIO)");
+        let more = both | IocbFlags::from_bits_retain(0x8000_0080);
+        assert_eq!(
+            format!("{more:?}"),
+            "IocbFlags(RESFD | IOPRIO | 0x80000080)"
+        );
+        assert_eq!(format!("{:?}", IocbFlags::empty()), "IocbFlags(0x0)");
+
+        let write = RwFlags::DSYNC | RwFlags::NOSIGNAL;
+        assert_eq!(format!("{write:?}"), "RwFlags(DSYNC | NOSIGNAL)");
+        let unknown = RwFlags::from_bits_retain(1 << 31);
+        assert_eq!(format!("{unknown:?}"), "RwFlags(0x80000000)");
+        assert_eq!(format!("{:?}", RwFlags::empty()), "RwFlags(0x0)");
+    }
+
+    #[test]
+    fn each_named_flag_is_shown() {
+        let names =
+            "HIPRI | DSYNC | SYNC | NOWAIT | APPEND | NOAPPEND | ATOMIC | DONTCACHE | NOSIGNAL";
+        let all = RwFlags::from_bits_retain(0x1ff);
+        assert_eq!(format!("{all:?}"), format!("RwFlags({names})"));
+    }
 
     #[test]
     fn unknown_bits_survive() {

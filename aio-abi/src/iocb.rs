@@ -76,7 +76,7 @@ pub struct Iocb {
     pub aio_nbytes: u64,
     /// Where in the file, in bytes. `EINVAL` if negative. 0 for a sync or a poll.
     pub aio_offset: i64,
-    /// 0. `EINVAL` if not.
+    /// Reserved. It must be 0: the kernel answers `EINVAL` to any other value.
     pub aio_reserved2: u64,
     /// Which of the optional fields are in use.
     pub aio_flags: IocbFlags,
