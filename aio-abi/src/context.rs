@@ -55,3 +55,29 @@ impl AioContext {
 
 const_assert_eq!(size_of::<AioContext>(), size_of::<crate::ulong::Ulong>());
 assert_impl_all!(AioContext: Send, Sync, Unpin, Copy);
+
+#[cfg(test)]
+mod tests {
+    use super::AioContext;
+    use zerocopy::IntoBytes;
+
+    #[test]
+    fn the_handle_is_the_address_of_the_ring() {
+        let addr = 0x7f00_1000;
+        let context = AioContext::from_addr(addr);
+        assert_eq!(context.addr(), addr);
+        assert_eq!(context.as_bytes(), (addr as crate::ulong::Ulong).as_bytes());
+        assert_eq!(AioContext::from_addr(usize::MAX).addr(), usize::MAX);
+    }
+
+    #[test]
+    fn zero_and_nothing_else_is_no_context() {
+        assert!(AioContext::NONE.is_none());
+        assert_eq!(AioContext::NONE.addr(), 0);
+        assert_eq!(AioContext::from_addr(0), AioContext::NONE);
+        assert_eq!(AioContext::default(), AioContext::NONE);
+        for addr in [1, 0x1000, usize::MAX] {
+            assert!(!AioContext::from_addr(addr).is_none(), "{addr:#x}");
+        }
+    }
+}

@@ -214,6 +214,70 @@ impl fmt::Debug for IoPrio {
 #[cfg(test)]
 mod tests {
     use super::{IoPrio, IoPrioClass};
+    use std::format;
+
+    /// The numbers of `linux/ioprio.h`, written out.
+    #[test]
+    fn the_constants_are_the_headers() {
+        let classes = [
+            (IoPrioClass::NONE, 0, "NONE"),
+            (IoPrioClass::RT, 1, "RT"),
+            (IoPrioClass::BE, 2, "BE"),
+            (IoPrioClass::IDLE, 3, "IDLE"),
+            (IoPrioClass::INVALID, 7, "INVALID"),
+        ];
+        for (class, raw, name) in classes {
+            assert_eq!(class.raw(), raw);
+            assert_eq!(format!("{class:?}"), name);
+        }
+        assert_eq!(IoPrioClass::COUNT, 8);
+        assert_eq!((IoPrio::CLASS_SHIFT, IoPrio::CLASS_MASK), (13, 0x7));
+        assert_eq!(IoPrio::DATA_MASK, 0x1fff);
+        assert_eq!((IoPrio::LEVEL_BITS, IoPrio::LEVEL_MASK), (3, 0x7));
+        assert_eq!((IoPrio::LEVELS, IoPrio::NORM_LEVEL), (8, 4));
+        assert_eq!((IoPrio::HINT_SHIFT, IoPrio::HINT_BITS), (3, 10));
+        assert_eq!((IoPrio::HINTS, IoPrio::HINT_MASK), (1024, 0x3ff));
+        assert_eq!(IoPrio::HINT_NONE, 0);
+        assert_eq!(IoPrio::NONE.raw(), 0);
+        assert_eq!(IoPrio::default(), IoPrio::NONE);
+    }
+
+    #[test]
+    fn eight_classes_and_no_more() {
+        for raw in 0..8 {
+            assert_eq!(IoPrioClass::from_raw(raw).map(IoPrioClass::raw), Some(raw));
+        }
+        for raw in [8, 9, u8::MAX] {
+            assert_eq!(IoPrioClass::from_raw(raw), None);
+        }
+    }
+
+    #[test]
+    fn priorities_are_shown_by_their_parts() {
+        let nameless = IoPrioClass::from_raw(5).unwrap();
+        assert_eq!(format!("{nameless:?}"), "IoPrioClass(5)");
+        let prio = IoPrio::with_hint(IoPrioClass::RT, 6, 2);
+        assert_eq!(
+            format!("{prio:?}"),
+            "IoPrio { class: RT, level: 6, hint: 2 }"
+        );
+    }
+
+    /// Each part alone, so that no two mistakes can make up for each other.
+    #[test]
+    fn each_part_has_its_bits() {
+        let (be, none) = (IoPrioClass::BE, IoPrioClass::NONE);
+        assert_eq!(IoPrio::new(be, 0).raw(), 0x4000);
+        assert_eq!(IoPrio::new(none, 5).raw(), 5);
+        assert_eq!(IoPrio::with_hint(none, 0, 1).raw(), 8);
+        assert_eq!(IoPrio::with_hint(be, 5, 3).raw(), 0x401d);
+        let all = IoPrio::with_hint(IoPrioClass::INVALID, 7, 0x3ff);
+        assert_eq!(all.raw(), -1);
+
+        let prio = IoPrio::from_raw(0x401d);
+        assert_eq!((prio.class(), prio.level(), prio.hint()), (be, 5, 3));
+        assert_eq!(prio.data(), 0x1d);
+    }
 
     #[test]
     fn class_hint_and_level_make_up_every_number() {
@@ -234,14 +298,15 @@ mod tests {
             (prio.class(), prio.level(), prio.hint()),
             (IoPrioClass::BE, 1, 1)
         );
-        assert_eq!(IoPrioClass::from_raw(8), None);
-        assert_eq!(IoPrioClass::from_raw(7), Some(IoPrioClass::INVALID));
     }
 
     #[test]
     fn only_seven_duration_limits() {
-        assert_eq!(IoPrio::hint_duration_limit(0), None);
-        assert_eq!(IoPrio::hint_duration_limit(7), Some(7));
-        assert_eq!(IoPrio::hint_duration_limit(8), None);
+        for limit in 1..=7 {
+            assert_eq!(IoPrio::hint_duration_limit(limit), Some(limit));
+        }
+        for limit in [0, 8, u16::MAX] {
+            assert_eq!(IoPrio::hint_duration_limit(limit), None);
+        }
     }
 }
