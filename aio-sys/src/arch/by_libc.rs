@@ -94,27 +94,27 @@ macro_rules! syscall {
     };
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn syscall1(nr: u32, a: Word) -> isize {
     syscall!(nr, a)
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn syscall2(nr: u32, a: Word, b: Word) -> isize {
     syscall!(nr, a, b)
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn syscall3(nr: u32, a: Word, b: Word, c: Word) -> isize {
     syscall!(nr, a, b, c)
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn syscall5(nr: u32, a: Word, b: Word, c: Word, d: Word, e: Word) -> isize {
     syscall!(nr, a, b, c, d, e)
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn syscall6(
     nr: u32,
     a: Word,

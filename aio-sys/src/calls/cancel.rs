@@ -82,7 +82,7 @@ use crate::arch::{IO_CANCEL, syscall3};
 /// # Since
 ///
 /// Linux 2.5. Source: `SYSCALL_DEFINE3(io_cancel)` in the kernel's `fs/aio.c`.
-#[inline]
+#[inline(always)]
 pub unsafe fn io_cancel(
     ctx: AioContext,
     iocb: *mut Iocb,

@@ -64,7 +64,7 @@ use crate::arch::{IO_DESTROY, syscall1};
 ///
 /// Linux 2.5. Source: `SYSCALL_DEFINE1(io_destroy)` and `kill_ioctx` in the kernel's `fs/aio.c`;
 /// `io_destroy(2)`.
-#[inline]
+#[inline(always)]
 pub unsafe fn io_destroy(ctx: AioContext) -> Result<(), Errno> {
     // SAFETY: the kernel unmaps the ring, which nobody uses any more, as the caller says.
     nothing(unsafe { syscall1(IO_DESTROY, context(ctx)) })

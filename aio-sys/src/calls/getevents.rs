@@ -100,7 +100,7 @@ pub type GetEventsTimespec = aio_abi::Timespec64;
 /// Linux 2.5. Since 6.8 a waiting thread is woken when its `min_nr` events are there; before, at
 /// each event. Source: `SYSCALL_DEFINE5(io_getevents)` and `read_events` in the kernel's
 /// `fs/aio.c`; `io_getevents(2)`.
-#[inline]
+#[inline(always)]
 pub unsafe fn io_getevents(
     ctx: AioContext,
     min_nr: isize,

@@ -99,7 +99,7 @@ pub type PgetEventsTimespec = aio_abi::Timespec64;
 /// Linux 4.18; on 32-bit targets 5.1. Source: `SYSCALL_DEFINE6(io_pgetevents)` in the kernel's
 /// `fs/aio.c`.
 #[doc(alias = "io_pgetevents_time64")]
-#[inline]
+#[inline(always)]
 pub unsafe fn io_pgetevents(
     ctx: AioContext,
     min_nr: isize,

@@ -84,7 +84,7 @@ use crate::arch::{IO_SETUP, syscall2};
 ///
 /// Linux 2.5. Source: `SYSCALL_DEFINE2(io_setup)` and `ioctx_alloc` in the kernel's `fs/aio.c`;
 /// `io_setup(2)`.
-#[inline]
+#[inline(always)]
 pub unsafe fn io_setup(nr_events: u32, ctxp: *mut AioContext) -> Result<(), Errno> {
     // SAFETY: the kernel writes a handle to `ctxp`, which the caller allows, and maps new memory,
     // which nothing else can have a reference to.

@@ -156,7 +156,7 @@ use crate::arch::{IO_SUBMIT, syscall3};
 /// Linux 2.5; for opcodes and flags see [`Opcode`](aio_abi::Opcode),
 /// [`IocbFlags`](aio_abi::IocbFlags) and [`RwFlags`](aio_abi::RwFlags). Source:
 /// `SYSCALL_DEFINE3(io_submit)` and `__io_submit_one` in the kernel's `fs/aio.c`; `io_submit(2)`.
-#[inline]
+#[inline(always)]
 pub unsafe fn io_submit(
     ctx: AioContext,
     nr: isize,
