@@ -91,7 +91,8 @@ fn holds_the_instruction(name: &str) -> bool {
 
 #[test]
 fn each_call_is_the_instruction_in_its_caller() {
-    let callers: [(&str, fn() -> bool); 6] = [
+    type Caller = fn() -> bool;
+    let callers: [(&str, Caller); 6] = [
         ("calls_io_setup", calls_io_setup),
         ("calls_io_destroy", calls_io_destroy),
         ("calls_io_submit", calls_io_submit),
