@@ -3,16 +3,16 @@
 use static_assertions::{assert_impl_all, const_assert_eq};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// The handle of a context: what `io_setup` hands out and every other call takes.
+/// The handle of a context. `io_setup` returns it, and every other call takes it.
 ///
-/// It is the address of the completion ring in the process, and 0 is no context
-/// ([`NONE`](Self::NONE)). It is a plain number: copying it does nothing, and a number that names
-/// no context is answered with `EINVAL`.
-/// After `io_destroy` the kernel may hand the same number out again, for another context.
+/// The handle is the address of the completion ring in the process. 0 means "no context"
+/// ([`NONE`](Self::NONE)). The handle is a plain number: copying it has no effect, and the kernel
+/// answers `EINVAL` to a number that isn't the handle of a context. After `io_destroy` the kernel
+/// may give the same number to another context.
 ///
-/// As wide as the kernel's `unsigned long`. On x32 that is 64 bits, twice as wide as a pointer, and
-/// the kernel's `io_setup` writes the lower 32 bits only while `io_getevents` reads all 64: so it
-/// has to be [`NONE`](Self::NONE) before `io_setup`, the upper half too.
+/// The handle is as wide as the kernel's `unsigned long`. On x32 that is 64 bits, twice the width
+/// of a pointer. The kernel's `io_setup` writes only the lower 32 bits there, while `io_getevents`
+/// reads all 64. So all 64 bits must be 0 ([`NONE`](Self::NONE)) before `io_setup`.
 ///
 /// Source: `aio_context_t` in `linux/aio_abi.h`.
 #[doc(alias = "aio_context_t")]
@@ -23,7 +23,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub struct AioContext(crate::ulong::Ulong);
 
 impl AioContext {
-    /// No context. What `io_setup` wants to find where it is to put the handle.
+    /// No context. The variable that `io_setup` stores the handle in must hold this value before.
     pub const NONE: Self = Self(0);
 
     /// The handle as a number: the address of the ring.
