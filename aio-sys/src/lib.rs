@@ -8,7 +8,7 @@
 //!
 //! The crate is for storage engines, emulators and tests of the kernel. All calls are `unsafe`,
 //! because the buffers must outlive the requests and nothing here checks that.
-//! [`aio-safe`](https://docs.rs/aio-safe) does.
+//! [`aio-safe`](https://docs.rs/aio-safe) guarantees it.
 //!
 //! # Quick start
 //!
@@ -50,8 +50,8 @@
 //!
 //! The reason is the processor's stack of return addresses. A `call` pushes the return address on
 //! that stack, and the processor uses it to predict where the matching `ret` goes. During a system
-//! call the kernel overwrites that stack. So a `ret` after the system call is mispredicted if its
-//! `call` came before the system call.
+//! call the kernel can overwrite that stack. Then a `ret` after the system call is mispredicted if
+//! its `call` came before the system call.
 //!
 //! The cost was measured on an AMD EPYC (Zen 4) with Linux 6.18 and the mitigations that Linux
 //! chooses there (retpolines, Safe RET). A loop of [`io_submit`] and [`io_getevents`] takes 920 ns

@@ -17,8 +17,8 @@ use crate::arch::{IO_SUBMIT, syscall3};
 /// * If it refuses a later request, the result is the number of requests before it. **The result
 ///   doesn't contain the error.**
 ///
-/// So if the result is less than `nr`, submit the rest again. The first request of the rest is then
-/// the refused one, and the result is its error.
+/// So if the result is less than `nr`, submit the rest again. If the kernel refuses the first
+/// request of the rest, the result is that request's error.
 ///
 /// # What the kernel keeps using
 ///
@@ -139,7 +139,8 @@ use crate::arch::{IO_SUBMIT, syscall3};
 ///
 /// let file = std::fs::File::open("/proc/self/exe").unwrap();
 /// let mut buffers = [[0_u8; 16]; 3];
-/// let mut iocbs = buffers.each_mut().map(|b| Iocb::pread(file.as_raw_fd(), b.as_mut_ptr(), 16, 0));
+/// let fd = file.as_raw_fd();
+/// let mut iocbs = buffers.each_mut().map(|b| Iocb::pread(fd, b.as_mut_ptr(), 16, 0));
 /// iocbs[1].aio_fildes = u32::MAX;
 /// let pointers = iocbs.each_mut().map(|iocb| &raw mut *iocb);
 ///
