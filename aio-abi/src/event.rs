@@ -1,12 +1,12 @@
-//! What the kernel says about a request that has ended.
+//! The completion event of a request.
 
 use core::mem::offset_of;
 use static_assertions::{assert_eq_align, assert_eq_size, assert_impl_all, const_assert_eq};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// What the kernel says about a request that has ended: one entry of the completion ring.
+/// The completion event of a request: one entry of the completion ring.
 ///
-/// Reading one from bytes is safe, and every value is possible:
+/// Reading an event from bytes is safe, because all bit patterns are valid:
 ///
 /// ```
 /// use aio_abi::IoEvent;
@@ -17,8 +17,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// assert_eq!(copy, event);
 /// ```
 ///
-/// `data` and `obj` are plain numbers. Don't follow them as pointers without a check of your own: a
-/// head index that is wrong makes `io_getevents` hand out events a second time.
+/// `data` and `obj` are plain numbers. Don't use them as pointers without a check of your own: if
+/// the ring's head index is wrong, `io_getevents` returns old events again.
 ///
 /// Source: `struct io_event` in `linux/aio_abi.h`.
 #[doc(alias = "io_event")]
@@ -31,12 +31,12 @@ pub struct IoEvent {
     pub data: u64,
     /// The address that the request's iocb had when it was submitted.
     pub obj: u64,
-    /// What the operation returned: a count of bytes (or, for a poll, the events that are ready),
-    /// or an errno times -1.
+    /// The result of the operation: the number of bytes (for a poll, the set of events that are
+    /// ready), or a negative errno.
     ///
-    /// It is signed in the kernel's header; libaio's calls it unsigned.
+    /// The kernel's header declares it as signed. libaio's header declares it as unsigned.
     pub res: i64,
-    /// Always 0, but for USB gadgets (a second status, on kernels before 5.16).
+    /// Always 0, except for USB gadgets: before Linux 5.16 it holds a second status there.
     pub res2: i64,
 }
 

@@ -1,4 +1,4 @@
-//! What one request asks for.
+//! The control block of one request.
 
 use core::mem::offset_of;
 use static_assertions::{assert_eq_align, assert_impl_all, const_assert_eq};
@@ -6,20 +6,20 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{IoPrio, IocbFlags, Iovec, Opcode, RwFlags};
 
-/// What the kernel stores in [`Iocb::aio_key`] when a request is submitted, and wants to find there
-/// in `io_cancel`.
+/// The value of [`Iocb::aio_key`] after submission. `io_submit` stores it, and `io_cancel` expects
+/// it.
 ///
-/// In the kernel's source only (`fs/aio.c`).
+/// No header defines it, only the kernel's source (`fs/aio.c`).
 pub const KIOCB_KEY: u32 = 0;
 
-/// What one request asks for.
+/// The control block of one request: which operation, on which file, with which buffer.
 ///
-/// The kernel copies it in `io_submit` and stores [`aio_key`](Self::aio_key) in it: it has to be
-/// writable, and may be freed when that call has returned. What it points to is another matter:
-/// **the buffers have to stay where they are until the event**, or until `io_destroy` has returned.
+/// `io_submit` copies the iocb and stores [`aio_key`](Self::aio_key) in it, so the iocb must be
+/// writable. It may be freed when `io_submit` has returned. The buffers may not: **they must stay
+/// valid until the event is in the ring**, or until `io_destroy` has returned.
 ///
-/// The functions for each opcode leave all that the opcode doesn't use at 0, as the kernel wants
-/// it. Every field is public, for the rest:
+/// Each function below makes a request for one opcode. It sets the fields that the opcode doesn't
+/// use to 0, as the kernel requires. All fields are public, so a program can set the others:
 ///
 /// ```
 /// use aio_abi::{Iocb, RwFlags};
@@ -40,58 +40,63 @@ pub const KIOCB_KEY: u32 = 0;
 )]
 #[repr(C)]
 pub struct Iocb {
-    /// The caller's own: comes back in [`IoEvent::data`](crate::IoEvent::data).
+    /// A number for the program's own use. The kernel returns it in
+    /// [`IoEvent::data`](crate::IoEvent::data).
     pub aio_data: u64,
-    /// The kernel's own: written by `io_submit` ([`KIOCB_KEY`]), wanted by `io_cancel`.
+    /// A number for the kernel's own use. `io_submit` stores [`KIOCB_KEY`] here, and `io_cancel`
+    /// expects to find it.
     ///
-    /// Before [`aio_rw_flags`](Self::aio_rw_flags) on little-endian targets, after it on big-endian
-    /// ones.
+    /// The field is before [`aio_rw_flags`](Self::aio_rw_flags) on little-endian targets, and after
+    /// it on big-endian targets.
     #[cfg(target_endian = "little")]
     pub aio_key: u32,
-    /// How to read or write. Since Linux 4.13; reserved and 0 before. Other opcodes want 0
-    /// (`EINVAL`).
+    /// Flags of the read or write. Since Linux 4.13. Before 4.13, and for other opcodes, the field
+    /// must be 0 (`EINVAL`).
     pub aio_rw_flags: RwFlags,
-    /// The kernel's own: written by `io_submit` ([`KIOCB_KEY`]), wanted by `io_cancel`.
+    /// A number for the kernel's own use. `io_submit` stores [`KIOCB_KEY`] here, and `io_cancel`
+    /// expects to find it.
     ///
-    /// Before [`aio_rw_flags`](Self::aio_rw_flags) on little-endian targets, after it on big-endian
-    /// ones.
+    /// The field is before [`aio_rw_flags`](Self::aio_rw_flags) on little-endian targets, and after
+    /// it on big-endian targets.
     #[cfg(target_endian = "big")]
     pub aio_key: u32,
-    /// What to do. `EINVAL` if the kernel doesn't know it.
+    /// The operation. `EINVAL` if the kernel doesn't know it.
     pub aio_lio_opcode: Opcode,
-    /// The I/O priority, used with [`IocbFlags::IOPRIO`] alone.
+    /// The I/O priority. The kernel uses it only if [`IocbFlags::IOPRIO`] is set.
     pub aio_reqprio: IoPrio,
-    /// The file descriptor. `EBADF` if it isn't open, or not for this operation.
+    /// The file descriptor. `EBADF` if it isn't open, or isn't open for this operation.
     pub aio_fildes: u32,
-    /// The address of the buffer; of the array of [`Iovec`]s for the vectored opcodes; the events
-    /// for a poll; 0 for a sync.
+    /// The address of the buffer. For the vectored opcodes, the address of the array of [`Iovec`]s.
+    /// For a poll, the set of events. For a sync, 0.
     ///
-    /// `EINVAL` if it doesn't fit into the kernel's `unsigned long`. A bad address is `EFAULT` in
-    /// the event, not in `io_submit`, unless it is the kernel's.
+    /// `EINVAL` if the number doesn't fit into the kernel's `unsigned long`. A bad address gives
+    /// `EFAULT` in the event. Only an address in the kernel's half makes `io_submit` itself fail.
     pub aio_buf: u64,
-    /// How many bytes; how many [`Iovec`]s for the vectored opcodes; else 0.
+    /// The length in bytes. For the vectored opcodes, the number of [`Iovec`]s. For the other
+    /// opcodes, 0.
     ///
-    /// `EINVAL` if it is negative as the kernel's `ssize_t`. More than 2 GiB less a page are cut
-    /// off there.
+    /// `EINVAL` if the number is negative as the kernel's `ssize_t`. The kernel shortens a transfer
+    /// to at most 2 GiB less one page.
     pub aio_nbytes: u64,
-    /// Where in the file, in bytes. `EINVAL` if negative. 0 for a sync or a poll.
+    /// The position in the file, in bytes. `EINVAL` if it is negative. For a sync or a poll, 0.
     pub aio_offset: i64,
-    /// 0. `EINVAL` if not.
+    /// Reserved. It must be 0: the kernel answers `EINVAL` to any other value.
     pub aio_reserved2: u64,
-    /// Which of the optional fields are in use.
+    /// Which optional fields are in use.
     pub aio_flags: IocbFlags,
-    /// The eventfd that is signalled, used with [`IocbFlags::RESFD`] alone.
+    /// The eventfd to signal. The kernel uses it only if [`IocbFlags::RESFD`] is set.
     pub aio_resfd: u32,
 }
 
 impl Iocb {
-    /// Reads up to `len` bytes at `offset` of a file to `buf`. [`Opcode::PREAD`], since Linux 2.5.
+    /// Reads up to `len` bytes at `offset` of a file into `buf`. [`Opcode::PREAD`], since Linux
+    /// 2.5.
     ///
-    /// The event's `res` is how many bytes were read: 0 at the end of the file, and fewer than
-    /// `len` before it.
+    /// The event's `res` is the number of bytes that were read. It can be less than `len`, and it
+    /// is 0 at the end of the file.
     ///
-    /// With `O_DIRECT`, address, length and offset have to be aligned as the file wants it; if they
-    /// aren't, the event says `EINVAL`.
+    /// With `O_DIRECT`, the address, the length and the offset must be aligned as the file requires
+    /// it. If they aren't, the event's `res` is `-EINVAL`.
     #[doc(alias = "IOCB_CMD_PREAD")]
     #[must_use]
     pub fn pread(fd: i32, buf: *mut u8, len: usize, offset: i64) -> Self {
@@ -101,17 +106,18 @@ impl Iocb {
     /// Writes up to `len` bytes from `buf` at `offset` of a file. [`Opcode::PWRITE`], since Linux
     /// 2.5.
     ///
-    /// The event's `res` is how many bytes were written. Alignment as for [`pread`](Self::pread).
+    /// The event's `res` is the number of bytes that were written. The alignment rules are those of
+    /// [`pread`](Self::pread).
     #[doc(alias = "IOCB_CMD_PWRITE")]
     #[must_use]
     pub fn pwrite(fd: i32, buf: *const u8, len: usize, offset: i64) -> Self {
         Self::transfer(Opcode::PWRITE, fd, buf.expose_provenance(), len, offset)
     }
 
-    /// Reads to `count` buffers, one after another. [`Opcode::PREADV`], since Linux 2.6.19.
+    /// Reads into `count` buffers, one after another. [`Opcode::PREADV`], since Linux 2.6.19.
     ///
-    /// The array at `iov` may be freed when `io_submit` has returned, the buffers may not. `EINVAL`
-    /// for more than [`Iovec::MAX_COUNT`] of them.
+    /// The array at `iov` may be freed when `io_submit` has returned. The buffers may not. `EINVAL`
+    /// if `count` is more than [`Iovec::MAX_COUNT`].
     #[doc(alias = "IOCB_CMD_PREADV")]
     #[must_use]
     pub fn preadv(fd: i32, iov: *const Iovec, count: usize, offset: i64) -> Self {
@@ -120,7 +126,7 @@ impl Iocb {
 
     /// Writes from `count` buffers, one after another. [`Opcode::PWRITEV`], since Linux 2.6.19.
     ///
-    /// As for [`preadv`](Self::preadv).
+    /// The rules are those of [`preadv`](Self::preadv).
     #[doc(alias = "IOCB_CMD_PWRITEV")]
     #[must_use]
     pub fn pwritev(fd: i32, iov: *const Iovec, count: usize, offset: i64) -> Self {
@@ -129,9 +135,9 @@ impl Iocb {
 
     /// Writes the file's data and metadata to the medium. [`Opcode::FSYNC`], since Linux 4.18.
     ///
-    /// It covers writes whose events have been seen, and no others: the kernel doesn't order
-    /// requests that are in flight. `EINVAL` for files that can't sync (pipes, sockets) and on
-    /// kernels before 4.18.
+    /// It covers only writes whose events were there before this request was submitted: the kernel
+    /// doesn't order requests that are in flight. `EINVAL` for files that can't be synced (pipes,
+    /// sockets) and on kernels before 4.18.
     #[doc(alias = "IOCB_CMD_FSYNC")]
     #[must_use]
     pub fn fsync(fd: i32) -> Self {
@@ -141,27 +147,28 @@ impl Iocb {
     /// Writes the file's data to the medium, and the metadata needed to read it.
     /// [`Opcode::FDSYNC`], since Linux 4.18.
     ///
-    /// As for [`fsync`](Self::fsync).
+    /// The rules are those of [`fsync`](Self::fsync).
     #[doc(alias = "IOCB_CMD_FDSYNC")]
     #[must_use]
     pub fn fdsync(fd: i32) -> Self {
         Self::transfer(Opcode::FDSYNC, fd, 0, 0, 0)
     }
 
-    /// Waits until one of the events (`POLLIN`, `POLLOUT`, …) is there. [`Opcode::POLL`], since
-    /// Linux 4.19.
+    /// Waits until the file is ready for one of the events (`POLLIN`, `POLLOUT`, …).
+    /// [`Opcode::POLL`], since Linux 4.19.
     ///
-    /// Once: the event's `res` is the set of events that are there, `POLLERR` and `POLLHUP` too
-    /// even if they weren't asked for, or 0 if it was cancelled. `EINVAL` for files that poll can't
-    /// wait for. It is the one request that `io_cancel` can end early.
+    /// A poll completes once. The event's `res` is the set of events that are ready. It can contain
+    /// `POLLERR` and `POLLHUP` even if the request didn't ask for them. It is 0 if the poll was
+    /// cancelled. `EINVAL` for files that can't be polled. Only polls can be cancelled with
+    /// `io_cancel`.
     #[doc(alias = "IOCB_CMD_POLL")]
     #[must_use]
     pub fn poll(fd: i32, events: u16) -> Self {
         Self::transfer(Opcode::POLL, fd, usize::from(events), 0, 0)
     }
 
-    /// The same request, with 1 added to this eventfd when it has ended. Sets both the descriptor
-    /// and [`IocbFlags::RESFD`]. Since Linux 2.6.22.
+    /// The same request, which also adds 1 to this eventfd when it completes. Sets
+    /// [`aio_resfd`](Self::aio_resfd) and [`IocbFlags::RESFD`]. Since Linux 2.6.22.
     #[must_use]
     pub const fn with_resfd(mut self, eventfd: i32) -> Self {
         self.aio_flags = self.aio_flags.union(IocbFlags::RESFD);
@@ -169,8 +176,8 @@ impl Iocb {
         self
     }
 
-    /// The same request with this I/O priority. Sets both the priority and [`IocbFlags::IOPRIO`].
-    /// Since Linux 4.18.
+    /// The same request with this I/O priority. Sets [`aio_reqprio`](Self::aio_reqprio) and
+    /// [`IocbFlags::IOPRIO`]. Since Linux 4.18.
     #[must_use]
     pub const fn with_ioprio(mut self, ioprio: IoPrio) -> Self {
         self.aio_flags = self.aio_flags.union(IocbFlags::IOPRIO);
@@ -256,7 +263,7 @@ mod tests {
         assert_eq!(end, size_of::<Iocb>());
     }
 
-    /// All requests that the functions can make, and the fields that may differ from 0.
+    /// Each function's request is compared field by field.
     #[test]
     fn each_opcode_uses_its_fields_and_leaves_the_rest_at_zero() {
         let mut buffer = [0_u8; 8];

@@ -1,12 +1,12 @@
-//! I/O priorities: class, hint and level in one number.
+//! I/O priorities: a class, a hint and a level in one number.
 
 use core::fmt;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// A priority class: which requests the I/O scheduler serves first.
+/// A priority class. The I/O scheduler serves real time first, then best effort, then idle.
 ///
-/// Any number of three bits can be held; the kernel knows 0 to 3 and answers `EINVAL` to the
+/// The type holds any number of three bits. The kernel knows 0 to 3 and answers `EINVAL` to the
 /// others.
 ///
 /// Source: `linux/ioprio.h`.
@@ -14,24 +14,25 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub struct IoPrioClass(u8);
 
 impl IoPrioClass {
-    /// No class: the priority follows from the thread's nice value. Its level has to be 0.
+    /// No class: the kernel derives the priority from the thread's nice value. The level must be 0.
     #[doc(alias = "IOPRIO_CLASS_NONE")]
     pub const NONE: Self = Self(0);
-    /// Real time: served before everything else. Needs `CAP_SYS_ADMIN`, or `CAP_SYS_NICE` since
-    /// Linux 5.14 (else `EPERM`).
+    /// Real time: served before all other classes. It needs `CAP_SYS_ADMIN`, or since Linux 5.14
+    /// `CAP_SYS_NICE` (`EPERM` otherwise).
     #[doc(alias = "IOPRIO_CLASS_RT")]
     pub const RT: Self = Self(1);
     /// Best effort: the normal class.
     #[doc(alias = "IOPRIO_CLASS_BE")]
     pub const BE: Self = Self(2);
-    /// Idle: served when nobody else asks.
+    /// Idle: served when there are no requests of other classes.
     #[doc(alias = "IOPRIO_CLASS_IDLE")]
     pub const IDLE: Self = Self(3);
-    /// What the kernel uses for "no valid class" since Linux 6.5. Answered with `EINVAL`.
+    /// The kernel's own number for "no valid class" since Linux 6.5. A request with it gets
+    /// `EINVAL`.
     #[doc(alias = "IOPRIO_CLASS_INVALID")]
     pub const INVALID: Self = Self(7);
 
-    /// How many classes the three bits can tell apart.
+    /// The number of classes that three bits can hold.
     #[doc(alias = "IOPRIO_NR_CLASSES")]
     pub const COUNT: usize = 8;
 
@@ -64,8 +65,13 @@ impl fmt::Debug for IoPrioClass {
 /// An I/O priority: the value of [`Iocb::aio_reqprio`](crate::Iocb::aio_reqprio), and of
 /// `ioprio_set(2)`.
 ///
-/// Bits 13 to 15 are the class, 3 to 12 a hint to the device (since Linux 6.5; part of the level
-/// before), 0 to 2 the level: 0 is served first and 7 last. Every number can be held.
+/// | bits | meaning |
+/// |---|---|
+/// | 13 to 15 | the class |
+/// | 3 to 12 | a hint to the device since Linux 6.5; before, part of the level |
+/// | 0 to 2 | the level: 0 is served first, 7 last |
+///
+/// The type holds any number.
 ///
 /// ```
 /// use aio_abi::{IoPrio, IoPrioClass};
@@ -88,47 +94,49 @@ impl IoPrio {
     #[doc(alias = "IOPRIO_DEFAULT")]
     pub const NONE: Self = Self(0);
 
-    /// Where the class begins.
+    /// The position of the class's lowest bit.
     #[doc(alias = "IOPRIO_CLASS_SHIFT")]
     pub const CLASS_SHIFT: u32 = 13;
-    /// The class's bits, after shifting.
+    /// The mask of the class after the shift.
     #[doc(alias = "IOPRIO_CLASS_MASK")]
     pub const CLASS_MASK: u16 = 0x7;
-    /// The bits below the class: hint and level.
+    /// The mask of the bits below the class: hint and level.
     #[doc(alias = "IOPRIO_PRIO_MASK")]
     pub const DATA_MASK: u16 = (1 << Self::CLASS_SHIFT) - 1;
-    /// How many bits the level has.
+    /// The number of bits of the level.
     #[doc(alias = "IOPRIO_LEVEL_NR_BITS")]
     pub const LEVEL_BITS: u32 = 3;
-    /// How many levels there are in the real-time and best-effort classes.
+    /// The number of levels in the real-time class and in the best-effort class.
     #[doc(alias = "IOPRIO_NR_LEVELS")]
     #[doc(alias = "IOPRIO_BE_NR")]
     pub const LEVELS: u8 = 1 << Self::LEVEL_BITS;
-    /// The level's bits.
+    /// The mask of the level.
     #[doc(alias = "IOPRIO_LEVEL_MASK")]
     pub const LEVEL_MASK: u16 = (1 << Self::LEVEL_BITS) - 1;
-    /// The level in the middle, which a nice value of 0 stands for.
+    /// The middle level. It corresponds to a nice value of 0.
     #[doc(alias = "IOPRIO_NORM")]
     #[doc(alias = "IOPRIO_BE_NORM")]
     pub const NORM_LEVEL: u8 = 4;
-    /// Where the hint begins. Since Linux 6.5.
+    /// The position of the hint's lowest bit. Since Linux 6.5.
     #[doc(alias = "IOPRIO_HINT_SHIFT")]
     pub const HINT_SHIFT: u32 = Self::LEVEL_BITS;
-    /// How many bits the hint has. Since Linux 6.5.
+    /// The number of bits of the hint. Since Linux 6.5.
     #[doc(alias = "IOPRIO_HINT_NR_BITS")]
     pub const HINT_BITS: u32 = 10;
-    /// How many hints the bits can tell apart. Since Linux 6.5.
+    /// The number of hints that these bits can hold. Since Linux 6.5.
     #[doc(alias = "IOPRIO_NR_HINTS")]
     pub const HINTS: u16 = 1 << Self::HINT_BITS;
-    /// The hint's bits, after shifting. Since Linux 6.5.
+    /// The mask of the hint after the shift. Since Linux 6.5.
     #[doc(alias = "IOPRIO_HINT_MASK")]
     pub const HINT_MASK: u16 = Self::HINTS - 1;
     /// No hint.
     #[doc(alias = "IOPRIO_HINT_NONE")]
     pub const HINT_NONE: u16 = 0;
 
-    /// The hint for the device's command duration limit number `descriptor`, 1 to 7; `None` for
-    /// other numbers. Since Linux 6.5.
+    /// The hint that selects the device's command duration limit number `descriptor`. Since Linux
+    /// 6.5.
+    ///
+    /// `None` unless `descriptor` is from 1 to 7.
     #[doc(alias = "IOPRIO_HINT_DEV_DURATION_LIMIT_1")]
     #[doc(alias = "IOPRIO_HINT_DEV_DURATION_LIMIT_7")]
     #[must_use]
@@ -139,18 +147,19 @@ impl IoPrio {
         }
     }
 
-    /// Class and level, without a hint. Of the level, the lower three bits count (0 to 7).
+    /// The priority with this class and level, and without a hint. Only the lower three bits of
+    /// `level` are used.
     ///
-    /// The kernel answers `EINVAL` to a level other than 0 with class [`NONE`](IoPrioClass::NONE),
-    /// and takes no notice of it with [`IDLE`](IoPrioClass::IDLE).
+    /// The kernel answers `EINVAL` to class [`NONE`](IoPrioClass::NONE) with a level other than 0.
+    /// It ignores the level of class [`IDLE`](IoPrioClass::IDLE).
     #[doc(alias = "IOPRIO_PRIO_VALUE")]
     #[must_use]
     pub const fn new(class: IoPrioClass, level: u8) -> Self {
         Self::with_hint(class, level, Self::HINT_NONE)
     }
 
-    /// Class, level and hint. Of the level, the lower three bits count, and of the hint the lower
-    /// ten. Since Linux 6.5.
+    /// The priority with this class, level and hint. Only the lower three bits of `level` and the
+    /// lower ten of `hint` are used. Since Linux 6.5.
     #[doc(alias = "IOPRIO_PRIO_VALUE_HINT")]
     #[doc(alias = "ioprio_value")]
     #[must_use]
@@ -179,7 +188,7 @@ impl IoPrio {
         IoPrioClass((((self.0 as u16) >> Self::CLASS_SHIFT) & Self::CLASS_MASK) as u8)
     }
 
-    /// Everything below the class: hint and level in one number.
+    /// The bits below the class: hint and level in one number.
     #[doc(alias = "IOPRIO_PRIO_DATA")]
     #[must_use]
     pub const fn data(self) -> u16 {
@@ -214,6 +223,70 @@ impl fmt::Debug for IoPrio {
 #[cfg(test)]
 mod tests {
     use super::{IoPrio, IoPrioClass};
+    use std::format;
+
+    /// The numbers of `linux/ioprio.h`, written out.
+    #[test]
+    fn the_constants_are_the_headers() {
+        let classes = [
+            (IoPrioClass::NONE, 0, "NONE"),
+            (IoPrioClass::RT, 1, "RT"),
+            (IoPrioClass::BE, 2, "BE"),
+            (IoPrioClass::IDLE, 3, "IDLE"),
+            (IoPrioClass::INVALID, 7, "INVALID"),
+        ];
+        for (class, raw, name) in classes {
+            assert_eq!(class.raw(), raw);
+            assert_eq!(format!("{class:?}"), name);
+        }
+        assert_eq!(IoPrioClass::COUNT, 8);
+        assert_eq!((IoPrio::CLASS_SHIFT, IoPrio::CLASS_MASK), (13, 0x7));
+        assert_eq!(IoPrio::DATA_MASK, 0x1fff);
+        assert_eq!((IoPrio::LEVEL_BITS, IoPrio::LEVEL_MASK), (3, 0x7));
+        assert_eq!((IoPrio::LEVELS, IoPrio::NORM_LEVEL), (8, 4));
+        assert_eq!((IoPrio::HINT_SHIFT, IoPrio::HINT_BITS), (3, 10));
+        assert_eq!((IoPrio::HINTS, IoPrio::HINT_MASK), (1024, 0x3ff));
+        assert_eq!(IoPrio::HINT_NONE, 0);
+        assert_eq!(IoPrio::NONE.raw(), 0);
+        assert_eq!(IoPrio::default(), IoPrio::NONE);
+    }
+
+    #[test]
+    fn eight_classes_and_no_more() {
+        for raw in 0..8 {
+            assert_eq!(IoPrioClass::from_raw(raw).map(IoPrioClass::raw), Some(raw));
+        }
+        for raw in [8, 9, u8::MAX] {
+            assert_eq!(IoPrioClass::from_raw(raw), None);
+        }
+    }
+
+    #[test]
+    fn priorities_are_shown_by_their_parts() {
+        let nameless = IoPrioClass::from_raw(5).unwrap();
+        assert_eq!(format!("{nameless:?}"), "IoPrioClass(5)");
+        let prio = IoPrio::with_hint(IoPrioClass::RT, 6, 2);
+        assert_eq!(
+            format!("{prio:?}"),
+            "IoPrio { class: RT, level: 6, hint: 2 }"
+        );
+    }
+
+    /// Each part alone, so that no two mistakes can make up for each other.
+    #[test]
+    fn each_part_has_its_bits() {
+        let (be, none) = (IoPrioClass::BE, IoPrioClass::NONE);
+        assert_eq!(IoPrio::new(be, 0).raw(), 0x4000);
+        assert_eq!(IoPrio::new(none, 5).raw(), 5);
+        assert_eq!(IoPrio::with_hint(none, 0, 1).raw(), 8);
+        assert_eq!(IoPrio::with_hint(be, 5, 3).raw(), 0x401d);
+        let all = IoPrio::with_hint(IoPrioClass::INVALID, 7, 0x3ff);
+        assert_eq!(all.raw(), -1);
+
+        let prio = IoPrio::from_raw(0x401d);
+        assert_eq!((prio.class(), prio.level(), prio.hint()), (be, 5, 3));
+        assert_eq!(prio.data(), 0x1d);
+    }
 
     #[test]
     fn class_hint_and_level_make_up_every_number() {
@@ -234,14 +307,15 @@ mod tests {
             (prio.class(), prio.level(), prio.hint()),
             (IoPrioClass::BE, 1, 1)
         );
-        assert_eq!(IoPrioClass::from_raw(8), None);
-        assert_eq!(IoPrioClass::from_raw(7), Some(IoPrioClass::INVALID));
     }
 
     #[test]
     fn only_seven_duration_limits() {
-        assert_eq!(IoPrio::hint_duration_limit(0), None);
-        assert_eq!(IoPrio::hint_duration_limit(7), Some(7));
-        assert_eq!(IoPrio::hint_duration_limit(8), None);
+        for limit in 1..=7 {
+            assert_eq!(IoPrio::hint_duration_limit(limit), Some(limit));
+        }
+        for limit in [0, 8, u16::MAX] {
+            assert_eq!(IoPrio::hint_duration_limit(limit), None);
+        }
     }
 }

@@ -1,17 +1,17 @@
-//! One buffer of several.
+//! One buffer of a vectored request.
 
 use core::ffi::c_void;
 
 use static_assertions::const_assert_eq;
 
-/// One buffer of several, for [`Iocb::preadv`](crate::Iocb::preadv) and
+/// One buffer of a vectored request, for [`Iocb::preadv`](crate::Iocb::preadv) and
 /// [`Iocb::pwritev`](crate::Iocb::pwritev).
 ///
-/// The kernel copies the array in `io_submit`: it may be freed as soon as that call returns; the
-/// buffers may not.
+/// `io_submit` copies the array of iovecs, so the array may be freed when the call has returned.
+/// The buffers may not.
 ///
-/// The same layout as `libc::iovec`, and as `std::io::IoSlice` and `IoSliceMut` guarantee for
-/// themselves on Unix: cast the pointer to the array.
+/// The layout is that of `libc::iovec`. `std::io::IoSlice` and `IoSliceMut` guarantee the same
+/// layout on Unix, so a pointer to an array of them can be cast.
 ///
 /// Source: `struct iovec` in `linux/uio.h`.
 #[doc(alias = "iovec")]
@@ -20,12 +20,12 @@ use static_assertions::const_assert_eq;
 pub struct Iovec {
     /// The first byte of the buffer.
     pub iov_base: *mut c_void,
-    /// Its length in bytes.
+    /// The length of the buffer in bytes.
     pub iov_len: usize,
 }
 
 impl Iovec {
-    /// The most buffers that the kernel takes in one request (`EINVAL` beyond).
+    /// The highest number of buffers in one request. The kernel answers `EINVAL` to more.
     #[doc(alias = "UIO_MAXIOV")]
     #[doc(alias = "IOV_MAX")]
     pub const MAX_COUNT: usize = 1024;

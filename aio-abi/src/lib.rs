@@ -1,22 +1,25 @@
-//! `linux/aio_abi.h` as Rust types: what Linux native AIO (`io_submit` and its kin) passes between
-//! a process and the kernel.
+//! `linux/aio_abi.h` as Rust types: the structures and numbers that a process and the kernel
+//! exchange in Linux native AIO (`io_submit`, `io_getevents` and the other calls).
 //!
-//! Data only. There is nothing here that calls the kernel (that is `aio-sys`), nothing that needs
-//! an allocator or the standard library, and no unsafe code. The types have the kernel's layout on
-//! 32-bit and 64-bit targets of both byte orders, which assertions check at compile time; they can
-//! be used on any system, to read a dump for instance.
+//! The crate contains only data types. It makes no system calls, contains no unsafe code, and needs
+//! neither the standard library nor an allocator. The types have the kernel's layout on 32-bit and
+//! 64-bit targets of both byte orders. Assertions check this at compile time. The types can be used
+//! on any operating system, for example to read a dump.
 //!
-//! # In a minute
+//! The crate is the lowest of three. [`aio-sys`](https://docs.rs/aio-sys) makes the system calls,
+//! and [`aio-safe`](https://docs.rs/aio-safe) has queues that own the buffers, for safe code.
 //!
-//! A request is an [`Iocb`], made by the function for its opcode or field by field; its outcome is
-//! an [`IoEvent`]:
+//! # Quick start
+//!
+//! An [`Iocb`] is a request. The function for an opcode makes one, or a program sets the fields
+//! itself. An [`IoEvent`] is the result:
 //!
 //! ```
 //! use aio_abi::{Iocb, IocbFlags, Opcode, RwFlags};
 //!
 //! let mut buffer = vec![0; 4096];
 //! let mut iocb = Iocb::pread(3, buffer.as_mut_ptr(), buffer.len(), 8192).with_resfd(4);
-//! iocb.aio_data = 7; // comes back in the event
+//! iocb.aio_data = 7; // the event will hold this number
 //! iocb.aio_rw_flags = RwFlags::NOWAIT;
 //!
 //! assert_eq!(iocb.aio_lio_opcode, Opcode::PREAD);
@@ -39,19 +42,27 @@
 //!
 //! # Bytes
 //!
-//! The types implement zerocopy's traits: [`IntoBytes`](zerocopy::IntoBytes), which is the proof
-//! that there is no padding, and [`FromBytes`](zerocopy::FromBytes), which makes reading them from
-//! bytes safe. ([`Iovec`] doesn't: it holds a pointer.) Numbers and bits that this crate doesn't
-//! know are kept everywhere.
+//! The types implement zerocopy's traits. [`IntoBytes`](zerocopy::IntoBytes) proves that they have
+//! no padding. [`FromBytes`](zerocopy::FromBytes) makes it safe to read them from bytes. [`Iovec`]
+//! is an exception, because it holds a pointer. All types keep numbers and bits that this crate
+//! doesn't know.
 //!
-//! # Since when
+//! # Versions
 //!
-//! Each item says which version of Linux it came with. Distributions carry features back to older
-//! versions, so what counts is the kernel's answer: try, and look at the errno.
+//! - **Rust**: 1.85 or later. Raising this is a minor version, never a patch.
+//! - **Linux**: each item says which version of Linux introduced it. Distributions backport
+//!   features to older kernels, so a version is no proof: try the feature, and look at the errno.
+//! - **Semantic versioning**: flags, opcodes and classes are numbers with named constants, and not
+//!   enums. So a name that a newer kernel adds doesn't break programs.
 #![no_std]
 
 #[cfg(test)]
 extern crate std;
+
+/// Compiles and runs the code of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod context;
 mod event;

@@ -1,14 +1,14 @@
-//! What a request does: the values of `aio_lio_opcode`.
+//! The operations: the values of `aio_lio_opcode`.
 
 use core::fmt;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// What a request does: the value of [`Iocb::aio_lio_opcode`](crate::Iocb::aio_lio_opcode).
+/// The operation of a request: the value of [`Iocb::aio_lio_opcode`](crate::Iocb::aio_lio_opcode).
 ///
-/// Any number can be held, so an opcode that this crate doesn't know survives a round trip. The
-/// kernel answers `EINVAL` to one that it doesn't know, after it has looked up the file descriptor
-/// (a bad descriptor is `EBADF`, whatever the opcode).
+/// The type can hold any number, so an opcode that this crate doesn't know survives a round trip.
+/// The kernel answers `EINVAL` to an opcode that it doesn't know. It checks the file descriptor
+/// first: a bad descriptor gives `EBADF` with any opcode.
 ///
 /// ```
 /// use aio_abi::Opcode;
@@ -33,26 +33,26 @@ impl Opcode {
     pub const PWRITE: Self = Self(1);
     /// Writes a file's data and metadata to the medium, as `fsync(2)` does.
     ///
-    /// In the header from the beginning; implemented by the kernel's file systems since Linux 4.18,
-    /// and answered with `EINVAL` before.
+    /// The header has always had this opcode. The kernel implements it since Linux 4.18, and
+    /// answers `EINVAL` before.
     #[doc(alias = "IOCB_CMD_FSYNC")]
     pub const FSYNC: Self = Self(2);
     /// Writes a file's data, and the metadata needed to read it, to the medium, as `fdatasync(2)`
     /// does.
     ///
-    /// Since when: as for [`FSYNC`](Self::FSYNC).
+    /// Implemented since Linux 4.18, as [`FSYNC`](Self::FSYNC) is.
     #[doc(alias = "IOCB_CMD_FDSYNC")]
     pub const FDSYNC: Self = Self(3);
-    /// Was an experimental read, never part of a release: **no kernel implements it.** The header
-    /// keeps the number free in a comment and defines no constant. Answered with `EINVAL`.
+    /// An experimental read that was never released. **No kernel implements it:** the answer is
+    /// `EINVAL`. The header only has a comment with this number, and no constant.
     #[doc(alias = "IOCB_CMD_PREADX")]
     pub const PREADX: Self = Self(4);
-    /// Waits until a file is ready, as one `poll(2)` of one descriptor does. Since Linux 4.19.
+    /// Waits until a file is ready, as `poll(2)` does for one descriptor. Since Linux 4.19.
     ///
-    /// Kernels before 5.16 (and the stable series at that time) can lose a wake-up.
+    /// Kernels before 5.16 can lose a wake-up. The stable series of that time were fixed as well.
     #[doc(alias = "IOCB_CMD_POLL")]
     pub const POLL: Self = Self(5);
-    /// In the header, but **no kernel implements it.** Answered with `EINVAL`.
+    /// Defined in the header, but **no kernel implements it:** the answer is `EINVAL`.
     #[doc(alias = "IOCB_CMD_NOOP")]
     pub const NOOP: Self = Self(6);
     /// Reads into several buffers, as `preadv(2)` does. Since Linux 2.6.19.
@@ -62,7 +62,7 @@ impl Opcode {
     #[doc(alias = "IOCB_CMD_PWRITEV")]
     pub const PWRITEV: Self = Self(8);
 
-    /// The name without its `IOCB_CMD_` prefix, or `None` for a number without one.
+    /// The opcode's name without the prefix `IOCB_CMD_`, or `None` if the number has no name.
     #[must_use]
     pub const fn name(self) -> Option<&'static str> {
         Some(match self {

@@ -7,40 +7,45 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::IoEvent;
 
-/// The first page of the completion ring begins with this; [`nr`](Self::nr) events follow, at
+/// The header of the completion ring. [`nr`](Self::nr) events follow it, at offset
 /// [`header_length`](Self::header_length).
 ///
-/// A context's handle ([`AioContext`](crate::AioContext)) is the ring's address, so events can be
-/// read without a system call. In the kernel's source only (`struct aio_ring` in `fs/aio.c`), but
-/// programs have read it since Linux 2.6, so it stays as it is.
+/// A context's handle ([`AioContext`](crate::AioContext)) is the ring's address, so a program can
+/// read events without a system call. No header defines the ring, only the kernel's source
+/// (`struct aio_ring` in `fs/aio.c`). Programs have read it since Linux 2.6, so its layout is
+/// stable.
 ///
 /// # Reading the ring in use
 ///
-/// The kernel writes to it at any time: no reference to it may exist, and both indices are atomic
-/// (`AtomicU32::from_ptr` of `&raw mut (*ring).tail`). One event is taken like this:
+/// The kernel writes to the ring at any time. So no reference to the ring may exist, and both
+/// indices must be accessed as atomics (`AtomicU32::from_ptr` of `&raw mut (*ring).tail`).
 ///
-/// 1. Only one thread reads the ring at a time, `io_getevents` counted as a reader.
-/// 2. [`is_readable`](Self::is_readable), looked at once; `nr` and `header_length` don't change.
-/// 3. Load `tail` with acquire order. There is an event if it isn't equal to `head`.
-/// 4. Copy the event at [`slot_offset`](Self::slot_offset) of `head`.
-/// 5. Store [`slot_after`](Self::slot_after) of `head` to `head` with release order. That is what
-///    frees the slot; the kernel notices when a request ends, or when no slot is left.
+/// A program takes an event in these steps. Only one thread may do this at a time, and no thread
+/// may be in `io_getevents` at that time, because that call reads the ring too.
 ///
-/// The kernel takes both indices modulo `nr`. One that is wrong makes `io_getevents` hand out old
-/// events again, so an event's `data` is no proof of anything.
+/// 1. Check [`is_readable`](Self::is_readable). Once is enough: `nr` and `header_length` don't
+///    change.
+/// 2. Load `tail` with acquire ordering. There is an event if `tail` differs from `head`.
+/// 3. Copy the event at the [`slot_offset`](Self::slot_offset) of `head`.
+/// 4. Store the [`slot_after`](Self::slot_after) `head` to `head` with release ordering. This store
+///    frees the slot. The kernel notices it when a request completes or when no slot is left.
 ///
-/// After `fork`, a child sees its parent's ring up to Linux 7.0, and must not store to it; from 7.1
-/// on the address isn't mapped there.
+/// The kernel takes both indices modulo `nr`. If an index is wrong, `io_getevents` returns old
+/// events again. So a program should check that an event's `data` belongs to a request in flight.
+///
+/// After `fork`, up to Linux 7.0, the child sees its parent's ring and must not store to it. From
+/// Linux 7.1 on the ring isn't mapped in the child.
 ///
 /// # Examples
 ///
-/// A copy of a ring's bytes, from a core dump for instance:
+/// Reading a copy of a ring's bytes, for example from a core dump:
 ///
 /// ```
 /// use aio_abi::{IoEvent, RING_MAGIC, RingHeader};
 /// use zerocopy::{FromBytes, IntoBytes};
 ///
-/// # let header = RingHeader { nr: 2, tail: 1, magic: RING_MAGIC, header_length: 32, ..Default::default() };
+/// # let header = RingHeader { nr: 2, tail: 1, magic: RING_MAGIC, ..Default::default() };
+/// # let header = RingHeader { header_length: 32, ..header };
 /// # let mut bytes = header.as_bytes().to_vec();
 /// # bytes.extend([IoEvent { data: 7, res: 512, ..Default::default() }; 2].as_bytes());
 /// let (header, _) = RingHeader::read_from_prefix(&bytes).expect("too short for a ring");
@@ -61,29 +66,29 @@ use crate::IoEvent;
 pub struct RingHeader {
     /// The kernel's index of the context in the process.
     pub id: u32,
-    /// How many slots the ring has. One stays empty.
+    /// The number of slots. One slot always stays empty.
     pub nr: u32,
-    /// The slot that is read next. The reader's to move.
+    /// The slot to read next. The reader advances it.
     pub head: u32,
-    /// The slot that is written next. The kernel's to move.
+    /// The slot to write next. The kernel advances it.
     pub tail: u32,
     /// [`RING_MAGIC`].
     pub magic: u32,
-    /// [`RING_COMPAT_FEATURES`]: a bit here that is unknown changes nothing for a reader.
+    /// [`RING_COMPAT_FEATURES`]. A reader can ignore unknown bits.
     pub compat_features: u32,
-    /// [`RING_INCOMPAT_FEATURES`]: a bit here that is unknown forbids reading the ring.
+    /// [`RING_INCOMPAT_FEATURES`]. A program must not read the ring if there are unknown bits.
     pub incompat_features: u32,
-    /// Where the events begin, in bytes from the ring's start.
+    /// The offset of the first event, in bytes from the start of the ring.
     pub header_length: u32,
 }
 
-/// What [`RingHeader::magic`] is.
+/// The value of [`RingHeader::magic`].
 #[doc(alias = "AIO_RING_MAGIC")]
 pub const RING_MAGIC: u32 = 0xa10a_10a1;
-/// What [`RingHeader::compat_features`] is on every kernel so far.
+/// The value of [`RingHeader::compat_features`] on every kernel up to 7.2.
 #[doc(alias = "AIO_RING_COMPAT_FEATURES")]
 pub const RING_COMPAT_FEATURES: u32 = 1;
-/// What [`RingHeader::incompat_features`] is on every kernel so far.
+/// The value of [`RingHeader::incompat_features`] on every kernel up to 7.2.
 #[doc(alias = "AIO_RING_INCOMPAT_FEATURES")]
 pub const RING_INCOMPAT_FEATURES: u32 = 0;
 
@@ -100,9 +105,10 @@ const_assert_eq!(offset_of!(RingHeader, header_length), 28);
 assert_impl_all!(RingHeader: Send, Sync, Unpin, Copy);
 
 impl RingHeader {
-    /// True if the events can be read from userspace by what this crate knows: the magic number is
-    /// right, there is no unknown incompatible feature, there are slots, and the events begin
-    /// behind the header, aligned.
+    /// True if a program can read the events in the way that this crate describes.
+    ///
+    /// That is so if the magic number is right, no incompatible feature is unknown, the ring has
+    /// slots, and the events begin after the header at an aligned offset.
     #[must_use]
     pub const fn is_readable(&self) -> bool {
         self.magic == RING_MAGIC
@@ -112,7 +118,8 @@ impl RingHeader {
             && self.header_length as usize % size_of::<u64>() == 0
     }
 
-    /// Where a slot is, in bytes from the ring's start; `None` if the ring has no such slot.
+    /// The offset of a slot, in bytes from the start of the ring. `None` if the ring has no such
+    /// slot.
     #[must_use]
     pub const fn slot_offset(&self, slot: u32) -> Option<usize> {
         if slot >= self.nr {
@@ -127,7 +134,7 @@ impl RingHeader {
     /// The slot after this one.
     #[must_use]
     pub const fn slot_after(&self, slot: u32) -> u32 {
-        // Not by remainder: that would divide, on the path of every event.
+        // Not a remainder: that would be a division for every event.
         if slot < self.nr.saturating_sub(1) {
             slot + 1
         } else {
@@ -135,11 +142,11 @@ impl RingHeader {
         }
     }
 
-    /// How many events there are from `head` up to `tail`.
+    /// The number of events from `head` up to `tail`.
     ///
-    /// Any numbers can be in these fields, as any code of the process can store there. Like the
-    /// kernel, this takes them modulo [`nr`](Self::nr), so it never says more than the ring holds;
-    /// without slots there are none.
+    /// Both fields can hold any number, because any code of the process can store to them. This
+    /// function takes them modulo [`nr`](Self::nr), as the kernel does, so the result is always
+    /// less than `nr`. A ring without slots has no events.
     #[must_use]
     pub const fn unread(&self) -> u32 {
         if self.nr == 0 {
@@ -153,10 +160,10 @@ impl RingHeader {
         }
     }
 
-    /// Copies the event in a slot out of a copy of the ring's bytes; `None` if the ring has no such
-    /// slot, or the bytes end before it.
+    /// Reads the event of a slot from a copy of the ring's bytes. `None` if the ring has no such
+    /// slot, or if the bytes end before the end of the slot.
     ///
-    /// The bytes can have any alignment. They are those of the whole ring, header and all.
+    /// `ring` holds the whole ring, including the header. It can have any alignment.
     #[must_use]
     pub fn event(&self, ring: &[u8], slot: u32) -> Option<IoEvent> {
         let bytes = ring.get(self.slot_offset(slot)?..)?;

@@ -5,7 +5,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::ulong::Ulong;
 
-/// How many signals there are, the realtime ones included.
+/// The number of signals, including the realtime signals.
 #[cfg(not(any(
     target_arch = "mips",
     target_arch = "mips32r6",
@@ -24,9 +24,10 @@ const SIGNALS: usize = 128;
 const WORD_BITS: usize = Ulong::BITS as usize;
 const WORDS: usize = SIGNALS / WORD_BITS;
 
-/// The kernel's own set of signals: 64 bits (128 on mips), in longs.
+/// The kernel's own set of signals: 64 bits (128 bits on mips), stored in longs.
 ///
-/// Not the C library's `sigset_t`, which is 128 bytes; the kernel's set is how that one begins.
+/// This isn't the C library's `sigset_t`, which is 128 bytes long. That type begins with the
+/// kernel's set.
 ///
 /// ```
 /// use aio_abi::Sigset;
@@ -46,15 +47,15 @@ const WORDS: usize = SIGNALS / WORD_BITS;
 pub struct Sigset([Ulong; WORDS]);
 
 impl Sigset {
-    /// No signal: nothing is blocked.
+    /// The empty set. As a mask it blocks no signal.
     pub const EMPTY: Self = Self([0; WORDS]);
-    /// Every signal. `SIGKILL` and `SIGSTOP` can't be blocked even so.
+    /// The set of all signals. As a mask it blocks all signals except `SIGKILL` and `SIGSTOP`.
     pub const FULL: Self = Self([!0; WORDS]);
-    /// The highest number of a signal.
+    /// The highest signal number.
     #[doc(alias = "_NSIG")]
     pub const MAX_SIGNAL: u32 = SIGNALS as u32;
 
-    /// This set and the signal with this number.
+    /// This set with the signal `signal` added.
     ///
     /// # Panics
     ///
@@ -66,11 +67,11 @@ impl Sigset {
         self
     }
 
-    /// This set but for the signal with this number.
+    /// This set with the signal `signal` removed.
     ///
     /// # Panics
     ///
-    /// As for [`with`](Self::with).
+    /// If the number is 0 or more than [`MAX_SIGNAL`](Self::MAX_SIGNAL).
     #[must_use]
     pub const fn without(mut self, signal: u32) -> Self {
         let (word, bit) = Self::place(signal);
@@ -78,11 +79,11 @@ impl Sigset {
         self
     }
 
-    /// True if the signal with this number is in the set.
+    /// True if the signal `signal` is in the set.
     ///
     /// # Panics
     ///
-    /// As for [`with`](Self::with).
+    /// If the number is 0 or more than [`MAX_SIGNAL`](Self::MAX_SIGNAL).
     #[must_use]
     pub const fn contains(self, signal: u32) -> bool {
         let (word, bit) = Self::place(signal);
@@ -107,32 +108,34 @@ impl core::ops::Not for Sigset {
     }
 }
 
-/// The last argument of `io_pgetevents`: where the signal mask is, and how long.
+/// The last argument of `io_pgetevents`: the address and the size of the signal mask.
 ///
-/// A pointer and a length, each as wide as the kernel's long: 16 bytes on 64-bit targets (and x32),
-/// 8 bytes on 32-bit ones. Since Linux 4.18.
+/// Both fields are as wide as the kernel's long. So the structure has 16 bytes on 64-bit targets
+/// and x32, and 8 bytes on 32-bit targets. Since Linux 4.18.
 ///
-/// Source: `struct __aio_sigset` and `struct __compat_aio_sigset` in the kernel's `fs/aio.c`; in no
-/// header.
+/// No header defines it. Source: `struct __aio_sigset` and `struct __compat_aio_sigset` in the
+/// kernel's `fs/aio.c`.
 #[doc(alias = "__aio_sigset")]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 #[repr(C)]
 pub struct AioSigset {
-    /// The address of a [`Sigset`], or 0 for the mask that the thread has.
+    /// The address of a [`Sigset`]. With 0 the thread's own mask stays in force.
     ///
-    /// `EFAULT` if it can't be read.
+    /// `EFAULT` if the set can't be read.
     pub sigmask: Ulong,
-    /// The size of the set in bytes: `size_of::<Sigset>()`, anything else is answered with
-    /// `EINVAL`. Not looked at if `sigmask` is 0.
+    /// The size of the set in bytes. The kernel answers `EINVAL` unless it is
+    /// `size_of::<Sigset>()`. The kernel doesn't check it if `sigmask` is 0.
     pub sigsetsize: Ulong,
 }
 
 impl AioSigset {
-    /// Waits with the mask that the pointer leads to, or, if it is null, with the thread's own.
+    /// The argument for a wait with the mask at this address. With a null pointer the thread's own
+    /// mask stays in force.
     ///
-    /// Only the address is kept. The kernel copies the mask when the call begins.
+    /// The structure holds only the address. The kernel copies the mask at the beginning of the
+    /// call, so the mask must stay valid until then.
     #[must_use]
     pub fn new(mask: *const Sigset) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! How long a call waits: the old timespec and the one that is 64 bits wide everywhere.
+//! Timeouts: the old timespec, and the timespec that has 64-bit fields on every target.
 
 use core::mem::offset_of;
 use core::time::Duration;
@@ -8,10 +8,10 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::ulong::Long;
 
-/// The old timespec: two longs. What `io_getevents` takes, and on 64-bit targets `io_pgetevents`.
+/// The old timespec: two longs. `io_getevents` takes it, and on 64-bit targets `io_pgetevents` too.
 ///
-/// A long is 32 bits wide on 32-bit targets, which is enough here: the calls want a duration, no
-/// date. x32 has the kernel's long, 64 bits.
+/// A long has 32 bits on 32-bit targets. That is enough here, because the calls take a duration and
+/// not a date. On x32 it is the kernel's long, which has 64 bits.
 ///
 /// ```
 /// use aio_abi::Timespec;
@@ -41,15 +41,15 @@ use crate::ulong::Long;
 )]
 #[repr(C)]
 pub struct Timespec {
-    /// Seconds. The calls of native AIO wait **for ever** if this is negative.
+    /// Seconds. The calls of native AIO wait **without limit** if this is negative.
     pub tv_sec: Long,
-    /// Nanoseconds on top of the seconds. The calls of native AIO don't check that it is below 10⁹:
-    /// 2 000 000 000 waits for two seconds.
+    /// Nanoseconds, added to the seconds. The calls of native AIO don't check that this is below
+    /// 10⁹: a value of 2 000 000 000 waits for two seconds.
     pub tv_nsec: Long,
 }
 
-/// The timespec that is 64 bits wide on every target: what `io_pgetevents_time64` takes (32-bit
-/// targets, since Linux 5.1).
+/// The timespec that has 64-bit fields on every target. `io_pgetevents_time64` takes it, which
+/// 32-bit targets have since Linux 5.1.
 ///
 /// Source: `struct __kernel_timespec` in `linux/time_types.h`.
 #[doc(alias = "__kernel_timespec")]
@@ -71,18 +71,18 @@ pub struct Timespec {
 )]
 #[repr(C)]
 pub struct Timespec64 {
-    /// Seconds. The calls of native AIO wait **for ever** if this is negative.
+    /// Seconds. The calls of native AIO wait **without limit** if this is negative.
     pub tv_sec: i64,
-    /// Nanoseconds on top of the seconds, unchecked as in [`Timespec`]. The kernel ignores its
-    /// upper half on 32-bit targets.
+    /// Nanoseconds, added to the seconds. The calls of native AIO don't check that this is below
+    /// 10⁹. On 32-bit targets the kernel ignores the upper half.
     pub tv_nsec: i64,
 }
 
 macro_rules! from_duration {
     ($name:ident, $field:ty) => {
         impl $name {
-            /// The timespec for this duration, or the longest one there is if it is longer than
-            /// that.
+            /// The timespec for this duration. If the duration is too long for the type, the
+            /// result is the longest timespec.
             #[must_use]
             pub const fn from_duration(duration: Duration) -> Self {
                 let longest = <$field>::MAX;
@@ -100,7 +100,7 @@ macro_rules! from_duration {
         }
 
         impl From<Duration> for $name {
-            /// As [`from_duration`](Self::from_duration).
+            /// The same as [`from_duration`](Self::from_duration).
             fn from(duration: Duration) -> Self {
                 Self::from_duration(duration)
             }

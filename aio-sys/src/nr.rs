@@ -1,7 +1,6 @@
-//! The numbers of the system calls on the target, for those who need them for something other than
-//! a call: a seccomp filter, a tracer.
+//! The numbers of the system calls on the target, for example for a seccomp filter or a tracer.
 //!
-//! They differ by architecture, and so does their order. On x32 they have bit 30 set.
+//! The numbers and their order differ between architectures. On x32 bit 30 is set in all of them.
 //!
 //! ```
 //! # #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
@@ -34,7 +33,7 @@ pub const IO_CANCEL: u32 = arch::IO_CANCEL;
 
 /// The number of `io_getevents`.
 ///
-/// Not on riscv32, which has no calls with a 32-bit time.
+/// riscv32 doesn't have this constant, because it has no calls with a 32-bit time.
 #[cfg(not(target_arch = "riscv32"))]
 #[doc(alias = "__NR_io_getevents")]
 #[doc(alias = "SYS_io_getevents")]
@@ -42,13 +41,14 @@ pub const IO_GETEVENTS: u32 = arch::IO_GETEVENTS;
 
 /// The number of `io_pgetevents`. Since Linux 4.18.
 ///
-/// On 32-bit targets it is the old call, which [`io_pgetevents`](crate::io_pgetevents) doesn't use.
+/// On 32-bit targets this is the old call with a 32-bit time, and
+/// [`io_pgetevents`](crate::io_pgetevents) doesn't use it. riscv32 doesn't have this constant.
 #[cfg(not(target_arch = "riscv32"))]
 #[doc(alias = "__NR_io_pgetevents")]
 #[doc(alias = "SYS_io_pgetevents")]
 pub const IO_PGETEVENTS: u32 = arch::IO_PGETEVENTS;
 
-/// The number of `io_pgetevents_time64`. 32-bit targets only; since Linux 5.1.
+/// The number of `io_pgetevents_time64`. Only 32-bit targets have it. Since Linux 5.1.
 #[cfg(all(target_pointer_width = "32", not(target_arch = "x86_64")))]
 #[doc(alias = "__NR_io_pgetevents_time64")]
 #[doc(alias = "SYS_io_pgetevents_time64")]

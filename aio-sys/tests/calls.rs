@@ -1,5 +1,5 @@
-//! The calls on the kernel that the tests run on: that each argument arrives in its place and each
-//! result comes back. What the kernel answers to what is the conformance cases' subject.
+//! The calls on the running kernel: each argument arrives in its place, and each result comes back.
+//! The conformance cases test what the kernel answers to each request.
 
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code, reason = "the calls are unsafe")]
@@ -18,28 +18,30 @@ use aio_sys::{
 
 const POLLIN: u16 = 1;
 
-/// A context that ends with the test, after which the buffers of its requests are free.
+/// A context. Its drop waits for all requests, so buffers that outlive it are free again then.
 struct Context(AioContext);
 
 impl Context {
     fn new() -> Self {
         let mut ctx = AioContext::NONE;
-        // SAFETY: the handle is written to a local variable.
+        // SAFETY: `ctx` is valid for reads and writes.
         unsafe { io_setup(8, &raw mut ctx) }.unwrap();
         assert!(!ctx.is_none());
         Self(ctx)
     }
 
-    /// Submits requests whose buffers, and which themselves, outlive the context.
+    /// Submits requests. The iocbs and their buffers are locals that the test declares before the
+    /// context, so they outlive it, and the test leaves them alone until their events are there.
     fn submit(&self, iocbs: &[*mut Iocb]) -> Result<usize, Errno> {
-        // SAFETY: the array is valid; for iocbs and buffers see above.
+        // SAFETY: the slice is an array of valid pointers. Each test declares the iocbs and buffers
+        // before the context, whose drop waits for the requests.
         unsafe { io_submit(self.0, iocbs.len() as isize, iocbs.as_ptr()) }
     }
 
     fn getevents(&self, min: isize, timeout: Duration) -> Result<Vec<IoEvent>, Errno> {
         let mut events = [IoEvent::default(); 8];
         let timeout = GetEventsTimespec::from_duration(timeout);
-        // SAFETY: there is room for eight events.
+        // SAFETY: there is room for eight events, and the timeout is valid for reads.
         let taken =
             unsafe { io_getevents(self.0, min, 8, events.as_mut_ptr(), &raw const timeout) };
         Ok(events[..taken?].to_vec())
@@ -49,7 +51,7 @@ impl Context {
         let mut event = IoEvent::default();
         let timeout = PgetEventsTimespec::from_duration(timeout);
         let sig = AioSigset::new(mask.map_or(ptr::null(), ptr::from_ref));
-        // SAFETY: there is room for one event, and the mask lives past the call.
+        // SAFETY: there is room for one event, and timeout, `sig` and mask are valid for reads.
         unsafe {
             io_pgetevents(
                 self.0,
@@ -65,9 +67,10 @@ impl Context {
 
 impl Drop for Context {
     fn drop(&mut self) {
-        // SAFETY: nobody uses the ring.
+        // SAFETY: the context is this value's own, and nothing accesses the ring.
         assert_eq!(unsafe { io_destroy(self.0) }, Ok(()));
-        // Not once more, to see it refused: by now the number can be another test's context.
+        // A second call isn't tested: the kernel may have given the number to another test's
+        // context.
     }
 }
 
@@ -96,7 +99,8 @@ fn a_read_comes_back_with_what_was_submitted() {
     };
     assert_eq!(context.getevents(1, Duration::MAX), Ok(vec![event]));
     assert_eq!(&buffer, b"\x7fELF");
-    // SAFETY: the call is over, and the iocb is a local variable.
+    // SAFETY: `io_submit` has returned, so the kernel doesn't access the iocb any more, and the
+    // iocb is a local variable.
     let key = unsafe { (*iocb).aio_key };
     assert_eq!(key, aio_sys::abi::KIOCB_KEY, "the kernel writes the key");
 }
@@ -150,7 +154,7 @@ fn the_first_refusal_ends_the_submission() {
 #[test]
 fn signs_arrive() {
     let context = Context::new();
-    // SAFETY: a negative count is refused before anything is read.
+    // SAFETY: the kernel refuses a negative count before it reads the array.
     let submitted = unsafe { io_submit(context.0, -1, ptr::null()) };
     assert_eq!(submitted, Err(Errno::EINVAL));
     assert_eq!(context.getevents(-1, Duration::ZERO), Err(Errno::EINVAL));
@@ -160,20 +164,20 @@ fn signs_arrive() {
 #[test]
 fn pointers_are_checked_by_the_kernel() {
     let context = Context::new();
-    // SAFETY: nothing is mapped at address 0.
+    // SAFETY: nothing is mapped at address 0, so the kernel reads and writes nothing.
     assert_eq!(unsafe { io_setup(1, ptr::null_mut()) }, Err(Errno::EFAULT));
-    // SAFETY: as above.
+    // SAFETY: nothing is mapped at address 0, so the kernel reads no iocb.
     let submitted = unsafe { io_submit(context.0, 1, ptr::null()) };
     assert_eq!(submitted, Err(Errno::EFAULT));
     let unmapped = ptr::without_provenance(1);
-    // SAFETY: nothing is mapped at address 1 either.
+    // SAFETY: the first page isn't mapped, so the kernel can't read a timeout at address 1.
     let taken = unsafe { io_getevents(context.0, 0, 0, ptr::null_mut(), unmapped) };
     assert_eq!(taken, Err(Errno::EFAULT));
     let unmapped = ptr::without_provenance(1);
-    // SAFETY: as above.
+    // SAFETY: the first page isn't mapped, so the kernel can't read a structure at address 1.
     let taken = unsafe { io_pgetevents(context.0, 0, 0, ptr::null_mut(), ptr::null(), unmapped) };
     assert_eq!(taken, Err(Errno::EFAULT));
-    // SAFETY: as above.
+    // SAFETY: nothing is mapped at address 0, so the kernel reads and writes nothing.
     let cancelled = unsafe { io_cancel(context.0, ptr::null_mut(), ptr::null_mut()) };
     assert_eq!(cancelled, Err(Errno::EFAULT));
 }
@@ -200,7 +204,7 @@ fn a_set_of_another_size_is_refused() {
     let context = Context::new();
     let mut sig = AioSigset::new(&Sigset::EMPTY);
     sig.sigsetsize += 1;
-    // SAFETY: no event is asked for, and both structures are local variables or constants.
+    // SAFETY: the call asks for no event, and `sig` and its mask are valid for reads.
     let taken = unsafe {
         io_pgetevents(
             context.0,
@@ -225,12 +229,12 @@ fn a_cancelled_poll_is_in_progress_and_its_event_in_the_ring() {
         res: 42,
         ..IoEvent::default()
     };
-    // SAFETY: both are local variables.
+    // SAFETY: both are local variables, so they are valid for reads and writes.
     let cancelled = unsafe { io_cancel(context.0, iocb, &raw mut result) };
     assert_eq!(cancelled, Err(Errno::EINPROGRESS));
     assert_eq!(result.res, 42, "never written");
     assert_eq!(context.getevents(1, Duration::MAX).unwrap()[0].res, 0);
-    // SAFETY: as above.
+    // SAFETY: both are local variables, so they are valid for reads and writes.
     let again = unsafe { io_cancel(context.0, iocb, &raw mut result) };
     assert_eq!(again, Err(Errno::EINVAL), "it isn't in flight any more");
 }

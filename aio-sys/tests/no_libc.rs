@@ -1,4 +1,4 @@
-//! The program without libc in `examples/no-libc`: builds it, looks at it, runs it.
+//! Builds, inspects and runs `examples/no-libc`, the program without libc.
 
 #![cfg(all(
     target_os = "linux",
@@ -30,7 +30,7 @@ fn program() -> &'static Path {
             ))
             .arg("--target-dir")
             .arg(&target)
-            // What is set for the tests' own build (sanitizers, --cfg loom) isn't for this program.
+            // Flags of the tests' own build (sanitizers, --cfg loom) don't apply to this program.
             .env_remove("RUSTFLAGS")
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
             .env_remove("CARGO_BUILD_TARGET")
@@ -50,7 +50,7 @@ fn run(args: &[&Path]) -> Output {
 
 #[test]
 fn writes_a_file_to_standard_output() {
-    // More than one buffer, and no multiple of it.
+    // Longer than the program's buffer, and not a multiple of its length.
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("no-libc-input");
     let content: Vec<u8> = (0..10_000_u32).map(|n| (n % 251) as u8).collect();
     fs::write(&file, &content).unwrap();

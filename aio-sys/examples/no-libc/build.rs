@@ -1,4 +1,4 @@
-//! Says that the program is all there is: no start-up code, no library, no dynamic linker.
+//! Tells the linker to leave out start-up code, libraries and the dynamic linker.
 
 fn main() {
     for arg in ["-nostartfiles", "-nostdlib", "-static", "-no-pie"] {

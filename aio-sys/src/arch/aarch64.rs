@@ -2,7 +2,7 @@
 
 use core::arch::asm;
 
-/// What a register holds.
+/// The contents of a register.
 pub(crate) type Word = usize;
 
 pub(crate) const IO_SETUP: u32 = 0;
@@ -15,12 +15,12 @@ pub(crate) const IO_PGETEVENTS: u32 = 292;
 macro_rules! syscall {
     ($nr:expr, $a:expr $(, $register:tt = $arg:expr)*) => {{
         let result: isize;
-        // SAFETY: the kernel keeps every general register but x0 and the lower 128 bits of the
-        // vector registers, and doesn't touch the stack. It may clear what SVE has beyond that
-        // (Documentation/arch/arm64/sve.rst, "System call behaviour"): the predicates and the
-        // first-fault register are given up here; the upper bits of the vector registers can't be
-        // named, so where the whole crate is compiled for SVE the registers are. For what the
-        // kernel does to memory, the caller answers.
+        // SAFETY: the kernel preserves all general registers except x0, preserves the lower 128
+        // bits of the vector registers, and doesn't use the process's stack. It may clear the other
+        // SVE state (Documentation/arch/arm64/sve.rst, "System call behaviour"). The predicates and
+        // the first-fault register are declared as clobbered. The upper bits of the vector
+        // registers have no names, so a build for SVE declares the whole vector registers as
+        // clobbered. The caller of this function allows what the call does to memory.
         unsafe {
             #[cfg(not(target_feature = "sve"))]
             asm!(

@@ -2,7 +2,7 @@
 
 use core::arch::asm;
 
-/// What a register holds.
+/// The contents of a register.
 pub(crate) type Word = usize;
 
 pub(crate) const IO_SETUP: u32 = 243;
@@ -16,14 +16,14 @@ pub(crate) const IO_PGETEVENTS_TIME64: u32 = 416;
 macro_rules! syscall {
     ($nr:expr, $a:expr $(, $register:tt = $arg:expr)*) => {{
         let result: isize;
-        // The number goes in r7, which is the frame pointer in Thumb mode and can't be an operand
-        // there. So it is kept in another register meanwhile: in ARM mode that costs two moves, but
-        // no stable `cfg` tells the modes apart.
+        // The kernel takes the number from r7. In Thumb mode r7 is the frame pointer and can't be
+        // an operand, so its value is kept in another register during the call. ARM mode doesn't
+        // need these two moves, but no stable `cfg` tells the modes apart.
         //
-        // SAFETY: r7 is put back; the kernel changes r0, keeps the other registers and doesn't
-        // touch the stack. `kept` is written while inputs are still needed, so it is an early
-        // output and shares a register with none of them. For what the kernel does to memory, the
-        // caller answers.
+        // SAFETY: the last instruction restores r7. The kernel changes only r0 and doesn't use the
+        // process's stack. `kept` is written before the inputs are read, and it is declared as an
+        // early output, so it shares no register with an input. The caller of this function allows
+        // what the call does to memory.
         unsafe {
             asm!(
                 "mov {kept}, r7",

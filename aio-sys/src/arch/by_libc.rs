@@ -1,9 +1,9 @@
-//! Architectures for which stable Rust has no inline assembly (powerpc, mips, sparc): the call is
-//! made by the C library's `syscall`.
+//! Architectures without inline assembly in stable Rust (powerpc, mips, sparc): the C library's
+//! `syscall` makes the calls.
 
 use core::ffi::{c_int, c_long};
 
-/// What the C library takes for an argument.
+/// An argument of the C library's `syscall`.
 pub(crate) type Word = usize;
 
 #[cfg(any(target_arch = "powerpc", target_arch = "powerpc64"))]
@@ -73,7 +73,7 @@ mod numbers {
 
 pub(crate) use numbers::*;
 
-/// What `syscall` returned, as the kernel itself would have said it.
+/// Turns the result of `syscall` back into the kernel's return value.
 #[inline]
 fn as_the_kernel(result: c_long) -> isize {
     if result != -1 {
@@ -81,40 +81,42 @@ fn as_the_kernel(result: c_long) -> isize {
     }
     // SAFETY: the C library returns a valid pointer to this thread's errno.
     let errno: *mut c_int = unsafe { libc::__errno_location() };
-    // SAFETY: the pointer is valid, and no other thread has it.
+    // SAFETY: `__errno_location` returned the pointer, so it is valid for reads, and the errno is
+    // this thread's own, so no other thread writes to it.
     let errno = unsafe { errno.read() };
     -(errno as isize)
 }
 
 macro_rules! syscall {
     ($nr:expr $(, $arg:expr)*) => {
-        // SAFETY: `syscall` hands its arguments, which are all as wide as a register, on to the
-        // kernel. For what the kernel does to memory, the caller answers.
+        // SAFETY: `syscall` takes any number and any words, and passes them on to the kernel. All
+        // arguments are as wide as a register, as it requires. The caller of this function allows
+        // what the call does to memory.
         as_the_kernel(unsafe { libc::syscall($nr as c_long $(, $arg as c_long)*) })
     };
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn syscall1(nr: u32, a: Word) -> isize {
     syscall!(nr, a)
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn syscall2(nr: u32, a: Word, b: Word) -> isize {
     syscall!(nr, a, b)
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn syscall3(nr: u32, a: Word, b: Word, c: Word) -> isize {
     syscall!(nr, a, b, c)
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn syscall5(nr: u32, a: Word, b: Word, c: Word, d: Word, e: Word) -> isize {
     syscall!(nr, a, b, c, d, e)
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn syscall6(
     nr: u32,
     a: Word,

@@ -2,7 +2,7 @@
 
 use core::arch::asm;
 
-/// What a register holds.
+/// The contents of a register.
 pub(crate) type Word = usize;
 
 pub(crate) const IO_SETUP: u32 = 0;
@@ -15,8 +15,9 @@ pub(crate) const IO_PGETEVENTS: u32 = 292;
 macro_rules! syscall {
     ($nr:expr, $a:expr $(, $register:tt = $arg:expr)*) => {{
         let result: isize;
-        // SAFETY: the kernel changes $a0 and, as a function might, $t0 to $t8; it keeps the other
-        // registers and doesn't touch the stack. For what it does to memory, the caller answers.
+        // SAFETY: the kernel may change $a0 and $t0 to $t8, which are all declared as outputs. It
+        // preserves the other registers and doesn't use the process's stack. The caller of this
+        // function allows what the call does to memory.
         unsafe {
             asm!(
                 "syscall 0",

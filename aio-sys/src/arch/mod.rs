@@ -1,13 +1,15 @@
-//! The instructions of a system call and the numbers of the calls, one file per architecture.
+//! The system call instruction and the numbers of the calls, one file per architecture.
 //!
-//! Each file has a function for every count of arguments that is needed; they take and return
-//! plain words. What holds for all of them:
+//! Each file has one function for each number of arguments that is needed. The functions take and
+//! return plain words. All of them follow these rules:
 //!
-//! * The kernel reads and writes the process's memory, so the assembly is never `nomem`,
-//!   `readonly` or `pure`: for the compiler it may touch everything whose address was exposed.
-//! * A failure is a return value from -4095 to -1.
-//! * They are `#[inline(always)]`, so that a call is its instruction and the moves to its
-//!   registers, in builds without optimisation too.
+//! * The kernel reads and writes the process's memory. So the assembly is never `nomem`, `readonly`
+//!   or `pure`, and the compiler assumes that it may access all memory whose address was exposed.
+//! * A return value from -4095 to -1 is an error.
+//! * They are `#[inline(always)]`, so that the instruction ends up in the caller of the public
+//!   function. The crate's front page says why.
+//! * They are `unsafe`. Their caller promises that the program allows what the system call reads
+//!   and writes in the process's memory, during the call and, for requests, afterwards.
 
 #[cfg_attr(target_arch = "x86_64", path = "x86_64.rs")]
 #[cfg_attr(target_arch = "x86", path = "x86.rs")]

@@ -2,7 +2,7 @@
 
 use core::arch::asm;
 
-/// What a register holds.
+/// The contents of a register.
 pub(crate) type Word = usize;
 
 pub(crate) const IO_SETUP: u32 = 0;
@@ -13,18 +13,18 @@ pub(crate) const IO_CANCEL: u32 = 3;
 pub(crate) const IO_GETEVENTS: u32 = 4;
 #[cfg(target_arch = "riscv64")]
 pub(crate) const IO_PGETEVENTS: u32 = 292;
-// riscv32 came after the calls with a 64-bit time, and has no others.
+// riscv32 is newer than the calls with a 64-bit time, and has only those.
 #[cfg(target_arch = "riscv32")]
 pub(crate) const IO_PGETEVENTS_TIME64: u32 = 416;
 
 macro_rules! syscall {
     ($nr:expr, $a:expr $(, $register:tt = $arg:expr)*) => {{
         let result: isize;
-        // SAFETY: the kernel changes a0, and may change all vector registers
-        // (Documentation/arch/riscv/vector.rst, "Vector Register State Across System Calls"), vl
-        // and vtype among them, which assembly gives up unless it says `preserves_flags`. It keeps
-        // the other registers and doesn't touch the stack. For what it does to memory, the caller
-        // answers.
+        // SAFETY: the kernel may change a0, all vector registers, vl and vtype
+        // (Documentation/arch/riscv/vector.rst, "Vector Register State Across System Calls"). a0
+        // and the vector registers are declared as outputs. vl and vtype count as clobbered because
+        // `preserves_flags` isn't set. The kernel preserves the other registers and doesn't use the
+        // process's stack. The caller of this function allows what the call does to memory.
         unsafe {
             asm!(
                 "ecall",
@@ -61,7 +61,7 @@ pub(crate) unsafe fn syscall3(nr: u32, a: Word, b: Word, c: Word) -> isize {
     syscall!(nr, a, "a1" = b, "a2" = c)
 }
 
-// For `io_getevents`, which riscv32 doesn't have.
+// Only `io_getevents` needs this function, and riscv32 doesn't have that call.
 #[cfg(target_arch = "riscv64")]
 #[inline(always)]
 pub(crate) unsafe fn syscall5(nr: u32, a: Word, b: Word, c: Word, d: Word, e: Word) -> isize {

@@ -2,7 +2,7 @@
 
 use core::arch::asm;
 
-/// What a register holds.
+/// The contents of a register.
 pub(crate) type Word = usize;
 
 pub(crate) const IO_SETUP: u32 = 243;
@@ -15,8 +15,9 @@ pub(crate) const IO_PGETEVENTS: u32 = 382;
 macro_rules! syscall {
     ($nr:expr, $a:expr $(, $register:tt = $arg:expr)*) => {{
         let result: isize;
-        // SAFETY: `svc 0` takes the number from r1; the kernel changes r2 and keeps the other
-        // registers, and doesn't touch the stack. For what it does to memory, the caller answers.
+        // SAFETY: `svc 0` takes the number from r1. The kernel changes only r2, which is declared
+        // as an output, and doesn't use the process's stack. The caller of this function allows
+        // what the call does to memory.
         unsafe {
             asm!(
                 "svc 0",

@@ -1,5 +1,5 @@
-//! Everything else: one sentence, and what the rest of the crate needs so that it stays the only
-//! error.
+//! All other architectures: a compile error, and the items that the rest of the crate needs so that
+//! the compiler reports no other error.
 
 compile_error!(
     "aio-sys doesn't know this architecture's system calls: it needs a file for it in src/arch"

@@ -1,11 +1,11 @@
 //! x86 (i386).
 //!
-//! `int 0x80` works everywhere; the faster way in (`sysenter`, by the vDSO) would need the address
-//! that the C library got at the start of the program.
+//! `int 0x80` works on every processor. `sysenter` is faster, but it needs an address in the vDSO,
+//! and the kernel tells that address only to the program's start-up code.
 
 use core::arch::asm;
 
-/// What a register holds.
+/// The contents of a register.
 pub(crate) type Word = usize;
 
 pub(crate) const IO_SETUP: u32 = 245;
@@ -19,8 +19,9 @@ pub(crate) const IO_PGETEVENTS_TIME64: u32 = 416;
 macro_rules! syscall {
     ($nr:expr $(, $register:tt = $arg:expr)*) => {{
         let result: isize;
-        // SAFETY: `int 0x80` changes eax and nothing else of the process's registers, and doesn't
-        // touch the stack. For what the kernel does to memory, the caller answers.
+        // SAFETY: `int 0x80` changes only eax, which is declared as an output, and the kernel
+        // doesn't use the process's stack. The caller of this function allows what the call does to
+        // memory.
         unsafe {
             asm!(
                 "int 0x80",
@@ -48,17 +49,18 @@ pub(crate) unsafe fn syscall3(nr: u32, a: Word, b: Word, c: Word) -> isize {
     syscall!(nr, "ebx" = a, "ecx" = b, "edx" = c)
 }
 
-// esi, the fourth argument's register, can be LLVM's base pointer and no operand then; ebp, the
-// sixth's, can be the frame pointer. With both saved on the stack there is no register left to hold
-// what goes in them, so it comes from memory, by eax.
+// The fourth argument goes in esi and the sixth in ebp. LLVM can use esi as a base pointer and ebp
+// as the frame pointer, and neither can be an operand then. So the assembly saves them on the
+// stack. No register is left for their new values, so eax points to these values in memory.
 
 #[inline(always)]
 pub(crate) unsafe fn syscall5(nr: u32, a: Word, b: Word, c: Word, d: Word, e: Word) -> isize {
     let rest = [d, nr as Word];
     let result: isize;
-    // SAFETY: `rest` is read before the call, through a pointer that is valid for both words. esi
-    // is put back, and the stack is used as assembly may that isn't `nostack`; the pointer doesn't
-    // depend on esp. For what the kernel does to memory, the caller answers.
+    // SAFETY: eax points to the two words of `rest`, which are read before the system call, and the
+    // pointer doesn't depend on esp. The pop restores esi. Assembly without `nostack` may push. The
+    // kernel changes only eax, which is declared as an output. The caller of this function allows
+    // what the call does to memory.
     unsafe {
         asm!(
             "push esi",
@@ -88,7 +90,10 @@ pub(crate) unsafe fn syscall6(
 ) -> isize {
     let rest = [d, f, nr as Word];
     let result: isize;
-    // SAFETY: as for `syscall5`, with ebp put back as well.
+    // SAFETY: eax points to the three words of `rest`, which are read before the system call, and
+    // the pointer doesn't depend on esp. The pops restore esi and ebp. Assembly without `nostack`
+    // may push. The kernel changes only eax, which is declared as an output. The caller of this
+    // function allows what the call does to memory.
     unsafe {
         asm!(
             "push ebp",

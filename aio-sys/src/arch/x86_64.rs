@@ -2,7 +2,7 @@
 
 use core::arch::asm;
 
-/// What a register holds. On x32 that is wider than a pointer.
+/// The contents of a register. On x32 this is wider than a pointer.
 pub(crate) type Word = u64;
 
 #[cfg(target_pointer_width = "64")]
@@ -15,11 +15,11 @@ mod numbers {
     pub(crate) const IO_PGETEVENTS: u32 = 333;
 }
 
-/// x32 has numbers of its own where the kernel has to read a structure of 32-bit pointers or longs,
-/// and those of `x86_64` elsewhere; bit 30 marks both.
+/// x32 has its own number for a call if the call reads a structure of 32-bit pointers or longs. The
+/// other calls have the numbers of `x86_64`. Bit 30 is set in all of them.
 ///
-/// So `io_getevents` and `io_pgetevents` are the 64-bit calls: their structures are those of a
-/// 64-bit process.
+/// `io_getevents` and `io_pgetevents` have no own number. So they take the structures of a 64-bit
+/// process.
 #[cfg(target_pointer_width = "32")]
 mod numbers {
     const X32: u32 = 1 << 30;
@@ -37,9 +37,9 @@ pub(crate) use numbers::*;
 macro_rules! syscall {
     ($nr:expr $(, $register:tt = $arg:expr)*) => {{
         let result: i64;
-        // SAFETY: `syscall` changes rax, rcx and r11 and no other register of the process (the
-        // kernel restores the flags from r11), and doesn't touch the stack. For what the kernel
-        // does to memory, the caller answers.
+        // SAFETY: `syscall` changes only rax, rcx and r11, which are all declared as outputs. The
+        // kernel restores the flags from r11 and doesn't use the process's stack. The caller of
+        // this function allows what the call does to memory.
         unsafe {
             asm!(
                 "syscall",

@@ -6,28 +6,27 @@ use super::{context, nothing, pointer};
 use crate::Errno;
 use crate::arch::{IO_CANCEL, syscall3};
 
-/// Asks for the end of a request in flight. **Reads, writes and syncs of files and block devices
-/// can't be cancelled**: only polls can (and requests to USB gadgets).
+/// Cancels a request in flight. **Reads, writes and syncs of files and block devices can't be
+/// cancelled.** Only polls and requests to USB gadgets can.
 ///
-/// The request is the one that was submitted from the address `iocb`; if there are several, the
-/// first one. Where it works, the answer is the error [`EINPROGRESS`](Errno::EINPROGRESS), and the
-/// request's event comes through the ring like any other, for a poll with a `res` of 0. `result` is
-/// never written.
+/// The call cancels the request that was submitted from the address `iocb`. If several requests
+/// were, it cancels the first of them. On success the result is the error
+/// [`EINPROGRESS`](Errno::EINPROGRESS), and the request's event goes through the ring as usual. For
+/// a poll, that event has a `res` of 0. The kernel never writes `result`.
 ///
-/// So `Ok` is never the result on a kernel since 3.11. It stays in the signature for what the
-/// kernel might answer one day.
+/// So a kernel since 3.11 never returns `Ok`. The signature has it for kernels that might.
 ///
-/// # What the kernel holds on to
+/// # What the kernel keeps using
 ///
-/// What it held before, until the event is in the ring.
+/// The kernel keeps using what it used before the call, until the event is in the ring.
 ///
 /// # Blocking
 ///
-/// Doesn't wait.
+/// The call doesn't block.
 ///
 /// # Errors
 ///
-/// In the order in which the kernel looks:
+/// In the order of the kernel's checks:
 ///
 /// | errno | cause |
 /// |---|---|
@@ -36,18 +35,19 @@ use crate::arch::{IO_CANCEL, syscall3};
 /// | `EINVAL` | `aio_key` isn't [`KIOCB_KEY`](aio_abi::KIOCB_KEY) |
 /// | `EINVAL` | no such context |
 /// | `EINVAL` | no request in flight has this iocb's address, or it can't be cancelled |
-/// | `EINPROGRESS` | the request is being cancelled; **this is the success** |
+/// | `EINPROGRESS` | the request is being cancelled; **this means success** |
 ///
 /// # Safety
 ///
-/// `iocb` must be valid for reads (or an address where nothing is mapped: `EFAULT`). `result` isn't
-/// used by kernels since 3.11; hand in a valid pointer all the same.
+/// `iocb` must be valid for reads, or an address where nothing is mapped (`EFAULT`). `result` must
+/// be valid for writes, or an address where nothing is mapped. Kernels since 3.11 don't use it.
 ///
-/// # What differs from the manual page
+/// # Differences from the manual page
 ///
-/// `io_cancel(2)` says that a cancelled request's event is copied to `result` and doesn't go
-/// through the ring, that 0 is returned, and that `EAGAIN` means that it wasn't cancelled. None of
-/// this is so. It doesn't say what can be cancelled.
+/// `io_cancel(2)` says that the kernel copies the event of a cancelled request to `result` and
+/// doesn't put it into the ring. It says that the call returns 0, and that `EAGAIN` means that the
+/// request wasn't cancelled. All of this is wrong. The page doesn't say which requests can be
+/// cancelled.
 ///
 /// # Examples
 ///
@@ -64,17 +64,17 @@ use crate::arch::{IO_CANCEL, syscall3};
 /// let mut event = IoEvent::default();
 ///
 /// let mut ctx = AioContext::NONE;
-/// // SAFETY: the handle is written to a local variable.
+/// // SAFETY: `ctx` is valid for writes.
 /// unsafe { io_setup(1, &mut ctx) }?;
-/// // SAFETY: the iocb is valid, and a poll has no buffer.
+/// // SAFETY: the array of one pointer and the iocb are valid, and a poll has no buffer.
 /// unsafe { io_submit(ctx, 1, &iocb) }?;
-/// // SAFETY: both pointers are valid.
+/// // SAFETY: `iocb` is valid for reads, and `event` for writes.
 /// let cancelled = unsafe { io_cancel(ctx, iocb, &mut event) };
 /// assert_eq!(cancelled, Err(Errno::EINPROGRESS));
 /// // SAFETY: there is room for one event.
 /// unsafe { io_getevents(ctx, 1, 1, &mut event, std::ptr::null()) }?;
 /// assert_eq!((event.obj, event.res), (iocb.addr() as u64, 0));
-/// // SAFETY: nothing is in flight.
+/// // SAFETY: no request is in flight, and nothing uses the ring.
 /// unsafe { io_destroy(ctx) }?;
 /// # Ok::<(), Errno>(())
 /// ```
@@ -82,12 +82,13 @@ use crate::arch::{IO_CANCEL, syscall3};
 /// # Since
 ///
 /// Linux 2.5. Source: `SYSCALL_DEFINE3(io_cancel)` in the kernel's `fs/aio.c`.
-#[inline]
+#[inline(always)]
 pub unsafe fn io_cancel(
     ctx: AioContext,
     iocb: *mut Iocb,
     result: *mut IoEvent,
 ) -> Result<(), Errno> {
-    // SAFETY: the kernel reads `iocb` and might write `result`, which the caller allows.
+    // SAFETY: the kernel reads `iocb` and might write `result`. The caller promises that `iocb` is
+    // valid for reads and `result` for writes, or that nothing is mapped there (`EFAULT`).
     nothing(unsafe { syscall3(IO_CANCEL, context(ctx), pointer(iocb), pointer(result)) })
 }

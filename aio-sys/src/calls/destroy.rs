@@ -6,43 +6,44 @@ use super::{context, nothing};
 use crate::Errno;
 use crate::arch::{IO_DESTROY, syscall1};
 
-/// Ends a context: waits until no request is in flight any more, and unmaps its ring.
+/// Destroys a context: waits until no request is in flight, and unmaps the ring.
 ///
-/// From its beginning on, the handle is dead for every other call and thread, and those that wait
-/// in [`io_getevents`](crate::io_getevents) are sent home with `EINVAL`. Polls are cancelled;
-/// reads, writes and syncs run to their end. The events of all these are lost, like those that were
-/// in the ring unread.
+/// As soon as the call begins, the handle is invalid for all other calls. Threads that wait in
+/// [`io_getevents`](crate::io_getevents) return with `EINVAL`. The kernel cancels polls. Reads,
+/// writes and syncs run to their end. The events of all these requests are lost, and so are the
+/// events in the ring that nobody has read.
 ///
-/// # What the kernel holds on to
+/// # What the kernel keeps using
 ///
-/// Nothing, when the call has returned: the buffers of all requests of the context are the caller's
-/// again.
+/// Nothing. When the call has returned, the program may use the buffers of all requests of the
+/// context again.
 ///
 /// # Blocking
 ///
-/// Waits, and no signal interrupts it: for the requests in flight (a device that doesn't answer
-/// holds it for as long as that), and for an RCU grace period (some 10 ms or more on an idle
-/// machine). To end many contexts at once, let the process end.
+/// The call blocks until all requests in flight have completed, however long a device takes to
+/// answer. It also waits for an RCU grace period, 10 ms or more on an idle machine. No signal
+/// interrupts it. The end of the process destroys many contexts faster, because it destroys all of
+/// them together.
 ///
 /// # Errors
 ///
 /// | errno | cause |
 /// |---|---|
 /// | `ENOSYS` | the kernel was built without native AIO |
-/// | `EINVAL` | no such context, or another thread is destroying it. **That one's wait isn't yours**: the context's buffers may still be in use |
+/// | `EINVAL` | no such context, or another thread is destroying it. **In the second case this call doesn't wait**: the kernel may still use the buffers |
 ///
 /// # Safety
 ///
-/// * Nobody may use the ring's memory by its address any more: not during the call, not afterwards.
-/// * The context must be one that the caller may end. A handle is an address, and **the kernel may
-///   hand the same one out again at once**: to destroy a context twice can end somebody else's,
-///   whose buffers nobody waits for then.
+/// * Nothing may access the ring's memory during the call or after it.
+/// * The context must belong to the caller. A handle is an address, and **the kernel may give the
+///   same address to a new context at once**. So destroying a context twice can destroy another
+///   context. Its owner's `io_destroy` then returns `EINVAL` without waiting for the requests.
 ///
-/// # What differs from the manual page
+/// # Differences from the manual page
 ///
-/// `io_destroy(2)` has `EFAULT` for an invalid context, which is `EINVAL`. It says that what can't
-/// be cancelled is waited for, but not that this is everything but polls, nor what becomes of the
-/// events.
+/// `io_destroy(2)` gives `EFAULT` as the error for an invalid context. The real error is `EINVAL`.
+/// The page says that the call waits for requests that can't be cancelled. It doesn't say that
+/// these are all requests except polls, nor that the events are lost.
 ///
 /// # Examples
 ///
@@ -51,11 +52,11 @@ use crate::arch::{IO_DESTROY, syscall1};
 /// use aio_sys::{Errno, io_destroy, io_setup};
 ///
 /// let mut ctx = AioContext::NONE;
-/// // SAFETY: the handle is written to a local variable.
+/// // SAFETY: `ctx` is valid for writes.
 /// unsafe { io_setup(1, &mut ctx) }?;
-/// // SAFETY: nothing is in flight, and nobody knows the ring.
+/// // SAFETY: no request is in flight, and nothing uses the ring.
 /// unsafe { io_destroy(ctx) }?;
-/// ctx = AioContext::NONE; // it isn't ours any more
+/// ctx = AioContext::NONE; // the kernel may give the old number to another context
 /// # let _ = ctx;
 /// # Ok::<(), Errno>(())
 /// ```
@@ -64,8 +65,9 @@ use crate::arch::{IO_DESTROY, syscall1};
 ///
 /// Linux 2.5. Source: `SYSCALL_DEFINE1(io_destroy)` and `kill_ioctx` in the kernel's `fs/aio.c`;
 /// `io_destroy(2)`.
-#[inline]
+#[inline(always)]
 pub unsafe fn io_destroy(ctx: AioContext) -> Result<(), Errno> {
-    // SAFETY: the kernel unmaps the ring, which nobody uses any more, as the caller says.
+    // SAFETY: the kernel unmaps the ring. The caller promises that the context is its own and that
+    // nothing accesses the ring's memory.
     nothing(unsafe { syscall1(IO_DESTROY, context(ctx)) })
 }

@@ -1,4 +1,4 @@
-//! The six calls, one file each, and how arguments and results cross over to the kernel.
+//! The six calls, one file each, and the conversions of arguments and results.
 
 mod cancel;
 mod destroy;
@@ -19,36 +19,37 @@ use aio_abi::AioContext;
 use crate::Errno;
 use crate::arch::Word;
 
-/// A pointer as the kernel gets it. Its provenance is exposed: like any foreign code, the kernel
-/// may use it.
+/// A pointer as an argument for the kernel. The provenance is exposed, because the kernel accesses
+/// the memory as foreign code does.
 #[inline(always)]
 fn pointer<T>(pointer: *const T) -> Word {
     pointer.expose_provenance() as Word
 }
 
-/// A long as the kernel gets it: the sign fills the register.
+/// A long as an argument for the kernel. The cast extends the sign to the whole register.
 #[inline(always)]
 fn long(value: isize) -> Word {
     value as Word
 }
 
-/// An unsigned int as the kernel gets it.
+/// An unsigned int as an argument for the kernel.
 #[inline(always)]
 #[allow(
     clippy::cast_lossless,
-    reason = "`usize` has no lossless conversion, and `Word` is one"
+    reason = "`Word` can be `usize`, which has no `From<u32>`"
 )]
 fn int(value: u32) -> Word {
     value as Word
 }
 
-/// A handle as the kernel gets it. It is the address of memory that the kernel itself has mapped.
+/// A handle as an argument for the kernel. It is the address of memory that the kernel has mapped,
+/// so there is no provenance to expose.
 #[inline(always)]
 fn context(ctx: AioContext) -> Word {
     ctx.addr() as Word
 }
 
-/// What a call returned: a count, or an errno times -1.
+/// The result of a call that returns a count or a negative errno.
 #[inline(always)]
 fn count(result: isize) -> Result<usize, Errno> {
     match Errno::from_return_value(result) {
@@ -57,7 +58,7 @@ fn count(result: isize) -> Result<usize, Errno> {
     }
 }
 
-/// What a call returned that has nothing to say but success.
+/// The result of a call that returns 0 or a negative errno.
 #[inline(always)]
 fn nothing(result: isize) -> Result<(), Errno> {
     count(result).map(|_| ())

@@ -13,62 +13,68 @@ use crate::arch::IO_PGETEVENTS_TIME64 as NUMBER;
 
 /// The timespec that [`io_pgetevents`] takes on this target.
 ///
-/// 64 bits wide everywhere: the old timespec on 64-bit targets and x32, the new one on 32-bit ones.
+/// Its fields have 64 bits on all targets. It is the old timespec on 64-bit targets and x32, and
+/// the new one on 32-bit targets.
 #[cfg(any(target_pointer_width = "64", target_arch = "x86_64"))]
 pub type PgetEventsTimespec = aio_abi::Timespec;
 /// The timespec that [`io_pgetevents`] takes on this target.
 ///
-/// 64 bits wide everywhere: the old timespec on 64-bit targets and x32, the new one on 32-bit ones.
+/// Its fields have 64 bits on all targets. It is the old timespec on 64-bit targets and x32, and
+/// the new one on 32-bit targets.
 #[cfg(not(any(target_pointer_width = "64", target_arch = "x86_64")))]
 pub type PgetEventsTimespec = aio_abi::Timespec64;
 
-/// As [`io_getevents`](crate::io_getevents), waiting with another signal mask.
+/// Does what [`io_getevents`](crate::io_getevents) does, and waits with another signal mask.
 ///
-/// The mask is in force while the call waits, and the thread's own one again afterwards, as one
-/// step: a signal that is blocked otherwise ends the wait with `EINTR` even if it came before the
-/// call. With `sig` null, or a `sigmask` of 0 in it, the mask stays as it is.
+/// The kernel installs the mask for the duration of the call and restores the thread's own mask
+/// afterwards. It does this atomically. So a signal that the thread's own mask blocks and the new
+/// mask doesn't ends the wait with `EINTR`, even if it arrived before the call. If `sig` is null,
+/// or its `sigmask` is 0, the thread's own mask stays in force.
 ///
-/// When the call returns after a signal that the mask lets through, its handler has run, whether
-/// the result is `EINTR` or a count of events. Where no handler ran (the signal was for a debugger,
-/// say) the kernel starts the call again, timeout and all, while
-/// [`io_getevents`](crate::io_getevents) answers `EINTR` even then.
+/// If a signal ends the wait, its handler has run when the call returns, whether the result is
+/// `EINTR` or a number of events. If no handler ran (for example because a debugger took the
+/// signal), the kernel restarts the call with the full timeout.
+/// [`io_getevents`](crate::io_getevents) returns `EINTR` in that case too.
 ///
-/// # What the kernel holds on to
+/// # What the kernel keeps using
 ///
-/// Nothing. The mask is copied when the call begins.
+/// Nothing. The kernel copies the mask at the beginning of the call.
 ///
 /// # Blocking
 ///
-/// As [`io_getevents`](crate::io_getevents).
+/// The call blocks as [`io_getevents`](crate::io_getevents) does.
 ///
 /// # Errors
 ///
-/// In the order in which the kernel looks:
+/// In the order of the kernel's checks:
 ///
 /// | errno | cause |
 /// |---|---|
-/// | `ENOSYS` | Linux before 4.18 (before 5.1 on 32-bit targets), or built without native AIO |
-/// | `EPERM` | a container's seccomp filter that doesn't know the call; nothing that the kernel says |
+/// | `ENOSYS` | the kernel is older than 4.18 (on 32-bit targets: than 5.1), or was built without native AIO |
+/// | `EPERM` | not from the call itself: a container's seccomp filter doesn't know the call |
 /// | `EFAULT` | `timeout` can't be read |
 /// | `EFAULT` | `sig` isn't null and can't be read |
 /// | `EINVAL` | `sigmask` isn't 0, and `sigsetsize` isn't the size of the kernel's set ([`Sigset`](aio_abi::Sigset), 8 bytes; 16 on mips) |
 /// | `EFAULT` | `sigmask` isn't 0 and can't be read |
 ///
-/// then as [`io_getevents`](crate::io_getevents), from "no such context" on.
+/// The errors of [`io_getevents`](crate::io_getevents) follow, from "no such context" on.
 ///
-/// Whoever falls back on [`io_getevents`](crate::io_getevents) does so for `EPERM` as well.
+/// A program that falls back to [`io_getevents`](crate::io_getevents) should do so for `EPERM` too,
+/// not only for `ENOSYS`.
 ///
 /// # Safety
 ///
-/// As for [`io_getevents`](crate::io_getevents); `sig` must be null or valid for reads, and its
-/// `sigmask` 0 or the address of a [`Sigset`](aio_abi::Sigset) that is valid for reads.
+/// The rules of [`io_getevents`](crate::io_getevents) apply. `sig` must also be null or valid for
+/// reads, and its `sigmask` must be 0 or the address of a [`Sigset`](aio_abi::Sigset) that is valid
+/// for reads. Both may instead be addresses where nothing is mapped (`EFAULT`).
 ///
-/// # What differs from the manual page
+/// # Differences from the manual page
 ///
-/// There is none. libaio's function of this name takes a `sigset_t` as its last argument; the call
-/// takes a structure of a pointer and a size.
+/// This call has no manual page. libaio has a function of the same name, whose last argument is a
+/// `sigset_t`. The last argument of the call is a structure of a pointer and a size.
 ///
-/// On 32-bit targets this is the call `io_pgetevents_time64`, never the old one with a 32-bit time.
+/// On 32-bit targets this function calls `io_pgetevents_time64`, and never the old call with a
+/// 32-bit time.
 ///
 /// # Examples
 ///
@@ -78,28 +84,28 @@ pub type PgetEventsTimespec = aio_abi::Timespec64;
 /// use std::time::Duration;
 ///
 /// let mut ctx = AioContext::NONE;
-/// // SAFETY: the handle is written to a local variable.
+/// // SAFETY: `ctx` is valid for writes.
 /// unsafe { io_setup(1, &mut ctx) }?;
 ///
 /// let mut event = IoEvent::default();
 /// let timeout = PgetEventsTimespec::from_duration(Duration::from_millis(10));
 /// let mask = Sigset::FULL;
 /// let sig = AioSigset::new(&mask);
-/// // SAFETY: there is room for one event, and the mask outlives the call.
+/// // SAFETY: there is room for one event, and timeout, `sig` and mask are valid for reads.
 /// let taken = unsafe { io_pgetevents(ctx, 1, 1, &mut event, &timeout, &sig) };
-/// assert_eq!(taken, Ok(0), "the time was up, and no signal could end the wait");
+/// assert_eq!(taken, Ok(0), "the timeout expired, and the mask let no signal end the wait");
 ///
-/// // SAFETY: nothing is in flight.
+/// // SAFETY: no request is in flight, and nothing uses the ring.
 /// unsafe { io_destroy(ctx) }?;
 /// # Ok::<(), Errno>(())
 /// ```
 ///
 /// # Since
 ///
-/// Linux 4.18; on 32-bit targets 5.1. Source: `SYSCALL_DEFINE6(io_pgetevents)` in the kernel's
-/// `fs/aio.c`.
+/// Linux 4.18. On 32-bit targets Linux 5.1. Source: `SYSCALL_DEFINE6(io_pgetevents)` in the
+/// kernel's `fs/aio.c`.
 #[doc(alias = "io_pgetevents_time64")]
-#[inline]
+#[inline(always)]
 pub unsafe fn io_pgetevents(
     ctx: AioContext,
     min_nr: isize,
@@ -110,6 +116,9 @@ pub unsafe fn io_pgetevents(
 ) -> Result<usize, Errno> {
     let (ctx, min_nr, nr) = (context(ctx), long(min_nr), long(nr));
     let (events, timeout, sig) = (pointer(events), pointer(timeout), pointer(sig));
-    // SAFETY: the kernel writes to `events` and reads `timeout` and `sig`, which the caller allows.
+    // SAFETY: the kernel writes up to `nr` events to `events`, and reads `timeout`, `sig` and the
+    // mask. The caller promises that `events` is valid for these writes, that nothing else accesses
+    // it during the call, and that the others are null or valid for reads. Unmapped memory gives
+    // `EFAULT`.
     count(unsafe { syscall6(NUMBER, ctx, min_nr, nr, events, timeout, sig) })
 }

@@ -6,34 +6,35 @@ use super::{int, nothing, pointer};
 use crate::Errno;
 use crate::arch::{IO_SETUP, syscall2};
 
-/// Makes a context that can hold at least `nr_events` requests in flight, and stores its handle in
-/// `*ctxp`.
+/// Creates a context for at least `nr_events` requests in flight, and stores its handle in `*ctxp`.
 ///
-/// `*ctxp` has to be [`AioContext::NONE`] before the call, and is left alone if it fails.
+/// `*ctxp` must be [`AioContext::NONE`] before the call. The kernel doesn't change it if the call
+/// fails.
 ///
-/// The context belongs to the process: all its threads can use it, a child made by `fork` can't,
-/// and `exec` and the end of the process destroy it. Its ring of events takes 32 bytes for each
-/// slot of locked memory, in whole pages.
+/// The context belongs to the process. All its threads can use it. A child process can't use it
+/// after `fork`. `exec` and the end of the process destroy it. The ring is locked memory: 32 bytes
+/// for each slot, in whole pages.
 ///
-/// # How many requests it really holds
+/// # The real number of slots
 ///
-/// More than were asked for: the kernel takes at least four for each possible CPU, doubles that and
-/// fills the last page of the ring. It hands out the slots in lots to the CPUs, so a thread can
-/// see `EAGAIN` from [`io_submit`](crate::io_submit) while slots are left with other CPUs; what was
-/// asked for is there in any case. A slot is taken from the submission until the event has been
-/// *read*.
+/// The context has more slots than `nr_events`. The kernel takes at least four for each possible
+/// CPU, doubles that number and then fills the last page of the ring. It gives the slots to the
+/// CPUs in batches. So [`io_submit`](crate::io_submit) can return `EAGAIN` although other CPUs
+/// still have free slots. In any case `nr_events` requests can be in flight. A request occupies its
+/// slot from the submission until the program has *read* the event.
 ///
-/// What counts against `/proc/sys/fs/aio-max-nr` (65536 by default, for all processes and
-/// containers together) is `nr_events` itself. `/proc/sys/fs/aio-nr` is the sum so far. It is given
-/// back when [`io_destroy`](crate::io_destroy) begins.
+/// `/proc/sys/fs/aio-max-nr` limits the sum of `nr_events` over all contexts of the system,
+/// including all containers. The default is 65536. `/proc/sys/fs/aio-nr` is the current sum. The
+/// beginning of [`io_destroy`](crate::io_destroy) lowers it again.
 ///
 /// # Blocking
 ///
-/// Waits for memory and for the process's memory map. It doesn't wait for I/O.
+/// The call can wait for memory and for the lock of the process's memory map. It doesn't wait for
+/// I/O.
 ///
 /// # Errors
 ///
-/// In the order in which the kernel looks:
+/// In the order of the kernel's checks:
 ///
 /// | errno | cause |
 /// |---|---|
@@ -42,24 +43,23 @@ use crate::arch::{IO_SETUP, syscall2};
 /// | `EINVAL` | `*ctxp` isn't [`NONE`](AioContext::NONE), or `nr_events` is 0 |
 /// | `EINVAL` | `nr_events` is so large that the ring's size overflows (more than 4 194 304 with 4 KiB pages) |
 /// | `EAGAIN` | `nr_events` alone is more than `aio-max-nr` |
-/// | `ENOMEM` | no memory for the context or its ring |
-/// | `EINTR` | killed while waiting for the memory map |
-/// | `EAGAIN` | all contexts of the system together would be more than `aio-max-nr` |
+/// | `ENOMEM` | there is no memory for the context or its ring |
+/// | `EINTR` | the process was killed while the call waited for the lock of the memory map |
+/// | `EAGAIN` | the sum over all contexts of the system would be more than `aio-max-nr` |
 /// | `EFAULT` | `ctxp` can't be written |
 ///
-/// A seccomp filter answers what it likes, mostly `EPERM`.
+/// A seccomp filter can make the call fail with another error, usually `EPERM`.
 ///
 /// # Safety
 ///
-/// `ctxp` may be any pointer that isn't the address of memory that Rust code relies on not to be
-/// written: it has to be valid for writes of an [`AioContext`], or an address where nothing is
-/// mapped for writing (null, say), which is answered with `EFAULT`.
+/// `ctxp` must be valid for reads and writes of an [`AioContext`]. It may instead be an address
+/// where nothing is mapped for writing, for example null (`EFAULT`).
 ///
-/// # What differs from the manual page
+/// # Differences from the manual page
 ///
-/// `io_setup(2)` says that `EAGAIN` means more than "the limit of available events", but not that
-/// it is one limit for the whole system, nor which of two figures was too large. It doesn't know
-/// `EINTR`, nor the real size of the context.
+/// `io_setup(2)` says that `EAGAIN` means that `nr_events` exceeds "the limit of available events".
+/// It doesn't say that this is one limit for the whole system, nor that there are two such checks.
+/// It doesn't mention `EINTR`, nor the real number of slots.
 ///
 /// # Examples
 ///
@@ -68,14 +68,14 @@ use crate::arch::{IO_SETUP, syscall2};
 /// use aio_sys::{Errno, io_destroy, io_setup};
 ///
 /// let mut ctx = AioContext::NONE;
-/// // SAFETY: the handle is written to a local variable.
+/// // SAFETY: `ctx` is valid for reads and writes.
 /// unsafe { io_setup(32, &mut ctx) }?;
 ///
-/// // SAFETY: as before.
+/// // SAFETY: `ctx` is valid for reads and writes.
 /// let again = unsafe { io_setup(32, &mut ctx) };
-/// assert_eq!(again, Err(Errno::EINVAL), "the variable holds a handle already");
+/// assert_eq!(again, Err(Errno::EINVAL), "`ctx` already holds a handle");
 ///
-/// // SAFETY: nothing was submitted.
+/// // SAFETY: no request is in flight, and nothing uses the ring.
 /// unsafe { io_destroy(ctx) }?;
 /// # Ok::<(), Errno>(())
 /// ```
@@ -84,9 +84,10 @@ use crate::arch::{IO_SETUP, syscall2};
 ///
 /// Linux 2.5. Source: `SYSCALL_DEFINE2(io_setup)` and `ioctx_alloc` in the kernel's `fs/aio.c`;
 /// `io_setup(2)`.
-#[inline]
+#[inline(always)]
 pub unsafe fn io_setup(nr_events: u32, ctxp: *mut AioContext) -> Result<(), Errno> {
-    // SAFETY: the kernel writes a handle to `ctxp`, which the caller allows, and maps new memory,
-    // which nothing else can have a reference to.
+    // SAFETY: the kernel reads `ctxp` and writes a handle to it. The caller promises that `ctxp` is
+    // valid for both, or unmapped (`EFAULT`). The kernel also maps the ring, in memory that was
+    // free, so no reference to it exists.
     nothing(unsafe { syscall2(IO_SETUP, int(nr_events), pointer(ctxp)) })
 }

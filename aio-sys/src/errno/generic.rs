@@ -1,5 +1,5 @@
-//! The numbers of the errors on all architectures but mips and sparc (powerpc differs in
-//! `EDEADLOCK`).
+//! The error numbers of all architectures except mips and sparc. On powerpc only `EDEADLOCK`
+//! differs.
 //!
 //! Source: `asm/errno.h`.
 

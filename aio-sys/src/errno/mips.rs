@@ -1,4 +1,4 @@
-//! The numbers of the errors on mips.
+//! The error numbers of mips.
 //!
 //! Source: `asm/errno.h`.
 

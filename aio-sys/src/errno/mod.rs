@@ -1,4 +1,4 @@
-//! What went wrong with a call, or with a request.
+//! The errors of calls and requests.
 
 use core::fmt;
 use core::num::NonZero;
@@ -29,13 +29,13 @@ mod names;
 #[cfg(feature = "std")]
 mod std_io;
 
-/// What went wrong with a call, or with a request: a number from 1 to 4095.
+/// The error of a call or of a request: a number from 1 to 4095.
 ///
-/// Numbers differ by architecture; the constants are those of the target. A number without a name
-/// can be held all the same.
+/// The numbers differ between architectures. The constants have the numbers of the target. The type
+/// can also hold a number without a name.
 ///
-/// It is as wide as a register, so that `Result<usize, Errno>` is returned in two of them and never
-/// through memory.
+/// The type is as wide as a register, so that a `Result<usize, Errno>` fits in two registers and
+/// isn't returned through memory.
 ///
 /// ```
 /// use aio_sys::Errno;
@@ -46,18 +46,18 @@ mod std_io;
 /// assert_eq!(Errno::from_raw(0), None);
 /// ```
 ///
-/// An event's [`res`](aio_abi::IoEvent::res) is a count or an errno times -1;
+/// An event's [`res`](aio_abi::IoEvent::res) is a count or a negative errno.
 /// [`from_result`](Self::from_result) tells them apart.
 #[doc(alias = "errno")]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]
 pub struct Errno(NonZero<usize>);
 
-/// The highest number of an error: a system call never returns a lower value than -4095 for one.
+/// The highest error number. A system call returns an error as a value from -4095 to -1.
 const MAX: u16 = 4095;
 
 impl Errno {
-    /// A number from the tables.
+    /// The error with a number from the tables.
     const fn known(number: u16) -> Self {
         assert!(number <= MAX);
         match NonZero::new(number as usize) {
@@ -66,7 +66,7 @@ impl Errno {
         }
     }
 
-    /// The error with this (positive) number, or `None` if it is not from 1 to 4095.
+    /// The error with this positive number, or `None` if the number isn't from 1 to 4095.
     #[must_use]
     pub const fn from_raw(raw: i32) -> Option<Self> {
         if raw < 1 || raw > MAX as i32 {
@@ -78,15 +78,15 @@ impl Errno {
         }
     }
 
-    /// The (positive) number.
+    /// The number, from 1 to 4095.
     #[must_use]
     pub const fn raw(self) -> i32 {
         self.0.get() as i32
     }
 
-    /// What an event's [`res`](aio_abi::IoEvent::res) says: a count, or what went wrong.
+    /// Converts an event's [`res`](aio_abi::IoEvent::res) to a count or an error.
     ///
-    /// `None` for a number that is neither (below -4095): no kernel stores one.
+    /// `None` for a number below -4095, which is neither. No kernel stores such a number.
     ///
     /// ```
     /// use aio_sys::Errno;
@@ -118,8 +118,8 @@ impl Errno {
         }
     }
 
-    /// What the number means in general, in a few words. What it means for each call is on that
-    /// call's page.
+    /// The general meaning of the error, in a few words. Each call's page says what the error means
+    /// for that call.
     #[must_use]
     pub const fn description(self) -> &'static str {
         match self.entry() {
@@ -128,13 +128,14 @@ impl Errno {
         }
     }
 
-    /// What a system call returned: `Some` from -4095 to -1.
+    /// The error that a system call's return value stands for, or `None` if the value isn't from
+    /// -4095 to -1.
     #[inline(always)]
     pub(crate) const fn from_return_value(value: isize) -> Option<Self> {
         if (value as usize) < -(MAX as isize) as usize {
             return None;
         }
-        // The value is from -4095 to -1, so this is never `None` for want of a number.
+        // The value is from -4095 to -1, so the number isn't 0 and this is never `None`.
         match NonZero::new(-value as usize) {
             Some(number) => Some(Self(number)),
             None => None,

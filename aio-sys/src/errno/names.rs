@@ -2,7 +2,7 @@
 
 use super::{Errno, numbers};
 
-/// Makes an associated constant of each error, and the table that names and describes them.
+/// Defines an associated constant for each error, and the table of names and descriptions.
 macro_rules! errors {
     ($($name:ident $description:literal)*) => {
         impl Errno {
@@ -11,7 +11,7 @@ macro_rules! errors {
                 pub const $name: Self = Self::known(numbers::$name);
             )*
 
-            /// Name and description, if the number has them on this target.
+            /// The name and the description, if the number has a name on this target.
             pub(super) const fn entry(self) -> Option<(&'static str, &'static str)> {
                 match self {
                     $(Self::$name => Some((stringify!($name), $description)),)*
@@ -160,10 +160,11 @@ errors! {
 impl Errno {
     /// The same number as [`EAGAIN`](Self::EAGAIN).
     pub const EWOULDBLOCK: Self = Self::known(numbers::EWOULDBLOCK);
-    /// The same number as [`EBADMSG`](Self::EBADMSG): what file systems mean by it, a bad checksum.
+    /// Bad checksum in a file system. The same number as [`EBADMSG`](Self::EBADMSG).
     pub const EFSBADCRC: Self = Self::known(numbers::EFSBADCRC);
-    /// The same number as [`EUCLEAN`](Self::EUCLEAN): what file systems mean by it.
+    /// Corrupted file system. The same number as [`EUCLEAN`](Self::EUCLEAN).
     pub const EFSCORRUPTED: Self = Self::known(numbers::EFSCORRUPTED);
-    /// The same number as [`EDEADLK`](Self::EDEADLK), but on mips, powerpc and sparc.
+    /// The same number as [`EDEADLK`](Self::EDEADLK), except on mips, powerpc and sparc: there it
+    /// is a number of its own.
     pub const EDEADLOCK: Self = Self::known(numbers::EDEADLOCK);
 }

@@ -1,4 +1,4 @@
-//! The numbers of the errors on sparc.
+//! The error numbers of sparc.
 //!
 //! Source: `asm/errno.h`.
 

@@ -1,10 +1,10 @@
-//! The entry point, and the system calls that aren't native AIO's.
+//! The entry point, and the system calls other than native AIO.
 
 use core::arch::{asm, global_asm};
 use core::ffi::c_char;
 
-// The stack pointer is where the arguments are, and is aligned as a call wants it; there is nothing
-// to return to.
+// At the start of the process the stack pointer is the address of the arguments, and it is aligned
+// for a call. There is no caller to return to.
 #[cfg(target_arch = "x86_64")]
 global_asm!(
     ".globl _start",
@@ -44,10 +44,11 @@ const EINTR: isize = 4;
 ///
 /// # Safety
 ///
-/// The path must end with a zero.
+/// `path` must be valid for reads up to a zero byte.
 pub(crate) unsafe fn open(path: *const c_char) -> Option<i32> {
     const O_RDONLY: usize = 0;
-    // SAFETY: the kernel reads the path up to its zero, and writes nothing.
+    // SAFETY: the kernel writes nothing, and reads the path up to its zero byte. The caller
+    // promises that the path is valid for this.
     let fd = unsafe {
         call(
             nr::OPENAT,
@@ -62,7 +63,7 @@ pub(crate) unsafe fn open(path: *const c_char) -> Option<i32> {
 /// Writes all the bytes.
 pub(crate) fn write_all(fd: usize, mut bytes: &[u8]) -> Option<()> {
     while !bytes.is_empty() {
-        // SAFETY: the kernel reads the bytes, and writes nothing.
+        // SAFETY: the kernel writes nothing, and reads `bytes`, which is a valid slice.
         let written = unsafe {
             call(
                 nr::WRITE,
@@ -82,7 +83,7 @@ pub(crate) fn write_all(fd: usize, mut bytes: &[u8]) -> Option<()> {
 /// Ends the process.
 pub(crate) fn exit(status: i32) -> ! {
     loop {
-        // SAFETY: the process ends here; no memory is used any more.
+        // SAFETY: the call ends the process and accesses no memory of it.
         unsafe { call(nr::EXIT_GROUP, status as usize, 0, 0) };
     }
 }
@@ -91,10 +92,11 @@ pub(crate) fn exit(status: i32) -> ! {
 ///
 /// # Safety
 ///
-/// What the call does to memory must be allowed.
+/// The memory that the system call reads and writes must be valid for this.
 unsafe fn call(nr: usize, a: usize, b: usize, c: usize) -> isize {
     let result: isize;
-    // SAFETY: the registers that the kernel changes are given up, and it doesn't use the stack.
+    // SAFETY: `syscall` changes only rax, rcx and r11, which are declared as outputs, and the
+    // kernel doesn't use the stack. The caller promises that the memory is valid for the call.
     #[cfg(target_arch = "x86_64")]
     unsafe {
         asm!(
@@ -108,7 +110,8 @@ unsafe fn call(nr: usize, a: usize, b: usize, c: usize) -> isize {
             options(nostack),
         );
     }
-    // SAFETY: as above.
+    // SAFETY: the kernel changes only x0, which is declared as an output, and doesn't use the
+    // stack. The caller promises that the memory is valid for the call.
     #[cfg(target_arch = "aarch64")]
     unsafe {
         asm!(
