@@ -48,7 +48,8 @@ pub struct Batch<'a, P: Payload> {
     expected: u32,
     /// Claimed and not yet filled.
     spare: Group,
-    held: PhantomData<(fn() -> P, BorrowedFd<'a>)>,
+    /// Invariant in `P`: what is pushed is dropped, or taken back, as the very same type.
+    held: PhantomData<(fn(P) -> P, BorrowedFd<'a>)>,
 }
 
 impl<'a, P: Payload> Batch<'a, P> {

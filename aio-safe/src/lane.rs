@@ -90,7 +90,9 @@ pub struct Lane<P: Transfers, T: Send + 'static = ()> {
     /// Whether there may be a waker in it.
     registered: bool,
     pub(crate) queue: Queue,
-    payload: PhantomData<fn() -> Tagged<P, T>>,
+    /// Invariant: the slots' destructor is that of these very types. What is pushed, dropped or taken must be neither
+    /// a subtype nor a supertype.
+    payload: PhantomData<fn(Tagged<P, T>) -> Tagged<P, T>>,
 }
 
 /// What a lane's operation owns: the value goes with it.

@@ -76,6 +76,8 @@ mod slab;
 mod slot;
 mod submit;
 mod sync;
+#[cfg(doctest)]
+mod variance;
 
 pub use aio_abi::{IoPrio, IoPrioClass, RwFlags};
 pub use aio_sys::Errno;

@@ -41,7 +41,8 @@ use crate::{
 pub struct Pending<P: Payload> {
     /// None once the result was taken.
     slot: Option<SlotRef>,
-    payload: PhantomData<fn() -> P>,
+    /// Invariant: the slot drops what it holds as the very type that it was filled with.
+    payload: PhantomData<fn(P) -> P>,
 }
 
 impl<P: Payload> Pending<P> {
