@@ -90,8 +90,8 @@ pub struct Lane<P: Transfers, T: Send + 'static = ()> {
     /// Whether there may be a waker in it.
     registered: bool,
     pub(crate) queue: Queue,
-    /// Invariant: the slots' destructor is that of these very types. What is pushed, dropped or taken must be neither
-    /// a subtype nor a supertype.
+    /// Invariant: the slots' destructor is that of these very types. What is pushed, dropped or
+    /// taken must be neither a subtype nor a supertype.
     payload: PhantomData<fn(Tagged<P, T>) -> Tagged<P, T>>,
 }
 

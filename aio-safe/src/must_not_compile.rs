@@ -109,7 +109,8 @@ pub struct SubmittedTwice;
 /// ```
 pub struct BatchOutlivesQueue;
 
-/// Nor the files of its operations: their numbers could be somebody else's by the time it is submitted.
+/// Nor the files of its operations: their numbers could be somebody else's by the time it is
+/// submitted.
 ///
 /// ```compile_fail,E0505
 /// # use aio_safe::{Op, Queue};
@@ -200,8 +201,8 @@ pub struct LaneBatchOutlivesLane;
 /// ```
 pub struct LaneBatchOutlivesFile;
 
-/// A lane's values go where its buffers go: they stay after everything that could be borrowed, and any
-/// thread may drop them.
+/// A lane's values go where its buffers go: they stay after everything that could be borrowed, and
+/// any thread may drop them.
 ///
 /// ```compile_fail,E0597
 /// # use aio_safe::{Op, Queue};
@@ -299,6 +300,45 @@ pub struct ForeignPayload;
 /// }
 /// ```
 pub struct SafeBuffer;
+
+/// A read's target says what of it is initialised, and where that is.
+///
+/// ```compile_fail,E0277
+/// struct Mine(Vec<u8>);
+/// unsafe impl aio_safe::IoBufMut for Mine {
+///     fn io_mut_ptr(&mut self) -> *mut u8 {
+///         self.0.as_mut_ptr()
+///     }
+///     fn io_capacity(&self) -> usize {
+///         self.0.capacity()
+///     }
+///     unsafe fn set_init(&mut self, _: usize) {}
+/// }
+/// ```
+///
+/// With its other half it compiles:
+///
+/// ```no_run
+/// struct Mine(Vec<u8>);
+/// unsafe impl aio_safe::IoBuf for Mine {
+///     fn io_ptr(&self) -> *const u8 {
+///         self.0.as_ptr()
+///     }
+///     fn io_len(&self) -> usize {
+///         self.0.len()
+///     }
+/// }
+/// unsafe impl aio_safe::IoBufMut for Mine {
+///     fn io_mut_ptr(&mut self) -> *mut u8 {
+///         self.0.as_mut_ptr()
+///     }
+///     fn io_capacity(&self) -> usize {
+///         self.0.capacity()
+///     }
+///     unsafe fn set_init(&mut self, _: usize) {}
+/// }
+/// ```
+pub struct TargetWithoutSource;
 
 /// What was read can't be claimed by hand.
 ///

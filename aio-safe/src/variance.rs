@@ -1,12 +1,14 @@
 //! Which type parameters may be exchanged for a subtype or a supertype: each case is compiled.
 //!
-//! `for<'a> fn(&'a str)` is a subtype of `fn(&'static str)`, and the two have different implementations of
-//! traits. A type that relies on what an implementation said or did earlier has to be invariant in its parameter.
-//! A type that only holds a value of its parameter is covariant, as the value alone would be.
+//! `for<'a> fn(&'a str)` is a subtype of `fn(&'static str)`, and the two have different
+//! implementations of traits. A type that relies on what an implementation said or did earlier has
+//! to be invariant in its parameter. A type that only holds a value of its parameter is covariant,
+//! as the value alone would be.
 //!
 //! `tests/types.rs` names the variance of every public type, and looks here for the proof.
 
-/// A parameter that can't be exchanged, in neither direction. The twin shows that nothing else is wrong.
+/// A parameter that can't be exchanged, in neither direction. The twin shows that nothing else is
+/// wrong.
 macro_rules! invariant {
     ($($name:ident: $before:literal, $after:literal;)*) => {$(
         /// No supertype:
@@ -58,7 +60,8 @@ macro_rules! covariant {
     )*};
 }
 
-/// A lifetime that can be shortened, and not prolonged: what is borrowed is borrowed no longer than that.
+/// A lifetime that can be shortened, and not prolonged: what is borrowed is borrowed no longer than
+/// that.
 macro_rules! shortens {
     ($($name:ident: $before:literal, $after:literal;)*) => {$(
         /// Shorter:
@@ -91,6 +94,8 @@ invariant! {
     // They hold functions of the buffer's implementation.
     TransferB: "Transfer<", ">";
     VectoredTransferB: "VectoredTransfer<", ">";
+    // Its start was compared with what the buffer's implementation said.
+    SliceB: "Slice<", ">";
 }
 
 covariant! {

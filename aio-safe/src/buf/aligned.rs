@@ -101,7 +101,8 @@ impl AlignedBuf {
 }
 
 impl Drop for AlignedBuf {
-    // So that a buffer on its way through a program can stay in registers, as nothing takes its address.
+    // So that a buffer on its way through a program can stay in registers, as nothing takes its
+    // address.
     #[inline]
     fn drop(&mut self) {
         if self.layout.size() != 0 {

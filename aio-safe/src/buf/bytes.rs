@@ -6,8 +6,8 @@ use bytes::{Bytes, BytesMut};
 
 use super::{IoBuf, IoBufMut};
 
-// SAFETY: `Bytes` is a counted reference to bytes that nobody can write to while it exists, and that
-// don't move with it.
+// SAFETY: `Bytes` is a counted reference to bytes that nobody can write to while it exists, and
+// that don't move with it.
 unsafe impl IoBuf for Bytes {
     fn io_ptr(&self) -> *const u8 {
         self.as_ptr()
@@ -30,8 +30,8 @@ unsafe impl IoBuf for BytesMut {
     }
 }
 
-// SAFETY: as above, and the `capacity` bytes from its start on are its alone, to write as well. Neither
-// changes unless a method is called that takes `&mut self`.
+// SAFETY: as above, and the `capacity` bytes from its start on are its alone, to write as well.
+// Neither changes unless a method is called that takes `&mut self`.
 unsafe impl IoBufMut for BytesMut {
     fn io_mut_ptr(&mut self) -> *mut u8 {
         self.as_mut_ptr()
