@@ -125,8 +125,9 @@ pub struct SubmitError<T> {
 #[non_exhaustive]
 pub enum SubmitErrorKind {
     /// As many operations as the queue is deep are in flight, or completed and not yet taken. Take
-    /// or reap some, then try again. An operation that was abandoned keeps its place until whoever reaped it has
-    /// dropped its buffer, after [`drain`](crate::Queue::drain) too if that was another thread.
+    /// or reap some, then try again. An operation that was abandoned keeps its place until whoever
+    /// reaped it has dropped its buffer, after [`drain`](crate::Queue::drain) too if that was
+    /// another thread.
     QueueFull,
     /// The kernel has no room or no memory for more requests (EAGAIN). Waiting alone doesn't
     /// clear it: reap completions, then try again.
@@ -205,7 +206,8 @@ impl<T> From<SubmitError<T>> for io::Error {
 pub enum OpError {
     /// `io_submit` refused it: nothing was done. Typically EBADF (the file isn't open for it),
     /// EINVAL (the offset is negative, or the file can't do this) or EOPNOTSUPP (an unknown
-    /// [`RwFlags`](aio_abi::RwFlags)). With EPERM or ENOSYS for everything, the call itself is forbidden.
+    /// [`RwFlags`](aio_abi::RwFlags)). With EPERM or ENOSYS for everything, the call itself is
+    /// forbidden.
     Refused(Errno),
     /// The kernel took it and it failed later: the errno of its completion. EINVAL is most often
     /// `O_DIRECT` with a wrong alignment, EAGAIN a `NOWAIT` transfer that would have blocked.
@@ -262,9 +264,9 @@ pub enum ReapError {
     Forked,
     /// A signal handler ran (EINTR) before any completion came.
     Interrupted,
-    /// `io_getevents` failed otherwise: a filter on system calls came into force, or somebody destroyed
-    /// the context with a bare system call (which breaks that call's contract, and is a crash where the
-    /// ring is read in user space).
+    /// `io_getevents` failed otherwise: a filter on system calls came into force, or somebody
+    /// destroyed the context with a bare system call (which breaks that call's contract, and is a
+    /// crash where the ring is read in user space).
     Os(Errno),
 }
 
@@ -302,8 +304,8 @@ pub enum CloseError {
     Forked,
     /// `io_getevents` failed while operations were in flight: see [`ReapError::Os`].
     Reap(Errno),
-    /// `io_destroy` failed: a filter on system calls forbids it, or somebody destroyed the context with a
-    /// bare system call.
+    /// `io_destroy` failed: a filter on system calls forbids it, or somebody destroyed the context
+    /// with a bare system call.
     Destroy(Errno),
 }
 

@@ -1,5 +1,5 @@
-//! That the address sanitizer would see what it is there for (`cargo xtask asan`): each mistake is made
-//! in a child process, which has to die of it.
+//! That the address sanitizer would see what it is there for (`cargo xtask asan`): each mistake is
+//! made in a child process, which has to die of it.
 
 #![cfg(aio_asan)]
 #![allow(unsafe_code, reason = "makes the mistakes")]

@@ -18,15 +18,16 @@ pub use ring::Ring;
 
 /// What a queue needs of a kernel: five of native AIO's system calls.
 ///
-/// Implement it to run a queue on something else than Linux: a simulation, say. The methods mean what
-/// the system calls of the same name mean.
+/// Implement it to run a queue on something else than Linux: a simulation, say. The methods mean
+/// what the system calls of the same name mean.
 ///
 /// # Safety
 ///
 /// The queue frees and hands out buffers on the strength of what the kernel says, so:
 ///
 /// - after an event for an iocb was given out by [`io_getevents`](Self::io_getevents), or after
-///   [`io_submit`](Self::io_submit) refused it, the kernel touches neither the iocb nor its buffers;
+///   [`io_submit`](Self::io_submit) refused it, the kernel touches neither the iocb nor its
+///   buffers;
 /// - an event's result is at most the number of bytes that the request asked for;
 /// - what a thread did before it submitted a request happens before the event is given out;
 /// - no method panics: an operation whose fate isn't known would stay in flight for ever;
@@ -41,8 +42,8 @@ pub unsafe trait Kernel: Send + Sync + 'static {
     /// As [`aio_sys::io_setup`].
     fn io_setup(&self, nr_events: u32) -> Result<AioContext, Errno>;
 
-    /// Submits requests, and returns how many were accepted: at least 1 when it succeeds. It stops at
-    /// the first that is refused, which is an error only when it is the first of all.
+    /// Submits requests, and returns how many were accepted: at least 1 when it succeeds. It stops
+    /// at the first that is refused, which is an error only when it is the first of all.
     ///
     /// # Errors
     ///

@@ -40,7 +40,8 @@ pub struct Op<P> {
     pub(crate) request: Request,
 }
 
-/// What an iocb says of an operation, but for the file, `aio_data`, and where the payload is in memory.
+/// What an iocb says of an operation, but for the file, `aio_data`, and where the payload is in
+/// memory.
 #[derive(Clone, Copy)]
 pub(crate) struct Request {
     opcode: Opcode,
@@ -89,8 +90,8 @@ pub trait Payload: sealed::Payload {
     ///
     /// # Safety
     ///
-    /// It is what the kernel said of the operation that this was the payload of: so many bytes of its
-    /// buffer were written.
+    /// It is what the kernel said of the operation that this was the payload of: so many bytes of
+    /// its buffer were written.
     ///
     /// Nobody else can say that:
     ///
@@ -117,8 +118,8 @@ pub(crate) mod sealed {
         /// Whether the kernel can cancel it.
         const CANCELLABLE: bool = false;
 
-        /// Where the buffer is, and how much there is of it: `aio_buf` and `aio_nbytes`. The payload
-        /// stays where it is until the operation has completed.
+        /// Where the buffer is, and how much there is of it: `aio_buf` and `aio_nbytes`. The
+        /// payload stays where it is until the operation has completed.
         fn place(&mut self) -> (u64, u64);
     }
 }

@@ -63,13 +63,13 @@ impl fmt::Debug for PollEvents {
 }
 
 impl Op<Poll> {
-    /// Waits until a file is ready for one of `events`, and tells for what, which may be more than was
-    /// asked for. A cancelled wait tells of nothing (0). Files that are always ready, regular ones and
-    /// block devices, are so at once for [`IN`](PollEvents::IN) and [`OUT`](PollEvents::OUT), and
-    /// refused with EINVAL for anything else.
+    /// Waits until a file is ready for one of `events`, and tells for what, which may be more than
+    /// was asked for. A cancelled wait tells of nothing (0). Files that are always ready, regular
+    /// ones and block devices, are so at once for [`IN`](PollEvents::IN) and
+    /// [`OUT`](PollEvents::OUT), and refused with EINVAL for anything else.
     ///
-    /// Since Linux 4.19; older kernels refuse it with EINVAL, and before 5.16 some kinds of files could
-    /// lose a wake-up.
+    /// Since Linux 4.19; older kernels refuse it with EINVAL, and before 5.16 some kinds of files
+    /// could lose a wake-up.
     ///
     /// ```
     /// use std::io::Write;

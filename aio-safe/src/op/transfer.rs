@@ -91,8 +91,9 @@ impl<P: Transfers> Op<P> {
         self
     }
 
-    /// Sets the I/O priority of this transfer, where the I/O scheduler knows priorities (since Linux
-    /// 4.18). The realtime class needs a capability, else the operation is refused with EPERM.
+    /// Sets the I/O priority of this transfer, where the I/O scheduler knows priorities (since
+    /// Linux 4.18). The realtime class needs a capability, else the operation is refused with
+    /// EPERM.
     pub fn ioprio(mut self, priority: IoPrio) -> Self {
         self.request.reqprio = priority;
         self.request.flags |= IocbFlags::IOPRIO;

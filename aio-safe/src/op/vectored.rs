@@ -52,8 +52,8 @@ impl<B: Send + 'static> Op<VectoredTransfer<B>> {
         Self::vectored(Opcode::PREADV, offset, buffers, iovec, set_init)
     }
 
-    /// Writes several buffers' initialised bytes, the first one first, at a byte offset of the file.
-    /// The kernel takes at most 1024 buffers, and refuses more with EINVAL.
+    /// Writes several buffers' initialised bytes, the first one first, at a byte offset of the
+    /// file. The kernel takes at most 1024 buffers, and refuses more with EINVAL.
     #[doc(alias = "pwritev")]
     #[doc(alias = "IOCB_CMD_PWRITEV")]
     pub fn write_vectored(buffers: Vec<B>, offset: u64) -> Self
