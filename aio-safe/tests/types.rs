@@ -41,7 +41,7 @@ assert_impl_all!(Pending<Parts>: Send, Sync, Debug, Future, Unpin);
 assert_impl_all!(Pending<FileSync>: Send, Sync, Debug, Future, Unpin);
 assert_impl_all!(Pending<Poll>: Send, Sync, Debug, Future, Unpin);
 assert_impl_all!(Op<Bytes>: Send, Sync, Debug);
-assert_impl_all!(Op<Parts>: Send, Debug);
+assert_impl_all!(Op<Parts>: Send, Sync, Debug);
 assert_impl_all!(Op<FileSync>: Send, Sync, Debug);
 assert_impl_all!(Op<Poll>: Send, Sync, Debug);
 assert_impl_all!(AlignedBuf: Send, Sync, Debug);
@@ -56,6 +56,29 @@ assert_impl_all!(RwFlags: Send, Sync, Copy, Debug);
 assert_impl_all!(IoPrio: Send, Sync, Copy, Debug);
 assert_impl_all!(SetupError: Send, Sync, Copy, Error, Debug, Display, Into<std::io::Error>);
 assert_impl_all!(SubmitError<Op<Bytes>>: Send, Sync, Error, Debug, Display, Into<std::io::Error>);
+/// Of every payload, so that `?` makes an error of any kind of it: those want Send, Sync and 'static.
+macro_rules! errors_go_anywhere {
+    ($($payload:ty),* $(,)?) => {$(
+        const _: () = {
+            const fn goes_anywhere<E: Error + Send + Sync + 'static>() {}
+            goes_anywhere::<SubmitError<Op<$payload>>>();
+            goes_anywhere::<SubmitError<(Op<$payload>, String)>>();
+        };
+    )*};
+}
+errors_go_anywhere!(
+    FileSync,
+    Poll,
+    Bytes,
+    Parts,
+    Transfer<AlignedBuf>,
+    VectoredTransfer<AlignedBuf>,
+    Transfer<Unshared>,
+    VectoredTransfer<Unshared>,
+);
+/// What a buffer may be like: sent, and not shared.
+#[allow(dead_code, reason = "assertions alone use it, which 1.85 misses")]
+type Unshared = std::cell::Cell<u8>;
 assert_impl_all!(SubmitErrorKind: Send, Sync, Copy, Error, Debug, Display, Into<std::io::Error>);
 assert_impl_all!(OpError: Send, Sync, Copy, Error, Debug, Display, Into<std::io::Error>);
 assert_impl_all!(ReapError: Send, Sync, Copy, Error, Debug, Display, Into<std::io::Error>);

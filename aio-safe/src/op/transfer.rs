@@ -14,6 +14,11 @@ pub struct Transfer<B: 'static> {
     direction: &'static Direction<B>,
 }
 
+// SAFETY: a `&Transfer` gives nobody its buffer: `into_buffer` takes the transfer, and so do the
+// crate's own methods, or `&mut`. So errors that hand an operation back are Sync, whatever it owns.
+#[expect(unsafe_code, reason = "says more than the buffer does")]
+unsafe impl<B: Send> Sync for Transfer<B> {}
+
 /// What is different between a read and a write.
 struct Direction<B: 'static> {
     place: fn(&mut B) -> (u64, u64),

@@ -20,6 +20,12 @@ pub struct VectoredTransfer<B> {
 #[expect(unsafe_code, reason = "iovecs hold raw pointers")]
 unsafe impl<B: Send> Send for VectoredTransfer<B> {}
 
+// SAFETY: a `&VectoredTransfer` gives nobody its buffers or pointers, only how many there are:
+// `into_buffers` takes the transfer, and the crate's own methods take it or `&mut`. So errors that
+// hand an operation back are Sync, whatever it owns.
+#[expect(unsafe_code, reason = "as above")]
+unsafe impl<B: Send> Sync for VectoredTransfer<B> {}
+
 impl<B: Send + 'static> Transfers for VectoredTransfer<B> {}
 
 impl<B: Send + 'static> Op<VectoredTransfer<B>> {
