@@ -7,10 +7,16 @@ use aio_abi::{Iovec, Opcode};
 use super::{Op, Payload, Transfers, sealed};
 use crate::{BufResult, IoBuf, IoBufMut, OpError};
 
+/// How many buffers the kernel is told of at most: one more than it takes (`UIO_MAXIOV`), so that it
+/// refuses them.
+const MOST: usize = 1024 + 1;
+
 /// A read or a write that fills or empties several buffers, one after the other.
 pub struct VectoredTransfer<B> {
     buffers: Vec<B>,
-    /// What the kernel is told; it copies them in `io_submit`. Allocated once, for all buffers.
+    /// What the kernel is told, which copies it in `io_submit`. Allocated once, with a place for each
+    /// buffer, but for no more than [`MOST`]: a `Vec` of a type without a size can have more elements
+    /// than an allocation has bytes.
     iovecs: Vec<Iovec>,
     iovec: fn(&mut B) -> Iovec,
     settle: fn(&mut [B], usize),
@@ -80,7 +86,7 @@ impl<B: Send + 'static> Op<VectoredTransfer<B>> {
         iovec: fn(&mut B) -> Iovec,
         settle: fn(&mut [B], usize),
     ) -> Self {
-        let iovecs = Vec::with_capacity(buffers.len());
+        let iovecs = Vec::with_capacity(buffers.len().min(MOST));
         Self::new(
             opcode,
             offset,
@@ -112,7 +118,7 @@ impl<B> fmt::Debug for VectoredTransfer<B> {
 /// Says of the first `n` bytes of all buffers together that they were written.
 #[expect(unsafe_code, reason = "set_init")]
 fn set_init<B: IoBufMut>(buffers: &mut [B], mut n: usize) {
-    for buffer in buffers {
+    for buffer in buffers.iter_mut().take(MOST) {
         let part = n.min(buffer.io_capacity());
         // SAFETY: the kernel fills the buffers one after the other, each up to its capacity, and
         // wrote `n` more bytes from this one's start on.
@@ -125,7 +131,8 @@ impl<B: Send + 'static> sealed::Payload for VectoredTransfer<B> {
     fn place(&mut self) -> (u64, u64) {
         // It was placed before when the kernel had no room the first time.
         self.iovecs.clear();
-        self.iovecs.extend(self.buffers.iter_mut().map(self.iovec));
+        let told_of = self.buffers.iter_mut().take(MOST);
+        self.iovecs.extend(told_of.map(self.iovec));
         let start = self.iovecs.as_ptr().expose_provenance();
         (start as u64, self.iovecs.len() as u64)
     }
