@@ -204,13 +204,21 @@ impl<T> From<SubmitError<T>> for io::Error {
 /// An operation didn't succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OpError {
-    /// `io_submit` refused it: nothing was done. Typically EBADF (the file isn't open for it),
-    /// EINVAL (the offset is negative, or the file can't do this) or EOPNOTSUPP (an unknown
-    /// [`RwFlags`](aio_abi::RwFlags)). With EPERM or ENOSYS for everything, the call itself is
-    /// forbidden.
+    /// `io_submit` refused the operation with this errno, and nothing was done:
+    ///
+    /// - EBADF: the file isn't open for what the operation does;
+    /// - EINVAL: the file can't do this operation, the offset is negative, or there are more than
+    ///   1024 buffers;
+    /// - EOPNOTSUPP: the kernel or the file doesn't know one of the [`RwFlags`](aio_abi::RwFlags);
+    /// - EPERM for an I/O priority: the realtime class needs a capability;
+    /// - EPERM or ENOSYS for everything: a filter on system calls forbids `io_submit`.
     Refused(Errno),
-    /// The kernel took it and it failed later: the errno of its completion. EINVAL is most often
-    /// `O_DIRECT` with a wrong alignment, EAGAIN a `NOWAIT` transfer that would have blocked.
+    /// The kernel accepted the operation, and its completion carried this errno:
+    ///
+    /// - EINVAL: most often the alignment of buffer, length or offset, for a file opened with
+    ///   `O_DIRECT` (see [`AlignedBuf`](crate::AlignedBuf));
+    /// - EAGAIN: a transfer with [`NOWAIT`](aio_abi::RwFlags::NOWAIT) would have blocked;
+    /// - EIO: the device failed.
     Failed(Errno),
 }
 
@@ -221,13 +229,33 @@ impl OpError {
             Self::Refused(errno) | Self::Failed(errno) => errno,
         }
     }
+
+    /// What most often lies behind an errno that could mean many things.
+    fn usual_cause(self) -> Option<&'static str> {
+        match self {
+            Self::Failed(Errno::EINVAL) => Some(
+                "the alignment of buffer, length or offset, if the file was opened with O_DIRECT \
+                 (see AlignedBuf)",
+            ),
+            Self::Refused(Errno::EINVAL) => Some(
+                "the file can't do this operation, the offset is negative, or there are more than \
+                 1024 buffers",
+            ),
+            Self::Refused(Errno::EBADF) => Some("the file isn't open for what the operation does"),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for OpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused(errno) => write!(f, "refused at submission: {errno}"),
-            Self::Failed(errno) => write!(f, "failed: {errno}"),
+            Self::Refused(errno) => write!(f, "refused at submission: {errno}")?,
+            Self::Failed(errno) => write!(f, "failed: {errno}")?,
+        }
+        match self.usual_cause() {
+            Some(cause) => write!(f, "; usually {cause}"),
+            None => Ok(()),
         }
     }
 }

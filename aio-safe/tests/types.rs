@@ -121,6 +121,23 @@ fn errors_say_what_to_do() {
 }
 
 #[test]
+fn failed_operations_say_what_the_usual_cause_is() {
+    for (error, hint) in [
+        (OpError::Failed(Errno::EINVAL), "O_DIRECT"),
+        (OpError::Refused(Errno::EINVAL), "can't do this operation"),
+        (OpError::Refused(Errno::EBADF), "isn't open"),
+    ] {
+        let text = error.to_string();
+        // As a possibility, after what is certain.
+        let (certain, usual) = text.split_once("; usually ").unwrap_or_default();
+        assert!(certain.ends_with(&error.errno().to_string()), "{text}");
+        assert!(usual.contains(hint), "{text}");
+    }
+    let plain = OpError::Failed(Errno::EIO).to_string();
+    assert_eq!(plain, format!("failed: {}", Errno::EIO));
+}
+
+#[test]
 fn depths_that_cannot_be_are_refused() {
     for depth in [0, Queue::MAX_DEPTH + 1, u32::MAX] {
         assert_eq!(Queue::new(depth).unwrap_err(), SetupError::Depth(depth));
