@@ -9,7 +9,9 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
 };
 
-use crate::{Op, Payload, Pending, Queue, SubmitError, SubmitErrorKind, slab::Group, slot::Slot};
+use crate::{
+    Op, Payload, Pending, Queue, SubmitError, SubmitErrorKind, op::Held, slab::Group, slot::Slot,
+};
 
 /// Operations that go to the kernel together, in one `io_submit`. Made by [`Queue::batch`].
 ///
@@ -48,8 +50,8 @@ pub struct Batch<'a, P: Payload> {
     expected: u32,
     /// Claimed and not yet filled.
     spare: Group,
-    /// Invariant in `P`: what is pushed is dropped, or taken back, as the very same type.
-    held: PhantomData<(fn(P) -> P, BorrowedFd<'a>)>,
+    payload: Held<P>,
+    files: PhantomData<BorrowedFd<'a>>,
 }
 
 impl<'a, P: Payload> Batch<'a, P> {
@@ -59,7 +61,8 @@ impl<'a, P: Payload> Batch<'a, P> {
             slots: Vec::new(),
             expected: 0,
             spare: Group::none(),
-            held: PhantomData,
+            payload: PhantomData,
+            files: PhantomData,
         }
     }
 

@@ -18,7 +18,7 @@ use crate::{
     complete::Own,
     inbox::{Count, Inbox},
     leader::Goal,
-    op::sealed,
+    op::{Held, sealed},
     places::Places,
     slot::Slot,
 };
@@ -90,9 +90,7 @@ pub struct Lane<P: Transfers, T: Send + 'static = ()> {
     /// Whether there may be a waker in it.
     registered: bool,
     pub(crate) queue: Queue,
-    /// Invariant: the slots' destructor is that of these very types. What is pushed, dropped or
-    /// taken must be neither a subtype nor a supertype.
-    payload: PhantomData<fn(Tagged<P, T>) -> Tagged<P, T>>,
+    payload: Held<Tagged<P, T>>,
 }
 
 /// What a lane's operation owns: the value goes with it.

@@ -17,6 +17,7 @@ use crate::{
     Cancel, Payload,
     complete::Own,
     leader::Goal,
+    op::Held,
     reap::Waited,
     shared::{QueueRef, Retired, SlotRef},
     slot::Slot,
@@ -41,8 +42,7 @@ use crate::{
 pub struct Pending<P: Payload> {
     /// None once the result was taken.
     slot: Option<SlotRef>,
-    /// Invariant: the slot drops what it holds as the very type that it was filled with.
-    payload: PhantomData<fn(P) -> P>,
+    payload: Held<P>,
 }
 
 impl<P: Payload> Pending<P> {

@@ -7,6 +7,7 @@ mod vectored;
 
 use std::{
     fmt,
+    marker::PhantomData,
     os::fd::{AsRawFd, BorrowedFd},
 };
 
@@ -112,6 +113,10 @@ pub trait Payload: sealed::Payload {
     #[doc(hidden)]
     fn output(self, result: Result<u64, OpError>) -> Self::Output;
 }
+
+/// Stands for a payload that slots hold on behalf of the type that this is in, which makes that type
+/// invariant in it: a slot drops its payload as the very type that it was filled with.
+pub(crate) type Held<P> = PhantomData<fn(P) -> P>;
 
 pub(crate) mod sealed {
     pub trait Payload: Send + 'static {
