@@ -1,19 +1,16 @@
-//! What every public type promises of itself: sending, sharing, sizes.
+//! What public types promise of themselves beside the marker traits, which are in `public_types.rs`:
+//! waiting, converting, sizes.
 
 use aio_safe::{
-    AlignedBuf, AllocError, Batch, BufResult, Cancel, CloseError, Collector, Errno, Features,
-    FileSync, IoBuf, IoBufMut, IoPrio, Lane, LaneBatch, Op, OpError, Pending, Permit, Poll,
-    PollEvents, Queue, ReapError, Reserve, RwFlags, SetupError, Slice, SubmitError,
-    SubmitErrorKind, Transfer, VectoredTransfer,
-    kernel::{Kernel, Linux, Ring},
+    AlignedBuf, AllocError, CloseError, Collector, Errno, FileSync, IoBuf, IoBufMut, Op, OpError,
+    Pending, Poll, Queue, ReapError, Reserve, SetupError, SubmitError, SubmitErrorKind, Transfer,
+    VectoredTransfer,
+    kernel::{Kernel, Linux},
 };
-use static_assertions::{
-    assert_eq_size, assert_impl_all, assert_not_impl_any, assert_obj_safe, const_assert,
-};
+use static_assertions::{assert_eq_size, assert_impl_all, assert_obj_safe, const_assert};
 use std::{
     error::Error,
     fmt::{Debug, Display},
-    panic::{RefUnwindSafe, UnwindSafe},
 };
 
 #[allow(dead_code, reason = "assertions alone use it, which 1.85 misses")]
@@ -21,41 +18,15 @@ type Bytes = Transfer<Vec<u8>>;
 #[allow(dead_code, reason = "assertions alone use it, which 1.85 misses")]
 type Parts = VectoredTransfer<Vec<u8>>;
 
-assert_impl_all!(Queue: Send, Sync, Clone, Debug, UnwindSafe, RefUnwindSafe);
-assert_impl_all!(Batch<'static, Bytes>: Send, Sync, Debug);
-assert_impl_all!(Batch<'static, Parts>: Send, Sync, Debug);
-assert_impl_all!(Lane<Bytes>: Send, Sync, Debug, Unpin, UnwindSafe, RefUnwindSafe);
-assert_impl_all!(Lane<Parts, String>: Send, Sync, Debug, Unpin, UnwindSafe, RefUnwindSafe);
-assert_impl_all!(LaneBatch<'static, Bytes>: Send, Sync, Debug, Unpin);
-assert_impl_all!(LaneBatch<'static, Parts, String>: Send, Sync, Debug, Unpin);
-// Values needn't be shared, and nor need buffers: only who has the lane gets at them.
-assert_impl_all!(Lane<Bytes, std::cell::Cell<u8>>: Send, Sync);
-assert_impl_all!(Lane<Bytes, std::sync::mpsc::Receiver<u8>>: Send, Sync);
-assert_impl_all!(Lane<Bytes, std::cell::Cell<u8>>: UnwindSafe, RefUnwindSafe);
-assert_impl_all!(LaneBatch<'static, Bytes, std::cell::Cell<u8>>: Send, Sync);
-assert_impl_all!(Reserve<'static>: Send, Sync, Debug, Future, Unpin);
-assert_impl_all!(Collector: Send, Sync, Debug, Default, UnwindSafe, RefUnwindSafe);
-assert_impl_all!(Permit<'static>: Send, Sync, Debug);
-assert_impl_all!(Pending<Bytes>: Send, Sync, Debug, Future, Unpin, UnwindSafe, RefUnwindSafe);
-assert_impl_all!(Pending<Parts>: Send, Sync, Debug, Future, Unpin);
-assert_impl_all!(Pending<FileSync>: Send, Sync, Debug, Future, Unpin);
-assert_impl_all!(Pending<Poll>: Send, Sync, Debug, Future, Unpin);
-assert_impl_all!(Op<Bytes>: Send, Sync, Debug);
-assert_impl_all!(Op<Parts>: Send, Sync, Debug);
-assert_impl_all!(Op<FileSync>: Send, Sync, Debug);
-assert_impl_all!(Op<Poll>: Send, Sync, Debug);
-assert_impl_all!(AlignedBuf: Send, Sync, Debug);
-assert_impl_all!(Slice<AlignedBuf>: Send, Sync, Debug);
-assert_impl_all!(BufResult<usize, Vec<u8>>: Send, Sync, Debug);
-assert_impl_all!(Linux: Kernel, Send, Sync, Debug);
-assert_impl_all!(Ring: Send, Sync, Debug);
-assert_impl_all!(Cancel: Send, Sync, Copy, Debug);
-assert_impl_all!(Features: Send, Sync, Copy, Debug);
-assert_impl_all!(PollEvents: Send, Sync, Copy, Debug);
-assert_impl_all!(RwFlags: Send, Sync, Copy, Debug);
-assert_impl_all!(IoPrio: Send, Sync, Copy, Debug);
-assert_impl_all!(SetupError: Send, Sync, Copy, Error, Debug, Display, Into<std::io::Error>);
-assert_impl_all!(SubmitError<Op<Bytes>>: Send, Sync, Error, Debug, Display, Into<std::io::Error>);
+assert_impl_all!(Reserve<'static>: Debug, Future);
+assert_impl_all!(Collector: Debug, Default);
+assert_impl_all!(Pending<Bytes>: Debug, Future);
+assert_impl_all!(Pending<Parts>: Debug, Future);
+assert_impl_all!(Pending<FileSync>: Debug, Future);
+assert_impl_all!(Pending<Poll>: Debug, Future);
+assert_impl_all!(Linux: Kernel, Debug);
+assert_impl_all!(SetupError: Error, Debug, Display, Into<std::io::Error>);
+assert_impl_all!(SubmitError<Op<Bytes>>: Error, Debug, Display, Into<std::io::Error>);
 /// Of every payload, so that `?` makes an error of any kind of it: those want Send, Sync and 'static.
 macro_rules! errors_go_anywhere {
     ($($payload:ty),* $(,)?) => {$(
@@ -79,24 +50,15 @@ errors_go_anywhere!(
 /// What a buffer may be like: sent, and not shared.
 #[allow(dead_code, reason = "assertions alone use it, which 1.85 misses")]
 type Unshared = std::cell::Cell<u8>;
-assert_impl_all!(SubmitErrorKind: Send, Sync, Copy, Error, Debug, Display, Into<std::io::Error>);
-assert_impl_all!(OpError: Send, Sync, Copy, Error, Debug, Display, Into<std::io::Error>);
-assert_impl_all!(ReapError: Send, Sync, Copy, Error, Debug, Display, Into<std::io::Error>);
-assert_impl_all!(CloseError: Send, Sync, Copy, Error, Debug, Display, Into<std::io::Error>);
-assert_impl_all!(AllocError: Send, Sync, Copy, Error, Debug, Display);
-assert_impl_all!(Errno: Send, Sync, Copy, Error, Debug, Display, Into<std::io::Error>);
+assert_impl_all!(SubmitErrorKind: Error, Debug, Display, Into<std::io::Error>);
+assert_impl_all!(OpError: Error, Debug, Display, Into<std::io::Error>);
+assert_impl_all!(ReapError: Error, Debug, Display, Into<std::io::Error>);
+assert_impl_all!(CloseError: Error, Debug, Display, Into<std::io::Error>);
+assert_impl_all!(AllocError: Error, Debug, Display);
+assert_impl_all!(Errno: Error, Debug, Display, Into<std::io::Error>);
 // A buffer of the program's own may box another one.
 assert_obj_safe!(IoBuf, IoBufMut);
 assert_obj_safe!(Kernel);
-
-// One handle for one operation, and one buffer for one address.
-assert_not_impl_any!(Pending<Bytes>: Clone, Copy);
-assert_not_impl_any!(Op<Bytes>: Clone, Copy);
-assert_not_impl_any!(Op<Parts>: Clone, Copy);
-assert_not_impl_any!(Permit<'static>: Clone, Copy);
-assert_not_impl_any!(Lane<Bytes>: Clone, Copy);
-assert_not_impl_any!(LaneBatch<'static, Bytes>: Clone, Copy);
-assert_not_impl_any!(AlignedBuf: Copy);
 
 // Handles are small: a pointer and a slot's number.
 const_assert!(size_of::<Pending<Bytes>>() <= 2 * size_of::<usize>());
