@@ -143,6 +143,13 @@ impl<P> Op<P> {
         Self { payload, request }
     }
 
+    /// Notes for the sanitizer whether sources of this type may be looked at in flight.
+    #[cfg(aio_asan)]
+    fn of_source<B: 'static>(mut self) -> Self {
+        self.request.flags |= crate::poison::flags_of_source::<B>();
+        self
+    }
+
     /// Gives back what the operation would own in flight: the buffer, for a [`Transfer`].
     pub fn into_payload(self) -> P {
         self.payload

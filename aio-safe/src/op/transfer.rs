@@ -84,7 +84,10 @@ impl<B: Send + 'static> Op<Transfer<B>> {
                 settle: None,
             }
         };
-        Self::new(Opcode::PWRITE, offset, Transfer { buffer, direction })
+        let op = Self::new(Opcode::PWRITE, offset, Transfer { buffer, direction });
+        #[cfg(aio_asan)]
+        let op = op.of_source::<B>();
+        op
     }
 }
 

@@ -76,7 +76,10 @@ impl<B: Send + 'static> Op<VectoredTransfer<B>> {
             iov_base: buffer.io_ptr().cast_mut().cast(),
             iov_len: buffer.io_len(),
         };
-        Self::vectored(Opcode::PWRITEV, offset, buffers, iovec, |_, _| ())
+        let op = Self::vectored(Opcode::PWRITEV, offset, buffers, iovec, |_, _| ());
+        #[cfg(aio_asan)]
+        let op = op.of_source::<B>();
+        op
     }
 
     fn vectored(
