@@ -124,10 +124,12 @@ pub struct SubmitError<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SubmitErrorKind {
-    /// As many operations as the queue is deep are in flight, or completed and not yet taken. Take
-    /// or reap some, then try again. An operation that was abandoned keeps its place until whoever
-    /// reaped it has dropped its buffer, after [`drain`](crate::Queue::drain) too if that was
-    /// another thread.
+    /// All places of the queue are taken: by operations in flight, and by results that weren't
+    /// taken. Take results, or reap, then try again.
+    ///
+    /// An abandoned operation keeps its place until its buffer was dropped, which the thread does
+    /// that reaped it. If that is another thread, the place may still be taken when
+    /// [`drain`](crate::Queue::drain) returns.
     QueueFull,
     /// The kernel has no room or no memory for more requests (EAGAIN). Waiting alone doesn't
     /// clear it: reap completions, then try again.

@@ -23,7 +23,7 @@
 /// ```
 pub struct BorrowedSource;
 
-/// Nor can a mutable borrow, however long it lives.
+/// A mutable borrow can't be lent to the kernel either, however long it lives.
 ///
 /// ```compile_fail,E0277
 /// # use aio_safe::{Op, Queue};
@@ -200,8 +200,8 @@ pub struct SubmittedTwice;
 /// ```
 pub struct BatchOutlivesQueue;
 
-/// Nor the files of its operations: their numbers could be somebody else's by the time it is
-/// submitted.
+/// A batch doesn't outlive the files of its operations: their numbers could be somebody else's by
+/// the time it is submitted.
 ///
 /// ```compile_fail,E0505
 /// # use aio_safe::{Op, Queue};
@@ -292,7 +292,7 @@ pub struct BatchOutlivesFile;
 /// ```
 pub struct LaneBatchOutlivesLane;
 
-/// Nor does it outlive the files of its operations.
+/// A batch of a lane's doesn't outlive the files of its operations.
 ///
 /// ```compile_fail,E0505
 /// # use aio_safe::{Op, Queue};
@@ -319,7 +319,7 @@ pub struct LaneBatchOutlivesLane;
 /// drop(file);
 /// ```
 ///
-/// Whoever has a batch lent to him can't make it shorter-lived to put in a file of his own:
+/// A borrowed batch can't be made shorter-lived, to push a file that lives no longer:
 ///
 /// ```compile_fail,E0597
 /// # use aio_safe::{LaneBatch, Op, Queue, Transfer};
@@ -529,7 +529,7 @@ pub struct ForeignPayload;
 /// }
 /// ```
 ///
-/// Whoever makes the promise can:
+/// With `unsafe` it compiles:
 ///
 /// ```no_run
 /// struct Mine(Vec<u8>);
@@ -590,7 +590,7 @@ pub struct TargetWithoutSource;
 /// Vec::<u8>::with_capacity(16).set_init(16);
 /// ```
 ///
-/// Whoever makes the promise can:
+/// With `unsafe` it compiles:
 ///
 /// ```no_run
 /// use aio_safe::IoBufMut;

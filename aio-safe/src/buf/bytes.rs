@@ -30,10 +30,10 @@ unsafe impl IoBuf for BytesMut {
     }
 }
 
-// SAFETY: the `capacity` bytes from the start of a `BytesMut` on are its alone, to write as well, and
-// `io_mut_ptr` points to all of them. They begin with the initialised ones, `len` is at most `capacity`,
-// and neither shrinks or moves unless a method is called that takes `&mut self`. Of those, `io_mut_ptr`
-// leaves both as they were, and `set_init` only raises `len`.
+// SAFETY: the `capacity` bytes from the start of a `BytesMut` on are its alone, to write as well,
+// and `io_mut_ptr` points to all of them. They begin with the initialised ones, `len` is at most
+// `capacity`, and neither shrinks or moves unless a method is called that takes `&mut self`. Of
+// those, `io_mut_ptr` leaves both as they were, and `set_init` only raises `len`.
 unsafe impl IoBufMut for BytesMut {
     fn io_mut_ptr(&mut self) -> *mut u8 {
         // A pointer to the initialised bytes would be valid for those alone. With a length of 0 the
@@ -91,7 +91,7 @@ mod tests {
         let (start, capacity) = (target.io_mut_ptr(), target.io_capacity());
         assert_eq!((start.cast_const(), target.io_len()), (target.io_ptr(), 4));
         let mut moved = target;
-        // SAFETY: IoBufMut's contract: so many bytes may be written.
+        // SAFETY: IoBufMut's contract: `capacity` bytes may be written there.
         unsafe { start.write_bytes(7, capacity) };
         // SAFETY: they have just been written.
         unsafe { moved.set_init(capacity) };

@@ -26,9 +26,10 @@ pub use slice::{IoBufExt, Slice};
 /// - [`io_ptr`](Self::io_ptr) and [`io_len`](Self::io_len) return the same answer each time, also
 ///   after the value has been **moved**. An inline array doesn't qualify: its bytes move with it.
 /// - The `io_len` bytes at `io_ptr` are allocated, initialised and readable.
-/// - Nobody writes to those bytes, through any other path.
+/// - Nobody writes to those bytes.
 ///
-/// A method that panics does no harm to memory, but costs the queue a place, and the buffer.
+/// A method may panic: memory stays in order. But the buffer is lost, and so is its place in the
+/// queue.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be the source of a write",
     note = "a queue takes owned buffers whose bytes stay where they are when the value moves: \
@@ -59,7 +60,8 @@ pub unsafe trait IoBuf: Send + 'static {
 /// - `io_len` is at most `io_capacity`. It never shrinks, and only [`set_init`](Self::set_init)
 ///   lets it grow.
 ///
-/// A method that panics does no harm to memory, but costs the queue a place, and the buffer.
+/// A method may panic: memory stays in order. But the buffer is lost, and so is its place in the
+/// queue.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be the target of a read",
     note = "a queue takes owned buffers whose bytes stay where they are when the value moves: \

@@ -20,8 +20,8 @@ pub use sync::FileSync;
 pub use transfer::{Transfer, Transfers};
 pub use vectored::VectoredTransfer;
 
-/// An operation that is not yet submitted: what to do, with which buffer. The file comes in when it
-/// is ([`Queue::submit`](crate::Queue::submit)).
+/// An operation that isn't submitted yet: what to do, and with which buffer. The file is named when
+/// the operation is submitted, by [`Queue::submit`](crate::Queue::submit).
 ///
 /// ```
 /// use aio_safe::{Op, Queue};
@@ -41,8 +41,8 @@ pub struct Op<P> {
     pub(crate) request: Request,
 }
 
-/// What an iocb says of an operation, but for the file, `aio_data`, and where the payload is in
-/// memory.
+/// The fields of an iocb that an operation decides. The others are the file, `aio_data` and where
+/// the payload is in memory.
 #[derive(Clone, Copy)]
 pub(crate) struct Request {
     opcode: Opcode,
@@ -91,10 +91,10 @@ pub trait Payload: sealed::Payload {
     ///
     /// # Safety
     ///
-    /// It is what the kernel said of the operation that this was the payload of: so many bytes of
-    /// its buffer were written.
+    /// `n` is the result that the kernel gave the operation that owned this payload: for a read,
+    /// the first `n` bytes of its buffers were written.
     ///
-    /// Nobody else can say that:
+    /// Safe code can't claim that:
     ///
     /// ```compile_fail,E0133
     /// use aio_safe::{Op, Payload};
@@ -109,13 +109,14 @@ pub trait Payload: sealed::Payload {
         let _ = n;
     }
 
-    /// Makes it from what the kernel said, after [`settle`](Self::settle) if that was good.
+    /// Makes the output from the kernel's result. If that is a number, [`settle`](Self::settle) was
+    /// called with it before.
     #[doc(hidden)]
     fn output(self, result: Result<u64, OpError>) -> Self::Output;
 }
 
-/// Stands for a payload that slots hold on behalf of the type that this is in, which makes that type
-/// invariant in it: a slot drops its payload as the very type that it was filled with.
+/// Stands for a payload that slots hold on behalf of the type that this is in, which makes that
+/// type invariant in it: a slot drops its payload as the very type that it was filled with.
 pub(crate) type Held<P> = PhantomData<fn(P) -> P>;
 
 pub(crate) mod sealed {

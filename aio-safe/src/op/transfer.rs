@@ -22,7 +22,7 @@ unsafe impl<B: Send> Sync for Transfer<B> {}
 /// What is different between a read and a write.
 struct Direction<B: 'static> {
     place: fn(&mut B) -> (u64, u64),
-    /// What there is to be done with so many bytes, if anything.
+    /// What is to be done when that many bytes were transferred, if anything.
     settle: Option<fn(&mut B, usize)>,
 }
 
@@ -57,7 +57,7 @@ impl<B: Send + 'static> Op<Transfer<B>> {
     where
         B: IoBufMut,
     {
-        // Not a constant of one type: a trait's functions can't be asked in one.
+        // Two constants and a branch: a constant can't call a function of a trait.
         let direction = if B::is_always_init() {
             const { &Direction::of_read(None) }
         } else {

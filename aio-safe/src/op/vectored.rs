@@ -7,29 +7,30 @@ use aio_abi::{Iovec, Opcode};
 use super::{Op, Payload, Transfers, sealed};
 use crate::{BufResult, IoBuf, IoBufMut, OpError};
 
-/// How many buffers the kernel is told of at most: one more than it takes (`UIO_MAXIOV`), so that it
-/// refuses them.
+/// How many buffers the kernel is told of at most: one more than it takes (`UIO_MAXIOV`), so that
+/// it refuses them.
 const MOST: usize = 1024 + 1;
 
 /// A read or a write that fills or empties several buffers, one after the other.
 pub struct VectoredTransfer<B> {
     buffers: Vec<B>,
-    /// What the kernel is told, which copies it in `io_submit`. Allocated once, with a place for each
-    /// buffer, but for no more than [`MOST`]: a `Vec` of a type without a size can have more elements
-    /// than an allocation has bytes.
+    /// What the kernel is told, which copies it in `io_submit`. Allocated once, with a place for
+    /// each buffer, up to [`MOST`]: a `Vec` of a type without a size can have more elements than an
+    /// allocation has bytes.
     iovecs: Vec<Iovec>,
     iovec: fn(&mut B) -> Iovec,
     settle: fn(&mut [B], usize),
 }
 
-// SAFETY: the pointers in `iovecs` are to the buffers, which are Send; nobody follows them here.
+// SAFETY: the buffers are Send. The pointers in `iovecs` are to those buffers, and only the kernel
+// follows them.
 #[expect(unsafe_code, reason = "iovecs hold raw pointers")]
 unsafe impl<B: Send> Send for VectoredTransfer<B> {}
 
 // SAFETY: a `&VectoredTransfer` gives nobody its buffers or pointers, only how many there are:
 // `into_buffers` takes the transfer, and the crate's own methods take it or `&mut`. So errors that
 // hand an operation back are Sync, whatever it owns.
-#[expect(unsafe_code, reason = "as above")]
+#[expect(unsafe_code, reason = "iovecs hold raw pointers")]
 unsafe impl<B: Send> Sync for VectoredTransfer<B> {}
 
 impl<B: Send + 'static> Transfers for VectoredTransfer<B> {}
