@@ -1,7 +1,8 @@
 //! What every public type is to other types: which marker traits it has, and how it varies.
 //!
-//! The table below is compared with what the compiler finds, and its names with those that the crate
-//! exports: a new public type fails here until it has a row. Variance is proven in `src/variance.rs`.
+//! The table below is compared with what the compiler finds, and its names with those that the
+//! crate exports: a new public type fails here until it has a row. Variance is proven in
+//! `src/variance.rs`.
 
 use std::{
     any::type_name,

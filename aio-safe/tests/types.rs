@@ -1,5 +1,5 @@
-//! What public types promise of themselves beside the marker traits, which are in `public_types.rs`:
-//! waiting, converting, sizes.
+//! What public types promise of themselves: waiting, converting, sizes. Their marker traits are in
+//! `public_types.rs`.
 
 use aio_safe::{
     AlignedBuf, AllocError, CloseError, Collector, Errno, FileSync, IoBuf, IoBufMut, Op, OpError,
@@ -27,7 +27,7 @@ assert_impl_all!(Pending<Poll>: Debug, Future);
 assert_impl_all!(Linux: Kernel, Debug);
 assert_impl_all!(SetupError: Error, Debug, Display, Into<std::io::Error>);
 assert_impl_all!(SubmitError<Op<Bytes>>: Error, Debug, Display, Into<std::io::Error>);
-/// Of every payload, so that `?` makes an error of any kind of it: those want Send, Sync and 'static.
+/// With every payload a `SubmitError` is Send, Sync and 'static. `?` into `anyhow::Error` wants that.
 macro_rules! errors_go_anywhere {
     ($($payload:ty),* $(,)?) => {$(
         const _: () = {
