@@ -124,9 +124,12 @@ pub struct SubmitError<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum QueueError {
-    /// As many operations as the queue is deep are in flight, or completed and not yet taken. Take
-    /// or reap some, then try again. An operation that was abandoned keeps its place until whoever reaped it has
-    /// dropped its buffer, after [`drain`](crate::Queue::drain) too if that was another thread.
+    /// All places of the queue are taken: by operations in flight, and by results that weren't
+    /// taken. Take results, or reap, then try again.
+    ///
+    /// An abandoned operation keeps its place until its buffer was dropped, which the thread does
+    /// that reaped it. If that is another thread, the place may still be taken when
+    /// [`drain`](crate::Queue::drain) returns.
     QueueFull,
     /// The kernel has no room or no memory for more requests (EAGAIN). Waiting alone doesn't
     /// clear it: reap completions, then try again.
@@ -203,12 +206,21 @@ impl<T> From<SubmitError<T>> for io::Error {
 /// An operation didn't succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OpError {
-    /// `io_submit` refused it: nothing was done. Typically EBADF (the file isn't open for it),
-    /// EINVAL (the offset is negative, or the file can't do this) or EOPNOTSUPP (an unknown
-    /// [`RwFlags`](aio_abi::RwFlags)). With EPERM or ENOSYS for everything, the call itself is forbidden.
+    /// `io_submit` refused the operation with this errno, and nothing was done:
+    ///
+    /// - EBADF: the file isn't open for what the operation does;
+    /// - EINVAL: the file can't do this operation, the offset is negative, or there are more than
+    ///   1024 buffers;
+    /// - EOPNOTSUPP: the kernel or the file doesn't know one of the [`RwFlags`](aio_abi::RwFlags);
+    /// - EPERM for an I/O priority: the realtime class needs a capability;
+    /// - EPERM or ENOSYS for everything: a filter on system calls forbids `io_submit`.
     Refused(Errno),
-    /// The kernel took it and it failed later: the errno of its completion. EINVAL is most often
-    /// `O_DIRECT` with a wrong alignment, EAGAIN a `NOWAIT` transfer that would have blocked.
+    /// The kernel accepted the operation, and its completion carried this errno:
+    ///
+    /// - EINVAL: most often the alignment of buffer, length or offset, for a file opened with
+    ///   `O_DIRECT` (see [`AlignedBuf`](crate::AlignedBuf));
+    /// - EAGAIN: a transfer with [`NOWAIT`](aio_abi::RwFlags::NOWAIT) would have blocked;
+    /// - EIO: the device failed.
     Failed(Errno),
 }
 
@@ -219,13 +231,33 @@ impl OpError {
             Self::Refused(errno) | Self::Failed(errno) => errno,
         }
     }
+
+    /// What most often lies behind an errno that could mean many things.
+    fn usual_cause(self) -> Option<&'static str> {
+        match self {
+            Self::Failed(Errno::EINVAL) => Some(
+                "the alignment of buffer, length or offset, if the file was opened with O_DIRECT \
+                 (see AlignedBuf)",
+            ),
+            Self::Refused(Errno::EINVAL) => Some(
+                "the file can't do this operation, the offset is negative, or there are more than \
+                 1024 buffers",
+            ),
+            Self::Refused(Errno::EBADF) => Some("the file isn't open for what the operation does"),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for OpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused(errno) => write!(f, "refused at submission: {errno}"),
-            Self::Failed(errno) => write!(f, "failed: {errno}"),
+            Self::Refused(errno) => write!(f, "refused at submission: {errno}")?,
+            Self::Failed(errno) => write!(f, "failed: {errno}")?,
+        }
+        match self.usual_cause() {
+            Some(cause) => write!(f, "; usually {cause}"),
+            None => Ok(()),
         }
     }
 }
@@ -262,9 +294,9 @@ pub enum ReapError {
     Forked,
     /// A signal handler ran (EINTR) before any completion came.
     Interrupted,
-    /// `io_getevents` failed otherwise: a filter on system calls came into force, or somebody destroyed
-    /// the context with a bare system call (which breaks that call's contract, and is a crash where the
-    /// ring is read in user space).
+    /// `io_getevents` failed otherwise: a filter on system calls came into force, or somebody
+    /// destroyed the context with a bare system call (which breaks that call's contract, and is a
+    /// crash where the ring is read in user space).
     Os(Errno),
 }
 
@@ -302,8 +334,8 @@ pub enum CloseError {
     Forked,
     /// `io_getevents` failed while operations were in flight: see [`ReapError::Os`].
     Reap(Errno),
-    /// `io_destroy` failed: a filter on system calls forbids it, or somebody destroyed the context with a
-    /// bare system call.
+    /// `io_destroy` failed: a filter on system calls forbids it, or somebody destroyed the context
+    /// with a bare system call.
     Destroy(Errno),
 }
 

@@ -55,6 +55,8 @@ mod must_not_compile;
 mod op;
 mod queue;
 mod sync;
+#[cfg(doctest)]
+mod variance;
 
 pub use aio_abi::{IoPrio, IoPrioClass, RwFlags};
 pub use aio_sys::Errno;

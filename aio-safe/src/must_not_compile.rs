@@ -1,5 +1,8 @@
-//! What safe code must not be able to write: each of these is tested to be refused by the compiler,
-//! for the reason that its error code names.
+//! What safe code must not be able to write. Each example is tested to be refused by the compiler,
+//! for the reason that its error code names. The twin beside it has the one thing changed that is
+//! wrong, and compiles: so nothing else is wrong with the example.
+//!
+//! The codes are checked by a nightly `rustdoc` only.
 
 /// A buffer on the stack can't be lent to the kernel: the operation may outlive it.
 ///
@@ -20,12 +23,21 @@
 /// ```
 pub struct BorrowedSource;
 
-/// Nor can a mutable borrow, however long it lives.
+/// A mutable borrow can't be lent to the kernel either, however long it lives.
 ///
 /// ```compile_fail,E0277
 /// # use aio_safe::{Op, Queue};
 /// let queue = Queue::new(1).unwrap();
 /// let bytes: &'static mut [u8] = Box::leak(Box::new([0; 16]));
+/// let read = queue.submit(std::io::stdin(), Op::read(bytes, 0));
+/// ```
+///
+/// Owned it can:
+///
+/// ```no_run
+/// # use aio_safe::{Op, Queue};
+/// let queue = Queue::new(1).unwrap();
+/// let bytes: Box<[u8]> = Box::new([0; 16]);
 /// let read = queue.submit(std::io::stdin(), Op::read(bytes, 0));
 /// ```
 pub struct BorrowedTarget;
@@ -36,8 +48,20 @@ pub struct BorrowedTarget;
 /// let op = aio_safe::Op::read([0_u8; 16], 0);
 /// ```
 ///
+/// On the heap it stays where it is:
+///
+/// ```no_run
+/// let op = aio_safe::Op::read(Box::<[u8]>::from([0_u8; 16]), 0);
+/// ```
+///
 /// ```compile_fail,E0277
 /// let op = aio_safe::Op::write([0_u8; 16], 0);
+/// ```
+///
+/// On the heap it stays where it is:
+///
+/// ```no_run
+/// let op = aio_safe::Op::write(Box::<[u8]>::from([0_u8; 16]), 0);
 /// ```
 pub struct InlineArray;
 
@@ -45,6 +69,12 @@ pub struct InlineArray;
 ///
 /// ```compile_fail,E0277
 /// let op = aio_safe::Op::write(std::rc::Rc::<[u8]>::from(&b"bytes"[..]), 0);
+/// ```
+///
+/// `Arc` goes to any thread:
+///
+/// ```no_run
+/// let op = aio_safe::Op::write(std::sync::Arc::<[u8]>::from(&b"bytes"[..]), 0);
 /// ```
 pub struct NotSend;
 
@@ -54,12 +84,30 @@ pub struct NotSend;
 /// let op = aio_safe::Op::read(std::sync::Arc::<[u8]>::from(&b"bytes"[..]), 0);
 /// ```
 ///
+/// Written they can be:
+///
+/// ```no_run
+/// let op = aio_safe::Op::write(std::sync::Arc::<[u8]>::from(&b"bytes"[..]), 0);
+/// ```
+///
 /// ```compile_fail,E0277
 /// let op = aio_safe::Op::read("text", 0);
 /// ```
 ///
+/// Written they can be:
+///
+/// ```no_run
+/// let op = aio_safe::Op::write("text", 0);
+/// ```
+///
 /// ```compile_fail,E0277
 /// let op = aio_safe::Op::read(String::from("text"), 0);
+/// ```
+///
+/// A `String` can be written, too:
+///
+/// ```no_run
+/// let op = aio_safe::Op::write(String::from("text"), 0);
 /// ```
 pub struct ReadOnlyTarget;
 
@@ -72,6 +120,15 @@ pub struct ReadOnlyTarget;
 /// let first = read.wait();
 /// let second = read.wait();
 /// ```
+///
+/// Once it is:
+///
+/// ```no_run
+/// # use aio_safe::{Op, Queue};
+/// let queue = Queue::new(1).unwrap();
+/// let read = queue.submit(std::io::stdin(), Op::read(vec![0; 16], 0)).unwrap();
+/// let first = read.wait();
+/// ```
 pub struct WaitedTwice;
 
 /// The operation owns its buffer.
@@ -83,6 +140,16 @@ pub struct WaitedTwice;
 /// let read = queue.submit(std::io::stdin(), Op::read(buffer, 0)).unwrap();
 /// buffer[0] = 1;
 /// ```
+///
+/// Before it does:
+///
+/// ```no_run
+/// # use aio_safe::{Op, Queue};
+/// let queue = Queue::new(1).unwrap();
+/// let mut buffer = vec![0; 16];
+/// buffer[0] = 1;
+/// let read = queue.submit(std::io::stdin(), Op::read(buffer, 0)).unwrap();
+/// ```
 pub struct UsedInFlight;
 
 /// An operation can't be submitted twice.
@@ -92,6 +159,17 @@ pub struct UsedInFlight;
 /// let queue = Queue::new(2).unwrap();
 /// let op = Op::read(vec![0; 16], 0);
 /// let first = queue.submit(std::io::stdin(), op);
+/// let second = queue.submit(std::io::stdin(), op);
+/// ```
+///
+/// Two can:
+///
+/// ```no_run
+/// # use aio_safe::{Op, Queue};
+/// let queue = Queue::new(2).unwrap();
+/// let op = Op::read(vec![0; 16], 0);
+/// let first = queue.submit(std::io::stdin(), op);
+/// let op = Op::read(vec![0; 16], 0);
 /// let second = queue.submit(std::io::stdin(), op);
 /// ```
 pub struct SubmittedTwice;
@@ -107,9 +185,23 @@ pub struct SubmittedTwice;
 /// drop(queue);
 /// batch.submit(&mut Vec::new()).unwrap();
 /// ```
+///
+/// After the batch it may:
+///
+/// ```no_run
+/// # use aio_safe::{Op, Queue};
+/// let queue = Queue::new(1).unwrap();
+/// let file = std::io::stdin();
+/// let mut batch = queue.batch();
+/// batch.push(&file, Op::fsync()).unwrap();
+/// batch.submit(&mut Vec::new()).unwrap();
+/// drop(batch);
+/// drop(queue);
+/// ```
 pub struct BatchOutlivesQueue;
 
-/// Nor the files of its operations: their numbers could be somebody else's by the time it is submitted.
+/// A batch doesn't outlive the files of its operations: their numbers could be somebody else's by
+/// the time it is submitted.
 ///
 /// ```compile_fail,E0505
 /// # use aio_safe::{Op, Queue};
@@ -119,6 +211,19 @@ pub struct BatchOutlivesQueue;
 /// batch.push(&file, Op::fsync()).unwrap();
 /// drop(file);
 /// batch.submit(&mut Vec::new()).unwrap();
+/// ```
+///
+/// After the batch it may:
+///
+/// ```no_run
+/// # use aio_safe::{Op, Queue};
+/// let queue = Queue::new(1).unwrap();
+/// let file = std::fs::File::open("/dev/zero").unwrap();
+/// let mut batch = queue.batch();
+/// batch.push(&file, Op::fsync()).unwrap();
+/// batch.submit(&mut Vec::new()).unwrap();
+/// drop(batch);
+/// drop(file);
 /// ```
 pub struct BatchOutlivesFile;
 
@@ -135,6 +240,20 @@ pub struct BatchOutlivesFile;
 /// batch.submit().unwrap();
 /// ```
 ///
+/// After the batch it may go:
+///
+/// ```no_run
+/// # use aio_safe::{Op, Queue};
+/// let queue = Queue::new(1).unwrap();
+/// let file = std::io::stdin();
+/// let mut lane = queue.lane(1).unwrap();
+/// let mut batch = lane.batch();
+/// batch.push(&file, Op::read(vec![0; 16], 0), ()).unwrap();
+/// batch.submit().unwrap();
+/// drop(batch);
+/// drop(lane);
+/// ```
+///
 /// There is one at a time:
 ///
 /// ```compile_fail,E0499
@@ -145,6 +264,20 @@ pub struct BatchOutlivesFile;
 /// let mut batch = lane.batch();
 /// let mut other = lane.batch();
 /// batch.push(&file, Op::read(vec![0; 16], 0), ()).unwrap();
+/// other.push(&file, Op::read(vec![0; 16], 0), ()).unwrap();
+/// ```
+///
+/// One after the other can be had:
+///
+/// ```no_run
+/// # use aio_safe::{Op, Queue};
+/// let queue = Queue::new(2).unwrap();
+/// let file = std::io::stdin();
+/// let mut lane = queue.lane(2).unwrap();
+/// let mut batch = lane.batch();
+/// batch.push(&file, Op::read(vec![0; 16], 0), ()).unwrap();
+/// drop(batch);
+/// let mut other = lane.batch();
 /// other.push(&file, Op::read(vec![0; 16], 0), ()).unwrap();
 /// ```
 ///
@@ -159,7 +292,7 @@ pub struct BatchOutlivesFile;
 /// ```
 pub struct LaneBatchOutlivesLane;
 
-/// Nor does it outlive the files of its operations.
+/// A batch of a lane's doesn't outlive the files of its operations.
 ///
 /// ```compile_fail,E0505
 /// # use aio_safe::{Op, Queue};
@@ -172,13 +305,37 @@ pub struct LaneBatchOutlivesLane;
 /// batch.submit().unwrap();
 /// ```
 ///
-/// Whoever has a batch lent to him can't make it shorter-lived to put in a file of his own:
+/// After the batch it may:
+///
+/// ```no_run
+/// # use aio_safe::{Op, Queue};
+/// let queue = Queue::new(1).unwrap();
+/// let file = std::fs::File::open("/dev/zero").unwrap();
+/// let mut lane = queue.lane(1).unwrap();
+/// let mut batch = lane.batch();
+/// batch.push(&file, Op::read(vec![0; 16], 0), ()).unwrap();
+/// batch.submit().unwrap();
+/// drop(batch);
+/// drop(file);
+/// ```
+///
+/// A borrowed batch can't be made shorter-lived, to push a file that lives no longer:
 ///
 /// ```compile_fail,E0597
 /// # use aio_safe::{LaneBatch, Op, Queue, Transfer};
 /// fn push(batch: &mut LaneBatch<'_, Transfer<Vec<u8>>>) {
 ///     let file = std::fs::File::open("/dev/zero").unwrap();
 ///     batch.push(&file, Op::read(vec![0; 16], 0), ()).unwrap();
+/// }
+/// ```
+///
+/// A file that is there for good can be pushed:
+///
+/// ```no_run
+/// # use aio_safe::{LaneBatch, Op, Queue, Transfer};
+/// fn push(batch: &mut LaneBatch<'_, Transfer<Vec<u8>>>) {
+///     let file: &'static _ = Box::leak(Box::new(std::io::stdin()));
+///     batch.push(file, Op::read(vec![0; 16], 0), ()).unwrap();
 /// }
 /// ```
 ///
@@ -200,8 +357,8 @@ pub struct LaneBatchOutlivesLane;
 /// ```
 pub struct LaneBatchOutlivesFile;
 
-/// A lane's values go where its buffers go: they stay after everything that could be borrowed, and any
-/// thread may drop them.
+/// A lane's values go where its buffers go: they stay after everything that could be borrowed, and
+/// any thread may drop them.
 ///
 /// ```compile_fail,E0597
 /// # use aio_safe::{Op, Queue};
@@ -210,6 +367,17 @@ pub struct LaneBatchOutlivesFile;
 /// let mut lane = queue.lane(1).unwrap();
 /// let value = 5;
 /// lane.batch().push(&file, Op::read(vec![0; 16], 0), &value).unwrap();
+/// ```
+///
+/// Owned values can be pushed:
+///
+/// ```no_run
+/// # use aio_safe::{Op, Queue};
+/// let queue = Queue::new(1).unwrap();
+/// let file = std::io::stdin();
+/// let mut lane = queue.lane(1).unwrap();
+/// let value = 5;
+/// lane.batch().push(&file, Op::read(vec![0; 16], 0), value).unwrap();
 /// ```
 ///
 /// ```compile_fail,E0277
@@ -238,10 +406,29 @@ pub struct BorrowedValue;
 /// lane.batch().push(&file, Op::write(&bytes[..], 0), ()).unwrap();
 /// ```
 ///
+/// With `'static` bytes it compiles:
+///
+/// ```no_run
+/// # use aio_safe::{Op, Queue};
+/// let queue = Queue::new(1).unwrap();
+/// let file = std::io::stdout();
+/// let mut lane = queue.lane(1).unwrap();
+/// static BYTES: [u8; 16] = [0; 16];
+/// lane.batch().push(&file, Op::write(&BYTES[..], 0), ()).unwrap();
+/// ```
+///
 /// ```compile_fail,E0277
 /// # use aio_safe::{Lane, Queue, Transfer};
 /// let queue = Queue::new(1).unwrap();
 /// let lane: Lane<Transfer<std::rc::Rc<[u8]>>> = queue.lane(1).unwrap();
+/// ```
+///
+/// `Arc` goes to any thread:
+///
+/// ```no_run
+/// # use aio_safe::{Lane, Queue, Transfer};
+/// let queue = Queue::new(1).unwrap();
+/// let lane: Lane<Transfer<std::sync::Arc<[u8]>>> = queue.lane(1).unwrap();
 /// ```
 pub struct BorrowedInLane;
 
@@ -251,6 +438,14 @@ pub struct BorrowedInLane;
 /// # use aio_safe::{FileSync, Lane, Queue};
 /// let queue = Queue::new(1).unwrap();
 /// let lane: Lane<FileSync> = queue.lane(1).unwrap();
+/// ```
+///
+/// Transfers have:
+///
+/// ```no_run
+/// # use aio_safe::{Lane, Queue, Transfer};
+/// let queue = Queue::new(1).unwrap();
+/// let lane: Lane<Transfer<Vec<u8>>> = queue.lane(1).unwrap();
 /// ```
 pub struct SyncInLane;
 
@@ -263,6 +458,16 @@ pub struct SyncInLane;
 /// drop(queue);
 /// let read = permit.submit(std::io::stdin(), Op::fsync());
 /// ```
+///
+/// It is used first:
+///
+/// ```no_run
+/// # use aio_safe::{Op, Queue};
+/// let queue = Queue::new(1).unwrap();
+/// let permit = queue.reserve().wait().unwrap();
+/// let read = permit.submit(std::io::stdin(), Op::fsync());
+/// drop(queue);
+/// ```
 pub struct PermitOutlivesQueue;
 
 /// A closed queue is gone.
@@ -272,15 +477,40 @@ pub struct PermitOutlivesQueue;
 /// queue.close().unwrap();
 /// queue.drain().unwrap();
 /// ```
+///
+/// Before that it can be drained:
+///
+/// ```no_run
+/// let queue = aio_safe::Queue::new(1).unwrap();
+/// queue.drain().unwrap();
+/// queue.close().unwrap();
+/// ```
 pub struct UsedAfterClose;
 
-/// Payloads are the crate's own.
+/// Payloads are the crate's own: what they have to implement first can't be named.
 ///
 /// ```compile_fail,E0277
 /// struct Mine;
 /// impl aio_safe::Payload for Mine {
 ///     type Output = ();
-///     unsafe fn finish(self, _: Result<u64, aio_safe::OpError>) {}
+///     fn output(self, _: Result<u64, aio_safe::OpError>) {}
+/// }
+/// ```
+///
+/// ```compile_fail,E0603
+/// struct Mine;
+/// impl aio_safe::op::sealed::Payload for Mine {
+///     fn place(&mut self) -> (u64, u64) {
+///         (0, 0)
+///     }
+/// }
+/// ```
+///
+/// They can be used:
+///
+/// ```no_run
+/// fn output<P: aio_safe::Payload>(payload: P) -> P::Output {
+///     payload.output(Ok(0))
 /// }
 /// ```
 pub struct ForeignPayload;
@@ -298,12 +528,74 @@ pub struct ForeignPayload;
 ///     }
 /// }
 /// ```
+///
+/// With `unsafe` it compiles:
+///
+/// ```no_run
+/// struct Mine(Vec<u8>);
+/// unsafe impl aio_safe::IoBuf for Mine {
+///     fn io_ptr(&self) -> *const u8 {
+///         self.0.as_ptr()
+///     }
+///     fn io_len(&self) -> usize {
+///         self.0.len()
+///     }
+/// }
+/// ```
 pub struct SafeBuffer;
+
+/// A read's target says what of it is initialised, and where that is.
+///
+/// ```compile_fail,E0277
+/// struct Mine(Vec<u8>);
+/// unsafe impl aio_safe::IoBufMut for Mine {
+///     fn io_mut_ptr(&mut self) -> *mut u8 {
+///         self.0.as_mut_ptr()
+///     }
+///     fn io_capacity(&self) -> usize {
+///         self.0.capacity()
+///     }
+///     unsafe fn set_init(&mut self, _: usize) {}
+/// }
+/// ```
+///
+/// With its other half it compiles:
+///
+/// ```no_run
+/// struct Mine(Vec<u8>);
+/// unsafe impl aio_safe::IoBuf for Mine {
+///     fn io_ptr(&self) -> *const u8 {
+///         self.0.as_ptr()
+///     }
+///     fn io_len(&self) -> usize {
+///         self.0.len()
+///     }
+/// }
+/// unsafe impl aio_safe::IoBufMut for Mine {
+///     fn io_mut_ptr(&mut self) -> *mut u8 {
+///         self.0.as_mut_ptr()
+///     }
+///     fn io_capacity(&self) -> usize {
+///         self.0.capacity()
+///     }
+///     unsafe fn set_init(&mut self, _: usize) {}
+/// }
+/// ```
+pub struct TargetWithoutSource;
 
 /// What was read can't be claimed by hand.
 ///
 /// ```compile_fail,E0133
 /// use aio_safe::IoBufMut;
 /// Vec::<u8>::with_capacity(16).set_init(16);
+/// ```
+///
+/// With `unsafe` it compiles:
+///
+/// ```no_run
+/// use aio_safe::IoBufMut;
+/// let mut buffer = Vec::<u8>::with_capacity(16);
+/// buffer.spare_capacity_mut()[..16].fill(std::mem::MaybeUninit::new(0));
+/// unsafe { buffer.set_init(16) };
 /// ```
 pub struct SafeSetInit;

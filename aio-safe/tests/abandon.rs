@@ -101,6 +101,17 @@ fn buffers_larger_than_a_slot_are_dropped_once_too() {
     #[allow(unsafe_code, reason = "a test's buffer")]
     const _: () = {
         // SAFETY: as for what is inside.
+        unsafe impl aio_safe::IoBuf for Large {
+            fn io_ptr(&self) -> *const u8 {
+                self.1.io_ptr()
+            }
+
+            fn io_len(&self) -> usize {
+                self.1.io_len()
+            }
+        }
+
+        // SAFETY: as for what is inside.
         unsafe impl aio_safe::IoBufMut for Large {
             fn io_mut_ptr(&mut self) -> *mut u8 {
                 self.1.io_mut_ptr()

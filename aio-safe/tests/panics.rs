@@ -16,7 +16,7 @@ use std::{
     thread,
 };
 
-use aio_safe::{IoBufMut, Lane, Op, Queue, Transfer};
+use aio_safe::{IoBuf, IoBufMut, Lane, Op, Queue, Transfer};
 use common::{Either, Fake, PanicsOnDrop, Tracked, WithRing, Woken, poll_once, within};
 
 /// Panics when woken.
@@ -417,6 +417,17 @@ fn a_lane_survives_the_panic_of_anothers_waker() {
 
 /// A buffer that panics when it is told what was read, or asked where it is.
 struct PanicsOnInit(Tracked);
+
+// SAFETY: as for what is inside.
+unsafe impl IoBuf for PanicsOnInit {
+    fn io_ptr(&self) -> *const u8 {
+        self.0.io_ptr()
+    }
+
+    fn io_len(&self) -> usize {
+        self.0.io_len()
+    }
+}
 
 // SAFETY: as for what is inside.
 unsafe impl IoBufMut for PanicsOnInit {

@@ -117,7 +117,18 @@ struct Holds(Tracked, #[allow(dead_code, reason = "held")] Queue);
 
 #[allow(unsafe_code, reason = "a test's buffer")]
 mod holds {
-    use aio_safe::IoBufMut;
+    use aio_safe::{IoBuf, IoBufMut};
+
+    // SAFETY: as for what is inside.
+    unsafe impl IoBuf for super::Holds {
+        fn io_ptr(&self) -> *const u8 {
+            self.0.io_ptr()
+        }
+
+        fn io_len(&self) -> usize {
+            self.0.io_len()
+        }
+    }
 
     // SAFETY: as for what is inside.
     unsafe impl IoBufMut for super::Holds {
@@ -360,7 +371,18 @@ struct Owns(Tracked, #[allow(dead_code, reason = "owned")] Option<Reads>);
 
 #[allow(unsafe_code, reason = "a test's buffer")]
 mod owns {
-    use aio_safe::IoBufMut;
+    use aio_safe::{IoBuf, IoBufMut};
+
+    // SAFETY: as for what is inside.
+    unsafe impl IoBuf for super::Owns {
+        fn io_ptr(&self) -> *const u8 {
+            self.0.io_ptr()
+        }
+
+        fn io_len(&self) -> usize {
+            self.0.io_len()
+        }
+    }
 
     // SAFETY: as for what is inside.
     unsafe impl IoBufMut for super::Owns {

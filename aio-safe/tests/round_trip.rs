@@ -178,6 +178,49 @@ fn vectored_transfers_fill_and_empty_buffers_in_order() {
     }
 }
 
+/// A buffer of no bytes, which takes no memory itself.
+#[derive(Clone, Copy)]
+struct Nothing;
+
+// SAFETY: there are no bytes.
+unsafe impl IoBuf for Nothing {
+    fn io_ptr(&self) -> *const u8 {
+        std::ptr::dangling()
+    }
+
+    fn io_len(&self) -> usize {
+        0
+    }
+}
+
+// SAFETY: as above.
+unsafe impl IoBufMut for Nothing {
+    fn io_mut_ptr(&mut self) -> *mut u8 {
+        std::ptr::dangling_mut()
+    }
+
+    fn io_capacity(&self) -> usize {
+        0
+    }
+
+    unsafe fn set_init(&mut self, _len: usize) {}
+}
+
+#[test]
+fn more_buffers_than_memory_has_bytes_are_refused_like_any_too_many() {
+    let all = || Vec::from(Box::new([Nothing; usize::MAX]) as Box<[_]>);
+    let file = tempfile::tempfile().unwrap();
+    for queue in queues() {
+        for op in [Op::read_vectored(all(), 0), Op::write_vectored(all(), 0)] {
+            let BufResult { result, buffer } = queue.submit(&file, op).unwrap().wait();
+            assert_eq!(result, Err(OpError::Refused(Errno::EINVAL)));
+            assert_eq!(buffer.len(), usize::MAX);
+        }
+        let most = Op::read_vectored(vec![Nothing; 1024], 0);
+        assert_eq!(queue.submit(&file, most).unwrap().wait().result, Ok(0));
+    }
+}
+
 #[test]
 fn syncs_and_flags() {
     let scratch = Scratch::new();

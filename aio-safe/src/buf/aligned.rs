@@ -14,10 +14,11 @@ use super::{IoBuf, IoBufMut};
 
 /// A buffer of fixed size with an alignment chosen at run time, all of it initialised.
 ///
-/// `O_DIRECT` wants address, length and offset of each transfer to be multiples of something that
-/// depends on the device and the file system: often the logical block (512 or 4096 bytes), for the
-/// address sometimes less. 4096 serves everywhere today. The kernel tells the real figures in
-/// `statx` (`STATX_DIOALIGN`, since Linux 6.1).
+/// With `O_DIRECT` the address, the length and the file offset of each transfer must be multiples
+/// of an alignment. The alignment depends on the device and on the file system. It is often the
+/// logical block size (512 or 4096 bytes), and for the address sometimes less. 4096 bytes are
+/// enough everywhere today. `statx` tells the exact alignment of a file (`STATX_DIOALIGN`, since
+/// Linux 6.1).
 ///
 /// ```
 /// use aio_safe::AlignedBuf;
@@ -37,8 +38,8 @@ unsafe impl Send for AlignedBuf {}
 // SAFETY: `&AlignedBuf` gives nothing but `&[u8]`.
 unsafe impl Sync for AlignedBuf {}
 
-/// Memory for a buffer couldn't be had: its alignment isn't a power of two, its size is beyond what
-/// an allocation can have, or the allocator has none left.
+/// No memory could be allocated for a buffer: its alignment isn't a power of two, its size is
+/// larger than an allocation can be, or memory has run out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AllocError {
     len: usize,
@@ -101,7 +102,8 @@ impl AlignedBuf {
 }
 
 impl Drop for AlignedBuf {
-    // So that a buffer on its way through a program can stay in registers, as nothing takes its address.
+    // So that a buffer on its way through a program can stay in registers, as nothing takes its
+    // address.
     #[inline]
     fn drop(&mut self) {
         if self.layout.size() != 0 {
@@ -125,7 +127,8 @@ impl Deref for AlignedBuf {
 impl DerefMut for AlignedBuf {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as in `deref`, and `&mut self` is the only access.
+        // SAFETY: the memory is allocated and was zeroed, `Layout` keeps the size within
+        // `isize::MAX`, and `&mut self` keeps everybody else away.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.layout.size()) }
     }
 }
@@ -153,7 +156,8 @@ unsafe impl IoBuf for AlignedBuf {
     }
 }
 
-// SAFETY: as above, and writable.
+// SAFETY: the allocation is as long as the layout says, it is writable, and only this value has its
+// address. Source and target are the same bytes, and all of them are initialised.
 unsafe impl IoBufMut for AlignedBuf {
     #[inline]
     fn io_mut_ptr(&mut self) -> *mut u8 {

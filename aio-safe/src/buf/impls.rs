@@ -18,7 +18,9 @@ unsafe impl IoBuf for Vec<u8> {
     }
 }
 
-// SAFETY: as above, and all `capacity` bytes are allocated and writable.
+// SAFETY: all `capacity` bytes are allocated, and `as_mut_ptr` may be used to write to any of them.
+// They begin with the initialised ones, and there are never fewer than `len`. Only this `Vec`
+// reaches them, and `set_init` only raises `len`.
 unsafe impl IoBufMut for Vec<u8> {
     fn io_mut_ptr(&mut self) -> *mut u8 {
         self.as_mut_ptr()
@@ -47,7 +49,8 @@ unsafe impl IoBuf for Box<[u8]> {
     }
 }
 
-// SAFETY: as above; a box of initialised bytes is writable in its whole length.
+// SAFETY: a box of initialised bytes is writable in its whole length, and reached through it alone.
+// Source and target are the same bytes.
 unsafe impl IoBufMut for Box<[u8]> {
     fn io_mut_ptr(&mut self) -> *mut u8 {
         self.as_mut_ptr()
@@ -65,7 +68,7 @@ unsafe impl IoBufMut for Box<[u8]> {
     }
 }
 
-// SAFETY: a `String`'s bytes are a `Vec<u8>`'s.
+// SAFETY: a `String`'s bytes are a `Vec<u8>`'s: on the heap, initialised, and its own.
 unsafe impl IoBuf for String {
     fn io_ptr(&self) -> *const u8 {
         self.as_ptr()
@@ -88,7 +91,7 @@ unsafe impl IoBuf for &'static [u8] {
     }
 }
 
-// SAFETY: as for `&'static [u8]`.
+// SAFETY: nobody can write to the bytes of a string slice, and 'static outlives every operation.
 unsafe impl IoBuf for &'static str {
     fn io_ptr(&self) -> *const u8 {
         self.as_ptr()

@@ -23,12 +23,13 @@ pub use slice::{IoBufExt, Slice};
 ///
 /// For as long as the value lives and only `&self` methods of this trait are called:
 ///
-/// - [`io_ptr`](Self::io_ptr) and [`io_len`](Self::io_len) return the same answer each time, also after
-///   the value has been **moved**. An inline array doesn't qualify: its bytes move with it.
+/// - [`io_ptr`](Self::io_ptr) and [`io_len`](Self::io_len) return the same answer each time, also
+///   after the value has been **moved**. An inline array doesn't qualify: its bytes move with it.
 /// - The `io_len` bytes at `io_ptr` are allocated, initialised and readable.
-/// - Nobody writes to those bytes, through any other path.
+/// - Nobody writes to those bytes.
 ///
-/// A method that panics does no harm to memory, but costs the queue a place, and the buffer.
+/// A method may panic: memory stays in order. But the buffer is lost, and so is its place in the
+/// queue.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be the source of a write",
     note = "a queue takes owned buffers whose bytes stay where they are when the value moves: \
@@ -44,22 +45,29 @@ pub unsafe trait IoBuf: Send + 'static {
 
 /// Memory that the kernel may write to: the target of a read.
 ///
+/// The initialised bytes that [`IoBuf`] speaks of are the first ones of this memory. A target whose
+/// bytes never count as initialised has an [`io_len`](IoBuf::io_len) of 0.
+///
 /// # Safety
 ///
-/// For as long as the value lives and only this trait's methods are called:
+/// For as long as the value lives and only methods of this trait and of [`IoBuf`] are called:
 ///
 /// - [`io_mut_ptr`](Self::io_mut_ptr) and [`io_capacity`](Self::io_capacity) return the same answer
 ///   each time, also after the value has been **moved**.
-/// - The `io_capacity` bytes at `io_mut_ptr` are allocated and writable, and nobody else reads or
-///   writes them, through any other path.
+/// - The `io_capacity` bytes at `io_mut_ptr` are allocated, and the pointer may be used to read and
+///   to write all of them. Nobody else reads or writes them, through any other path.
+/// - `io_mut_ptr` and [`io_ptr`](IoBuf::io_ptr) are the same address.
+/// - `io_len` is at most `io_capacity`. It never shrinks, and only [`set_init`](Self::set_init)
+///   lets it grow.
 ///
-/// A method that panics does no harm to memory, but costs the queue a place, and the buffer.
+/// A method may panic: memory stays in order. But the buffer is lost, and so is its place in the
+/// queue.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be the target of a read",
     note = "a queue takes owned buffers whose bytes stay where they are when the value moves: \
             `Vec<u8>` (its capacity is filled), `Box<[u8]>`, `AlignedBuf`, or a `Slice` of one"
 )]
-pub unsafe trait IoBufMut: Send + 'static {
+pub unsafe trait IoBufMut: IoBuf {
     /// The first byte. May dangle when [`io_capacity`](Self::io_capacity) is 0.
     fn io_mut_ptr(&mut self) -> *mut u8;
 
@@ -71,12 +79,14 @@ pub unsafe trait IoBufMut: Send + 'static {
     ///
     /// # Safety
     ///
-    /// `len` is at most [`io_capacity`](Self::io_capacity), and the first `len` bytes are initialised.
+    /// `len` is at most [`io_capacity`](Self::io_capacity), and the first `len` bytes are
+    /// initialised.
     unsafe fn set_init(&mut self, len: usize);
 
-    /// Whether [`set_init`](Self::set_init) does nothing, as with memory whose `io_capacity` bytes all count as
-    /// initialised from the start. It need not be called then: reads into one buffer leave it out, which takes less
-    /// time. A buffer that wraps another one hands on the other one's answer.
+    /// Whether [`set_init`](Self::set_init) does nothing, as with memory whose `io_capacity` bytes
+    /// all count as initialised from the start. It need not be called then: reads into one buffer
+    /// leave it out, which takes less time. A buffer that wraps another one hands on the other
+    /// one's answer.
     #[inline]
     fn is_always_init() -> bool
     where

@@ -2,7 +2,10 @@
 
 #![allow(unsafe_code, reason = "IoBuf and IoBufMut are promises about memory")]
 
-use std::ops::{Bound, RangeBounds};
+use std::{
+    marker::PhantomData,
+    ops::{Bound, RangeBounds},
+};
 
 use super::{IoBuf, IoBufMut};
 
@@ -22,6 +25,9 @@ pub struct Slice<B> {
     start: usize,
     /// At least `start`.
     end: usize,
+    /// Invariant: `start` was compared with what the implementation of this very `B` said. A
+    /// subtype may have another implementation.
+    checked: PhantomData<fn(B) -> B>,
 }
 
 impl<B> Slice<B> {
@@ -68,38 +74,48 @@ pub trait IoBufExt: IoBuf + Sized {
             buffer: self,
             start,
             end,
+            checked: PhantomData,
         }
     }
 }
 
 impl<B: IoBuf> IoBufExt for B {}
 
-// SAFETY: the part lies within the buffer's initialised bytes: `start` was checked when the slice was
-// made, `end` is cut off here, and B promises that neither place nor length changes.
+// SAFETY: the part lies within the buffer's initialised bytes: `start` was at most B's `io_len`
+// when the slice was made, `end` is cut off here, and B promises that its bytes stay where they are
+// and that `io_len` never shrinks.
 unsafe impl<B: IoBuf> IoBuf for Slice<B> {
     fn io_ptr(&self) -> *const u8 {
         self.buffer.io_ptr().wrapping_add(self.start)
     }
 
     fn io_len(&self) -> usize {
-        self.end.min(self.buffer.io_len()) - self.start
+        // A buffer that keeps its contract has no less than when the slice was made.
+        let end = self.end.min(self.buffer.io_len());
+        end.saturating_sub(self.start)
     }
 }
 
-// SAFETY: the part lies within the buffer's capacity: `start` is at most `io_len`, which is within
-// it, `end` is cut off here, and B promises that neither place nor capacity changes.
-unsafe impl<B: IoBuf + IoBufMut> IoBufMut for Slice<B> {
+// SAFETY: B promises that source and target begin at the same byte, that `io_len` is at most the
+// capacity and never shrinks, and that place and capacity stay as they are. `start` was at most
+// `io_len` when the slice was made, so it is within the capacity, and `end` is cut off here. Both
+// halves of the slice begin `start` bytes after B's, and end at `end` or where B's end.
+unsafe impl<B: IoBufMut> IoBufMut for Slice<B> {
     fn io_mut_ptr(&mut self) -> *mut u8 {
         self.buffer.io_mut_ptr().wrapping_add(self.start)
     }
 
     fn io_capacity(&self) -> usize {
-        self.end.min(self.buffer.io_capacity()) - self.start
+        // `start` is at most `io_len`, which is within the capacity.
+        let end = self.end.min(self.buffer.io_capacity());
+        end.saturating_sub(self.start)
     }
 
     unsafe fn set_init(&mut self, len: usize) {
-        // SAFETY: the caller promises that `len` bytes of the part are initialised, and those before
-        // the part were when the slice was made (`start <= io_len`).
+        // SAFETY: the caller promises that the part's first `len` bytes are initialised, and that
+        // they are within its capacity, and so within the buffer's. The `start` bytes before them
+        // were initialised when the slice was made: `start` was at most `io_len`, and B promises
+        // that source and target begin at the same byte.
         unsafe { self.buffer.set_init(self.start + len) }
     }
 
@@ -111,6 +127,8 @@ unsafe impl<B: IoBuf + IoBufMut> IoBufMut for Slice<B> {
 
 #[cfg(test)]
 mod tests {
+    use std::{cell::Cell, ptr};
+
     use super::*;
 
     #[test]
@@ -137,6 +155,39 @@ mod tests {
         // SAFETY: they have just been written.
         unsafe { part.set_init(8) };
         assert_eq!(part.into_inner()[..], [[7_u8; 8], [1; 8]].concat());
+    }
+
+    /// Says other things from one call to the next, which its contract forbids.
+    struct Liar(Cell<usize>);
+
+    // SAFETY: none. Nobody follows its pointer.
+    unsafe impl IoBuf for Liar {
+        fn io_ptr(&self) -> *const u8 {
+            ptr::dangling()
+        }
+
+        fn io_len(&self) -> usize {
+            self.0.replace(4)
+        }
+    }
+
+    // SAFETY: none, as above.
+    unsafe impl IoBufMut for Liar {
+        fn io_mut_ptr(&mut self) -> *mut u8 {
+            ptr::dangling_mut()
+        }
+
+        fn io_capacity(&self) -> usize {
+            4
+        }
+
+        unsafe fn set_init(&mut self, _len: usize) {}
+    }
+
+    #[test]
+    fn a_length_never_wraps() {
+        let part = Liar(Cell::new(8)).slice(8..);
+        assert_eq!((part.io_len(), part.io_capacity()), (0, 0));
     }
 
     #[test]

@@ -1,7 +1,12 @@
 //! The seam between the queue and the system calls.
 //!
-//! The queue does everything through [`Kernel`]. [`Linux`] is the real one; a simulation or a model
-//! checker's kernel stands in for it in tests, and runs the very same queue.
+//! The queue does everything through [`Kernel`]. [`Linux`] is the real one. A simulation, a model
+//! checker's kernel or a wrapper round the real one can take its place, and runs the very same
+//! queue: [`Queue::with_kernel`](crate::Queue::with_kernel).
+//!
+//! All types that an implementation touches are here, so it needs no other crate. The example
+//! `faults` is a wrapper that lets every n-th transfer fail with EIO or be short, and a program
+//! that copes with it (`cargo run --example faults`).
 
 #![allow(unsafe_code, reason = "declares what is unsafe about the system calls")]
 
@@ -10,29 +15,47 @@ mod ring;
 
 use std::{mem::MaybeUninit, time::Duration};
 
-use aio_abi::{AioContext, IoEvent, Iocb};
-use aio_sys::Errno;
-
+pub use aio_abi::{
+    AioContext, IoEvent, IoPrio, Iocb, IocbFlags, Iovec, Opcode, RING_COMPAT_FEATURES,
+    RING_INCOMPAT_FEATURES, RING_MAGIC, RingHeader, RwFlags,
+};
+pub use aio_sys::Errno;
 pub use linux::Linux;
 pub use ring::Ring;
 
 /// What a queue needs of a kernel: five of native AIO's system calls.
 ///
-/// Implement it to run a queue on something else than Linux: a simulation, say. The methods mean what
-/// the system calls of the same name mean.
+/// Implement it to run a queue on something else than Linux: a simulation, say. The methods mean
+/// what the system calls of the same name mean.
+///
+/// # Requests of the queue's own
+///
+/// A queue that is closed while a thread waits in [`io_getevents`](Self::io_getevents) ends that
+/// wait by a request of its own: an `IOCB_CMD_PREAD` of 0 bytes from a pipe, with [`u64::MAX`] as
+/// its `aio_data`. The kernel may refuse it, and the queue tries again soon. If the kernel accepts
+/// it, its event must come as any other. The event's result doesn't matter.
 ///
 /// # Safety
 ///
-/// The queue frees and hands out buffers on the strength of what the kernel says, so:
+/// The queue frees and hands out buffers on the strength of what the kernel says. An implementation
+/// promises:
 ///
-/// - after an event for an iocb was given out by [`io_getevents`](Self::io_getevents), or after
-///   [`io_submit`](Self::io_submit) refused it, the kernel touches neither the iocb nor its buffers;
-/// - an event's result is at most the number of bytes that the request asked for;
-/// - what a thread did before it submitted a request happens before the event is given out;
-/// - no method panics: an operation whose fate isn't known would stay in flight for ever;
-/// - after [`io_destroy`](Self::io_destroy) succeeded it touches none of that context's;
-/// - the iocbs behind an `io_submit` that accepted them, and the array of pointers, aren't needed
-///   afterwards, except for their addresses.
+/// - An accepted request has at most one event, with the iocb's `aio_data` as its `data`. A refused
+///   request has none.
+/// - The kernel touches neither an iocb nor the memory that it points to once the request's event
+///   was given out, by [`io_getevents`](Self::io_getevents) or in the [`ring`](Self::ring), or once
+///   [`io_submit`](Self::io_submit) refused the request.
+/// - The `res` of a read or a write is at most the number of bytes that it asked for. The first
+///   `res` bytes of a read's target were written, buffer after buffer.
+/// - What a thread did before it submitted a request happens before the event is given out, and so
+///   does what the kernel did to the request's buffers.
+/// - `io_getevents` returns at most the length of `events`, and that many events at the start of
+///   `events` are initialised.
+/// - After [`io_destroy`](Self::io_destroy) succeeded the kernel touches no memory of that
+///   context's requests.
+/// - The kernel needs the iocbs, and the array of pointers to them, only during `io_submit`. After
+///   that it uses nothing of them but their addresses, as [`io_cancel`](Self::io_cancel) does.
+/// - No method panics: an operation whose fate isn't known would stay in flight for ever.
 pub unsafe trait Kernel: Send + Sync + 'static {
     /// Makes a context for `nr_events` requests in flight.
     ///
@@ -41,8 +64,8 @@ pub unsafe trait Kernel: Send + Sync + 'static {
     /// As [`aio_sys::io_setup`].
     fn io_setup(&self, nr_events: u32) -> Result<AioContext, Errno>;
 
-    /// Submits requests, and returns how many were accepted: at least 1 when it succeeds. It stops at
-    /// the first that is refused, which is an error only when it is the first of all.
+    /// Submits requests, and returns how many were accepted: at least 1 when it succeeds. It stops
+    /// at the first that is refused, which is an error only when it is the first of all.
     ///
     /// # Errors
     ///

@@ -26,7 +26,7 @@ use crate::{
         wait::{Alarm, Unreachable},
     },
     lane::places::Places,
-    op::sealed,
+    op::{Held, sealed},
 };
 
 pub use batch::LaneBatch;
@@ -98,7 +98,7 @@ pub struct Lane<P: Transfers, T: Send + 'static = ()> {
     /// Whether there may be a waker in it.
     registered: bool,
     pub(crate) queue: Queue,
-    payload: PhantomData<fn() -> Tagged<P, T>>,
+    payload: Held<Tagged<P, T>>,
 }
 
 /// What a lane's operation owns: the value goes with it.

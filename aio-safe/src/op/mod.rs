@@ -8,6 +8,7 @@ mod vectored;
 
 use std::{
     fmt,
+    marker::PhantomData,
     os::fd::{AsRawFd, BorrowedFd},
 };
 
@@ -21,8 +22,8 @@ pub use sync::FileSync;
 pub use transfer::{Transfer, Transfers};
 pub use vectored::VectoredTransfer;
 
-/// An operation that is not yet submitted: what to do, with which buffer. The file comes in when it
-/// is ([`Queue::submit`](crate::Queue::submit)).
+/// An operation that isn't submitted yet: what to do, and with which buffer. The file is named when
+/// the operation is submitted, by [`Queue::submit`](crate::Queue::submit).
 ///
 /// ```
 /// use aio_safe::{Op, Queue};
@@ -42,7 +43,8 @@ pub struct Op<P> {
     pub(crate) request: Request,
 }
 
-/// What an iocb says of an operation, but for the file, `aio_data`, and where the payload is in memory.
+/// The fields of an iocb that an operation decides. The others are the file, `aio_data` and where
+/// the payload is in memory.
 #[derive(Clone, Copy)]
 pub(crate) struct Request {
     opcode: Opcode,
@@ -91,10 +93,10 @@ pub trait Payload: sealed::Payload {
     ///
     /// # Safety
     ///
-    /// It is what the kernel said of the operation that this was the payload of: so many bytes of its
-    /// buffer were written.
+    /// `n` is the result that the kernel gave the operation that owned this payload: for a read,
+    /// the first `n` bytes of its buffers were written.
     ///
-    /// Nobody else can say that:
+    /// Safe code can't claim that:
     ///
     /// ```compile_fail,E0133
     /// use aio_safe::{Op, Payload};
@@ -109,18 +111,23 @@ pub trait Payload: sealed::Payload {
         let _ = n;
     }
 
-    /// Makes it from what the kernel said, after [`settle`](Self::settle) if that was good.
+    /// Makes the output from the kernel's result. If that is a number, [`settle`](Self::settle) was
+    /// called with it before.
     #[doc(hidden)]
     fn output(self, result: Result<u64, OpError>) -> Self::Output;
 }
+
+/// Stands for a payload that slots hold on behalf of the type that this is in, which makes that
+/// type invariant in it: a slot drops its payload as the very type that it was filled with.
+pub(crate) type Held<P> = PhantomData<fn(P) -> P>;
 
 pub(crate) mod sealed {
     pub trait Payload: Send + 'static {
         /// Whether the kernel can cancel it.
         const CANCELLABLE: bool = false;
 
-        /// Where the buffer is, and how much there is of it: `aio_buf` and `aio_nbytes`. The payload
-        /// stays where it is until the operation has completed.
+        /// Where the buffer is, and how much there is of it: `aio_buf` and `aio_nbytes`. The
+        /// payload stays where it is until the operation has completed.
         fn place(&mut self) -> (u64, u64);
     }
 }
@@ -137,6 +144,13 @@ impl<P> Op<P> {
             offset: offset as i64,
         };
         Self { payload, request }
+    }
+
+    /// Notes for the sanitizer whether sources of this type may be looked at in flight.
+    #[cfg(aio_asan)]
+    fn of_source<B: 'static>(mut self) -> Self {
+        self.request.flags |= crate::engine::poison::flags_of_source::<B>();
+        self
     }
 
     /// Gives back what the operation would own in flight: the buffer, for a [`Transfer`].

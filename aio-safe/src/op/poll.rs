@@ -63,13 +63,15 @@ impl fmt::Debug for PollEvents {
 }
 
 impl Op<Poll> {
-    /// Waits until a file is ready for one of `events`, and tells for what, which may be more than was
-    /// asked for. A cancelled wait tells of nothing (0). Files that are always ready, regular ones and
-    /// block devices, are so at once for [`IN`](PollEvents::IN) and [`OUT`](PollEvents::OUT), and
-    /// refused with EINVAL for anything else.
+    /// Waits until a file is ready for one of `events`. The result says what the file is ready for,
+    /// which may be more than `events`. The result of a cancelled poll is empty (0).
     ///
-    /// Since Linux 4.19; older kernels refuse it with EINVAL, and before 5.16 some kinds of files could
-    /// lose a wake-up.
+    /// Regular files and block devices are always ready: the poll completes at once for
+    /// [`IN`](PollEvents::IN) and [`OUT`](PollEvents::OUT), and is refused with EINVAL if it asks
+    /// for neither.
+    ///
+    /// Since Linux 4.19. Older kernels refuse a poll with EINVAL. Before 5.16 a wake-up could be
+    /// lost with some kinds of files.
     ///
     /// ```
     /// use std::io::Write;

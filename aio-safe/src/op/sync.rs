@@ -10,8 +10,8 @@ use crate::OpError;
 pub struct FileSync(());
 
 impl Op<FileSync> {
-    /// Makes everything that was written to the file durable, its metadata included (`fsync(2)`). It
-    /// covers writes that *completed* before it was submitted, not those in flight.
+    /// Makes everything that was written to the file durable, its metadata included (`fsync(2)`).
+    /// It covers writes that *completed* before it was submitted, not those in flight.
     ///
     /// Since Linux 4.18; older kernels refuse it with EINVAL, and so do files that can't be synced.
     #[doc(alias = "IOCB_CMD_FSYNC")]
@@ -19,8 +19,8 @@ impl Op<FileSync> {
         Self::new(Opcode::FSYNC, 0, FileSync(()))
     }
 
-    /// Makes everything that was written to the file durable, and of its metadata only what reading it
-    /// back needs (`fdatasync(2)`). Otherwise as [`fsync`](Self::fsync).
+    /// Makes everything that was written to the file durable, and of its metadata only what reading
+    /// it back needs (`fdatasync(2)`). Otherwise as [`fsync`](Self::fsync).
     #[doc(alias = "IOCB_CMD_FDSYNC")]
     pub fn fdatasync() -> Self {
         Self::new(Opcode::FDSYNC, 0, FileSync(()))

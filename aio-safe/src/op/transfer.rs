@@ -14,10 +14,15 @@ pub struct Transfer<B: 'static> {
     direction: &'static Direction<B>,
 }
 
+// SAFETY: a `&Transfer` gives nobody its buffer: `into_buffer` takes the transfer, and so do the
+// crate's own methods, or `&mut`. So errors that hand an operation back are Sync, whatever it owns.
+#[expect(unsafe_code, reason = "says more than the buffer does")]
+unsafe impl<B: Send> Sync for Transfer<B> {}
+
 /// What is different between a read and a write.
 struct Direction<B: 'static> {
     place: fn(&mut B) -> (u64, u64),
-    /// What there is to be done with so many bytes, if anything.
+    /// What is to be done when that many bytes were transferred, if anything.
     settle: Option<fn(&mut B, usize)>,
 }
 
@@ -52,7 +57,7 @@ impl<B: Send + 'static> Op<Transfer<B>> {
     where
         B: IoBufMut,
     {
-        // Not a constant of one type: a trait's functions can't be asked in one.
+        // Two constants and a branch: a constant can't call a function of a trait.
         let direction = if B::is_always_init() {
             const { &Direction::of_read(None) }
         } else {
@@ -79,7 +84,10 @@ impl<B: Send + 'static> Op<Transfer<B>> {
                 settle: None,
             }
         };
-        Self::new(Opcode::PWRITE, offset, Transfer { buffer, direction })
+        let op = Self::new(Opcode::PWRITE, offset, Transfer { buffer, direction });
+        #[cfg(aio_asan)]
+        let op = op.of_source::<B>();
+        op
     }
 }
 
@@ -91,8 +99,9 @@ impl<P: Transfers> Op<P> {
         self
     }
 
-    /// Sets the I/O priority of this transfer, where the I/O scheduler knows priorities (since Linux
-    /// 4.18). The realtime class needs a capability, else the operation is refused with EPERM.
+    /// Sets the I/O priority of this transfer, where the I/O scheduler knows priorities (since
+    /// Linux 4.18). The realtime class needs a capability, else the operation is refused with
+    /// EPERM.
     pub fn ioprio(mut self, priority: IoPrio) -> Self {
         self.request.reqprio = priority;
         self.request.flags |= IocbFlags::IOPRIO;

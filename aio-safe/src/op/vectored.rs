@@ -7,18 +7,31 @@ use aio_abi::{Iovec, Opcode};
 use super::{Op, Payload, Transfers, sealed};
 use crate::{BufResult, IoBuf, IoBufMut, OpError};
 
+/// How many buffers the kernel is told of at most: one more than it takes (`UIO_MAXIOV`), so that
+/// it refuses them.
+const MOST: usize = 1024 + 1;
+
 /// A read or a write that fills or empties several buffers, one after the other.
 pub struct VectoredTransfer<B> {
     buffers: Vec<B>,
-    /// What the kernel is told; it copies them in `io_submit`. Allocated once, for all buffers.
+    /// What the kernel is told, which copies it in `io_submit`. Allocated once, with a place for
+    /// each buffer, up to [`MOST`]: a `Vec` of a type without a size can have more elements than an
+    /// allocation has bytes.
     iovecs: Vec<Iovec>,
     iovec: fn(&mut B) -> Iovec,
     settle: fn(&mut [B], usize),
 }
 
-// SAFETY: the pointers in `iovecs` are to the buffers, which are Send; nobody follows them here.
+// SAFETY: the buffers are Send. The pointers in `iovecs` are to those buffers, and only the kernel
+// follows them.
 #[expect(unsafe_code, reason = "iovecs hold raw pointers")]
 unsafe impl<B: Send> Send for VectoredTransfer<B> {}
+
+// SAFETY: a `&VectoredTransfer` gives nobody its buffers or pointers, only how many there are:
+// `into_buffers` takes the transfer, and the crate's own methods take it or `&mut`. So errors that
+// hand an operation back are Sync, whatever it owns.
+#[expect(unsafe_code, reason = "iovecs hold raw pointers")]
+unsafe impl<B: Send> Sync for VectoredTransfer<B> {}
 
 impl<B: Send + 'static> Transfers for VectoredTransfer<B> {}
 
@@ -52,8 +65,8 @@ impl<B: Send + 'static> Op<VectoredTransfer<B>> {
         Self::vectored(Opcode::PREADV, offset, buffers, iovec, set_init)
     }
 
-    /// Writes several buffers' initialised bytes, the first one first, at a byte offset of the file.
-    /// The kernel takes at most 1024 buffers, and refuses more with EINVAL.
+    /// Writes several buffers' initialised bytes, the first one first, at a byte offset of the
+    /// file. The kernel takes at most 1024 buffers, and refuses more with EINVAL.
     #[doc(alias = "pwritev")]
     #[doc(alias = "IOCB_CMD_PWRITEV")]
     pub fn write_vectored(buffers: Vec<B>, offset: u64) -> Self
@@ -64,7 +77,10 @@ impl<B: Send + 'static> Op<VectoredTransfer<B>> {
             iov_base: buffer.io_ptr().cast_mut().cast(),
             iov_len: buffer.io_len(),
         };
-        Self::vectored(Opcode::PWRITEV, offset, buffers, iovec, |_, _| ())
+        let op = Self::vectored(Opcode::PWRITEV, offset, buffers, iovec, |_, _| ());
+        #[cfg(aio_asan)]
+        let op = op.of_source::<B>();
+        op
     }
 
     fn vectored(
@@ -74,7 +90,7 @@ impl<B: Send + 'static> Op<VectoredTransfer<B>> {
         iovec: fn(&mut B) -> Iovec,
         settle: fn(&mut [B], usize),
     ) -> Self {
-        let iovecs = Vec::with_capacity(buffers.len());
+        let iovecs = Vec::with_capacity(buffers.len().min(MOST));
         Self::new(
             opcode,
             offset,
@@ -106,7 +122,7 @@ impl<B> fmt::Debug for VectoredTransfer<B> {
 /// Says of the first `n` bytes of all buffers together that they were written.
 #[expect(unsafe_code, reason = "set_init")]
 fn set_init<B: IoBufMut>(buffers: &mut [B], mut n: usize) {
-    for buffer in buffers {
+    for buffer in buffers.iter_mut().take(MOST) {
         let part = n.min(buffer.io_capacity());
         // SAFETY: the kernel fills the buffers one after the other, each up to its capacity, and
         // wrote `n` more bytes from this one's start on.
@@ -119,7 +135,8 @@ impl<B: Send + 'static> sealed::Payload for VectoredTransfer<B> {
     fn place(&mut self) -> (u64, u64) {
         // It was placed before when the kernel had no room the first time.
         self.iovecs.clear();
-        self.iovecs.extend(self.buffers.iter_mut().map(self.iovec));
+        let told_of = self.buffers.iter_mut().take(MOST);
+        self.iovecs.extend(told_of.map(self.iovec));
         let start = self.iovecs.as_ptr().expose_provenance();
         (start as u64, self.iovecs.len() as u64)
     }

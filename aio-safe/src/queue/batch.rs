@@ -12,6 +12,7 @@ use std::{
 use crate::{
     Op, Payload, Pending, Queue, QueueError, SubmitError,
     engine::{slab::Group, slot::Slot},
+    op::Held,
 };
 
 /// Operations that go to the kernel together, in one `io_submit`. Made by [`Queue::batch`].
@@ -51,7 +52,8 @@ pub struct Batch<'a, P: Payload> {
     expected: u32,
     /// Claimed and not yet filled.
     spare: Group,
-    held: PhantomData<(fn() -> P, BorrowedFd<'a>)>,
+    payload: Held<P>,
+    files: PhantomData<BorrowedFd<'a>>,
 }
 
 impl<'a, P: Payload> Batch<'a, P> {
@@ -61,7 +63,8 @@ impl<'a, P: Payload> Batch<'a, P> {
             slots: Vec::new(),
             expected: 0,
             spare: Group::none(),
-            held: PhantomData,
+            payload: PhantomData,
+            files: PhantomData,
         }
     }
 

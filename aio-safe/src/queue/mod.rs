@@ -89,17 +89,22 @@ impl Queue {
     /// The file may be closed while the operation is in flight: the kernel takes a reference of its
     /// own.
     ///
-    /// It normally returns at once. The kernel carries out some operations on the spot, though:
+    /// It normally returns at once. The kernel carries out some operations within `io_submit`, though:
     /// buffered reads and writes (without `O_DIRECT`), and direct ones that allocate blocks or find the
     /// device's queue full.
     ///
-    /// Where the kernel refuses the operation, the handle says so:
-    /// [`OpError::Refused`](crate::OpError::Refused).
+    /// # Pipes, terminals and sockets
+    ///
+    /// A read of an empty pipe, terminal or socket blocks within `io_submit` until something comes,
+    /// which may be never. Threads in [`drain`](Self::drain) and [`close`](Self::close) wait for it,
+    /// too. So submit a [poll](Op::poll) first, and the read when the poll says that there is something
+    /// to read. With `O_NONBLOCK` set on the file, a read that would block fails with EAGAIN instead.
     ///
     /// # Errors
     ///
     /// [`SubmitError`] hands the operation back when the queue is full or closed, when the kernel has
-    /// no room, or after a fork.
+    /// no room, or after a fork. Where the kernel refuses the operation itself, `submit` succeeds, and
+    /// the result is [`OpError::Refused`](crate::OpError::Refused).
     ///
     /// ```
     /// use aio_safe::{Op, Queue};
@@ -233,6 +238,12 @@ impl Queue {
     ///
     /// [`ReapError::Interrupted`] when a signal came before any completion; the others say that
     /// nothing more will come.
+    ///
+    /// # Deadlocks
+    ///
+    /// The thread runs the wakers of operations, and the destructors of buffers whose operations were
+    /// abandoned. Don't hold a lock meanwhile that one of these takes, such as the lock of a pool to
+    /// which buffers go back: the thread would wait for itself.
     ///
     /// # Panics
     ///

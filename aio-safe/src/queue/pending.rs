@@ -21,7 +21,7 @@ use crate::{
         slot::Slot,
         wait::{Alarm, Unreachable, Waited},
     },
-    op::{CancelOutcome, Payload},
+    op::{CancelOutcome, Held, Payload},
     sync::Pause,
 };
 
@@ -37,13 +37,36 @@ use crate::{
 /// kernel is done with it, and its result is lost. A dropped write still lands; [`Queue::drain`] tells
 /// when. A dropped poll is cancelled. A handle that is forgotten keeps its place in the queue for ever.
 ///
+/// # Its place in the queue
+///
+/// A handle keeps its place in the queue until the result is taken. An assignment drops the old value
+/// after the new one was made, so storing a new handle over an old one needs two places for a moment,
+/// and fails in a full queue. Take the old result first:
+///
+/// ```
+/// use aio_safe::{Op, Queue, QueueError};
+///
+/// let queue = Queue::new(1)?;
+/// let zeros = std::fs::File::open("/dev/zero")?;
+/// let mut held = Some(queue.submit(&zeros, Op::read(vec![1; 8], 0))?);
+///
+/// // `held = Some(queue.submit(..)?)` would return this error:
+/// let full = queue.submit(&zeros, Op::read(vec![1; 8], 0)).unwrap_err();
+/// assert_eq!(full.reason, QueueError::QueueFull);
+///
+/// let (_, buffer) = held.take().expect("it was stored above").wait().ok()?;
+/// held = Some(queue.submit(&zeros, Op::read(buffer, 0))?);
+/// # drop(held);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+///
 /// [`Queue::drain`]: crate::Queue::drain
 /// [`Queue::reap`]: crate::Queue::reap
 #[must_use = "dropping the handle abandons the operation, which then still runs"]
 pub struct Pending<P: Payload> {
     /// None once the result was taken.
     slot: Option<SlotRef>,
-    payload: PhantomData<fn() -> P>,
+    payload: Held<P>,
 }
 
 impl<P: Payload> Pending<P> {
@@ -62,6 +85,12 @@ impl<P: Payload> Pending<P> {
 
     /// Waits until the operation is over. The thread reaps for the whole queue meanwhile, unless
     /// another one does. Signals don't end the wait.
+    ///
+    /// # Deadlocks
+    ///
+    /// A thread that reaps runs the wakers of other operations, and the destructors of buffers whose
+    /// operations were abandoned. Don't hold a lock meanwhile that one of these takes, such as the lock
+    /// of a pool to which buffers go back: the thread would wait for itself.
     ///
     /// # Panics
     ///

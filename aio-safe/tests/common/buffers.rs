@@ -90,6 +90,23 @@ unsafe impl IoBufMut for PanicsOnDrop {
 }
 
 // SAFETY: as for whichever it is.
+unsafe impl<A: IoBuf, B: IoBuf> IoBuf for Either<A, B> {
+    fn io_ptr(&self) -> *const u8 {
+        match self {
+            Self::A(a) => a.io_ptr(),
+            Self::B(b) => b.io_ptr(),
+        }
+    }
+
+    fn io_len(&self) -> usize {
+        match self {
+            Self::A(a) => a.io_len(),
+            Self::B(b) => b.io_len(),
+        }
+    }
+}
+
+// SAFETY: as for whichever it is.
 unsafe impl<A: IoBufMut, B: IoBufMut> IoBufMut for Either<A, B> {
     fn io_mut_ptr(&mut self) -> *mut u8 {
         match self {

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aio_abi::{AioContext, IoEvent, Iocb, Opcode};
+use aio_abi::{AioContext, IoEvent, Iocb, Iovec, Opcode};
 use aio_safe::{Errno, kernel::Kernel};
 
 use super::device::as_device;
@@ -63,20 +63,37 @@ pub(crate) enum Verdict {
 impl Request {
     /// Touches the buffer as a device does: writes what a read asked for, looks at what is written.
     pub(crate) fn touch(&self) {
-        let start = std::ptr::with_exposed_provenance_mut::<u8>(self.iocb.aio_buf as usize);
-        match self.iocb.aio_lio_opcode {
-            Opcode::PREAD => {
-                let len = self.iocb.aio_nbytes as usize;
-                as_device(start, len, || {
-                    // SAFETY: the request is in flight, so the queue keeps its buffer where it is, and
-                    // untouched. It was told to be writable in this length.
+        let reads = matches!(self.iocb.aio_lio_opcode, Opcode::PREAD | Opcode::PREADV);
+        self.each_part(|start, len| {
+            as_device(start, len, || {
+                if reads {
+                    // SAFETY: the request is in flight, so the queue keeps its buffer where it is,
+                    // and untouched. It was told to be writable in this length.
                     unsafe { start.write_bytes(Fake::BYTE, len) }
-                });
-            }
-            Opcode::PWRITE => {
-                for n in 0..self.iocb.aio_nbytes as usize {
-                    // SAFETY: as above, readable.
-                    std::hint::black_box(unsafe { start.wrapping_add(n).read_volatile() });
+                } else {
+                    for n in 0..len {
+                        // SAFETY: the request is in flight, so the queue keeps its buffer where it
+                        // is. It was told to be readable in this length.
+                        std::hint::black_box(unsafe { start.wrapping_add(n).read_volatile() });
+                    }
+                }
+            });
+        });
+    }
+
+    /// Shows the parts of memory that the request is about. Allocates nothing: allocations are
+    /// counted.
+    fn each_part(&self, mut show: impl FnMut(*mut u8, usize)) {
+        let start = std::ptr::with_exposed_provenance_mut::<u8>(self.iocb.aio_buf as usize);
+        let len = self.iocb.aio_nbytes as usize;
+        match self.iocb.aio_lio_opcode {
+            Opcode::PREAD | Opcode::PWRITE => show(start, len),
+            Opcode::PREADV | Opcode::PWRITEV => {
+                // SAFETY: the request is in flight, so the queue keeps the iovecs that it points
+                // to.
+                let iovecs = unsafe { std::slice::from_raw_parts(start.cast::<Iovec>(), len) };
+                for iovec in iovecs {
+                    show(iovec.iov_base.cast(), iovec.iov_len);
                 }
             }
             _ => {}
@@ -84,10 +101,9 @@ impl Request {
     }
 
     fn usual_result(&self) -> i64 {
-        match self.iocb.aio_lio_opcode {
-            Opcode::PREAD | Opcode::PWRITE => self.iocb.aio_nbytes as i64,
-            _ => 0,
-        }
+        let mut bytes = 0;
+        self.each_part(|_, len| bytes += len as i64);
+        bytes
     }
 
     pub(crate) fn event(&self, res: i64) -> IoEvent {
