@@ -4,7 +4,7 @@ mod common;
 
 use std::{hint::black_box, sync::Arc, time::Duration};
 
-use aio_safe::{AlignedBuf, IoBufExt, Op, Queue, Transfer};
+use aio_safe::{AlignedBuf, Op, Queue, buf::IoBufExt, op::Transfer};
 use common::Prompt;
 use criterion::{BenchmarkGroup, Criterion, measurement::WallTime};
 

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aio_safe::{AlignedBuf, Lane, LaneBatch, Op, Pending, Queue, Transfer};
+use aio_safe::{AlignedBuf, Lane, Op, Pending, Queue, lane::LaneBatch, op::Transfer};
 use common::Prompt;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, measurement::WallTime};
 
@@ -132,7 +132,7 @@ fn reap(criterion: &mut Criterion) {
                         // A turn of the reaper's has a limit.
                         while buffers.len() < n {
                             let start = Instant::now();
-                            lane.reap(None);
+                            lane.wait_ready(None);
                             spent += start.elapsed();
                             take_all(&mut lane, &mut buffers);
                         }
@@ -183,7 +183,7 @@ fn lanes(criterion: &mut Criterion) {
                 pushed.submit().expect("the queue is open");
                 drop(pushed);
                 while buffers.len() < n {
-                    lane.reap(None);
+                    lane.wait_ready(None);
                     take_all(&mut lane, &mut buffers);
                 }
             });

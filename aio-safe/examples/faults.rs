@@ -22,7 +22,8 @@ use std::{
 };
 
 use aio_safe::{
-    IoBufExt, Op, OpError, Queue,
+    Op, OpError, Queue,
+    buf::IoBufExt,
     kernel::{AioContext, Errno, IoEvent, Iocb, Kernel, Linux, Opcode},
 };
 

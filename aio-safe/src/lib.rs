@@ -16,7 +16,7 @@
 //!
 //! let read = queue.submit(&file, Op::read(AlignedBuf::zeroed(4096, 4096)?, 0))?;
 //! // ... other work, while the disk does its own ...
-//! let (n, buffer) = read.wait().ok()?;
+//! let (n, buffer) = read.wait().into_result()?;
 //! assert_eq!((n, buffer[0]), (4096, b'x'));
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
@@ -43,27 +43,25 @@
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 compile_error!("aio-safe is for Linux: native AIO (io_submit and its kin) is a Linux interface");
 
-mod buf;
+pub mod buf;
 mod engine;
 pub mod error;
 pub mod kernel;
-mod lane;
+pub mod lane;
 #[cfg(all(loom, test))]
 mod models;
 #[cfg(doctest)]
 mod must_not_compile;
-mod op;
-mod queue;
+pub mod op;
+pub mod queue;
 mod sync;
 #[cfg(doctest)]
 mod variance;
 
-pub use aio_abi::{IoPrio, IoPrioClass, RwFlags};
+pub use aio_abi::RwFlags;
 pub use aio_sys::Errno;
-pub use buf::{AlignedBuf, AllocError, BufResult, IoBuf, IoBufExt, IoBufMut, Slice};
-pub use error::{CloseError, OpError, QueueError, ReapError, SetupError, SubmitError};
-pub use lane::{Lane, LaneBatch};
-pub use op::{
-    CancelOutcome, FileSync, Op, Payload, Poll, PollEvents, Transfer, Transfers, VectoredTransfer,
-};
-pub use queue::{Batch, Features, Pending, Permit, Queue, Reaper, Reserve};
+pub use buf::{AlignedBuf, BufResult};
+pub use error::{OpError, SubmitError};
+pub use lane::Lane;
+pub use op::Op;
+pub use queue::{Pending, Queue};

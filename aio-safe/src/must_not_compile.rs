@@ -284,7 +284,7 @@ pub struct BatchOutlivesFile;
 /// A lane itself may outlive its queue, which stays open:
 ///
 /// ```no_run
-/// # use aio_safe::{Lane, Queue, Transfer};
+/// # use aio_safe::{Lane, Queue, op::Transfer};
 /// let queue = Queue::new(1).unwrap();
 /// let mut lane: Lane<Transfer<Vec<u8>>> = queue.lane(1).unwrap();
 /// drop(queue);
@@ -322,7 +322,7 @@ pub struct LaneBatchOutlivesLane;
 /// A borrowed batch can't be made shorter-lived, to push a file that lives no longer:
 ///
 /// ```compile_fail,E0597
-/// # use aio_safe::{LaneBatch, Op, Queue, Transfer};
+/// # use aio_safe::{Op, Queue, lane::LaneBatch, op::Transfer};
 /// fn push(batch: &mut LaneBatch<'_, Transfer<Vec<u8>>>) {
 ///     let file = std::fs::File::open("/dev/zero").unwrap();
 ///     batch.push(&file, Op::read(vec![0; 16], 0), ()).unwrap();
@@ -332,7 +332,7 @@ pub struct LaneBatchOutlivesLane;
 /// A file that is there for good can be pushed:
 ///
 /// ```no_run
-/// # use aio_safe::{LaneBatch, Op, Queue, Transfer};
+/// # use aio_safe::{Op, Queue, lane::LaneBatch, op::Transfer};
 /// fn push(batch: &mut LaneBatch<'_, Transfer<Vec<u8>>>) {
 ///     let file: &'static _ = Box::leak(Box::new(std::io::stdin()));
 ///     batch.push(file, Op::read(vec![0; 16], 0), ()).unwrap();
@@ -381,7 +381,7 @@ pub struct LaneBatchOutlivesFile;
 /// ```
 ///
 /// ```compile_fail,E0277
-/// # use aio_safe::{Lane, Queue, Transfer};
+/// # use aio_safe::{Lane, Queue, op::Transfer};
 /// let queue = Queue::new(1).unwrap();
 /// let lane: Lane<Transfer<Vec<u8>>, std::rc::Rc<u8>> = queue.lane(1).unwrap();
 /// ```
@@ -389,7 +389,7 @@ pub struct LaneBatchOutlivesFile;
 /// With what is sent and owned it compiles:
 ///
 /// ```no_run
-/// # use aio_safe::{Lane, Queue, Transfer};
+/// # use aio_safe::{Lane, Queue, op::Transfer};
 /// let queue = Queue::new(1).unwrap();
 /// let lane: Lane<Transfer<Vec<u8>>, std::sync::Arc<u8>> = queue.lane(1).unwrap();
 /// ```
@@ -418,7 +418,7 @@ pub struct BorrowedValue;
 /// ```
 ///
 /// ```compile_fail,E0277
-/// # use aio_safe::{Lane, Queue, Transfer};
+/// # use aio_safe::{Lane, Queue, op::Transfer};
 /// let queue = Queue::new(1).unwrap();
 /// let lane: Lane<Transfer<std::rc::Rc<[u8]>>> = queue.lane(1).unwrap();
 /// ```
@@ -426,7 +426,7 @@ pub struct BorrowedValue;
 /// `Arc` goes to any thread:
 ///
 /// ```no_run
-/// # use aio_safe::{Lane, Queue, Transfer};
+/// # use aio_safe::{Lane, Queue, op::Transfer};
 /// let queue = Queue::new(1).unwrap();
 /// let lane: Lane<Transfer<std::sync::Arc<[u8]>>> = queue.lane(1).unwrap();
 /// ```
@@ -435,15 +435,15 @@ pub struct BorrowedInLane;
 /// Syncs and polls have no place in a lane.
 ///
 /// ```compile_fail,E0277
-/// # use aio_safe::{FileSync, Lane, Queue};
+/// # use aio_safe::{Lane, Queue, op::FileSync};
 /// let queue = Queue::new(1).unwrap();
 /// let lane: Lane<FileSync> = queue.lane(1).unwrap();
 /// ```
 ///
-/// Transfers have:
+/// ReadWrite have:
 ///
 /// ```no_run
-/// # use aio_safe::{Lane, Queue, Transfer};
+/// # use aio_safe::{Lane, Queue, op::Transfer};
 /// let queue = Queue::new(1).unwrap();
 /// let lane: Lane<Transfer<Vec<u8>>> = queue.lane(1).unwrap();
 /// ```
@@ -491,7 +491,7 @@ pub struct UsedAfterClose;
 ///
 /// ```compile_fail,E0277
 /// struct Mine;
-/// impl aio_safe::Payload for Mine {
+/// impl aio_safe::op::Payload for Mine {
 ///     type Output = ();
 ///     fn output(self, _: Result<u64, aio_safe::OpError>) {}
 /// }
@@ -509,7 +509,7 @@ pub struct UsedAfterClose;
 /// They can be used:
 ///
 /// ```no_run
-/// fn output<P: aio_safe::Payload>(payload: P) -> P::Output {
+/// fn output<P: aio_safe::op::Payload>(payload: P) -> P::Output {
 ///     payload.output(Ok(0))
 /// }
 /// ```
@@ -519,7 +519,7 @@ pub struct ForeignPayload;
 ///
 /// ```compile_fail,E0200
 /// struct Mine(Vec<u8>);
-/// impl aio_safe::IoBuf for Mine {
+/// impl aio_safe::buf::IoBuf for Mine {
 ///     fn io_ptr(&self) -> *const u8 {
 ///         self.0.as_ptr()
 ///     }
@@ -533,7 +533,7 @@ pub struct ForeignPayload;
 ///
 /// ```no_run
 /// struct Mine(Vec<u8>);
-/// unsafe impl aio_safe::IoBuf for Mine {
+/// unsafe impl aio_safe::buf::IoBuf for Mine {
 ///     fn io_ptr(&self) -> *const u8 {
 ///         self.0.as_ptr()
 ///     }
@@ -548,7 +548,7 @@ pub struct SafeBuffer;
 ///
 /// ```compile_fail,E0277
 /// struct Mine(Vec<u8>);
-/// unsafe impl aio_safe::IoBufMut for Mine {
+/// unsafe impl aio_safe::buf::IoBufMut for Mine {
 ///     fn io_mut_ptr(&mut self) -> *mut u8 {
 ///         self.0.as_mut_ptr()
 ///     }
@@ -563,7 +563,7 @@ pub struct SafeBuffer;
 ///
 /// ```no_run
 /// struct Mine(Vec<u8>);
-/// unsafe impl aio_safe::IoBuf for Mine {
+/// unsafe impl aio_safe::buf::IoBuf for Mine {
 ///     fn io_ptr(&self) -> *const u8 {
 ///         self.0.as_ptr()
 ///     }
@@ -571,7 +571,7 @@ pub struct SafeBuffer;
 ///         self.0.len()
 ///     }
 /// }
-/// unsafe impl aio_safe::IoBufMut for Mine {
+/// unsafe impl aio_safe::buf::IoBufMut for Mine {
 ///     fn io_mut_ptr(&mut self) -> *mut u8 {
 ///         self.0.as_mut_ptr()
 ///     }
@@ -586,14 +586,14 @@ pub struct TargetWithoutSource;
 /// What was read can't be claimed by hand.
 ///
 /// ```compile_fail,E0133
-/// use aio_safe::IoBufMut;
+/// use aio_safe::buf::IoBufMut;
 /// Vec::<u8>::with_capacity(16).set_init(16);
 /// ```
 ///
 /// With `unsafe` it compiles:
 ///
 /// ```no_run
-/// use aio_safe::IoBufMut;
+/// use aio_safe::buf::IoBufMut;
 /// let mut buffer = Vec::<u8>::with_capacity(16);
 /// buffer.spare_capacity_mut()[..16].fill(std::mem::MaybeUninit::new(0));
 /// unsafe { buffer.set_init(16) };

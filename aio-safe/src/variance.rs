@@ -14,7 +14,7 @@ macro_rules! invariant {
         /// No supertype:
         ///
         #[doc = "```compile_fail,E0308"]
-        #[doc = "use aio_safe::*;"]
+        #[doc = "use aio_safe::{buf::*, error::*, lane::*, op::*, queue::*, *};"]
         #[doc = concat!("fn widen(it: ", $before, "for<'a> fn(&'a str)", $after, ")")]
         #[doc = concat!("-> ", $before, "fn(&'static str)", $after, " { it }")]
         #[doc = "```"]
@@ -22,7 +22,7 @@ macro_rules! invariant {
         /// No subtype:
         ///
         #[doc = "```compile_fail,E0308"]
-        #[doc = "use aio_safe::*;"]
+        #[doc = "use aio_safe::{buf::*, error::*, lane::*, op::*, queue::*, *};"]
         #[doc = concat!("fn narrow(it: ", $before, "fn(&'static str)", $after, ")")]
         #[doc = concat!("-> ", $before, "for<'a> fn(&'a str)", $after, " { it }")]
         #[doc = "```"]
@@ -30,7 +30,7 @@ macro_rules! invariant {
         /// The type itself:
         ///
         #[doc = "```no_run"]
-        #[doc = "use aio_safe::*;"]
+        #[doc = "use aio_safe::{buf::*, error::*, lane::*, op::*, queue::*, *};"]
         #[doc = concat!("fn same(it: ", $before, "fn(&'static str)", $after, ")")]
         #[doc = concat!("-> ", $before, "fn(&'static str)", $after, " { it }")]
         #[doc = "```"]
@@ -44,7 +44,7 @@ macro_rules! covariant {
         /// A supertype:
         ///
         #[doc = "```no_run"]
-        #[doc = "use aio_safe::*;"]
+        #[doc = "use aio_safe::{buf::*, error::*, lane::*, op::*, queue::*, *};"]
         #[doc = concat!("fn widen(it: ", $before, "for<'a> fn(&'a str)", $after, ")")]
         #[doc = concat!("-> ", $before, "fn(&'static str)", $after, " { it }")]
         #[doc = "```"]
@@ -52,7 +52,7 @@ macro_rules! covariant {
         /// No subtype:
         ///
         #[doc = "```compile_fail,E0308"]
-        #[doc = "use aio_safe::*;"]
+        #[doc = "use aio_safe::{buf::*, error::*, lane::*, op::*, queue::*, *};"]
         #[doc = concat!("fn narrow(it: ", $before, "fn(&'static str)", $after, ")")]
         #[doc = concat!("-> ", $before, "for<'a> fn(&'a str)", $after, " { it }")]
         #[doc = "```"]
@@ -67,7 +67,7 @@ macro_rules! shortens {
         /// Shorter:
         ///
         #[doc = "```no_run"]
-        #[doc = "use aio_safe::*;"]
+        #[doc = "use aio_safe::{buf::*, error::*, lane::*, op::*, queue::*, *};"]
         #[doc = concat!("fn shorten<'s>(it: ", $before, "'static", $after, ")")]
         #[doc = concat!("-> ", $before, "'s", $after, " { it }")]
         #[doc = "```"]
@@ -75,7 +75,7 @@ macro_rules! shortens {
         /// Not longer:
         ///
         #[doc = "```compile_fail"]
-        #[doc = "use aio_safe::*;"]
+        #[doc = "use aio_safe::{buf::*, error::*, lane::*, op::*, queue::*, *};"]
         #[doc = concat!("fn prolong<'s>(it: ", $before, "'s", $after, ")")]
         #[doc = concat!("-> ", $before, "'static", $after, " { it }")]
         #[doc = "```"]

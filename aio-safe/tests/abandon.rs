@@ -10,7 +10,11 @@ use std::{
     thread,
 };
 
-use aio_safe::{Op, Pending, PollEvents, Queue, QueueError, Transfer};
+use aio_safe::{
+    Op, Pending, Queue,
+    error::QueueError,
+    op::{PollEvents, Transfer},
+};
 use common::{Fake, Tracked, Woken, poll_once, within};
 
 fn tracked(queue: &Queue, drops: &Arc<AtomicUsize>) -> Pending<Transfer<Tracked>> {
@@ -101,7 +105,7 @@ fn buffers_larger_than_a_slot_are_dropped_once_too() {
     #[allow(unsafe_code, reason = "a test's buffer")]
     const _: () = {
         // SAFETY: as for what is inside.
-        unsafe impl aio_safe::IoBuf for Large {
+        unsafe impl aio_safe::buf::IoBuf for Large {
             fn io_ptr(&self) -> *const u8 {
                 self.1.io_ptr()
             }
@@ -112,7 +116,7 @@ fn buffers_larger_than_a_slot_are_dropped_once_too() {
         }
 
         // SAFETY: as for what is inside.
-        unsafe impl aio_safe::IoBufMut for Large {
+        unsafe impl aio_safe::buf::IoBufMut for Large {
             fn io_mut_ptr(&mut self) -> *mut u8 {
                 self.1.io_mut_ptr()
             }

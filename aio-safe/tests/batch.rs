@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use aio_safe::{Batch, Errno, Op, OpError, Pending, Queue, QueueError, Transfer};
+use aio_safe::{Errno, Op, OpError, Pending, Queue, error::QueueError, op::Transfer, queue::Batch};
 use common::{Fake, Scratch, Tracked, Verdict, pattern, within};
 
 type Bytes = Transfer<Vec<u8>>;

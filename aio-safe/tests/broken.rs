@@ -16,7 +16,9 @@ use std::{
 };
 
 use aio_safe::{
-    CloseError, Errno, Lane, Op, OpError, Pending, Queue, QueueError, ReapError, Transfer,
+    Errno, Lane, Op, OpError, Pending, Queue,
+    error::{CloseError, QueueError, ReapError},
+    op::Transfer,
 };
 use common::{Fake, Spy, Tracked, WithRing, WithoutRing, Woken, poll_once, within};
 
@@ -134,7 +136,7 @@ fn a_future_reads_no_ring_of_a_context_that_was_given_up() {
         let fake = Fake::new();
         let kernel = WithRing::new(fake.clone());
         let queue = Queue::with_kernel(2, kernel.clone()).unwrap();
-        assert!(queue.features().ring);
+        assert!(queue.reads_ring());
         let drops = Arc::new(AtomicUsize::new(0));
         let waited = read(&queue, &drops);
         let mut kept = read(&queue, &drops);
@@ -162,7 +164,7 @@ fn futures_are_woken_when_the_context_cannot_be_destroyed() {
         let mut lane = lane_of(&queue, 2, &drops);
         let (lane_woken, lane_waker) = Woken::new();
         let mut context = std::task::Context::from_waker(&lane_waker);
-        assert!(lane.poll_reap(&mut context).is_pending());
+        assert!(lane.poll_ready(&mut context).is_pending());
         let waited = read(&queue, &drops);
         let dropped = read(&queue, &drops);
         fake.keep(Errno::EINVAL);
@@ -238,7 +240,7 @@ fn a_real_context_destroyed_behind_the_queues_back() {
         let spy = Spy::default();
         let queue = Queue::with_kernel(4, WithoutRing(spy.clone())).unwrap();
         let (reader, _writer) = std::os::unix::net::UnixStream::pair().unwrap();
-        let poll = Op::poll(aio_safe::PollEvents::IN);
+        let poll = Op::poll(aio_safe::op::PollEvents::IN);
         let never = queue.submit(&reader, poll).unwrap();
         let waiter = thread::spawn(move || never.wait());
         thread::sleep(Duration::from_millis(50));
@@ -287,7 +289,7 @@ fn operations_of_lanes_end_with_eio_when_the_context_can_be_destroyed() {
         let handle = read(&queue, &drops);
         let (woken, waker) = Woken::new();
         let mut context = std::task::Context::from_waker(&waker);
-        assert!(polled.poll_reap(&mut context).is_pending());
+        assert!(polled.poll_ready(&mut context).is_pending());
         let file = std::io::stdin();
         let mut lane = queue.lane(1).unwrap();
         let mut pushed = lane.batch();
@@ -295,12 +297,12 @@ fn operations_of_lanes_end_with_eio_when_the_context_can_be_destroyed() {
             .push(&file, Op::read(Tracked::new(64, &drops), 0), 7)
             .unwrap();
         fake.complete(39);
-        assert_eq!(waited.reap(None), 1);
+        assert_eq!(waited.wait_ready(None), 1);
         assert_eq!(waited.try_take().unwrap().1.result, Ok(64));
         thread::scope(|scope| {
-            let leader = scope.spawn(|| waited.reap(None));
+            let leader = scope.spawn(|| waited.wait_ready(None));
             fake.until_blocked(1);
-            let follower = scope.spawn(|| followed.reap(None));
+            let follower = scope.spawn(|| followed.wait_ready(None));
             thread::sleep(Duration::from_millis(30));
             fake.break_down(Errno::EINVAL);
             assert_eq!(leader.join().unwrap(), 39);
@@ -308,7 +310,7 @@ fn operations_of_lanes_end_with_eio_when_the_context_can_be_destroyed() {
         });
         assert!(fake.is_destroyed());
         assert_eq!(woken.count(), 1);
-        assert_eq!(polled.reap(None), 5);
+        assert_eq!(polled.wait_ready(None), 5);
         for lane in [&mut waited, &mut polled, &mut followed] {
             while let Some((_, done)) = lane.wait() {
                 assert_eq!(done.result, Err(OpError::Failed(Errno::EIO)));
@@ -348,10 +350,10 @@ fn buffers_of_lanes_are_leaked_when_the_context_cannot_be_destroyed() {
         });
         fake.touch_all();
         // What was done before can be had; the rest will never be.
-        assert_eq!(delivered.reap(None), 2);
+        assert_eq!(delivered.wait_ready(None), 2);
         assert_eq!(delivered.try_take().unwrap().1.result, Ok(64));
         for lane in [&mut kept, &mut delivered] {
-            assert!(lane.reap(None) > 0);
+            assert!(lane.wait_ready(None) > 0);
             assert_broken(catch_unwind(AssertUnwindSafe(|| drop(lane.try_take()))));
         }
         drop(delivered);

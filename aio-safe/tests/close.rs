@@ -13,7 +13,11 @@ use std::{
     time::Duration,
 };
 
-use aio_safe::{CloseError, Errno, Op, OpError, PollEvents, Queue, QueueError, ReapError};
+use aio_safe::{
+    Errno, Op, OpError, Queue,
+    error::{CloseError, QueueError, ReapError},
+    op::PollEvents,
+};
 use common::{Fake, Flag, Scratch, Tracked, Verdict, pattern, within};
 
 const A_WHILE: Duration = Duration::from_millis(50);

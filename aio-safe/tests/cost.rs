@@ -144,7 +144,7 @@ fn a_lane_allocates_nothing() {
             // Each takes its own, and what the other one has reaped for it.
             let taken = std::iter::from_fn(|| lane.wait());
             buffers.extend(taken.map(|(n, done)| (n, done.buffer)));
-            while other.reap(None) > 0 {
+            while other.wait_ready(None) > 0 {
                 others.extend(other.try_take().map(|((), done)| done.buffer));
             }
         });
@@ -181,10 +181,10 @@ fn a_lane_that_is_polled_allocates_nothing() {
     let count = allocations(|| {
         let op = Op::read(buffer.take().unwrap(), 0);
         common::submit(&mut lane, &file, [(op, ())]);
-        assert!(lane.poll_reap(&mut context).is_pending());
+        assert!(lane.poll_ready(&mut context).is_pending());
         fake.complete(0);
         queue.reap(1, None).unwrap();
-        assert!(lane.poll_reap(&mut context).is_ready());
+        assert!(lane.poll_ready(&mut context).is_ready());
         buffer = lane.try_take().map(|((), done)| done.buffer);
     });
     assert_eq!(count, 0);
@@ -217,7 +217,11 @@ fn a_lane_that_is_dropped_leaves_nothing_behind() {
     }
     // Nor does one that couldn't be made.
     let before = BYTES.get() - FREED.get();
-    assert!(queue.lane::<aio_safe::Transfer<Vec<u8>>, ()>(101).is_err());
+    assert!(
+        queue
+            .lane::<aio_safe::op::Transfer<Vec<u8>>, ()>(101)
+            .is_err()
+    );
     assert_eq!(BYTES.get() - FREED.get(), before);
 }
 

@@ -17,7 +17,11 @@ use std::{
     time::Duration,
 };
 
-use aio_safe::{CloseError, Errno, Op, PollEvents, Queue, QueueError, ReapError};
+use aio_safe::{
+    Errno, Op, Queue,
+    error::{CloseError, QueueError, ReapError},
+    op::PollEvents,
+};
 use common::{Fake, Tracked, Woken, poll_once, within};
 
 /// Runs something in a child process, which has 10 seconds, and fails if it panics or dies.
@@ -233,7 +237,7 @@ fn a_child_gets_errors_of_a_lane_and_the_parent_goes_on() {
             (op, (n, Tracked::new(0, &drops)))
         };
         common::submit(&mut lane, &file, [op(0)]);
-        assert_eq!(lane.reap(None), 1);
+        assert_eq!(lane.wait_ready(None), 1);
         common::submit(&mut lane, &file, [op(1), op(2)]);
         let mut batch = lane.batch();
         let (read, value) = op(3);
@@ -256,21 +260,21 @@ fn a_child_gets_errors_of_a_lane_and_the_parent_goes_on() {
             let lane = lanes[0].as_mut().unwrap();
             assert_eq!(lane.batch().submit(), Err(QueueError::Forked));
             for places in [0, 1, 100] {
-                let failed = queue.lane::<aio_safe::Transfer<Vec<u8>>, ()>(places);
+                let failed = queue.lane::<aio_safe::op::Transfer<Vec<u8>>, ()>(places);
                 assert_eq!(failed.map(drop), Err(QueueError::Forked));
             }
             // What was over before is there in both.
-            assert_eq!(lane.reap(None), 1);
+            assert_eq!(lane.wait_ready(None), 1);
             let ((n, value), done) = lane.try_take().unwrap();
             assert_eq!((n, &done.buffer.bytes[..]), (0, &bytes[..64]));
             std::mem::forget((value, done));
             assert!(lane.try_take().is_none());
             for timeout in [None, Some(Duration::ZERO)] {
-                let reap = AssertUnwindSafe(|| lane.reap(timeout));
+                let reap = AssertUnwindSafe(|| lane.wait_ready(timeout));
                 assert!(catch_unwind(reap).is_err());
             }
             let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-            let polled = AssertUnwindSafe(|| lane.poll_reap(&mut context));
+            let polled = AssertUnwindSafe(|| lane.poll_ready(&mut context));
             assert!(catch_unwind(polled).is_err());
             drop(lanes[0].take());
             assert_eq!(drops.load(SeqCst), 0);
@@ -284,7 +288,11 @@ fn a_child_gets_errors_of_a_lane_and_the_parent_goes_on() {
         assert_eq!(seen, [true; 4]);
         drop(lane);
         assert_eq!((drops.load(SeqCst), queue.strays()), (8, 0));
-        drop(queue.lane::<aio_safe::Transfer<Vec<u8>>, ()>(8).unwrap());
+        drop(
+            queue
+                .lane::<aio_safe::op::Transfer<Vec<u8>>, ()>(8)
+                .unwrap(),
+        );
     });
 }
 
@@ -321,7 +329,7 @@ fn a_lane_dropped_in_a_child_touches_nothing_of_the_parents() {
         fake.complete_all();
         queue.reap(2, None).unwrap();
         let mut lane = lanes[0].take().unwrap();
-        assert_eq!(lane.reap(None), 3);
+        assert_eq!(lane.wait_ready(None), 3);
         drop(lane);
         assert_eq!((drops.load(SeqCst), woken.count()), (6, 1));
         drop((reserve, rest));
@@ -347,7 +355,7 @@ fn a_fork_while_a_lane_is_waited_for_and_polled_hangs_nobody() {
             polled
                 .as_mut()
                 .unwrap()
-                .poll_reap(&mut context)
+                .poll_ready(&mut context)
                 .is_pending()
         );
         thread::scope(|scope| {

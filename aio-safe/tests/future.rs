@@ -4,7 +4,7 @@ mod common;
 
 use std::{panic::AssertUnwindSafe, task::Poll, thread, time::Duration};
 
-use aio_safe::{Op, Pending, Queue, Transfer};
+use aio_safe::{Op, Pending, Queue, op::Transfer};
 use common::{Fake, Scratch, Woken, block_on, pattern, poll_once, within};
 
 fn read(queue: &Queue) -> Pending<Transfer<Vec<u8>>> {
@@ -27,7 +27,9 @@ fn a_future_is_woken_by_whoever_reaps() {
         for n in 0..200 {
             let offset = n * 40;
             let op = Op::read(vec![0; 192], offset);
-            let (n, buffer) = block_on(queue.submit(&file, op).unwrap()).ok().unwrap();
+            let (n, buffer) = block_on(queue.submit(&file, op).unwrap())
+                .into_result()
+                .unwrap();
             assert_eq!((n, &buffer[..]), (192, &bytes[offset as usize..][..192]));
         }
         queue.close().unwrap();

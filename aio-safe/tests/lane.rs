@@ -14,7 +14,12 @@ use std::{
     time::Duration,
 };
 
-use aio_safe::{Errno, Lane, LaneBatch, Op, OpError, Queue, QueueError, Transfer, Transfers};
+use aio_safe::{
+    Errno, Lane, Op, OpError, Queue,
+    error::QueueError,
+    lane::LaneBatch,
+    op::{ReadWrite, Transfer},
+};
 use common::{Fake, Scratch, Tracked, Verdict, pattern, within};
 
 type Bytes = Transfer<Vec<u8>>;
@@ -30,10 +35,10 @@ fn submit(lane: &mut Lane<Bytes, u64>, file: &std::io::Stdin, numbers: std::ops:
 }
 
 /// Takes everything that is there or comes, and fails when it doesn't come.
-fn take_all<P: Transfers, T: Send + 'static>(lane: &mut Lane<P, T>) -> Vec<(T, P::Output)> {
+fn take_all<P: ReadWrite, T: Send + 'static>(lane: &mut Lane<P, T>) -> Vec<(T, P::Output)> {
     iter::from_fn(|| {
         let in_flight = lane.in_flight();
-        let came = lane.reap(Some(Duration::from_secs(20)));
+        let came = lane.wait_ready(Some(Duration::from_secs(20)));
         assert!(came > 0 || in_flight == 0, "{in_flight} never came");
         lane.try_take()
     })
@@ -68,7 +73,7 @@ fn results_come_with_their_values_and_buffers() {
         }
         batch.submit().unwrap();
         drop(batch);
-        if lane.reap(None) == 0 {
+        if lane.wait_ready(None) == 0 {
             break;
         }
         while let Some(((n, name), done)) = lane.try_take() {
@@ -224,7 +229,7 @@ fn a_lane_without_places_takes_nothing() {
     assert_eq!(batch.submit(), Ok(()));
     assert!(batch.pop().is_none());
     drop(batch);
-    assert_eq!((lane.reap(None), lane.room()), (0, 0));
+    assert_eq!((lane.wait_ready(None), lane.room()), (0, 0));
     assert!(lane.wait().is_none());
     drop(lane);
     assert_eq!(common::room(&queue), 1);
@@ -394,7 +399,7 @@ fn a_refused_operation_is_not_kept_waiting_by_others() {
         push(&mut batch, &file, n);
         batch.submit().unwrap();
         drop(batch);
-        assert!(lane.reap(None) > 0);
+        assert!(lane.wait_ready(None) > 0);
     }
     assert!(seen.is_some_and(|n| n < 20), "taken when {seen:?} came");
 }
@@ -679,7 +684,7 @@ fn a_closed_queue_leaves_what_was_pushed_and_what_was_in_flight() {
         assert_eq!(batch.submit(), Err(QueueError::Closed));
         assert_eq!(batch.pop().unwrap().1, 9);
         drop(batch);
-        assert_eq!(lane.reap(None), 0);
+        assert_eq!(lane.wait_ready(None), 0);
         drop(lane);
     });
 }
@@ -716,7 +721,7 @@ fn a_thread_may_close_the_queue_with_its_own_operations_in_flight() {
         common::submit(&mut lane, &file, (0..8).map(op));
         queue.clone().close().unwrap();
         assert!(lane.has_results());
-        assert_eq!((lane.reap(None), lane.results()), (8, 8));
+        assert_eq!((lane.wait_ready(None), lane.results()), (8, 8));
         for (n, done) in take_all(&mut lane) {
             assert_eq!(done.buffer, bytes[n * 512..][..512]);
         }
@@ -880,7 +885,7 @@ fn a_lane_moves_between_threads() {
             fake.complete(0);
             lane = thread::scope(|scope| {
                 let reaping = scope.spawn(|| {
-                    assert_eq!(lane.reap(None), 2);
+                    assert_eq!(lane.wait_ready(None), 2);
                     lane
                 });
                 reaping.join().unwrap()
@@ -1011,7 +1016,7 @@ fn whatever_is_done_with_a_lane_each_operation_comes_back_once() {
                 if !submitted.values().any(|(state, _)| *state == State::Ready) {
                     ready(&mut submitted);
                 }
-                lane.reap(Some(Duration::ZERO));
+                lane.wait_ready(Some(Duration::ZERO));
             }
             assert_eq!(lane.in_flight(), submitted.len(), "seed {seed}");
             assert_eq!(
@@ -1051,7 +1056,7 @@ fn lanes_handles_and_batches_of_many_threads_share_a_queue() {
             }
             batch.submit().unwrap();
             drop(batch);
-            if lane.reap(None) == 0 {
+            if lane.wait_ready(None) == 0 {
                 break;
             }
             while let Some((block, done)) = lane.try_take() {
@@ -1174,7 +1179,7 @@ fn lanes_dropped_while_completions_come_free_each_buffer_once() {
             if n % 3 == 0 {
                 let (_, waker) = common::Woken::new();
                 let mut context = std::task::Context::from_waker(&waker);
-                let _ = lane.poll_reap(&mut context);
+                let _ = lane.poll_ready(&mut context);
             }
             if n % 5 == 0 {
                 drop(lane.try_take());

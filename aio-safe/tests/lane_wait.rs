@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aio_safe::{Errno, Lane, Op, Queue, Transfer};
+use aio_safe::{Errno, Lane, Op, Queue, op::Transfer};
 use common::{Fake, Flag, Scratch, WithRing, Woken, block_on, pattern, poll_once, submit, within};
 
 type Reads = Lane<Transfer<Vec<u8>>, u64>;
@@ -38,7 +38,7 @@ fn refill(lane: &mut Reads) {
 }
 
 fn poll(lane: &mut Reads, waker: &Waker) -> Poll<usize> {
-    lane.poll_reap(&mut Context::from_waker(waker))
+    lane.poll_ready(&mut Context::from_waker(waker))
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn nothing_in_flight_is_nothing_to_wait_for() {
         let queue = Queue::with_kernel(4, fake.clone()).unwrap();
         let mut lane: Reads = queue.lane(2).unwrap();
         for _ in 0..2 {
-            assert_eq!(lane.reap(None), 0);
+            assert_eq!(lane.wait_ready(None), 0);
             assert!(lane.wait().is_none());
             assert_eq!(poll(&mut lane, Waker::noop()), Poll::Ready(0));
             assert!(block_on(lane.next()).is_none());
@@ -73,7 +73,7 @@ fn a_reap_keeps_to_its_time() {
         for millis in [0, 1, 7, 40] {
             let timeout = Duration::from_millis(millis);
             let start = Instant::now();
-            assert_eq!(lane.reap(Some(timeout)), 0);
+            assert_eq!(lane.wait_ready(Some(timeout)), 0);
             assert!(start.elapsed() >= timeout, "{millis} ms");
         }
         // As a follower, too.
@@ -81,21 +81,21 @@ fn a_reap_keeps_to_its_time() {
             let leader = scope.spawn(|| queue.reap(1, None));
             fake.until_blocked(1);
             let start = Instant::now();
-            assert_eq!(lane.reap(Some(Duration::ZERO)), 0);
-            assert_eq!(lane.reap(Some(Duration::from_millis(40))), 0);
+            assert_eq!(lane.wait_ready(Some(Duration::ZERO)), 0);
+            assert_eq!(lane.wait_ready(Some(Duration::from_millis(40))), 0);
             assert!(start.elapsed() >= Duration::from_millis(40));
             fake.complete(0);
             leader.join().unwrap().unwrap();
         });
-        assert_eq!(lane.reap(Some(Duration::ZERO)), 1);
+        assert_eq!(lane.wait_ready(Some(Duration::ZERO)), 1);
         assert_eq!(lane.wait().unwrap().0, 0);
         // What is there is taken, even without time.
         fake.complete(0);
-        assert_eq!(lane.reap(Some(Duration::ZERO)), 1);
+        assert_eq!(lane.wait_ready(Some(Duration::ZERO)), 1);
         assert_eq!(lane.wait().unwrap().0, 1);
         refill(&mut lane);
         fake.complete_all();
-        assert_eq!(lane.reap(Some(Duration::MAX)), 2);
+        assert_eq!(lane.wait_ready(Some(Duration::MAX)), 2);
     });
 }
 
@@ -106,11 +106,14 @@ fn a_reap_without_time_makes_no_call_where_the_ring_can_be_read() {
         let kernel = WithRing::new(fake.clone());
         let queue = Queue::with_kernel(2, kernel.clone()).unwrap();
         let mut lane = in_flight(&queue, 2);
-        assert_eq!((lane.reap(Some(Duration::ZERO)), fake.waits()), (0, 0));
+        assert_eq!(
+            (lane.wait_ready(Some(Duration::ZERO)), fake.waits()),
+            (0, 0)
+        );
         kernel.post(fake.carry_out(1, None));
-        assert_eq!(lane.reap(Some(Duration::ZERO)), 1);
+        assert_eq!(lane.wait_ready(Some(Duration::ZERO)), 1);
         assert_eq!(lane.try_take().unwrap().0, 1);
-        assert_eq!(lane.reap(Some(Duration::ZERO)), 0);
+        assert_eq!(lane.wait_ready(Some(Duration::ZERO)), 0);
         kernel.post(fake.carry_out(0, None));
         assert_eq!(lane.wait().unwrap().0, 0);
         assert_eq!(fake.waits(), 0);
@@ -124,7 +127,7 @@ fn a_reap_that_is_not_served_in_time_is_served_later() {
         let queue = Queue::with_kernel(2, fake.clone()).unwrap();
         let mut lane = in_flight(&queue, 2);
         thread::scope(|scope| {
-            let reaper = scope.spawn(|| lane.reap(Some(Duration::from_secs(10))));
+            let reaper = scope.spawn(|| lane.wait_ready(Some(Duration::from_secs(10))));
             fake.until_blocked(1);
             thread::sleep(A_WHILE);
             assert!(!reaper.is_finished());
@@ -147,7 +150,7 @@ fn what_others_reap_arrives() {
         let waits = fake.waits();
         assert_eq!(lane.results(), 0, "nobody looked");
         assert!(lane.has_results());
-        assert_eq!((lane.reap(None), lane.results()), (1, 1));
+        assert_eq!((lane.wait_ready(None), lane.results()), (1, 1));
         assert_eq!(lane.try_take().unwrap().0, 3);
         assert!(lane.try_take().is_none() && !lane.has_results());
         fake.complete_all();
@@ -224,7 +227,7 @@ fn each_lane_gets_its_own_whoever_reaps() {
         }
         // Turn and turn about, in one turn of the reaper, who is one of them.
         fake.complete_all();
-        assert_eq!(lanes[1].reap(None), 8);
+        assert_eq!(lanes[1].wait_ready(None), 8);
         for (which, lane) in lanes.iter_mut().enumerate() {
             assert!(lane.has_results());
             assert_eq!(lane.results(), 8, "lane {which}");
@@ -248,7 +251,7 @@ fn what_is_in_the_ring_is_taken_without_a_call() {
         kernel.post(fake.carry_out(3, None));
     }
     assert!(!lane.has_results() && !other.has_results());
-    assert_eq!(lane.reap(None), 1);
+    assert_eq!(lane.wait_ready(None), 1);
     assert_eq!(lane.try_take().unwrap().0, 3);
     assert!(other.has_results());
     assert_eq!(poll(&mut other, Waker::noop()), Poll::Ready(1));
@@ -387,7 +390,7 @@ fn a_lane_that_was_polled_can_be_waited_for() {
         assert_eq!(Arc::strong_count(&woken), 1);
         // And the other way round.
         refill(&mut lane);
-        assert_eq!(lane.reap(Some(Duration::from_millis(5))), 0);
+        assert_eq!(lane.wait_ready(Some(Duration::from_millis(5))), 0);
         let (woken, waker) = Woken::new();
         assert!(poll(&mut lane, &waker).is_pending());
         fake.complete(0);
@@ -404,7 +407,7 @@ fn a_signal_does_not_end_a_wait() {
         let queue = Queue::with_kernel(4, fake.clone()).unwrap();
         let mut lane = in_flight(&queue, 1);
         thread::scope(|scope| {
-            let waiter = scope.spawn(|| lane.reap(None));
+            let waiter = scope.spawn(|| lane.wait_ready(None));
             for _ in 0..5 {
                 fake.until_blocked(1);
                 fake.interrupt(Errno::EINTR);
@@ -435,7 +438,7 @@ fn direct_reads_are_waited_for_a_little_at_a_time() {
         submit(&mut lane, &file, (0..4).map(op));
         let mut taken = 0;
         while lane.in_flight() > 0 {
-            lane.reap(Some(Duration::from_micros(50)));
+            lane.wait_ready(Some(Duration::from_micros(50)));
             while let Some((n, done)) = lane.try_take() {
                 assert_eq!(done.result, Ok(LEN));
                 assert!(done.buffer[..] == bytes[n * LEN..][..LEN], "read {n}");
@@ -492,9 +495,9 @@ fn threads_that_wait_for_their_lanes_reap_for_each_other() {
                     for n in 0..3_000 {
                         refill(&mut lane);
                         let taken = match (n + which) % 3 {
-                            0 => lane.reap(None),
+                            0 => lane.wait_ready(None),
                             1 => loop {
-                                let taken = lane.reap(Some(Duration::from_micros(20)));
+                                let taken = lane.wait_ready(Some(Duration::from_micros(20)));
                                 if taken > 0 {
                                     break taken;
                                 }

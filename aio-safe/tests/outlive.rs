@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use aio_safe::{Lane, Op, Pending, Queue, Transfer};
+use aio_safe::{Lane, Op, Pending, Queue, op::Transfer};
 use common::{Fake, Scratch, Tracked, Woken, pattern, poll_once, within};
 
 fn tracked(queue: &Queue, drops: &Arc<AtomicUsize>) -> Pending<Transfer<Tracked>> {
@@ -198,7 +198,7 @@ fn lanes_and_queues_go_at_once_in_many_threads() {
                         match (round + n) % 3 {
                             0 => drop(lane),
                             1 => drop(lane.wait()),
-                            _ => assert!(lane.reap(None) > 0),
+                            _ => assert!(lane.wait_ready(None) > 0),
                         }
                     })
                 })

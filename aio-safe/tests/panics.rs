@@ -16,7 +16,11 @@ use std::{
     thread,
 };
 
-use aio_safe::{IoBuf, IoBufMut, Lane, Op, Queue, Transfer};
+use aio_safe::{
+    Lane, Op, Queue,
+    buf::{IoBuf, IoBufMut},
+    op::Transfer,
+};
 use common::{Either, Fake, PanicsOnDrop, Tracked, WithRing, Woken, poll_once, within};
 
 /// Panics when woken.
@@ -351,7 +355,7 @@ fn lane_of(queue: &Queue, places: u32) -> Reads {
 }
 
 fn poll_lane(lane: &mut Reads, waker: &Waker) -> Poll<usize> {
-    lane.poll_reap(&mut Context::from_waker(waker))
+    lane.poll_ready(&mut Context::from_waker(waker))
 }
 
 #[test]
@@ -378,7 +382,7 @@ fn a_panicking_waker_of_a_lane_does_not_keep_others_from_being_woken() {
         assert_eq!(text(&*panic), "a waker panics");
         assert_eq!(woken.count(), 3);
         for lane in &mut lanes {
-            assert_eq!(lane.reap(None), 2);
+            assert_eq!(lane.wait_ready(None), 2);
             assert_eq!(lane.wait().unwrap().1.buffer, [Fake::BYTE; 8]);
         }
         drop((lanes, polled));
@@ -403,10 +407,10 @@ fn a_lane_survives_the_panic_of_anothers_waker() {
             if polling {
                 caught(|| poll_lane(&mut lane, Waker::noop()));
             } else {
-                caught(|| lane.reap(None));
+                caught(|| lane.wait_ready(None));
             }
             for lane in [&mut lane, &mut other] {
-                assert_eq!(lane.reap(None), 1);
+                assert_eq!(lane.wait_ready(None), 1);
                 assert_eq!(lane.wait().unwrap().0, 0);
             }
             fake.complete(0);
@@ -461,7 +465,7 @@ fn a_buffer_that_panics_when_it_is_taken_costs_its_lane_no_place() {
         for res in [8, 7, 7] {
             fake.complete_with(0, res);
         }
-        assert_eq!(lane.reap(None), 3);
+        assert_eq!(lane.wait_ready(None), 3);
         assert_eq!(lane.try_take().unwrap().0.0, 0);
         let panic = caught(|| lane.try_take());
         assert!(panic.downcast_ref::<String>().unwrap().contains("set_init"));

@@ -14,7 +14,7 @@ use std::{
     path::Path,
 };
 
-use aio_safe::{kernel::*, *};
+use aio_safe::{buf::*, error::*, kernel::*, lane::*, op::*, queue::*};
 
 /// What a buffer may be like: sent, and not shared.
 type Unshared = Cell<u8>;
@@ -84,7 +84,7 @@ fn table() -> Vec<Row> {
         Pending Pending<Transfer<Unshared>>, OWNED, "P invariant";
         Pending Pending<VectoredTransfer<Unshared>>, OWNED, "P invariant";
         Pending Pending<FileSync>, OWNED, "P invariant";
-        Pending Pending<Poll>, OWNED, "P invariant";
+        Pending Pending<FilePoll>, OWNED, "P invariant";
         // It borrows slots, whose cells no unwinding may cross.
         Batch Batch<'static, Transfer<Unshared>>,
             "Send Sync Unpin", "'a shortens, P invariant";
@@ -105,7 +105,7 @@ fn table() -> Vec<Row> {
         VectoredTransfer VectoredTransfer<Unshared>,
             "Send Sync Unpin UnwindSafe", "B invariant";
         FileSync FileSync, OWNED, "";
-        Poll Poll, OWNED, "";
+        FilePoll FilePoll, OWNED, "";
         PollEvents PollEvents, PLAIN, "";
 
         // Buffers and results are as what they hold.
@@ -129,7 +129,6 @@ fn table() -> Vec<Row> {
 
         // Answers and numbers.
         CancelOutcome CancelOutcome, PLAIN, "";
-        Features Features, PLAIN, "";
         IoPrio IoPrio, PLAIN, "";
         IoPrioClass IoPrioClass, PLAIN, "";
         RwFlags RwFlags, PLAIN, "";
@@ -157,7 +156,7 @@ const NO_TYPES: [&str; 9] = [
     "RING_COMPAT_FEATURES",
     "RING_INCOMPAT_FEATURES",
     "RING_MAGIC",
-    "Transfers",
+    "ReadWrite",
 ];
 
 #[test]

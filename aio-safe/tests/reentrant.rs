@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use aio_safe::{Lane, Op, Queue, Transfer};
+use aio_safe::{Lane, Op, Queue, op::Transfer};
 use common::{Fake, Flag, Tracked, poll_once, within};
 
 /// Runs something once, when woken or when dropped.
@@ -117,7 +117,7 @@ struct Holds(Tracked, #[allow(dead_code, reason = "held")] Queue);
 
 #[allow(unsafe_code, reason = "a test's buffer")]
 mod holds {
-    use aio_safe::{IoBuf, IoBufMut};
+    use aio_safe::buf::{IoBuf, IoBufMut};
 
     // SAFETY: as for what is inside.
     unsafe impl IoBuf for super::Holds {
@@ -310,7 +310,7 @@ fn a_waker_may_drop_lanes_and_its_own() {
                 let mut lane = queue.lane(3).unwrap();
                 submit(&mut lane, 2, &drops);
                 let mut context = Context::from_waker(&waker);
-                assert!(lane.poll_reap(&mut context).is_pending());
+                assert!(lane.poll_ready(&mut context).is_pending());
                 lanes.lock().unwrap().push(lane);
             }
             drop(waker);
@@ -344,7 +344,7 @@ fn a_waker_of_a_lane_may_make_and_use_another() {
                 let mut other = queue.lane(3).unwrap();
                 fake.set_prompt(true);
                 submit(&mut other, 3, &drops);
-                assert_eq!(other.reap(None), 3);
+                assert_eq!(other.wait_ready(None), 3);
                 assert_eq!(other.wait().unwrap().1.result, Ok(16));
                 drop(other);
                 assert_eq!(drops.load(SeqCst), 6);
@@ -353,12 +353,12 @@ fn a_waker_of_a_lane_may_make_and_use_another() {
             Does::waker(on_wake, || ())
         };
         let mut context = Context::from_waker(&waker);
-        assert!(lane.poll_reap(&mut context).is_pending());
+        assert!(lane.poll_ready(&mut context).is_pending());
         drop(waker);
         fake.complete(1);
         queue.reap(1, None).unwrap();
         ran.wait();
-        assert_eq!(lane.reap(None), 1);
+        assert_eq!(lane.wait_ready(None), 1);
         fake.complete(0);
         queue.drain().unwrap();
         drop(lane);
@@ -371,7 +371,7 @@ struct Owns(Tracked, #[allow(dead_code, reason = "owned")] Option<Reads>);
 
 #[allow(unsafe_code, reason = "a test's buffer")]
 mod owns {
-    use aio_safe::{IoBuf, IoBufMut};
+    use aio_safe::buf::{IoBuf, IoBufMut};
 
     // SAFETY: as for what is inside.
     unsafe impl IoBuf for super::Owns {
@@ -465,7 +465,7 @@ fn a_value_of_a_lane_may_hold_a_queue_and_use_it() {
         common::submit(&mut lane, &file, (0..3).map(|_| op()));
         fake.complete(0);
         fake.complete(0);
-        assert_eq!(lane.reap(None), 2);
+        assert_eq!(lane.wait_ready(None), 2);
         drop(lane.try_take());
         assert_eq!(uses.load(SeqCst), 1);
         let mut batch = lane.batch();

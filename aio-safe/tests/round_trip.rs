@@ -7,8 +7,9 @@ mod common;
 use std::{os::fd::AsRawFd, sync::Arc, thread, time::Duration};
 
 use aio_safe::{
-    AlignedBuf, BufResult, CancelOutcome, Errno, IoBuf, IoBufExt, IoBufMut, Op, OpError,
-    PollEvents, Queue, RwFlags,
+    AlignedBuf, BufResult, Errno, Op, OpError, Queue, RwFlags,
+    buf::{IoBuf, IoBufExt, IoBufMut},
+    op::{CancelOutcome, PollEvents},
 };
 use common::{Scratch, Spy, WithoutRing, direct_file, pattern, within};
 
@@ -18,7 +19,7 @@ fn queues() -> [Queue; 2] {
         Queue::new(8).unwrap(),
         Queue::with_kernel(8, WithoutRing::default()).unwrap(),
     ];
-    assert!(!queues[1].features().ring);
+    assert!(!queues[1].reads_ring());
     queues
 }
 
@@ -119,32 +120,36 @@ fn every_source_is_written() {
 
 #[test]
 fn every_target_is_read() {
-    let (n, vector) = read_into(vec![0; 4], 3).ok().unwrap();
+    let (n, vector) = read_into(vec![0; 4], 3).into_result().unwrap();
     assert_eq!((n, &vector[..]), (4, &b"3456"[..]));
-    let (n, boxed) = read_into(vec![9; 6].into_boxed_slice(), 6).ok().unwrap();
+    let (n, boxed) = read_into(vec![9; 6].into_boxed_slice(), 6)
+        .into_result()
+        .unwrap();
     assert_eq!((n, &boxed[..]), (4, &b"6789\x09\x09"[..]), "a short one");
     let (n, aligned) = read_into(AlignedBuf::zeroed(4, 4).unwrap(), 0)
-        .ok()
+        .into_result()
         .unwrap();
     assert_eq!((n, &aligned[..]), (4, &b"0123"[..]));
-    let (n, part) = read_into(vec![b'.'; 6].slice(1..4), 5).ok().unwrap();
+    let (n, part) = read_into(vec![b'.'; 6].slice(1..4), 5)
+        .into_result()
+        .unwrap();
     assert_eq!((n, &part.into_inner()[..]), (3, &b".567.."[..]));
-    let (n, nothing) = read_into(vec![1; 4], 100).ok().unwrap();
+    let (n, nothing) = read_into(vec![1; 4], 100).into_result().unwrap();
     assert_eq!((n, &nothing[..]), (0, &[1; 4][..]), "behind the end");
 }
 
 #[test]
 fn a_vector_grows_by_what_was_read_and_never_shrinks() {
-    let (n, vector) = read_into(Vec::with_capacity(10), 2).ok().unwrap();
+    let (n, vector) = read_into(Vec::with_capacity(10), 2).into_result().unwrap();
     assert_eq!(n, vector.len());
     assert!(vector.len() >= 8 && vector[..8] == b"23456789"[..]);
-    let (n, vector) = read_into(Vec::<u8>::new(), 0).ok().unwrap();
+    let (n, vector) = read_into(Vec::<u8>::new(), 0).into_result().unwrap();
     assert_eq!((n, vector.len()), (0, 0));
-    let (n, vector) = read_into(vec![7; 20], 8).ok().unwrap();
+    let (n, vector) = read_into(vec![7; 20], 8).into_result().unwrap();
     assert_eq!((n, vector.len(), &vector[..3]), (2, 20, &b"89\x07"[..]));
     let mut some = Vec::with_capacity(16);
     some.extend(b"ab");
-    let (n, part) = read_into(some.slice(2..6), 0).ok().unwrap();
+    let (n, part) = read_into(some.slice(2..6), 0).into_result().unwrap();
     assert_eq!((n, &part.into_inner()[..]), (4, &b"ab0123"[..]));
 }
 
@@ -160,8 +165,11 @@ fn vectored_transfers_fill_and_empty_buffers_in_order() {
         assert_eq!(std::fs::read(scratch.path("file")).unwrap(), b"one two");
         let parts = vec![vec![b'.'; 2].slice(..), vec![b'.'; 9].slice(1..)];
         let read = queue.submit(&file, Op::read_vectored(parts, 1)).unwrap();
-        let (n, parts) = read.wait().ok().unwrap();
-        let parts: Vec<_> = parts.into_iter().map(aio_safe::Slice::into_inner).collect();
+        let (n, parts) = read.wait().into_result().unwrap();
+        let parts: Vec<_> = parts
+            .into_iter()
+            .map(aio_safe::buf::Slice::into_inner)
+            .collect();
         assert_eq!(
             (n, &parts[..]),
             (6, &[b"ne".to_vec(), b". two....".to_vec()][..])
@@ -259,7 +267,7 @@ fn direct_transfers_of_many_blocks() {
             })
             .collect();
         for (n, read) in reads.into_iter().enumerate() {
-            let (got, buffer) = read.wait().ok().unwrap();
+            let (got, buffer) = read.wait().into_result().unwrap();
             assert_eq!(got, 8 * 4096);
             assert!(buffer[..] == bytes[n * 8 * 4096..][..8 * 4096], "read {n}");
         }
@@ -296,7 +304,7 @@ fn the_file_may_be_closed_and_its_number_reused_once_it_is_submitted() {
         if wrong.as_raw_fd() != number {
             eprintln!("the number went to another thread");
         }
-        let (n, buffer) = read.wait().ok().unwrap();
+        let (n, buffer) = read.wait().into_result().unwrap();
         assert_eq!(n, 1 << 20);
         assert!(buffer[..] == bytes[..]);
         // By value, too: then it is closed as soon as submit returns.
@@ -349,7 +357,7 @@ fn polls_tell_what_a_file_is_ready_for_and_can_be_cancelled() {
 fn the_ring_is_read_around_its_end() {
     let spy = Spy::default();
     let queue = Queue::with_kernel(4, spy).unwrap();
-    if !queue.features().ring {
+    if !queue.reads_ring() {
         eprintln!("skipped: this kernel's ring can't be read in user space");
         return;
     }

@@ -11,7 +11,10 @@ use std::{
     sync::{Arc, atomic::AtomicUsize},
 };
 
-use aio_safe::{AlignedBuf, Errno, IoBuf, IoBufExt, Op, Queue};
+use aio_safe::{
+    AlignedBuf, Errno, Op, Queue,
+    buf::{IoBuf, IoBufExt},
+};
 use bytes::{Bytes, BytesMut};
 use common::{Fake, Tracked, Verdict};
 

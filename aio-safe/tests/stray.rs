@@ -8,7 +8,7 @@ use std::sync::{
 };
 
 use aio_abi::IoEvent;
-use aio_safe::{Errno, Op, OpError, Pending, Queue, Transfer};
+use aio_safe::{Errno, Op, OpError, Pending, Queue, op::Transfer};
 use common::{Fake, Tracked, Verdict};
 
 fn read(queue: &Queue, drops: &Arc<AtomicUsize>) -> Pending<Transfer<Tracked>> {
@@ -164,7 +164,7 @@ fn stray_events_of_a_lanes_slots_complete_nothing() {
             fake.post(event(this.data + (later << 40)));
             strays += 1;
         }
-        assert_eq!(lane.reap(Some(std::time::Duration::ZERO)), 0);
+        assert_eq!(lane.wait_ready(Some(std::time::Duration::ZERO)), 0);
         assert_eq!((queue.strays(), queue.in_flight()), (strays, 1));
         fake.touch_all();
         fake.complete(0);
@@ -173,7 +173,7 @@ fn stray_events_of_a_lanes_slots_complete_nothing() {
         assert_eq!(queue.reap(0, None), Ok(1));
         fake.post(this);
         assert_eq!(queue.reap(0, None), Ok(0));
-        assert_eq!((lane.reap(None), lane.in_flight()), (1, 1));
+        assert_eq!((lane.wait_ready(None), lane.in_flight()), (1, 1));
         let (_, done) = lane.try_take().unwrap();
         assert_eq!(done.buffer.bytes[..], [Fake::BYTE; 64]);
         fake.post(this);

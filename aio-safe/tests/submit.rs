@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aio_safe::{Errno, Op, OpError, Queue, QueueError};
+use aio_safe::{Errno, Op, OpError, Queue, error::QueueError};
 use common::{Fake, Scratch, Verdict, Woken, block_on, poll_once, within};
 
 #[test]
@@ -54,7 +54,7 @@ fn who_takes_a_result_has_its_place() {
                     in_flight.push_back(queue.submit(&file, read).unwrap());
                 }
                 let oldest = in_flight.pop_front().expect("it was filled");
-                let (n, buffer) = oldest.wait().ok().unwrap();
+                let (n, buffer) = oldest.wait().into_result().unwrap();
                 assert_eq!((n, buffer[511]), (512, 42));
             }
         };

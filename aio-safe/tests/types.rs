@@ -2,10 +2,12 @@
 //! `public_types.rs`.
 
 use aio_safe::{
-    AlignedBuf, AllocError, CloseError, Errno, FileSync, IoBuf, IoBufMut, Op, OpError, Pending,
-    Poll, Queue, QueueError, ReapError, Reserve, SetupError, SubmitError, Transfer,
-    VectoredTransfer,
+    AlignedBuf, Errno, Op, OpError, Pending, Queue, SubmitError,
+    buf::{AllocError, IoBuf, IoBufMut},
+    error::{CloseError, QueueError, ReapError, SetupError},
     kernel::{Kernel, Linux},
+    op::{FilePoll, FileSync, Transfer, VectoredTransfer},
+    queue::Reserve,
 };
 use static_assertions::{assert_eq_size, assert_impl_all, assert_obj_safe, const_assert};
 use std::{
@@ -22,7 +24,7 @@ assert_impl_all!(Reserve<'static>: Debug, Future);
 assert_impl_all!(Pending<Bytes>: Debug, Future);
 assert_impl_all!(Pending<Parts>: Debug, Future);
 assert_impl_all!(Pending<FileSync>: Debug, Future);
-assert_impl_all!(Pending<Poll>: Debug, Future);
+assert_impl_all!(Pending<FilePoll>: Debug, Future);
 assert_impl_all!(Linux: Kernel, Debug);
 assert_impl_all!(SetupError: Error, Debug, Display, Into<std::io::Error>);
 assert_impl_all!(SubmitError<Op<Bytes>>: Error, Debug, Display, Into<std::io::Error>);
@@ -38,7 +40,7 @@ macro_rules! errors_go_anywhere {
 }
 errors_go_anywhere!(
     FileSync,
-    Poll,
+    FilePoll,
     Bytes,
     Parts,
     Transfer<AlignedBuf>,

@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aio_safe::{Errno, Op, Pending, Queue, ReapError, Transfer};
+use aio_safe::{Errno, Op, Pending, Queue, error::ReapError, op::Transfer};
 use common::{Fake, Scratch, pattern, within};
 
 fn read(queue: &Queue) -> Pending<Transfer<Vec<u8>>> {
@@ -102,7 +102,7 @@ fn handles_move_between_threads() {
                     loop {
                         let next = receiver.lock().unwrap().recv();
                         let Ok((block, read)) = next else { return };
-                        let (n, buffer) = read.wait().ok().unwrap();
+                        let (n, buffer) = read.wait().into_result().unwrap();
                         assert_eq!(n, 512);
                         assert_eq!(buffer[..], bytes[block * 512..][..512]);
                         served.fetch_add(1, SeqCst);
@@ -274,7 +274,7 @@ fn a_real_signal_ends_a_reap_and_not_a_wait() {
             assert!(start.elapsed() < Duration::from_secs(8));
             assert_eq!(outcome, Err(ReapError::Interrupted));
             let (reader, _writer) = std::os::unix::net::UnixStream::pair().unwrap();
-            let poll = Op::poll(aio_safe::PollEvents::IN);
+            let poll = Op::poll(aio_safe::op::PollEvents::IN);
             let never = queue.submit(&reader, poll).unwrap();
             let start = Instant::now();
             drop(never.wait_timeout(Duration::from_millis(200)).unwrap_err());

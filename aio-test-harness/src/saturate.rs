@@ -166,7 +166,7 @@ impl Job<'_> {
             } else {
                 Op::read(buffer, offset)
             };
-            let (length, back) = permit.submit(self.file, op)?.wait().ok()?;
+            let (length, back) = permit.submit(self.file, op)?.wait().into_result()?;
             share.longest = share.longest.max(wanted.elapsed());
             buffer = back;
             let right = buffer

@@ -7,7 +7,9 @@ use std::{
     sync::Arc,
 };
 
-use aio_safe::{AlignedBuf, Batch, BufResult, Op, Pending, QueueError, SubmitError, Transfer};
+use aio_safe::{
+    AlignedBuf, BufResult, Op, Pending, SubmitError, error::QueueError, op::Transfer, queue::Batch,
+};
 use anyhow::{Error, Result};
 
 use super::{QueueOf, result as number};
@@ -79,7 +81,7 @@ impl Batches<'_> {
         timing: &T,
         stamps: &mut Vec<T::Stamp>,
     ) -> Result<()> {
-        self.batch.reserve(n);
+        self.batch.expect_more(n);
         let rest = self.buffers.len() - n;
         for mut buffer in self.buffers.drain(rest..) {
             let offset = self.work.next(&mut buffer);

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use aio_safe::{AlignedBuf, BufResult, Lane, LaneBatch, Op, Transfer};
+use aio_safe::{AlignedBuf, BufResult, Lane, Op, lane::LaneBatch, op::Transfer};
 use anyhow::{Error, Result};
 
 use super::{Engine, QueueOf, Use, result as number};
@@ -171,7 +171,7 @@ impl Engine for InALane<'_> {
             if !turn.submit()? {
                 return Ok(turn.done);
             }
-            turn.lane.reap(None);
+            turn.lane.wait_ready(None);
             turn.take()?;
         }
     }

@@ -39,7 +39,7 @@ async fn run<T: Timing>(turn: &mut Turn<'_, '_, T>) -> Result<()> {
         if !turn.submit()? {
             return Ok(());
         }
-        poll_fn(|context| turn.lane.poll_reap(context)).await;
+        poll_fn(|context| turn.lane.poll_ready(context)).await;
         turn.take()?;
     }
 }

@@ -15,7 +15,7 @@ mod single;
 use std::{io, sync::Arc};
 
 use aio_bench::{Cell, Sharing, Workload};
-use aio_safe::{Queue, SetupError};
+use aio_safe::{Queue, error::SetupError};
 use anyhow::{Error, Result};
 
 use self::native::{Floor, Member, Native, OneByOne, OneContext};

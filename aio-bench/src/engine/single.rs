@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use aio_safe::{AlignedBuf, BufResult, Op, Pending, Transfer};
+use aio_safe::{AlignedBuf, BufResult, Op, Pending, op::Transfer};
 use anyhow::Result;
 
 use super::{Engine, QueueOf, Use, result as number};

@@ -26,7 +26,7 @@ use super::{IoBuf, IoBufMut};
 /// let mut buffer = AlignedBuf::zeroed(8192, 4096)?;
 /// buffer[..5].copy_from_slice(b"hello");
 /// assert_eq!(buffer.as_ptr().addr() % 4096, 0);
-/// # Ok::<_, aio_safe::AllocError>(())
+/// # Ok::<_, aio_safe::buf::AllocError>(())
 /// ```
 pub struct AlignedBuf {
     start: NonNull<u8>,

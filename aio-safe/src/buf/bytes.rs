@@ -62,7 +62,7 @@ unsafe impl IoBufMut for BytesMut {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{IoBufExt, Op, Queue};
+    use crate::{Op, Queue, buf::IoBufExt};
 
     #[test]
     fn what_is_written_from_bytes_is_read_into_bytes() {

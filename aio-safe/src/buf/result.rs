@@ -28,7 +28,7 @@ impl<T, B> BufResult<T, B> {
     /// # Errors
     ///
     /// The operation's own.
-    pub fn ok(self) -> Result<(T, B), OpError> {
+    pub fn into_result(self) -> Result<(T, B), OpError> {
         self.result.map(|value| (value, self.buffer))
     }
 }

@@ -12,7 +12,7 @@ use super::{IoBuf, IoBufMut};
 /// A part of an owned buffer, itself a buffer. Made by [`IoBufExt::slice`].
 ///
 /// ```
-/// use aio_safe::{IoBuf, IoBufExt};
+/// use aio_safe::buf::{IoBuf, IoBufExt};
 ///
 /// let part = vec![1_u8, 2, 3, 4, 5].slice(1..3);
 /// assert_eq!(part.io_len(), 2);

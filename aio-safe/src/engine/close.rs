@@ -10,7 +10,6 @@ use std::{
 use aio_sys::Errno;
 
 use crate::{
-    CloseError,
     engine::{
         complete::Own,
         jobs::Jobs,
@@ -20,6 +19,7 @@ use crate::{
         slot::LOST,
         wait::Unreachable,
     },
+    error::CloseError,
     sync::atomic::Ordering::Relaxed,
 };
 

@@ -13,8 +13,8 @@ use std::{
 };
 
 use crate::{
-    QueueError,
     engine::{gate::Gate, slab::Slab},
+    error::QueueError,
     sync::{Mutex, lock},
 };
 

@@ -14,7 +14,7 @@ use std::{any::TypeId, ffi::c_void};
 
 use aio_abi::{Iocb, IocbFlags, Iovec, Opcode};
 
-use crate::{AlignedBuf, Slice};
+use crate::{AlignedBuf, buf::Slice};
 
 unsafe extern "C" {
     fn __asan_poison_memory_region(start: *const c_void, size: usize);

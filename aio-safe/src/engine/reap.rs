@@ -11,7 +11,6 @@ use aio_abi::IoEvent;
 use aio_sys::Errno;
 
 use crate::{
-    ReapError,
     engine::{
         TURN,
         complete::{Completer, Own},
@@ -21,6 +20,7 @@ use crate::{
         shared::Shared,
         slot::{LOST, untag},
     },
+    error::ReapError,
     sync::atomic::Ordering::Relaxed,
 };
 

@@ -17,7 +17,6 @@ use std::{
 use aio_abi::AioContext;
 
 use crate::{
-    QueueError, SetupError,
     engine::{
         fork::Process,
         gate::{self, Gate},
@@ -27,6 +26,7 @@ use crate::{
         slab::{Freed, Group, Slab},
         slot::Slot,
     },
+    error::{QueueError, SetupError},
     kernel::{Kernel, Ring},
     op::{Op, Payload},
     sync::atomic::{

@@ -5,11 +5,11 @@
 use aio_sys::Errno;
 
 use crate::{
-    QueueError,
     engine::{
         shared::Shared,
         slot::{Slot, iocbs},
     },
+    error::QueueError,
 };
 
 /// What became of requests that were to be submitted together.

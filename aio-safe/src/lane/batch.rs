@@ -9,7 +9,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
 };
 
-use crate::{Lane, Op, QueueError, SubmitError, Transfers, lane::Tagged};
+use crate::{Lane, Op, SubmitError, error::QueueError, lane::Tagged, op::ReadWrite};
 
 /// Operations of a [`Lane`] that go to the kernel together, in one `io_submit`. Made by [`Lane::batch`].
 ///
@@ -18,14 +18,14 @@ use crate::{Lane, Op, QueueError, SubmitError, Transfers, lane::Tagged};
 // A batch that is forgotten leaves its operations in slots that the lane takes for empty: they are leaked, and never
 // submitted. Their files need not be open any more.
 #[must_use = "operations that aren't submitted are dropped"]
-pub struct LaneBatch<'l, P: Transfers, T: Send + 'static = ()> {
+pub struct LaneBatch<'l, P: ReadWrite, T: Send + 'static = ()> {
     lane: &'l mut Lane<P, T>,
     /// How many of the lane's slots are filled: the first ones, in the order in which they were pushed.
     pushed: usize,
     files: PhantomData<BorrowedFd<'l>>,
 }
 
-impl<'l, P: Transfers, T: Send + 'static> LaneBatch<'l, P, T> {
+impl<'l, P: ReadWrite, T: Send + 'static> LaneBatch<'l, P, T> {
     #[inline]
     pub(crate) fn new(lane: &'l mut Lane<P, T>) -> Self {
         Self {
@@ -137,9 +137,9 @@ impl<'l, P: Transfers, T: Send + 'static> LaneBatch<'l, P, T> {
     #[cold]
     fn discard(&mut self) {
         /// Goes on where a destructor has panicked.
-        struct Rest<'b, 'l, P: Transfers, T: Send + 'static>(&'b mut LaneBatch<'l, P, T>);
+        struct Rest<'b, 'l, P: ReadWrite, T: Send + 'static>(&'b mut LaneBatch<'l, P, T>);
 
-        impl<P: Transfers, T: Send + 'static> Drop for Rest<'_, '_, P, T> {
+        impl<P: ReadWrite, T: Send + 'static> Drop for Rest<'_, '_, P, T> {
             fn drop(&mut self) {
                 while self.0.pop().is_some() {}
             }
@@ -178,7 +178,7 @@ impl<'l, P: Transfers, T: Send + 'static> LaneBatch<'l, P, T> {
     }
 }
 
-impl<P: Transfers, T: Send + 'static> Drop for LaneBatch<'_, P, T> {
+impl<P: ReadWrite, T: Send + 'static> Drop for LaneBatch<'_, P, T> {
     #[inline]
     fn drop(&mut self) {
         if self.pushed > 0 {
@@ -187,7 +187,7 @@ impl<P: Transfers, T: Send + 'static> Drop for LaneBatch<'_, P, T> {
     }
 }
 
-impl<P: Transfers, T: Send + 'static> fmt::Debug for LaneBatch<'_, P, T> {
+impl<P: ReadWrite, T: Send + 'static> fmt::Debug for LaneBatch<'_, P, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LaneBatch")
             .field("len", &self.len())

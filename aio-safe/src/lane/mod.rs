@@ -17,7 +17,7 @@ use std::{
 };
 
 use crate::{
-    OpError, Payload, Queue, QueueError, Transfers,
+    OpError, Queue,
     engine::{
         complete::Own,
         inbox::{Count, Inbox},
@@ -25,8 +25,9 @@ use crate::{
         slot::Slot,
         wait::{Alarm, Unreachable},
     },
+    error::QueueError,
     lane::places::Places,
-    op::{Held, sealed},
+    op::{Held, Payload, ReadWrite, sealed},
 };
 
 pub use batch::LaneBatch;
@@ -59,10 +60,10 @@ pub use batch::LaneBatch;
 /// batch.submit()?;
 /// drop(batch);
 /// let mut seen = 0;
-/// while lane.reap(None) > 0 {
+/// while lane.wait_ready(None) > 0 {
 ///     let mut batch = lane.batch();
 ///     while let Some((block, read)) = batch.try_take() {
-///         let (n, buffer) = read.ok()?;
+///         let (n, buffer) = read.into_result()?;
 ///         assert_eq!((n, u64::from(buffer[511])), (512, block));
 ///         seen += 1;
 ///         if let Some(next) = blocks.next() {
@@ -87,7 +88,7 @@ pub use batch::LaneBatch;
 /// A lane is a handle of its queue, which stays open as long as a lane does. A lane that is forgotten keeps its places
 /// for ever.
 #[must_use = "dropping a lane gives its places back"]
-pub struct Lane<P: Transfers, T: Send + 'static = ()> {
+pub struct Lane<P: ReadWrite, T: Send + 'static = ()> {
     inbox: NonNull<Inbox<Slot>>,
     /// The empty ones. Slots live as long as `queue`, which is dropped after all that refers to them.
     pub(crate) places: Places,
@@ -107,14 +108,14 @@ pub(crate) struct Tagged<P, T> {
     pub(crate) value: T,
 }
 
-impl<P: Transfers, T: Send + 'static> sealed::Payload for Tagged<P, T> {
+impl<P: ReadWrite, T: Send + 'static> sealed::Payload for Tagged<P, T> {
     #[inline]
     fn place(&mut self) -> (u64, u64) {
         self.payload.place()
     }
 }
 
-impl<P: Transfers, T: Send + 'static> Payload for Tagged<P, T> {
+impl<P: ReadWrite, T: Send + 'static> Payload for Tagged<P, T> {
     type Output = (T, P::Output);
 
     #[inline]
@@ -130,15 +131,15 @@ impl<P: Transfers, T: Send + 'static> Payload for Tagged<P, T> {
 }
 
 // SAFETY: the inbox is Send and Sync, slots are Sync, and what is in them is Send.
-unsafe impl<P: Transfers, T: Send + 'static> Send for Lane<P, T> {}
+unsafe impl<P: ReadWrite, T: Send + 'static> Send for Lane<P, T> {}
 // SAFETY: everything that takes or changes anything needs `&mut self`.
-unsafe impl<P: Transfers, T: Send + 'static> Sync for Lane<P, T> {}
+unsafe impl<P: ReadWrite, T: Send + 'static> Sync for Lane<P, T> {}
 
 // Whatever panics in foreign code, a lane is in order when it does.
-impl<P: Transfers, T: Send + 'static> UnwindSafe for Lane<P, T> {}
-impl<P: Transfers, T: Send + 'static> RefUnwindSafe for Lane<P, T> {}
+impl<P: ReadWrite, T: Send + 'static> UnwindSafe for Lane<P, T> {}
+impl<P: ReadWrite, T: Send + 'static> RefUnwindSafe for Lane<P, T> {}
 
-impl<P: Transfers, T: Send + 'static> Lane<P, T> {
+impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
     pub(crate) fn new(queue: &Queue, places: u32) -> Result<Self, QueueError> {
         let shared = queue.shared();
         if !shared.process.is_current() {
@@ -235,15 +236,15 @@ impl<P: Transfers, T: Send + 'static> Lane<P, T> {
     /// without a limit. The thread reaps for the whole queue meanwhile, unless another one does. 0 at once when there
     /// is nothing in flight. No timeout at all, [`Duration::ZERO`], looks without a system call where that is possible.
     ///
-    /// The waker of an earlier [`poll_reap`](Self::poll_reap) is forgotten.
+    /// The waker of an earlier [`poll_ready`](Self::poll_ready) is forgotten.
     ///
     /// # Panics
     ///
     /// As [`Pending::wait`](crate::Pending::wait).
     #[doc(alias = "io_getevents")]
     #[inline]
-    pub fn reap(&mut self, timeout: Option<Duration>) -> usize {
-        let look_only = timeout == Some(Duration::ZERO) && self.queue.features().ring;
+    pub fn wait_ready(&mut self, timeout: Option<Duration>) -> usize {
+        let look_only = timeout == Some(Duration::ZERO) && self.queue.reads_ring();
         if !self.has_results() && self.in_flight() > 0 && !self.glance() && !look_only {
             // A timeout beyond what an Instant can say is none.
             let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
@@ -260,11 +261,11 @@ impl<P: Transfers, T: Send + 'static> Lane<P, T> {
     ///
     /// As [`Pending::wait`](crate::Pending::wait).
     pub fn wait(&mut self) -> Option<(T, P::Output)> {
-        self.reap(None);
+        self.wait_ready(None);
         self.try_take()
     }
 
-    /// As [`reap`](Self::reap), for tasks: ready when there is a result, or nothing in flight. As with a
+    /// As [`wait_ready`](Self::wait_ready), for tasks: ready when there is a result, or nothing in flight. As with a
     /// [`Pending`](crate::Pending), completions that are there are taken, but some thread must be in `reap`, `wait`,
     /// [`Queue::drain`] or [`Queue::reap`] to wake the task. The waker of the last call is woken,
     /// unless `reap` or `wait` was called since.
@@ -274,21 +275,21 @@ impl<P: Transfers, T: Send + 'static> Lane<P, T> {
     /// In a child process made by `fork`, and with the panic of somebody else's waker or destructor, see
     /// [`Queue::reap`].
     #[inline]
-    pub fn poll_reap(&mut self, context: &mut Context<'_>) -> Poll<usize> {
+    pub fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<usize> {
         if !self.has_results() && self.in_flight() > 0 && !self.poll_news(context) {
             return Poll::Pending;
         }
         Poll::Ready(self.results())
     }
 
-    /// As [`wait`](Self::wait), for tasks; see [`poll_reap`](Self::poll_reap). Nothing is lost when the future is
+    /// As [`wait`](Self::wait), for tasks; see [`poll_ready`](Self::poll_ready). Nothing is lost when the future is
     /// dropped.
     ///
     /// # Panics
     ///
-    /// As [`poll_reap`](Self::poll_reap).
+    /// As [`poll_ready`](Self::poll_ready).
     pub async fn next(&mut self) -> Option<(T, P::Output)> {
-        poll_fn(|context| self.poll_reap(context)).await;
+        poll_fn(|context| self.poll_ready(context)).await;
         self.try_take()
     }
 
@@ -399,12 +400,12 @@ impl<P: Transfers, T: Send + 'static> Lane<P, T> {
     }
 }
 
-impl<P: Transfers, T: Send + 'static> Drop for Lane<P, T> {
+impl<P: ReadWrite, T: Send + 'static> Drop for Lane<P, T> {
     fn drop(&mut self) {
         /// Goes on where a destructor has panicked.
-        struct Rest<'l, P: Transfers, T: Send + 'static>(&'l mut Lane<P, T>);
+        struct Rest<'l, P: ReadWrite, T: Send + 'static>(&'l mut Lane<P, T>);
 
-        impl<P: Transfers, T: Send + 'static> Rest<'_, P, T> {
+        impl<P: ReadWrite, T: Send + 'static> Rest<'_, P, T> {
             fn empty(&mut self) {
                 while let Some(slot) = self.0.aside.pop() {
                     self.0.places.put(slot);
@@ -414,7 +415,7 @@ impl<P: Transfers, T: Send + 'static> Drop for Lane<P, T> {
             }
         }
 
-        impl<P: Transfers, T: Send + 'static> Drop for Rest<'_, P, T> {
+        impl<P: ReadWrite, T: Send + 'static> Drop for Rest<'_, P, T> {
             fn drop(&mut self) {
                 self.empty();
                 for slot in self.0.places.empty() {
@@ -441,7 +442,7 @@ fn give_back(queue: &Queue, slot: &Slot) {
     unsafe { queue.shared().free_held(slot.index()) };
 }
 
-impl<P: Transfers, T: Send + 'static> fmt::Debug for Lane<P, T> {
+impl<P: ReadWrite, T: Send + 'static> fmt::Debug for Lane<P, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lane")
             .field("room", &self.room())

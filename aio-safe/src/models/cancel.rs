@@ -3,7 +3,11 @@
 use loom::thread;
 
 use super::{Machine, Reached, check, file};
-use crate::{CancelOutcome, Op, PollEvents, QueueError};
+use crate::{
+    Op,
+    error::QueueError,
+    op::{CancelOutcome, PollEvents},
+};
 
 /// A poll is cancelled while it becomes ready, and another thread reaps it.
 #[test]
@@ -127,7 +131,7 @@ fn cancel_of_a_read() {
             CancelOutcome::NotCancellable => "not cancellable",
         });
         reaper.join().unwrap();
-        assert_eq!(read.wait().ok().unwrap().1.byte(), 1);
+        assert_eq!(read.wait().into_result().unwrap().1.byte(), 1);
         drop(queue);
         machine.assert_over();
     });

@@ -6,7 +6,10 @@ use super::{
     Machine, Reached, check, file,
     kernel::{NO_ROOM, REFUSED},
 };
-use crate::{CloseError, Op, OpError, QueueError, ReapError};
+use crate::{
+    Op, OpError,
+    error::{CloseError, QueueError, ReapError},
+};
 
 /// Closing while another thread submits: the operation is either carried out or handed back.
 #[test]
@@ -21,7 +24,7 @@ fn close_against_submission() {
             move || match queue.submit(file(), Op::read(buffer, 1)) {
                 Ok(read) => {
                     seen.note("carried out");
-                    assert_eq!(read.wait().ok().unwrap().1.byte(), 1);
+                    assert_eq!(read.wait().into_result().unwrap().1.byte(), 1);
                 }
                 Err(error) => {
                     seen.note("handed back");
@@ -110,7 +113,7 @@ fn close_against_waiter() {
                 .unwrap(),
         );
         let waiter = thread::spawn(move || {
-            assert_eq!(read.wait().ok().unwrap().1.byte(), 1);
+            assert_eq!(read.wait().into_result().unwrap().1.byte(), 1);
         });
         queue.close().unwrap();
         waiter.join().unwrap();
@@ -145,7 +148,7 @@ fn handle_outlives_the_queue() {
         let queue = machine.queue(1);
         let read = queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap();
         let waiter = thread::spawn(move || {
-            assert_eq!(read.wait().ok().unwrap().1.byte(), 1);
+            assert_eq!(read.wait().into_result().unwrap().1.byte(), 1);
         });
         drop(queue);
         waiter.join().unwrap();
@@ -163,7 +166,7 @@ fn handles_outlive_the_queue() {
             let read = queue.submit(file(), Op::read(machine.buffer(), n)).unwrap();
             thread::spawn(move || {
                 if n == 1 {
-                    assert_eq!(read.wait().ok().unwrap().1.byte(), 1);
+                    assert_eq!(read.wait().into_result().unwrap().1.byte(), 1);
                 } else {
                     drop(read);
                 }
@@ -229,7 +232,7 @@ fn indestructible_context() {
         let machine = Machine::new().indestructible();
         let queue = machine.queue(1);
         let poll = queue
-            .submit(file(), Op::poll(crate::PollEvents::IN))
+            .submit(file(), Op::poll(crate::op::PollEvents::IN))
             .unwrap();
         let dropper = thread::spawn(move || drop(poll));
         let closed = queue.close();

@@ -24,7 +24,7 @@ fn wait_against_reap() {
                 }
             }
         });
-        let (n, buffer) = read.wait().ok().unwrap();
+        let (n, buffer) = read.wait().into_result().unwrap();
         assert_eq!((n, buffer.byte()), (1, 7));
         drop(buffer);
         reaper.join().unwrap();
@@ -71,7 +71,7 @@ fn poll_against_wait() {
             let seen = seen.clone();
             move || {
                 seen.note(if other.is_done() { "served" } else { "waits" });
-                assert_eq!(other.wait().ok().unwrap().1.byte(), 8);
+                assert_eq!(other.wait().into_result().unwrap().1.byte(), 8);
             }
         });
         let task = Task::new();

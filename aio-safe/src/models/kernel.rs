@@ -30,7 +30,8 @@ use loom::{
 };
 
 use crate::{
-    IoBuf, IoBufMut, Queue,
+    Queue,
+    buf::{IoBuf, IoBufMut},
     kernel::{Kernel, Ring},
     sync::UnsafeCell,
 };

@@ -14,7 +14,7 @@ use super::{
     kernel::{Buffer, REASON, REFUSED},
     poll,
 };
-use crate::{Lane, Op, OpError, Queue, ReapError, Transfer};
+use crate::{Lane, Op, OpError, Queue, error::ReapError, op::Transfer};
 
 type Reads = Lane<Transfer<Buffer>, u8>;
 
@@ -38,8 +38,8 @@ fn take(lane: &mut Reads) -> u8 {
 }
 
 /// Polls once, with the waker of a task.
-fn poll_reap(lane: &mut Reads, task: &Arc<Task>) -> Poll<usize> {
-    poll(&mut poll_fn(|cx| lane.poll_reap(cx)), task)
+fn poll_ready(lane: &mut Reads, task: &Arc<Task>) -> Poll<usize> {
+    poll(&mut poll_fn(|cx| lane.poll_ready(cx)), task)
 }
 
 /// Another thread reaps some of it, or all.
@@ -219,11 +219,11 @@ fn awaited_while_another_reaps() {
             move || queue.drain().unwrap()
         });
         let task = Task::new();
-        seen.note(match poll_reap(&mut lane, &task) {
+        seen.note(match poll_ready(&mut lane, &task) {
             Poll::Ready(_) => "ready at once",
             Poll::Pending => "awaited",
         });
-        assert_eq!(block_on(poll_fn(|cx| lane.poll_reap(cx)), &task), 1);
+        assert_eq!(block_on(poll_fn(|cx| lane.poll_ready(cx)), &task), 1);
         assert_eq!(take(&mut lane), 3);
         drop(lane);
         reaper.join().unwrap();
@@ -244,15 +244,15 @@ fn waker_replaced_while_delivering() {
         let mut lane = queue.lane(1).unwrap();
         submit(&mut lane, &machine, &[3]);
         let first = Task::new();
-        assert!(poll_reap(&mut lane, &first).is_pending());
+        assert!(poll_ready(&mut lane, &first).is_pending());
         let reaper = thread::spawn({
             let queue = queue.clone();
             move || assert_eq!(queue.reap(1, None), Ok(1))
         });
         // More than one, as the completer may have taken one and find the next.
-        let _ = poll_reap(&mut lane, &Task::new());
+        let _ = poll_ready(&mut lane, &Task::new());
         let last = Task::new();
-        assert_eq!(block_on(poll_fn(|cx| lane.poll_reap(cx)), &last), 1);
+        assert_eq!(block_on(poll_fn(|cx| lane.poll_ready(cx)), &last), 1);
         assert_eq!(take(&mut lane), 3);
         seen.note(match first.take_woken() {
             true => "the first was woken",
@@ -275,7 +275,7 @@ fn dropped_with_a_waker() {
         let mut lane = queue.lane(1).unwrap();
         submit(&mut lane, &machine, &[3]);
         let task = Task::new();
-        assert!(poll_reap(&mut lane, &task).is_pending());
+        assert!(poll_ready(&mut lane, &task).is_pending());
         let reaper = thread::spawn({
             let queue = queue.clone();
             move || assert_eq!(queue.reap(1, None), Ok(1))
@@ -327,7 +327,8 @@ fn lane_beside_a_handle() {
         let machine = Machine::with_ring(4);
         let queue = machine.queue(2);
         let read = queue.submit(file(), Op::read(machine.buffer(), 5)).unwrap();
-        let other = thread::spawn(move || assert_eq!(read.wait().ok().unwrap().1.byte(), 5));
+        let other =
+            thread::spawn(move || assert_eq!(read.wait().into_result().unwrap().1.byte(), 5));
         let mut lane = queue.lane(1).unwrap();
         submit(&mut lane, &machine, &[4]);
         assert_eq!(lane.reap(None), 1);

@@ -6,7 +6,7 @@ use super::{
     Machine, Reached, check, file,
     kernel::{REASON, REFUSED},
 };
-use crate::{Op, OpError, ReapError};
+use crate::{Op, OpError, error::ReapError};
 
 /// Two threads wait, each for an operation of its own. Events come one by one, the wrong one first:
 /// whoever leads may get the other's event, and the role must be handed on.
@@ -18,9 +18,9 @@ fn waiter_after_waiter() {
         let first = queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap();
         let second = queue.submit(file(), Op::read(machine.buffer(), 2)).unwrap();
         let other = thread::spawn(move || {
-            assert_eq!(second.wait().ok().unwrap().1.byte(), 2);
+            assert_eq!(second.wait().into_result().unwrap().1.byte(), 2);
         });
-        assert_eq!(first.wait().ok().unwrap().1.byte(), 1);
+        assert_eq!(first.wait().into_result().unwrap().1.byte(), 1);
         other.join().unwrap();
         drop(queue);
         machine.assert_over();
@@ -50,7 +50,7 @@ fn waiter_and_reaper() {
         });
         let read = queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap();
         seen.note(if read.is_done() { "done" } else { "waits" });
-        assert_eq!(read.wait().ok().unwrap().1.byte(), 1);
+        assert_eq!(read.wait().into_result().unwrap().1.byte(), 1);
         queue.close().unwrap();
         reaper.join().unwrap();
         machine.assert_over();
@@ -67,11 +67,11 @@ fn three_waiters() {
         let waiters = [2, 3].map(|n| {
             let read = queue.submit(file(), Op::read(machine.buffer(), n)).unwrap();
             thread::spawn(move || {
-                assert_eq!(read.wait().ok().unwrap().1.byte(), n as u8);
+                assert_eq!(read.wait().into_result().unwrap().1.byte(), n as u8);
             })
         });
         let first = queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap();
-        assert_eq!(first.wait().ok().unwrap().1.byte(), 1);
+        assert_eq!(first.wait().into_result().unwrap().1.byte(), 1);
         for waiter in waiters {
             waiter.join().unwrap();
         }
@@ -93,7 +93,7 @@ fn drain_and_waiter() {
                 .unwrap(),
         );
         let waiter = thread::spawn(move || {
-            assert_eq!(read.wait().ok().unwrap().1.byte(), 1);
+            assert_eq!(read.wait().into_result().unwrap().1.byte(), 1);
         });
         queue.drain().unwrap();
         assert_eq!(queue.in_flight(), 0);
@@ -143,7 +143,7 @@ fn drain_against_submission() {
             move || {
                 let read = queue.submit(file(), Op::read(buffer, 1)).unwrap();
                 seen.note(if read.is_done() { "drained" } else { "before" });
-                assert_eq!(read.wait().ok().unwrap().1.byte(), 1);
+                assert_eq!(read.wait().into_result().unwrap().1.byte(), 1);
             }
         });
         queue.drain().unwrap();
@@ -195,7 +195,7 @@ fn reluctant_heir() {
         let first = queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap();
         let second = queue.submit(file(), Op::read(machine.buffer(), 2)).unwrap();
         let waiter = thread::spawn(move || {
-            assert_eq!(second.wait().ok().unwrap().1.byte(), 2);
+            assert_eq!(second.wait().into_result().unwrap().1.byte(), 2);
         });
         let looker = thread::spawn({
             let queue = queue.clone();
@@ -203,7 +203,7 @@ fn reluctant_heir() {
                 queue.reap(0, None).unwrap();
             }
         });
-        assert_eq!(first.wait().ok().unwrap().1.byte(), 1);
+        assert_eq!(first.wait().into_result().unwrap().1.byte(), 1);
         waiter.join().unwrap();
         looker.join().unwrap();
         drop(queue);

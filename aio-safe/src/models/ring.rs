@@ -170,11 +170,11 @@ fn reader_after_reader() {
             let (queue, buffer) = (queue.clone(), machine.buffer());
             move || {
                 let read = queue.submit(file(), Op::read(buffer, 7)).unwrap();
-                assert_eq!(read.wait().ok().unwrap().1.byte(), 7);
+                assert_eq!(read.wait().into_result().unwrap().1.byte(), 7);
             }
         });
         let read = queue.submit(file(), Op::read(machine.buffer(), 8)).unwrap();
-        assert_eq!(read.wait().ok().unwrap().1.byte(), 8);
+        assert_eq!(read.wait().into_result().unwrap().1.byte(), 8);
         other.join().unwrap();
         drop(queue);
         machine.assert_over();

@@ -5,7 +5,10 @@ use std::task::Poll;
 use loom::thread;
 
 use super::{Machine, Reached, Task, block_on, check, file, poll};
-use crate::{Op, QueueError, ReapError};
+use crate::{
+    Op,
+    error::{QueueError, ReapError},
+};
 
 /// A thread waits for the only place while another one waits for the operation that has it: whoever
 /// leads, the place is handed on.
@@ -26,10 +29,10 @@ fn place_goes_to_who_waits() {
                 });
                 let permit = queue.reserve().wait().unwrap();
                 let read = permit.submit(file(), Op::read(buffer, 2)).unwrap();
-                assert_eq!(read.wait().ok().unwrap().1.byte(), 2);
+                assert_eq!(read.wait().into_result().unwrap().1.byte(), 2);
             }
         });
-        assert_eq!(first.wait().ok().unwrap().1.byte(), 1);
+        assert_eq!(first.wait().into_result().unwrap().1.byte(), 1);
         waiter.join().unwrap();
         drop(queue);
         machine.assert_over();
@@ -136,11 +139,11 @@ fn place_against_submission() {
         let pusher = thread::spawn({
             let (queue, buffer) = (queue.clone(), machine.buffer());
             move || match queue.submit(file(), Op::read(buffer, 2)) {
-                Ok(read) => assert_eq!(read.wait().ok().unwrap().1.byte(), 2),
+                Ok(read) => assert_eq!(read.wait().into_result().unwrap().1.byte(), 2),
                 Err(error) => assert!(matches!(error.reason, QueueError::QueueFull)),
             }
         });
-        assert_eq!(first.wait().ok().unwrap().1.byte(), 1);
+        assert_eq!(first.wait().into_result().unwrap().1.byte(), 1);
         waiter.join().unwrap();
         pusher.join().unwrap();
         drop(queue);

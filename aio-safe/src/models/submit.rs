@@ -6,7 +6,10 @@ use super::{
     Machine, Reached, check, file,
     kernel::{NO_ROOM, REASON, REFUSED},
 };
-use crate::{Op, OpError, QueueError, ReapError};
+use crate::{
+    Op, OpError,
+    error::{QueueError, ReapError},
+};
 
 /// Three threads submit to a queue of two places and wait.
 #[test]
@@ -19,7 +22,7 @@ fn many_submitters() {
         let submit = |n: u64| {
             let (queue, buffer, seen) = (queue.clone(), machine.buffer(), seen.clone());
             move || match queue.submit(file(), Op::read(buffer, n)) {
-                Ok(read) => assert_eq!(read.wait().ok().unwrap().1.byte(), n as u8),
+                Ok(read) => assert_eq!(read.wait().into_result().unwrap().1.byte(), n as u8),
                 Err(error) => {
                     assert!(matches!(error.reason, QueueError::QueueFull));
                     seen.note("full");
@@ -51,7 +54,7 @@ fn slot_goes_from_thread_to_thread() {
             move || match queue.submit(file(), Op::read(buffer, n)) {
                 Ok(read) => {
                     seen.note(if n == 1 { "first" } else { "second" });
-                    assert_eq!(read.wait().ok().unwrap().1.byte(), n as u8);
+                    assert_eq!(read.wait().into_result().unwrap().1.byte(), n as u8);
                 }
                 Err(error) => drop(error.op),
             }
@@ -79,7 +82,7 @@ fn handed_back_for_lack_of_room() {
             }
         });
         match queue.submit(file(), Op::read(machine.buffer(), 2)) {
-            Ok(read) => assert_eq!(read.wait().ok().unwrap().1.byte(), 2),
+            Ok(read) => assert_eq!(read.wait().into_result().unwrap().1.byte(), 2),
             Err(error) => assert!(matches!(error.reason, QueueError::QueueFull)),
         }
         other.join().unwrap();
@@ -163,7 +166,7 @@ fn batch_against_close() {
                     _ => unreachable!(),
                 }
                 for handle in handles {
-                    assert_eq!(handle.wait().ok().unwrap().1.byte(), 1);
+                    assert_eq!(handle.wait().into_result().unwrap().1.byte(), 1);
                 }
             }
         });
@@ -183,7 +186,7 @@ fn stale_event() {
         let machine = Machine::new();
         let queue = machine.queue(1);
         let first = queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap();
-        assert_eq!(first.wait().ok().unwrap().1.byte(), 1);
+        assert_eq!(first.wait().into_result().unwrap().1.byte(), 1);
         machine.repeat_event(0);
         let reaper = thread::spawn({
             let queue = queue.clone();
@@ -196,7 +199,7 @@ fn stale_event() {
             0 => "in flight",
             _ => "before",
         });
-        let (n, buffer) = second.wait().ok().unwrap();
+        let (n, buffer) = second.wait().into_result().unwrap();
         assert_eq!((n, buffer.byte()), (1, 2), "not the stale event's result");
         drop(buffer);
         reaper.join().unwrap();

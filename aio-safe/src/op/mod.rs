@@ -12,14 +12,15 @@ use std::{
     os::fd::{AsRawFd, BorrowedFd},
 };
 
-use aio_abi::{IoPrio, Iocb, IocbFlags, Opcode, RwFlags};
+use aio_abi::{Iocb, IocbFlags, Opcode, RwFlags};
 
 use crate::OpError;
 
+pub use aio_abi::{IoPrio, IoPrioClass};
 pub use cancel::CancelOutcome;
-pub use poll::{Poll, PollEvents};
+pub use poll::{FilePoll, PollEvents};
 pub use sync::FileSync;
-pub use transfer::{Transfer, Transfers};
+pub use transfer::{ReadWrite, Transfer};
 pub use vectored::VectoredTransfer;
 
 /// An operation that isn't submitted yet: what to do, and with which buffer. The file is named when
@@ -33,7 +34,7 @@ pub use vectored::VectoredTransfer;
 ///
 /// let queue = Queue::new(8)?;
 /// let file = std::fs::File::open(path)?;
-/// let (n, buffer) = queue.submit(&file, Op::read(vec![0; 4], 3))?.wait().ok()?;
+/// let (n, buffer) = queue.submit(&file, Op::read(vec![0; 4], 3))?.wait().into_result()?;
 /// assert_eq!((n, &buffer[..]), (4, &b"3456"[..]));
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
@@ -99,7 +100,7 @@ pub trait Payload: sealed::Payload {
     /// Safe code can't claim that:
     ///
     /// ```compile_fail,E0133
-    /// use aio_safe::{Op, Payload};
+    /// use aio_safe::{Op, op::Payload};
     ///
     /// let read = Op::read(Vec::with_capacity(8), 0);
     /// read.into_payload().settle(1_000_000);

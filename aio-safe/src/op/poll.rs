@@ -10,7 +10,7 @@ use crate::OpError;
 /// A wait until a file is ready, once. The only operation that can be
 /// [cancelled](crate::Pending::cancel); dropping its handle cancels it.
 #[derive(Debug)]
-pub struct Poll {
+pub struct FilePoll {
     events: PollEvents,
 }
 
@@ -62,7 +62,7 @@ impl fmt::Debug for PollEvents {
     }
 }
 
-impl Op<Poll> {
+impl Op<FilePoll> {
     /// Waits until a file is ready for one of `events`. The result says what the file is ready for,
     /// which may be more than `events`. The result of a cancelled poll is empty (0).
     ///
@@ -75,7 +75,7 @@ impl Op<Poll> {
     ///
     /// ```
     /// use std::io::Write;
-    /// use aio_safe::{Op, PollEvents, Queue};
+    /// use aio_safe::{Op, Queue, op::PollEvents};
     ///
     /// let queue = Queue::new(1)?;
     /// let (reader, mut writer) = std::os::unix::net::UnixStream::pair()?;
@@ -86,11 +86,11 @@ impl Op<Poll> {
     /// ```
     #[doc(alias = "IOCB_CMD_POLL")]
     pub fn poll(events: PollEvents) -> Self {
-        Self::new(Opcode::POLL, 0, Poll { events })
+        Self::new(Opcode::POLL, 0, FilePoll { events })
     }
 }
 
-impl sealed::Payload for Poll {
+impl sealed::Payload for FilePoll {
     const CANCELLABLE: bool = true;
 
     fn place(&mut self) -> (u64, u64) {
@@ -98,7 +98,7 @@ impl sealed::Payload for Poll {
     }
 }
 
-impl Payload for Poll {
+impl Payload for FilePoll {
     type Output = Result<PollEvents, OpError>;
 
     fn output(self, result: Result<u64, OpError>) -> Self::Output {

@@ -5,7 +5,10 @@ use std::fmt;
 use aio_abi::{IoPrio, IocbFlags, Opcode, RwFlags};
 
 use super::{Op, Payload, sealed};
-use crate::{BufResult, IoBuf, IoBufMut, OpError};
+use crate::{
+    BufResult, OpError,
+    buf::{IoBuf, IoBufMut},
+};
 
 /// A read or a write of one buffer. Both are of one type, so that they fit in one batch and
 /// one collection of handles.
@@ -39,9 +42,9 @@ impl<B: IoBufMut> Direction<B> {
 }
 
 /// Reads and writes, vectored or not: what can have [`RwFlags`] and a priority.
-pub trait Transfers: Payload {}
+pub trait ReadWrite: Payload {}
 
-impl<B: Send + 'static> Transfers for Transfer<B> {}
+impl<B: Send + 'static> ReadWrite for Transfer<B> {}
 
 impl<B: Send + 'static> Op<Transfer<B>> {
     /// Reads into a buffer, at most as many bytes as it has room for, from a byte offset of the
@@ -91,7 +94,7 @@ impl<B: Send + 'static> Op<Transfer<B>> {
     }
 }
 
-impl<P: Transfers> Op<P> {
+impl<P: ReadWrite> Op<P> {
     /// Sets flags for this transfer alone, [`RwFlags::NOWAIT`] for example. A kernel or a file that
     /// can't do what a flag says refuses the operation with EOPNOTSUPP.
     pub fn rw_flags(mut self, flags: RwFlags) -> Self {

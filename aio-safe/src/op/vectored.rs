@@ -4,8 +4,11 @@ use std::fmt;
 
 use aio_abi::{Iovec, Opcode};
 
-use super::{Op, Payload, Transfers, sealed};
-use crate::{BufResult, IoBuf, IoBufMut, OpError};
+use super::{Op, Payload, ReadWrite, sealed};
+use crate::{
+    BufResult, OpError,
+    buf::{IoBuf, IoBufMut},
+};
 
 /// How many buffers the kernel is told of at most: one more than it takes (`UIO_MAXIOV`), so that
 /// it refuses them.
@@ -33,7 +36,7 @@ unsafe impl<B: Send> Send for VectoredTransfer<B> {}
 #[expect(unsafe_code, reason = "iovecs hold raw pointers")]
 unsafe impl<B: Send> Sync for VectoredTransfer<B> {}
 
-impl<B: Send + 'static> Transfers for VectoredTransfer<B> {}
+impl<B: Send + 'static> ReadWrite for VectoredTransfer<B> {}
 
 impl<B: Send + 'static> Op<VectoredTransfer<B>> {
     /// Reads into several buffers, the first one first, from a byte offset of the file. The kernel
@@ -48,7 +51,7 @@ impl<B: Send + 'static> Op<VectoredTransfer<B>> {
     /// let queue = Queue::new(1)?;
     /// let file = std::fs::File::open(path)?;
     /// let parts = vec![vec![0_u8; 4], vec![0; 64]];
-    /// let (n, parts) = queue.submit(&file, Op::read_vectored(parts, 0))?.wait().ok()?;
+    /// let (n, parts) = queue.submit(&file, Op::read_vectored(parts, 0))?.wait().into_result()?;
     /// assert_eq!((n, &parts[0][..], &parts[1][..9]), (13, &b"head"[..], &b" and body"[..]));
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```

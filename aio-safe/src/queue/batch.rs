@@ -10,16 +10,17 @@ use std::{
 };
 
 use crate::{
-    Op, Payload, Pending, Queue, QueueError, SubmitError,
+    Op, Pending, Queue, SubmitError,
     engine::{slab::Group, slot::Slot},
-    op::Held,
+    error::QueueError,
+    op::{Held, Payload},
 };
 
 /// Operations that go to the kernel together, in one `io_submit`. Made by [`Queue::batch`].
 ///
 /// A batch holds a place in the queue for each of its operations, and until [`submit`](Self::submit) as
 /// many again at most, to ask more rarely; or as many as it was told to expect, see
-/// [`reserve`](Self::reserve). Nobody else can have those. Reads and writes of one buffer type
+/// [`expect_more`](Self::expect_more). Nobody else can have those. Reads and writes of one buffer type
 /// fit in one batch. It can be used again after each [`submit`](Self::submit), and doesn't allocate
 /// once it has been as long as it gets. Operations that were never submitted are dropped with it, or
 /// taken back with [`pop`](Self::pop).
@@ -39,7 +40,7 @@ use crate::{
 /// let mut handles = Vec::new();
 /// batch.submit(&mut handles)?;
 /// for read in handles {
-///     let (n, buffer) = read.wait().ok()?;
+///     let (n, buffer) = read.wait().into_result()?;
 ///     assert_eq!((n, buffer), (256, vec![b'x'; 256]));
 /// }
 /// # Ok::<_, Box<dyn std::error::Error>>(())
@@ -122,7 +123,7 @@ impl<'a, P: Payload> Batch<'a, P> {
 
     /// Says that `n` operations follow: their places are claimed together as far as there are any, which
     /// costs less than one by one. What isn't used is given back in [`submit`](Self::submit).
-    pub fn reserve(&mut self, n: usize) {
+    pub fn expect_more(&mut self, n: usize) {
         self.expected = u32::try_from(n).unwrap_or(u32::MAX);
     }
 

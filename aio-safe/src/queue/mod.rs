@@ -15,9 +15,11 @@ use std::{
 };
 
 use crate::{
-    CloseError, Lane, Op, Payload, QueueError, ReapError, SetupError, SubmitError, Transfers,
+    Lane, Op, SubmitError,
     engine::{gate, shared::QueueRef, slot::Slot},
+    error::{CloseError, QueueError, ReapError, SetupError},
     kernel::{Kernel, Linux},
+    op::{Payload, ReadWrite},
     sync::atomic::Ordering::Relaxed,
 };
 
@@ -66,7 +68,7 @@ impl Queue {
     /// ```
     /// let queue = aio_safe::Queue::new(64)?;
     /// assert_eq!(queue.depth(), 64);
-    /// # Ok::<_, aio_safe::SetupError>(())
+    /// # Ok::<_, aio_safe::error::SetupError>(())
     /// ```
     #[doc(alias = "io_setup")]
     pub fn new(depth: u32) -> Result<Self, SetupError> {
@@ -189,7 +191,7 @@ impl Queue {
     }
 
     /// Waits for a place in a full queue, first come first served: `.await` it, or
-    /// [`wait`](Reserve::wait) for it in a thread. The [`Permit`](crate::Permit) takes one operation.
+    /// [`wait`](Reserve::wait) for it in a thread. The [`Permit`](crate::queue::Permit) takes one operation.
     ///
     /// ```
     /// use aio_safe::{Op, Queue};
@@ -220,7 +222,7 @@ impl Queue {
     ///
     /// [`QueueError::QueueFull`] when fewer places are free (more than the queue's depth never are),
     /// [`Closed`](QueueError::Closed), or [`Forked`](QueueError::Forked).
-    pub fn lane<P: Transfers, T: Send + 'static>(
+    pub fn lane<P: ReadWrite, T: Send + 'static>(
         &self,
         places: u32,
     ) -> Result<Lane<P, T>, QueueError> {
@@ -322,11 +324,11 @@ impl Queue {
         self.shared.gate.count().in_flight
     }
 
-    /// What the queue found the kernel to be able to do.
-    pub fn features(&self) -> Features {
-        Features {
-            ring: self.shared.ring.is_some(),
-        }
+    /// Whether completions that are there are read from the ring that the kernel shares with the
+    /// process, without a system call. Else, and to wait, `io_getevents` is called; `io_pgetevents`,
+    /// which some filters on system calls forbid, isn't needed.
+    pub fn reads_ring(&self) -> bool {
+        self.shared.ring.is_some()
     }
 
     /// How many events came that belong to nothing in flight. They are dropped. It is 0 unless
@@ -338,16 +340,6 @@ impl Queue {
     pub(crate) fn shared(&self) -> &QueueRef {
         &self.shared
     }
-}
-
-/// What a queue found the kernel to be able to do. See [`Queue::features`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Features {
-    /// Completions that are there are read from the ring that the kernel shares with the process,
-    /// without a system call. Else, and to wait, `io_getevents` is called; `io_pgetevents`, which some
-    /// filters on system calls forbid, isn't needed.
-    pub ring: bool,
 }
 
 impl Clone for Queue {

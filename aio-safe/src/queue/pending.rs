@@ -44,7 +44,7 @@ use crate::{
 /// and fails in a full queue. Take the old result first:
 ///
 /// ```
-/// use aio_safe::{Op, Queue, QueueError};
+/// use aio_safe::{Op, Queue, error::QueueError};
 ///
 /// let queue = Queue::new(1)?;
 /// let zeros = std::fs::File::open("/dev/zero")?;
@@ -54,7 +54,7 @@ use crate::{
 /// let full = queue.submit(&zeros, Op::read(vec![1; 8], 0)).unwrap_err();
 /// assert_eq!(full.reason, QueueError::QueueFull);
 ///
-/// let (_, buffer) = held.take().expect("it was stored above").wait().ok()?;
+/// let (_, buffer) = held.take().expect("it was stored above").wait().into_result()?;
 /// held = Some(queue.submit(&zeros, Op::read(buffer, 0))?);
 /// # drop(held);
 /// # Ok::<_, Box<dyn std::error::Error>>(())
@@ -190,7 +190,7 @@ impl<P: Payload> Pending<P> {
     /// process made by `fork`.
     ///
     /// ```
-    /// use aio_safe::{CancelOutcome, Op, PollEvents, Queue};
+    /// use aio_safe::{Op, Queue, op::{CancelOutcome, PollEvents}};
     ///
     /// let queue = Queue::new(1)?;
     /// let (reader, writer) = std::os::unix::net::UnixStream::pair()?;

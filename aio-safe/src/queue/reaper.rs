@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{ReapError, engine::shared::Hold};
+use crate::{engine::shared::Hold, error::ReapError};
 
 /// Reaps for a queue, but doesn't keep it open: for a thread or task of one's own that does nothing
 /// else. Made by [`Queue::reaper`](crate::Queue::reaper).

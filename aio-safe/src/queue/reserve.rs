@@ -10,13 +10,14 @@ use std::{
 };
 
 use crate::{
-    Op, Pending, Queue, QueueError, SubmitError,
+    Op, Pending, Queue, SubmitError,
     engine::{
         leader::Goal,
         line::Ticket,
         slab::Group,
         wait::{Alarm, Unreachable},
     },
+    error::QueueError,
     op::Payload,
 };
 

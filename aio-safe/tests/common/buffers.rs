@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::SeqCst},
 };
 
-use aio_safe::{IoBuf, IoBufMut};
+use aio_safe::buf::{IoBuf, IoBufMut};
 
 /// Bytes whose dropping is counted.
 #[derive(Debug)]

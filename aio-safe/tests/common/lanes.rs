@@ -1,9 +1,9 @@
 use std::os::fd::AsFd;
 
-use aio_safe::{Lane, Op, Transfers};
+use aio_safe::{Lane, Op, op::ReadWrite};
 
 /// Submits these operations on a file, each with its value, in one batch.
-pub(crate) fn submit<P: Transfers, T: Send + 'static>(
+pub(crate) fn submit<P: ReadWrite, T: Send + 'static>(
     lane: &mut Lane<P, T>,
     file: &impl AsFd,
     operations: impl IntoIterator<Item = (Op<P>, T)>,

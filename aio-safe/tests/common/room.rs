@@ -1,6 +1,6 @@
 //! How much room a queue has.
 
-use aio_safe::{Op, Queue, QueueError};
+use aio_safe::{Op, Queue, error::QueueError};
 
 /// How many operations an open queue can take now. It takes completions that are there first.
 pub(crate) fn room(queue: &Queue) -> usize {

@@ -6,7 +6,10 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use aio_safe::{AlignedBuf, IoBuf, IoBufMut};
+use aio_safe::{
+    AlignedBuf,
+    buf::{IoBuf, IoBufMut},
+};
 
 use super::pattern::BLOCK;
 

@@ -32,7 +32,7 @@ use std::sync::{Barrier, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aio_safe::ReapError;
+use aio_safe::error::ReapError;
 use shared::{Instance, Place};
 use target::Target;
 use watch::{Errors, Status, Watchdog};
@@ -73,7 +73,7 @@ pub struct Count {
     pub full: u64,
     /// How often the kernel had no room (EAGAIN).
     pub again: u64,
-    /// Transfers with NOWAIT that would have blocked.
+    /// ReadWrite with NOWAIT that would have blocked.
     pub would_block: u64,
     /// Forked children.
     pub forks: u64,

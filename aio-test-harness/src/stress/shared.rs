@@ -3,7 +3,10 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use aio_safe::{CloseError, Queue, SetupError};
+use aio_safe::{
+    Queue,
+    error::{CloseError, SetupError},
+};
 
 /// One queue, from its making to its closing.
 #[derive(Debug)]

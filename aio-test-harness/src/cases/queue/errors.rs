@@ -2,7 +2,10 @@
 
 use std::fs::File;
 
-use aio_safe::{Errno, Op, OpError, Queue, QueueError, RwFlags, SetupError};
+use aio_safe::{
+    Errno, Op, OpError, Queue, RwFlags,
+    error::{QueueError, SetupError},
+};
 
 use super::support::{DIRECT, block, blocks, buffer, check_blocks, empty, full_blocks, offset};
 use crate::case::{Case, CaseResult, Stop};
@@ -275,7 +278,7 @@ fn full(_: &Env) -> CaseResult {
     let queue = Queue::new(4)?;
     let (reader, mut writer) = sys::fd::pipe()?;
     let polls = (0..4)
-        .map(|_| Ok(queue.submit(&reader, Op::poll(aio_safe::PollEvents::IN))?))
+        .map(|_| Ok(queue.submit(&reader, Op::poll(aio_safe::op::PollEvents::IN))?))
         .collect::<CaseResult<Vec<_>>>()?;
     let content = vec![9; 32];
     let address = content.as_ptr();
@@ -292,7 +295,7 @@ fn full(_: &Env) -> CaseResult {
     );
     std::io::Write::write_all(&mut writer, b"x")?;
     for poll in polls {
-        check!(poll.wait()?.contains(aio_safe::PollEvents::IN));
+        check!(poll.wait()?.contains(aio_safe::op::PollEvents::IN));
     }
     check_eq!(
         queue.submit(&writer, Op::write(content, 0))?.wait().result,

@@ -1,6 +1,6 @@
 //! A queue where a filter on system calls, as containers have them, forbids some of its calls.
 
-use aio_safe::{Errno, Op, OpError, PollEvents, Queue, SetupError};
+use aio_safe::{Errno, Op, OpError, Queue, error::SetupError, op::PollEvents};
 use aio_sys::nr;
 
 use super::support::{DIRECT, block, blocks, buffer, check_blocks, full_blocks, offset};

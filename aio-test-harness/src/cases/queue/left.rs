@@ -186,9 +186,9 @@ fn file_closed(env: &Env) -> CaseResult {
 fn dropped_with_polls(_: &Env) -> CaseResult {
     let (reader, _writer) = sys::fd::pipe()?;
     let queue = Queue::new(8)?;
-    let kept = queue.submit(&reader, Op::poll(aio_safe::PollEvents::IN))?;
-    drop(queue.submit(&reader, Op::poll(aio_safe::PollEvents::IN))?);
-    std::mem::forget(queue.submit(&reader, Op::poll(aio_safe::PollEvents::IN))?);
+    let kept = queue.submit(&reader, Op::poll(aio_safe::op::PollEvents::IN))?;
+    drop(queue.submit(&reader, Op::poll(aio_safe::op::PollEvents::IN))?);
+    std::mem::forget(queue.submit(&reader, Op::poll(aio_safe::op::PollEvents::IN))?);
     drop(kept);
     drop(queue);
     Ok(())

@@ -3,7 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use aio_safe::{CloseError, Op, Queue, QueueError, ReapError};
+use aio_safe::{
+    Op, Queue,
+    error::{CloseError, QueueError, ReapError},
+};
 
 use super::support::{DIRECT, block, blocks, buffer, check_blocks, empty, full_blocks, offset};
 use crate::case::{Case, CaseResult};

@@ -1,6 +1,6 @@
 //! One queue and several threads.
 
-use aio_safe::{Op, Queue, QueueError};
+use aio_safe::{Op, Queue, error::QueueError};
 
 use super::support::{DIRECT, block, blocks, buffer, check_blocks, empty, full_blocks, offset};
 use crate::case::{Case, CaseResult};

@@ -3,7 +3,10 @@
 use std::collections::VecDeque;
 use std::fs::File;
 
-use aio_safe::{AlignedBuf, IoPrio, IoPrioClass, Op, Pending, Queue, RwFlags, Transfer};
+use aio_safe::{
+    AlignedBuf, Op, Pending, Queue, RwFlags,
+    op::{IoPrio, IoPrioClass, Transfer},
+};
 
 use super::support::{DIRECT, block, blocks, buffer, check_blocks, empty, offset};
 use crate::case::{Case, CaseResult};

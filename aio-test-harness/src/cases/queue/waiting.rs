@@ -9,7 +9,10 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use aio_safe::{CancelOutcome, Op, PollEvents, Queue};
+use aio_safe::{
+    Op, Queue,
+    op::{CancelOutcome, PollEvents},
+};
 
 use super::support::{DIRECT, block, blocks, buffer, check_blocks, empty, full_blocks, offset};
 use crate::case::{Case, CaseResult, Stop};
@@ -184,7 +187,7 @@ fn awaited(env: &Env) -> CaseResult {
             while !stop.load(Ordering::Relaxed) {
                 queue.reap(1, Some(Duration::from_millis(5)))?;
             }
-            Ok::<_, aio_safe::ReapError>(())
+            Ok::<_, aio_safe::error::ReapError>(())
         });
         let result = block_on(async {
             for index in 0..COUNT {

@@ -6,7 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aio_safe::{CloseError, Op, Queue, QueueError, ReapError, Transfer};
+use aio_safe::{
+    Op, Queue,
+    error::{CloseError, QueueError, ReapError},
+    op::Transfer,
+};
 
 use super::Worker;
 use super::held::{Handle, Held};

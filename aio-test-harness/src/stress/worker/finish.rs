@@ -4,7 +4,10 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aio_safe::{BufResult, CancelOutcome, Errno, OpError, Payload, Pending, Poll, PollEvents};
+use aio_safe::{
+    BufResult, Errno, OpError, Pending,
+    op::{CancelOutcome, FilePoll, Payload, PollEvents},
+};
 
 use super::Worker;
 use super::block_on::{block_on, poll_in_vain};
@@ -266,7 +269,7 @@ impl Worker<'_> {
 
     fn end_poll(
         &mut self,
-        mut pending: Pending<Poll>,
+        mut pending: Pending<FilePoll>,
         mut line: Line,
         job: &Job,
         how: How,

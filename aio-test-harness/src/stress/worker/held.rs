@@ -3,7 +3,10 @@
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use aio_safe::{Errno, FileSync, Pending, Poll, Transfer, VectoredTransfer};
+use aio_safe::{
+    Errno, Pending,
+    op::{FilePoll, FileSync, Transfer, VectoredTransfer},
+};
 
 use crate::stress::buffer::{Buffer, MOST, Token};
 use crate::stress::model::Abandoned;
@@ -27,7 +30,7 @@ pub(super) enum Handle {
     One(Pending<Transfer<Buffer>>),
     Many(Pending<VectoredTransfer<Buffer>>),
     Sync(Pending<FileSync>),
-    Poll(Pending<Poll>, Line),
+    Poll(Pending<FilePoll>, Line),
 }
 
 /// What a poll is of.

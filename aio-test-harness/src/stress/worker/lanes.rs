@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aio_safe::{BufResult, Errno, Lane, LaneBatch, OpError, QueueError, Transfer};
+use aio_safe::{BufResult, Errno, Lane, OpError, error::QueueError, lane::LaneBatch, op::Transfer};
 
 use super::Worker;
 use super::block_on::block_on;
@@ -188,7 +188,7 @@ impl<'a> Worker<'a> {
             Taking::Reap(micros) => {
                 self.phase(Phase::WaitTimeout);
                 let timeout = Duration::from_micros(micros.into());
-                share.lane.reap(Some(timeout));
+                share.lane.wait_ready(Some(timeout));
             }
             Taking::Wait(times) => {
                 for _ in 0..times {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender};
 
-use aio_safe::QueueError;
+use aio_safe::error::QueueError;
 
 use self::held::Line;
 use super::buffer::Buffer;

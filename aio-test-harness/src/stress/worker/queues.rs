@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aio_safe::{CloseError, Op, Queue, QueueError, ReapError, SetupError};
+use aio_safe::{
+    Op, Queue,
+    error::{CloseError, QueueError, ReapError, SetupError},
+};
 
 use super::Worker;
 use super::held::{End, Handle, Job, Task};

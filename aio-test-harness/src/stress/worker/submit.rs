@@ -5,7 +5,11 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, RwLockReadGuard};
 use std::time::Duration;
 
-use aio_safe::{Errno, Op, Payload, Pending, PollEvents, QueueError, RwFlags, SubmitError};
+use aio_safe::{
+    Errno, Op, Pending, RwFlags, SubmitError,
+    error::QueueError,
+    op::{Payload, PollEvents},
+};
 
 use super::Worker;
 use super::held::{Handle, Held, Job, Line, Task};
@@ -179,7 +183,7 @@ impl<'a> Worker<'a> {
     }
 
     /// The operation for a job, on its only buffer.
-    pub(super) fn op(job: &Job, buffer: Buffer, offset: u64) -> Op<aio_safe::Transfer<Buffer>> {
+    pub(super) fn op(job: &Job, buffer: Buffer, offset: u64) -> Op<aio_safe::op::Transfer<Buffer>> {
         let op = match job.task {
             Task::Write { .. } => Op::write(buffer, offset),
             _ => Op::read(buffer, offset),
