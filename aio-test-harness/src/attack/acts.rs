@@ -94,7 +94,7 @@ const KINDS: usize = Act::ALL.len();
 #[repr(u8)]
 pub(super) enum Event {
     Fork,
-    /// A child that came back out of a waker or a destructor, into the call that had run it.
+    /// One of those by a waker or a destructor, inside a call of the queue.
     ForkInside,
     Panic,
     Wake,

@@ -163,9 +163,9 @@ impl Deed {
 /// called from: what it does there must come to an error or a panic.
 fn fork_inside(seed: u64, round: &Arc<Round>) {
     saw(Event::Fork);
+    saw(Event::ForkInside);
     match fork::fork(round.plan.child_limit) {
         Ok(true) => {
-            saw(Event::ForkInside);
             if seed % 4 == 0 {
                 super::child::end(round, Vec::new(), Vec::new(), Vec::new());
             }
