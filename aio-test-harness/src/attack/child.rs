@@ -1,4 +1,5 @@
-//! What a forked child does: it tries all that it has inherited. Everything has to answer that this is a child.
+//! What a forked child does: it tries all that it has inherited. Everything has to answer that this
+//! is a child.
 
 #![forbid(unsafe_code)]
 

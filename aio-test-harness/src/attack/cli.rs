@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use super::{Config, run};
 
-/// Attacks aio-safe from safe code: random calls on every kind of handle from several threads, with wakers and
-/// destructors that call back, panic and fork.
+/// Attacks aio-safe from safe code: random calls on every kind of handle from several threads, with
+/// wakers and destructors that call back, panic and fork.
 ///
-/// Exit status: 0 when nothing was wrong, 1 when something was, 2 on wrong use; when a thread doesn't get on, the program
-/// aborts. A round depends on its seed as far as threads allow: `--seed N --rounds 1` repeats one.
+/// Exit status: 0 when nothing was wrong, 1 when something was, 2 on wrong use; when a thread
+/// doesn't get on, the program aborts. A round depends on its seed as far as threads allow: `--seed
+/// N --rounds 1` repeats one.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Where the file is made that is read and written. Without one, the directory for temporary files.
+    /// Where the file is made that is read and written. Without one, the directory for temporary
+    /// files.
     directory: Option<PathBuf>,
 
     /// How many actions there are at least [default: as many as 10 seconds take].
@@ -39,8 +41,8 @@ pub struct Args {
     threads: NonZero<usize>,
 
     /// How long a thread may not get on, in seconds, before that counts as a hang.
-    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
-    patience: u64,
+    #[arg(long, value_name = "SECONDS", default_value = "10")]
+    patience: NonZero<u64>,
 }
 
 /// Runs it and prints what it comes to.
@@ -59,7 +61,7 @@ pub fn main(args: &Args) -> io::Result<ExitCode> {
         rounds: args.rounds.map(NonZero::get),
         actions: args.actions,
         time: seconds.map(Duration::from_secs),
-        patience: Duration::from_secs(args.patience),
+        patience: Duration::from_secs(args.patience.get()),
         directory: args.directory.clone().unwrap_or_else(std::env::temp_dir),
     };
     writeln!(

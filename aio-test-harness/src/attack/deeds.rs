@@ -45,7 +45,8 @@ enum Deed {
     Fork,
 }
 
-/// How often each is chosen. A fault that is known and must be avoided for a time is avoided by a 0 here.
+/// How often each is chosen. A fault that is known and must be avoided for a time is avoided by a 0
+/// here.
 const DEEDS: [(Deed, u32); 12] = [
     (Deed::Nothing, 400),
     (Deed::Reap, 40),
@@ -159,8 +160,8 @@ impl Deed {
     }
 }
 
-/// Forks inside a call of the queue. The child either acts on what others have left and ends, or goes back to where it was
-/// called from: what it does there must come to an error or a panic.
+/// Forks inside a call of the queue. The child either acts on what others have left and ends, or
+/// goes back to where it was called from: what it does there must come to an error or a panic.
 fn fork_inside(seed: u64, round: &Arc<Round>) {
     saw(Event::Fork);
     saw(Event::ForkInside);

@@ -23,7 +23,8 @@ const FED: usize = 3;
 pub(super) enum Target {
     /// The file, through the page cache.
     File,
-    /// Another file, with `O_DIRECT` where there is that. Where both ways to one file meet, a later sync fails.
+    /// Another file, with `O_DIRECT` where there is that. Where both ways to one file meet, a later
+    /// sync fails.
     Direct,
     /// `/dev/zero`.
     Zero,

@@ -250,6 +250,9 @@ impl<K: Kind> Handle for One<K> {
     }
 }
 
+/// What comes of submitting an operation.
+type Submitted<K> = Result<Pending<K>, SubmitError<Op<K>>>;
+
 /// Submits an operation, and leaves its handle to whoever takes it.
 pub(super) fn submit_aside<K: Kind>(q: &Q, round: &Arc<Round>, rng: &mut fastrand::Rng) {
     let drop_it = rng.bool();
@@ -270,7 +273,7 @@ pub(super) fn submit<K: Kind>(
     round: &Round,
     rng: &mut fastrand::Rng,
     quietly: bool,
-) -> (Result<Pending<K>, SubmitError<Op<K>>>, K::Expect) {
+) -> (Submitted<K>, K::Expect) {
     let (target, op, expect) = K::make(&mut round.draw(rng));
     let file = round.files.get(target);
     let _quiet = quietly.then(|| round.quiet());
@@ -282,7 +285,7 @@ pub(super) fn submit<K: Kind>(
 pub(super) fn submitted_one<K: Kind>(
     round: &Round,
     info: &Arc<Info>,
-    submitted: Result<Pending<K>, SubmitError<Op<K>>>,
+    submitted: Submitted<K>,
     expect: K::Expect,
 ) -> Option<Box<dyn Handle>> {
     match submitted {

@@ -163,6 +163,9 @@ pub(super) trait Backing: IoBuf + IoBufMut + Sized {
 
     fn make(length: usize, byte: impl Fn(usize) -> u8) -> Self;
 
+    /// Makes it one of which less is initialised, if it can be: a read makes up for that.
+    fn shorten(&mut self, _: usize) {}
+
     /// All of its bytes.
     fn bytes(self) -> Vec<u8>;
 }
@@ -170,6 +173,10 @@ pub(super) trait Backing: IoBuf + IoBufMut + Sized {
 impl Backing for Vec<u8> {
     fn make(length: usize, byte: impl Fn(usize) -> u8) -> Self {
         (0..length).map(byte).collect()
+    }
+
+    fn shorten(&mut self, length: usize) {
+        self.truncate(length);
     }
 
     fn bytes(self) -> Vec<u8> {
@@ -250,7 +257,10 @@ impl<B: Backing> Kind for Transfer<B> {
                 other => other,
             };
         }
-        let buffer = B::make(length, work.before(offset));
+        let mut buffer = B::make(length, work.before(offset));
+        if matches!(work, Work::Read(_)) {
+            buffer.shorten(draw.rng.usize(..=length));
+        }
         let expect = Expect {
             work,
             offset,

@@ -205,8 +205,8 @@ impl<K: LaneKind> LaneHandle for OneLane<K> {
         let inside = self.inside.len();
         if room + in_flight != self.places || in_flight != inside || results > in_flight {
             round.fail(format!(
-                "a lane of {} places with {inside} inside says: {room} free, {in_flight} in flight, \
-                 {results} results",
+                "a lane of {} places with {inside} inside says: {room} free, {in_flight} in \
+                 flight, {results} results",
                 self.places
             ));
         }

@@ -1,9 +1,10 @@
 //! A lasting random attack on aio-safe from safe code.
 //!
-//! A round is a seed. Its threads make random calls on every kind of handle, move handles between them, forget some, and
-//! fork; wakers and destructors call back into the queue, panic and fork as well (`deeds`). What was read has to be what
-//! is in the file, every buffer and every value has to come back or be dropped once, no wake-up may be lost, and at the end
-//! of a round all places have to be there again (`round`). The kernel behind a queue may be one with moods (`seam`).
+//! A round is a seed. Its threads make random calls on every kind of handle, move handles between
+//! them, forget some, and fork; wakers and destructors call back into the queue, panic and fork as
+//! well (`deeds`). What was read has to be what is in the file, every buffer and every value has to
+//! come back or be dropped once, no wake-up may be lost, and at the end of a round all places have
+//! to be there again (`round`). The kernel behind a queue may be one with moods (`seam`).
 //!
 //! Only `seam` has unsafe code.
 
@@ -119,8 +120,8 @@ fn again(seed: u64, threads: usize) -> String {
 
 /// Attacks, and tells of its progress in lines of text.
 ///
-/// It ends with the first round in which something is wrong. Where a thread doesn't get on any more, this prints what each of
-/// them did last, and **aborts the program**.
+/// It ends with the first round in which something is wrong. Where a thread doesn't get on any
+/// more, this prints what each of them did last, and **aborts the program**.
 ///
 /// # Errors
 ///
@@ -259,7 +260,7 @@ fn play(
     if now != before + lost {
         round.fail(format!(
             "{} references to buffers more than before; {lost} were forgotten",
-            now as i128 - before as i128
+            i128::from(now) - i128::from(before)
         ));
     }
     own.set_idle(true);

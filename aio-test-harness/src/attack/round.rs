@@ -297,7 +297,8 @@ pub(super) struct Round {
     pub(super) handles: Shelf<Box<dyn Handle>>,
     pub(super) lanes: Shelf<Box<dyn LaneHandle>>,
     pub(super) queues: Shelf<Q>,
-    /// A lock that some hold while they call what runs no foreign code, and that foreign code takes.
+    /// A lock that some hold while they call what runs no foreign code, and that foreign code
+    /// takes.
     quiet: Mutex<()>,
     pub(super) tokens: Counter,
     pub(super) bells: Counter,
@@ -377,7 +378,8 @@ impl Round {
         Q::new(rng.u32(1..=4), self.plan.moods, rng.u64(..), false).ok()
     }
 
-    /// Closes a queue that was to last, and puts another one in its place, if there weren't too many.
+    /// Closes a queue that was to last, and puts another one in its place, if there weren't too
+    /// many.
     pub(super) fn close(&self, q: &Q, rng: &mut fastrand::Rng) {
         let Some(new) = self.another_queue(rng) else {
             return;
@@ -395,8 +397,8 @@ impl Round {
         self.over.load(Ordering::Relaxed)
     }
 
-    /// The threads' actions are done: nobody needs those that reap for others, and wakers and destructors do nothing
-    /// any more.
+    /// The threads' actions are done: nobody needs those that reap for others, and wakers and
+    /// destructors do nothing any more.
     pub(super) fn end(&self) {
         self.over.store(true, Ordering::Relaxed);
     }

@@ -9,7 +9,7 @@ use crate::env::{Env, Requirement};
 
 pub(super) const CASES: &[Case] = &[Case::new(
     "attack::short",
-    "random calls on every handle, from threads, wakers, destructors and forked children, do no harm",
+    "random calls on every handle, also from wakers and in forked children, do no harm",
     &[Requirement::Directory],
     short,
 )];

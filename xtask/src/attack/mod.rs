@@ -73,7 +73,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         stress::build()?
     };
     let mut command = Command::new(program);
-    // Not in the system's directory for temporary files, which may be in memory and without O_DIRECT.
+    // Not in the system's directory for temporary files, which may be in memory and without
+    // O_DIRECT.
     command
         .arg("attack")
         .args(args.words())

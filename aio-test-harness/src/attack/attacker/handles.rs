@@ -123,7 +123,8 @@ impl Attacker {
         if ready && self.rng.u8(..16) == 0 {
             handle.poll_again(&round, &mut context);
         }
-        // Here: where a destructor panics after a result was made to be returned, the compiler leaks that.
+        // Here: where a destructor panics after a result was made to be returned, the compiler
+        // leaks that.
         drop(waker);
         (!ready).then_some(handle)
     }

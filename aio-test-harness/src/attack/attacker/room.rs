@@ -54,7 +54,8 @@ impl Attacker {
         }
     }
 
-    /// Whether a thread may wait for a place without a limit. Nobody does who keeps places from others.
+    /// Whether a thread may wait for a place without a limit. Nobody does who keeps places from
+    /// others.
     fn can_wait(&self) -> bool {
         self.depth == 0 && !self.round.plan.forgets
     }
@@ -75,8 +76,8 @@ impl Attacker {
         did(Act::Reserve);
         let mut reserve = pin!(q.queue.reserve());
         let mut permit = None;
-        // What a destructor's panic meets in the place for a return value is leaked: so none is there before the
-        // wakers are gone.
+        // What a destructor's panic meets in the place for a return value is leaked: so none is
+        // there before the wakers are gone.
         while permit.is_none() {
             let bell = Bell::new(&self.round, &mut self.rng);
             let waker = Waker::from(Arc::clone(&bell));

@@ -45,15 +45,17 @@ pub(in crate::attack) fn end_child(status: i32) -> ! {
 ///
 /// # Errors
 ///
-/// In the parent, what was wrong with the child: it took too long, or ended with another status than 0.
+/// In the parent, what was wrong with the child: it took too long, or ended with another status
+/// than 0.
 pub(in crate::attack) fn fork(limit: Duration) -> Result<bool, String> {
     let said = |error: std::io::Error| format!("fork: {error}");
     let (mut reader, writer) = UnixStream::pair().map_err(said)?;
     reader.set_nonblocking(true).map_err(said)?;
     writer.set_nonblocking(true).map_err(said)?;
-    // SAFETY: the child runs safe code on this thread's memory until `end_child`. It takes no lock of the program that
-    // another thread may hold (`Round` tries its locks in a child), allocates, for which glibc puts its locks in order,
-    // and calls aio-safe, which keeps away from what it shares with other threads after a fork: that is what is tested.
+    // SAFETY: the child runs safe code on this thread's memory until `end_child`. It takes no lock
+    // of the program that another thread may hold (`Round` tries its locks in a child), allocates,
+    // for which glibc puts its locks in order, and calls aio-safe, which keeps away from what it
+    // shares with other threads after a fork: that is what is tested.
     let forked = unsafe { fork_beside_threads() };
     match forked.map_err(said)? {
         None => {

@@ -13,7 +13,8 @@ use aio_sys::abi::{AioContext, IoEvent, Iocb};
 pub(in crate::attack) struct Moods {
     /// Whether the ring can't be read, so that `io_getevents` is called for everything.
     pub(in crate::attack) no_ring: bool,
-    /// Whether calls answer EAGAIN and EINTR, accept a part only and give out a part only, at random.
+    /// Whether calls answer EAGAIN and EINTR, accept a part only and give out a part only, at
+    /// random.
     pub(in crate::attack) moody: bool,
 }
 
@@ -49,9 +50,10 @@ impl Moody {
     }
 }
 
-// SAFETY: what `Linux` promises holds here, as each call is handed on to it, or isn't made at all. A call that isn't made
-// says so with an error that stands for "nothing was done" (EAGAIN of io_submit, EINTR of io_getevents), and a part of the
-// requests or of the room for events is a call of the same kind. None of the methods panics.
+// SAFETY: what `Linux` promises holds here, as each call is handed on to it, or isn't made at all.
+// A call that isn't made says so with an error that stands for "nothing was done" (EAGAIN of
+// io_submit, EINTR of io_getevents), and a part of the requests or of the room for events is a call
+// of the same kind. None of the methods panics.
 unsafe impl Kernel for Moody {
     fn io_setup(&self, nr_events: u32) -> Result<AioContext, Errno> {
         self.linux.io_setup(nr_events)

@@ -1,4 +1,5 @@
-//! The little that the attack can't do in safe code: a kernel of its own behind the seam, and forks.
+//! The little that the attack can't do in safe code: a kernel of its own behind the seam, and
+//! forks.
 
 #![allow(
     unsafe_code,
