@@ -231,36 +231,37 @@ impl<K: LaneKind> LaneHandle for OneLane<K> {
     fn check_in_child(self: Box<Self>, how: u32) {
         let mut lane = self.lane;
         let inside = lane.in_flight();
+        // What came before the fork may be taken.
+        let has_results = lane.has_results();
         let answered = catch_unwind(AssertUnwindSafe(|| match how % 4 {
             0 => {
                 did(Act::LaneReap);
-                lane.reap(None)
+                lane.reap(None);
+                has_results || inside == 0
             }
             1 => {
                 did(Act::LaneWait);
-                usize::from(lane.wait().is_some())
+                drop(lane.wait());
+                has_results || inside == 0
             }
             2 => {
                 did(Act::LanePoll);
                 let mut context = Context::from_waker(std::task::Waker::noop());
-                match lane.poll_reap(&mut context) {
-                    Poll::Ready(n) => n,
-                    Poll::Pending => 0,
-                }
+                let ready = lane.poll_reap(&mut context).is_ready();
+                ready && (has_results || inside == 0)
             }
             _ => {
                 did(Act::LaneDrop);
                 drop(lane);
-                inside
+                true
             }
         }));
         let right = match answered {
             Err(panic) => is_of_fork(&*panic) || panic.is::<Planted>(),
-            // What was there before the fork may be taken.
-            Ok(n) => n > 0 || inside == 0,
+            Ok(right) => right,
         };
         if !right {
-            fork::trail("a lane of the parent's has nothing");
+            fork::trail("a lane of the parent's has results");
             fork::end_child(4);
         }
     }

@@ -188,6 +188,12 @@ impl Attacker {
         if !self.round.plan.forks || self.rng.u8(..4) > 0 {
             return;
         }
+        // So that there is something in flight.
+        self.submit();
+        if let Some(mut lane) = self.lanes.pop() {
+            lane.batch(self);
+            self.lanes.push(lane);
+        }
         saw(Event::Fork);
         match fork::fork(self.round.plan.child_limit) {
             // The rest is done in `settle`.
