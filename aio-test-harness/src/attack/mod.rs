@@ -135,11 +135,12 @@ pub fn run(config: &Config, progress: impl Fn(&str) + Sync) -> io::Result<Report
         .collect();
     let seed = AtomicU64::new(config.seed);
     let over = AtomicU64::new(0);
-    let begun = Instant::now();
+    let errors = Arc::new(Errors::default());
     thread::scope(|scope| {
-        let (statuses, seed, over, progress) = (&statuses, &seed, &over, &progress);
-        scope.spawn(move || watch(config, statuses, seed, over, progress));
-        let result = rounds(config, &files, statuses, seed, begun);
+        let (statuses, seed, errors) = (&statuses, &seed, &errors);
+        let (over, progress) = (&over, &progress);
+        scope.spawn(move || watch(config, statuses, seed, errors, over, progress));
+        let result = rounds(config, &files, statuses, seed, errors);
         over.store(1, Ordering::Relaxed);
         result
     })
@@ -151,16 +152,16 @@ fn rounds(
     files: &Arc<Files>,
     statuses: &[Arc<Status>],
     seed: &AtomicU64,
-    begun: Instant,
+    errors: &Arc<Errors>,
 ) -> io::Result<Report> {
-    let errors = Arc::new(Errors::default());
+    let begun = Instant::now();
     let mut rounds = 0;
     loop {
         let now = config.seed.wrapping_add(rounds);
         seed.store(now, Ordering::Relaxed);
         let plan = Plan::new(now, config.threads, config.patience);
         // Contexts that were destroyed count against the system's limit for a while.
-        match play(plan.clone(), files, &errors, statuses) {
+        match play(plan.clone(), files, errors, statuses) {
             Err(SetupError::Limit { .. }) if rounds > 0 => {
                 thread::sleep(Duration::from_millis(50));
                 continue;
@@ -289,6 +290,7 @@ fn watch(
     config: &Config,
     statuses: &[Arc<Status>],
     seed: &AtomicU64,
+    errors: &Errors,
     over: &AtomicU64,
     progress: &impl Fn(&str),
 ) {
@@ -301,6 +303,9 @@ fn watch(
         if let Some(text) = watchdog.look(statuses) {
             let plan = Plan::new(seed, config.threads, config.patience);
             progress(&format!("{}", Tally::of(statuses)));
+            for error in errors.take() {
+                progress(&format!("ERROR: {error}"));
+            }
             progress(&format!("ERROR: {text}\n{plan:?}"));
             progress(&again(seed, config.threads));
             std::process::abort();
