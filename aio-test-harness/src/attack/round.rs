@@ -183,6 +183,7 @@ impl Q {
         did(Act::Drain);
         match self.queue.drain() {
             Ok(()) => {}
+            Err(CloseError::Closed) if self.info.may_be_closed() => {}
             Err(_) if fork::is_child() => {}
             Err(error) => round.fail(format!("drain: {error:?}")),
         }
