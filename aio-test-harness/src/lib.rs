@@ -46,6 +46,7 @@
 //!
 //! Break once what it looks for, and see it fail.
 
+pub mod attack;
 pub mod case;
 pub mod cases;
 pub mod env;

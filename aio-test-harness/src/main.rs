@@ -9,7 +9,7 @@ use aio_test_harness::case::Case;
 use aio_test_harness::env::{Env, Targets};
 use aio_test_harness::filter::Filter;
 use aio_test_harness::runner::{self, Runner};
-use aio_test_harness::{cases, guest, progress, saturate, stress};
+use aio_test_harness::{attack, cases, guest, progress, saturate, stress};
 use clap::{Parser, Subcommand};
 
 /// Tries out what the kernel answers to Linux native AIO.
@@ -68,6 +68,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Mode {
     Stress(stress::cli::Args),
+    Attack(attack::cli::Args),
     Saturate(saturate::Args),
 }
 
@@ -78,6 +79,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match (&cli.mode, &cli.run_case) {
         (Some(Mode::Stress(args)), _) => stress::cli::main(args),
+        (Some(Mode::Attack(args)), _) => attack::cli::main(args),
         (Some(Mode::Saturate(args)), _) => saturate::main(args),
         (None, Some(name)) => run_one(name, &cli),
         (None, None) if cli.list => list(&cli).map(|()| ExitCode::SUCCESS),

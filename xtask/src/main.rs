@@ -7,6 +7,7 @@ mod abi_check;
 mod apt;
 mod arch;
 mod asan;
+mod attack;
 mod bench;
 mod cross;
 mod interrupt;
@@ -37,6 +38,7 @@ enum Command {
     Test(test::Args),
     QemuTest(qemu_test::Args),
     Stress(stress::Args),
+    Attack(attack::Args),
     Asan(asan::Args),
     AbiCheck(abi_check::Args),
     Loom(loom::Args),
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::QemuTest(args) => qemu_test::run(&args),
         Command::Stress(args) => stress::run(&args),
+        Command::Attack(args) => attack::run(&args),
         Command::Asan(args) => asan::run(&args),
         Command::AbiCheck(args) => abi_check::run(&args),
         Command::Loom(args) => loom::run(&args),

@@ -2,6 +2,7 @@
 //!
 //! Each area has a list; [`all`] is all of them, in the order in which they run.
 
+mod attack;
 mod cancel;
 mod destroy;
 mod direct;
@@ -55,6 +56,7 @@ pub fn all() -> impl Iterator<Item = Case> {
         direct::CASES,
         no_libc::CASES,
         stress::CASES,
+        attack::CASES,
     ]
     .into_iter()
     .chain(queue::CASES.iter().copied())

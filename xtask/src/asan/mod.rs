@@ -12,7 +12,11 @@ use crate::{interrupt, packages, process, workspace};
 ///
 /// Leaks aren't looked for: a forgotten handle keeps its buffer for ever, by design, and tests forget
 /// handles. What has to be freed is counted by the tests themselves.
-const OPTIONS: &str = "detect_leaks=0:detect_stack_use_after_return=1:strict_init_order=1";
+pub(crate) const OPTIONS: &str =
+    "detect_leaks=0:detect_stack_use_after_return=1:strict_init_order=1";
+
+/// What a program is compiled with.
+pub(crate) const FLAGS: &str = "-Zsanitizer=address --cfg aio_asan";
 
 /// Runs aio-safe's tests under the address sanitizer.
 ///
@@ -32,20 +36,9 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     interrupt::catch()?;
     let limit = Duration::from_secs(args.timeout);
-    let Some(toolchain) = nightly()? else {
-        eprintln!(
-            "skipped: no nightly toolchain is installed, and the address sanitizer isn't in stable \
-             Rust; to run it, type: rustup toolchain install nightly"
-        );
+    let Some((toolchain, target)) = toolchain()? else {
         return Ok(ExitCode::SUCCESS);
     };
-    let target = host(&toolchain)?;
-    if !["x86_64", "aarch64"]
-        .iter()
-        .any(|arch| target.starts_with(arch))
-    {
-        bail!("the address sanitizer doesn't work on {target}");
-    }
     let mut tests = on(&toolchain, "cargo");
     tests
         .args(["test", "--package", "aio-safe", "--all-features"])
@@ -55,12 +48,31 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         .arg(workspace::target_dir().join("asan"))
         .arg("--")
         .args(&args.tests)
-        .env("RUSTFLAGS", "-Zsanitizer=address --cfg aio_asan");
+        .env("RUSTFLAGS", FLAGS);
     if env::var_os("ASAN_OPTIONS").is_none() {
         tests.env("ASAN_OPTIONS", OPTIONS);
     }
     process::run(&mut tests, limit)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A toolchain that has the sanitizer, and the target that it runs on. Says so where there is none.
+pub(crate) fn toolchain() -> Result<Option<(String, String)>> {
+    let Some(toolchain) = nightly()? else {
+        eprintln!(
+            "skipped: no nightly toolchain is installed, and the address sanitizer isn't in stable \
+             Rust; to run it, type: rustup toolchain install nightly"
+        );
+        return Ok(None);
+    };
+    let target = host(&toolchain)?;
+    if !["x86_64", "aarch64"]
+        .iter()
+        .any(|arch| target.starts_with(arch))
+    {
+        bail!("the address sanitizer doesn't work on {target}");
+    }
+    Ok(Some((toolchain, target)))
 }
 
 /// The name of an installed nightly toolchain, the newest channel first.
@@ -96,7 +108,7 @@ fn host(toolchain: &str) -> Result<String> {
 }
 
 /// A program of a toolchain, in the workspace's root.
-fn on(toolchain: &str, program: &str) -> Command {
+pub(crate) fn on(toolchain: &str, program: &str) -> Command {
     let mut command = Command::new("rustup");
     command
         .args(["run", toolchain, program])

@@ -62,7 +62,7 @@ fn boot(args: &Args, kernels: &[String], work: &Work) -> Result<ExitCode> {
 }
 
 /// What the program printed at its end in each guest.
-fn figures(report: &Report) -> String {
+pub(crate) fn figures(report: &Report) -> String {
     let mut text = String::new();
     for guest in &report.guests {
         text += &format!("\n{} {}:\n", guest.arch, guest.release);

@@ -2,6 +2,8 @@
 
 mod guests;
 
+pub(crate) use guests::figures;
+
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -105,7 +107,7 @@ impl Args {
 
 /// Builds the program for this machine, as it is shipped but with the assertions that only tests
 /// have.
-fn build() -> Result<PathBuf> {
+pub(crate) fn build() -> Result<PathBuf> {
     // Apart from the workspace's own, which the cargo that started us may hold the lock of.
     let target_dir = workspace::target_dir().join("stress");
     let mut cargo = workspace::cargo();
