@@ -8,7 +8,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll as Ready, Waker};
 use std::time::Duration;
 
-use aio_safe::{CloseError, FileSync, Op, Queue, ReapError, SubmitErrorKind, Transfer};
+use aio_safe::{
+    Op, Queue,
+    error::{CloseError, QueueError, ReapError},
+    op::{FileSync, Transfer},
+};
 
 use super::acts::{Act, did};
 use super::deeds::Planted;
@@ -18,7 +22,7 @@ use super::lanes::LaneHandle;
 use super::round::{Q, Round};
 use super::seam::fork;
 
-const FORKED: SubmitErrorKind = SubmitErrorKind::Forked;
+const FORKED: QueueError = QueueError::Forked;
 
 /// Tries all of these, and ends the child.
 pub(super) fn end(

@@ -11,7 +11,7 @@ use std::task::{Context, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use aio_safe::Transfer;
+use aio_safe::op::Transfer;
 
 use super::acts::{Act, Event, did, saw};
 use super::handle::submit_aside;

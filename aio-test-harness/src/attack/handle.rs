@@ -8,10 +8,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use aio_safe::{Cancel, Op, Pending, SubmitError};
+use aio_safe::{Op, Pending, SubmitError, op::CancelOutcome};
 
 use super::acts::{Act, Event, did, saw};
-use super::collect::Basket;
 use super::deeds::is_of_fork;
 use super::kinds::{Draw, Fate, Kind};
 use super::round::{Info, Q, Round};
@@ -34,12 +33,6 @@ pub(super) trait Handle: Send {
     fn is_done(&self) -> bool;
     fn show(&self) -> String;
     fn forget(self: Box<Self>, round: &Round);
-    fn collect(
-        self: Box<Self>,
-        round: &Round,
-        basket: &mut Basket,
-        wait: bool,
-    ) -> Result<(), Box<dyn Handle>>;
     /// Whether the operation ends by itself.
     fn ends(&self) -> bool;
     /// Whether its queue is one that lasts.
@@ -148,9 +141,9 @@ impl<K: Kind> Handle for One<K> {
         let closed = self.about.info.may_be_closed();
         self.about.cancelled = true;
         let right = match self.pending.cancel() {
-            Ok(Cancel::Cancelled) => K::CAN_CANCEL,
-            Ok(Cancel::TooLate) => true,
-            Ok(Cancel::NotCancellable) => !K::CAN_CANCEL || closed,
+            Ok(CancelOutcome::Cancelled) => K::CAN_CANCEL,
+            Ok(CancelOutcome::TooLate) => true,
+            Ok(CancelOutcome::NotCancellable) => !K::CAN_CANCEL || closed,
             Err(_) => fork::is_child(),
         };
         if !right {
@@ -176,22 +169,6 @@ impl<K: Kind> Handle for One<K> {
         // There may be one in it.
         round.bells.forgotten(1);
         std::mem::forget(pending);
-    }
-
-    fn collect(
-        self: Box<Self>,
-        round: &Round,
-        basket: &mut Basket,
-        wait: bool,
-    ) -> Result<(), Box<dyn Handle>> {
-        let Self { pending, about } = *self;
-        match basket.collect(pending, &about.info, wait) {
-            Ok(output) => {
-                about.check(round, output);
-                Ok(())
-            }
-            Err(pending) => Err(Self::again(pending, about)),
-        }
     }
 
     fn ends(&self) -> bool {

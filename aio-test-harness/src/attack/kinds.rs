@@ -5,8 +5,9 @@
 use std::sync::Arc;
 
 use aio_safe::{
-    AlignedBuf, Errno, FileSync, IoBuf, IoBufExt, IoBufMut, Op, OpError, Payload, Poll, PollEvents,
-    Slice, Transfer, Transfers, VectoredTransfer,
+    AlignedBuf, Errno, Op, OpError,
+    buf::{IoBuf, IoBufExt, IoBufMut, Slice},
+    op::{FilePoll, FileSync, Payload, PollEvents, ReadWrite, Transfer, VectoredTransfer},
 };
 
 use super::files::{BLOCK, Files, LENGTH, Target, byte_at};
@@ -55,9 +56,9 @@ pub(super) trait Kind: Payload<Output: Send> + Sized {
 }
 
 /// What a lane does.
-pub(super) trait LaneKind: Kind + Transfers {}
+pub(super) trait LaneKind: Kind + ReadWrite {}
 
-impl<K: Kind + Transfers> LaneKind for K {}
+impl<K: Kind + ReadWrite> LaneKind for K {}
 
 /// What is done with one buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -395,7 +396,7 @@ impl Kind for FileSync {
     }
 }
 
-impl Kind for Poll {
+impl Kind for FilePoll {
     type Expect = Target;
 
     const CAN_CANCEL: bool = true;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use aio_safe::{Lane, SubmitErrorKind};
+use aio_safe::{Lane, error::QueueError};
 
 use super::acts::{Act, Event, did, saw};
 use super::attacker::Attacker;
@@ -53,7 +53,7 @@ pub(super) struct OneLane<K: LaneKind> {
 }
 
 impl<K: LaneKind> OneLane<K> {
-    pub(super) fn make(q: &Q, places: u32) -> Result<Box<dyn LaneHandle>, SubmitErrorKind> {
+    pub(super) fn make(q: &Q, places: u32) -> Result<Box<dyn LaneHandle>, QueueError> {
         did(Act::Lane);
         Ok(Box::new(Self {
             lane: q.queue.lane::<K, _>(places)?,
@@ -173,7 +173,7 @@ impl<K: LaneKind> LaneHandle for OneLane<K> {
 
     fn reap(&mut self, timeout: Option<Duration>) {
         did(Act::LaneReap);
-        self.lane.reap(timeout);
+        self.lane.wait_ready(timeout);
     }
 
     fn wait(&mut self, round: &Round) {
@@ -187,7 +187,7 @@ impl<K: LaneKind> LaneHandle for OneLane<K> {
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<usize> {
         did(Act::LanePoll);
-        self.lane.poll_reap(context)
+        self.lane.poll_ready(context)
     }
 
     fn next(&mut self, round: &Round, context: &mut Context<'_>) {
@@ -236,7 +236,7 @@ impl<K: LaneKind> LaneHandle for OneLane<K> {
         let answered = catch_unwind(AssertUnwindSafe(|| match how % 4 {
             0 => {
                 did(Act::LaneReap);
-                lane.reap(None);
+                lane.wait_ready(None);
                 has_results || inside == 0
             }
             1 => {
@@ -247,7 +247,7 @@ impl<K: LaneKind> LaneHandle for OneLane<K> {
             2 => {
                 did(Act::LanePoll);
                 let mut context = Context::from_waker(std::task::Waker::noop());
-                let ready = lane.poll_reap(&mut context).is_ready();
+                let ready = lane.poll_ready(&mut context).is_ready();
                 ready && (has_results || inside == 0)
             }
             _ => {

@@ -14,7 +14,6 @@ mod acts;
 mod attacker;
 mod child;
 pub mod cli;
-mod collect;
 mod deeds;
 mod files;
 mod handle;
@@ -35,7 +34,7 @@ use std::time::{Duration, Instant};
 
 use acts::Status;
 pub use acts::Tally;
-use aio_safe::SetupError;
+use aio_safe::error::SetupError;
 use attacker::Attacker;
 use deeds::guard;
 use files::Files;

@@ -7,7 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
-use aio_safe::{CloseError, Op, Pending, Queue, ReapError, SetupError, SubmitErrorKind, Transfer};
+use aio_safe::{
+    Op, Pending, Queue,
+    error::{CloseError, QueueError, ReapError, SetupError},
+    op::Transfer,
+};
 
 use super::acts::{Act, did};
 use super::deeds::guard;
@@ -129,10 +133,10 @@ impl Info {
     }
 
     /// Whether the queue may refuse for this reason. In a child it may for any.
-    pub(super) fn check(&self, reason: SubmitErrorKind) -> Result<(), String> {
+    pub(super) fn check(&self, reason: QueueError) -> Result<(), String> {
         let right = match reason {
-            SubmitErrorKind::QueueFull | SubmitErrorKind::Again => true,
-            SubmitErrorKind::Closed => self.may_be_closed(),
+            QueueError::QueueFull | QueueError::Again => true,
+            QueueError::Closed => self.may_be_closed(),
             _ => false,
         };
         if right || fork::is_child() {
@@ -176,6 +180,28 @@ impl Q {
             Err(ReapError::Closed) if self.info.may_be_closed() => {}
             Err(_) if fork::is_child() => {}
             Err(error) => round.fail(format!("reap: {error:?}")),
+        }
+    }
+
+    /// Reaps with a handle that doesn't keep the queue open, in a thread that has no other one.
+    pub(super) fn reap_without_queue(&self, min: usize, timeout: Duration, round: &Round) {
+        did(Act::Reaper);
+        let reaper = self.queue.reaper();
+        let result = std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                let clone = reaper.clone();
+                clone.reap(min, Some(timeout))
+            });
+            thread.join()
+        });
+        did(Act::ReaperReap);
+        match result {
+            // A waker or a destructor that it ran has panicked.
+            Err(panic) => std::panic::resume_unwind(panic),
+            Ok(Ok(_) | Err(ReapError::Interrupted)) => {}
+            Ok(Err(ReapError::Closed)) if self.info.may_be_closed() => {}
+            Ok(Err(_)) if fork::is_child() => {}
+            Ok(Err(error)) => round.fail(format!("reaper: {error:?}")),
         }
     }
 
@@ -468,7 +494,7 @@ impl Round {
         let full = q
             .queue
             .submit(self.files.get(Target::Zero), Op::read(vec![1; 4], 0));
-        if full.map_err(|error| error.reason).err() != Some(SubmitErrorKind::QueueFull) {
+        if full.map_err(|error| error.reason).err() != Some(QueueError::QueueFull) {
             self.fail(format!(
                 "a queue of depth {} took one operation more",
                 q.info.depth
@@ -483,14 +509,14 @@ impl Round {
         }
     }
 
-    fn submit_at_last(&self, q: &Q) -> Result<Pending<Transfer<Vec<u8>>>, SubmitErrorKind> {
+    fn submit_at_last(&self, q: &Q) -> Result<Pending<Transfer<Vec<u8>>>, QueueError> {
         let mut tries = 0;
         loop {
             did(Act::Submit);
             let op = Op::read(vec![1; 16], 0);
             match q.queue.submit(self.files.get(Target::Zero), op) {
                 Ok(handle) => return Ok(handle),
-                Err(error) if error.reason == SubmitErrorKind::Again && tries < 1000 => tries += 1,
+                Err(error) if error.reason == QueueError::Again && tries < 1000 => tries += 1,
                 Err(error) => return Err(error.reason),
             }
         }

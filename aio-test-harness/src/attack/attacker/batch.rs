@@ -4,7 +4,11 @@
 
 use std::sync::Arc;
 
-use aio_safe::{AlignedBuf, FileSync, Poll, Slice, Transfer, VectoredTransfer};
+use aio_safe::{
+    AlignedBuf,
+    buf::Slice,
+    op::{FilePoll, FileSync, Transfer, VectoredTransfer},
+};
 
 use super::{Attacker, with_kind};
 use crate::attack::acts::{Act, did};
@@ -67,8 +71,8 @@ impl Attacker {
                     }
                 }
                 13 => {
-                    did(Act::BatchReserve);
-                    batch.reserve(self.rng.usize(..6));
+                    did(Act::BatchExpect);
+                    batch.expect_more(self.rng.usize(..6));
                 }
                 _ => self.step_inside(),
             }

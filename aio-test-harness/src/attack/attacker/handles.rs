@@ -6,11 +6,14 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use aio_safe::{AlignedBuf, FileSync, Poll, Slice, Transfer, VectoredTransfer};
+use aio_safe::{
+    AlignedBuf,
+    buf::Slice,
+    op::{FilePoll, FileSync, Transfer, VectoredTransfer},
+};
 
 use super::{Attacker, with_kind};
 use crate::attack::acts::{Act, Event, did, saw};
-use crate::attack::collect::Basket;
 use crate::attack::deeds::Bell;
 use crate::attack::handle::{Handle, submit, submitted_one};
 
@@ -86,10 +89,6 @@ impl Attacker {
                 self.round.handles.put(handle);
                 None
             }
-            28 => {
-                self.collect(handle);
-                None
-            }
             29 => {
                 handle.is_done();
                 drop(handle.show());
@@ -147,31 +146,6 @@ impl Attacker {
             }
             did(Act::Await);
             bell.sleep();
-        }
-    }
-
-    /// Takes the results of some with a collector.
-    fn collect(&mut self, first: Box<dyn Handle>) {
-        let round = Arc::clone(&self.round);
-        let mut basket = Basket::default();
-        let mut next = Some(first);
-        for _ in 0..self.rng.u32(1..8) {
-            let Some(handle) = next.take() else { break };
-            let wait = handle.ends() && self.rng.bool();
-            let back = handle.collect(&round, &mut basket, wait).err();
-            self.keep(back);
-            match self.rng.u8(..16) {
-                0 => basket.give_back(),
-                1 => self.step_inside(),
-                _ => {}
-            }
-            next = self.held.pop();
-        }
-        self.held.extend(next);
-        if self.round.plan.forgets && self.rng.u8(..32) == 0 {
-            basket.forget();
-        } else {
-            basket.drop();
         }
     }
 }

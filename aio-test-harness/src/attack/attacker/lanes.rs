@@ -5,7 +5,11 @@
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use aio_safe::{AlignedBuf, Slice, Transfer, VectoredTransfer};
+use aio_safe::{
+    AlignedBuf,
+    buf::Slice,
+    op::{Transfer, VectoredTransfer},
+};
 
 use super::{Attacker, MOST_LANES};
 use crate::attack::acts::{Act, Event, did, saw};

@@ -58,7 +58,7 @@ macro_rules! with_kind {
                 $then
             }
             _ => {
-                type $K = Poll;
+                type $K = FilePoll;
                 $then
             }
         }

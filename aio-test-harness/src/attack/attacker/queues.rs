@@ -23,7 +23,7 @@ impl Attacker {
                 if depth != asked {
                     round.fail(format!("a queue of depth {asked} has {depth}"));
                 }
-                drop(format!("{:?} {:?}", q.queue, q.queue.features()));
+                drop(format!("{:?} {:?}", q.queue, q.queue.reads_ring()));
             }
             // A poll that is never ready would be waited for.
             125..=134 if !round.plan.never => q.drain(&round),
@@ -49,6 +49,10 @@ impl Attacker {
                 } else {
                     q.close(&round);
                 }
+            }
+            174..=179 => {
+                let timeout = self.timeout();
+                q.reap_without_queue(self.rng.usize(..2), timeout, &round);
             }
             173 if round.plan.forgets && q.info.lasts && self.rng.bool() => {
                 did(Act::ForgetQueue);

@@ -7,7 +7,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll as Ready, Waker};
 
 use aio_safe::{
-    AlignedBuf, FileSync, Permit, Poll, Slice, SubmitErrorKind, Transfer, VectoredTransfer,
+    AlignedBuf,
+    buf::Slice,
+    error::QueueError,
+    op::{FilePoll, FileSync, Transfer, VectoredTransfer},
+    queue::Permit,
 };
 
 use super::{Attacker, with_kind};
@@ -72,7 +76,7 @@ impl Attacker {
         self.settle();
     }
 
-    fn await_place<'q>(&mut self, q: &'q Q) -> Option<Result<Permit<'q>, SubmitErrorKind>> {
+    fn await_place<'q>(&mut self, q: &'q Q) -> Option<Result<Permit<'q>, QueueError>> {
         did(Act::Reserve);
         let mut reserve = pin!(q.queue.reserve());
         let mut permit = None;
@@ -94,7 +98,7 @@ impl Attacker {
     }
 
     /// Polls for a place, does something else, and looks again.
-    fn poll_place<'q>(&mut self, q: &'q Q) -> Option<Result<Permit<'q>, SubmitErrorKind>> {
+    fn poll_place<'q>(&mut self, q: &'q Q) -> Option<Result<Permit<'q>, QueueError>> {
         did(Act::Reserve);
         let mut reserve = q.queue.reserve();
         for _ in 0..self.rng.u32(1..4) {
@@ -158,7 +162,7 @@ impl Attacker {
         };
         let Some(submitted) = submitted else { return };
         if let Err(error) = &submitted {
-            if error.reason == SubmitErrorKind::QueueFull && !fork::is_child() {
+            if error.reason == QueueError::QueueFull && !fork::is_child() {
                 round.fail("a queue is full where there is a permit".to_owned());
             }
         }
