@@ -17,7 +17,12 @@ use aio_sys::Errno;
 #[non_exhaustive]
 pub enum SetupError {
     /// The depth is 0, or more than [`Queue::MAX_DEPTH`](crate::Queue::MAX_DEPTH).
-    Depth(u32),
+    Depth {
+        /// The depth that was asked for.
+        depth: u32,
+        /// The deepest a queue can be.
+        max: u32,
+    },
     /// The whole system's limit on requests, `fs.aio-max-nr`, leaves no room (EAGAIN).
     Limit {
         /// The depth that was asked for.
@@ -56,7 +61,7 @@ impl SetupError {
     /// The errno that `io_setup` answered, or the one that says the same.
     pub fn errno(&self) -> Errno {
         match self {
-            Self::Depth(_) => Errno::EINVAL,
+            Self::Depth { .. } => Errno::EINVAL,
             Self::Limit { .. } => Errno::EAGAIN,
             Self::Unsupported => Errno::ENOSYS,
             Self::OutOfMemory => Errno::ENOMEM,
@@ -72,12 +77,8 @@ fn proc_number(path: &str) -> Option<u64> {
 impl fmt::Display for SetupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Depth(depth) => {
-                write!(
-                    f,
-                    "a queue's depth is 1 to {}, not {depth}",
-                    crate::Queue::MAX_DEPTH
-                )
+            Self::Depth { depth, max } => {
+                write!(f, "a queue's depth is 1 to {max}, not {depth}")
             }
             Self::Limit {
                 depth,
@@ -274,7 +275,7 @@ impl From<OpError> for io::Error {
 impl From<SetupError> for io::Error {
     fn from(error: SetupError) -> Self {
         let kind = match error {
-            SetupError::Depth(_) => io::ErrorKind::InvalidInput,
+            SetupError::Depth { .. } => io::ErrorKind::InvalidInput,
             SetupError::Limit { .. } | SetupError::OutOfMemory => io::ErrorKind::OutOfMemory,
             SetupError::Unsupported => io::ErrorKind::Unsupported,
             SetupError::Forbidden(_) => io::ErrorKind::PermissionDenied,

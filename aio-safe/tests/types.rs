@@ -103,6 +103,12 @@ fn failed_operations_say_what_the_usual_cause_is() {
 #[test]
 fn depths_that_cannot_be_are_refused() {
     for depth in [0, Queue::MAX_DEPTH + 1, u32::MAX] {
-        assert_eq!(Queue::new(depth).unwrap_err(), SetupError::Depth(depth));
+        assert_eq!(
+            Queue::new(depth).unwrap_err(),
+            SetupError::Depth {
+                depth,
+                max: Queue::MAX_DEPTH
+            }
+        );
     }
 }

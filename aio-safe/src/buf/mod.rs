@@ -10,6 +10,8 @@ mod aligned;
 #[cfg(feature = "bytes")]
 mod bytes;
 mod impls;
+#[cfg(aio_asan)]
+pub(crate) mod poison;
 mod result;
 mod slice;
 

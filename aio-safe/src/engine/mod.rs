@@ -12,8 +12,6 @@ pub(crate) mod kick;
 pub(crate) mod leader;
 pub(crate) mod line;
 pub(crate) mod payload;
-#[cfg(aio_asan)]
-pub(crate) mod poison;
 pub(crate) mod reap;
 pub(crate) mod shared;
 pub(crate) mod slab;

@@ -58,7 +58,10 @@ pub(crate) struct Shared {
 impl Shared {
     fn new(depth: u32, kernel: Box<dyn Kernel>) -> Result<Self, SetupError> {
         if depth == 0 || depth > gate::MAX_DEPTH {
-            return Err(SetupError::Depth(depth));
+            return Err(SetupError::Depth {
+                depth,
+                max: gate::MAX_DEPTH,
+            });
         }
         let process = Process::current();
         // Before the slots, which the kernel may have no room for: they are 200 bytes each.

@@ -240,7 +240,7 @@ impl Slot {
         let word = self.word.load(Relaxed);
         self.word.store(word | ACTIVE, Relaxed);
         #[cfg(aio_asan)]
-        self.with_iocb(crate::engine::poison::poison);
+        self.with_iocb(crate::buf::poison::poison);
     }
 
     /// Takes that back: the slot is claimed and filled, as before.
@@ -250,7 +250,7 @@ impl Slot {
     /// The caller has started the slot, the kernel didn't take the request, and no handle was made.
     pub(crate) unsafe fn unstart(&self) {
         #[cfg(aio_asan)]
-        self.with_iocb(crate::engine::poison::unpoison);
+        self.with_iocb(crate::buf::poison::unpoison);
         let word = self.word.load(Relaxed);
         self.word.store(word & !ACTIVE, Relaxed);
     }
@@ -430,7 +430,7 @@ impl Slot {
             return;
         }
         #[cfg(aio_asan)]
-        self.with_iocb(crate::engine::poison::unpoison);
+        self.with_iocb(crate::buf::poison::unpoison);
         let mut panic = None;
         if self.word.load(Relaxed) & WAKER != 0 {
             // SAFETY: WAKER says that a waker is stored. The handle is gone, so it is the caller's.
@@ -576,7 +576,7 @@ impl Slot {
     #[inline(always)]
     pub(crate) unsafe fn take<P: Payload>(&self) -> P::Output {
         #[cfg(aio_asan)]
-        self.with_iocb(crate::engine::poison::unpoison);
+        self.with_iocb(crate::buf::poison::unpoison);
         // SAFETY: the result is the caller's.
         let res = self.result.with(|cell| unsafe { cell.read() });
         let result = u64::try_from(res).map_err(|_| failure(res));

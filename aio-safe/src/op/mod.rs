@@ -150,7 +150,7 @@ impl<P> Op<P> {
     /// Notes for the sanitizer whether sources of this type may be looked at in flight.
     #[cfg(aio_asan)]
     fn of_source<B: 'static>(mut self) -> Self {
-        self.request.flags |= crate::engine::poison::flags_of_source::<B>();
+        self.request.flags |= crate::buf::poison::flags_of_source::<B>();
         self
     }
 

@@ -104,7 +104,13 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn depth_of_zero(_: &Env) -> CaseResult {
-    check_eq!(Queue::new(0).err(), Some(SetupError::Depth(0)));
+    check_eq!(
+        Queue::new(0).err(),
+        Some(SetupError::Depth {
+            depth: 0,
+            max: Queue::MAX_DEPTH
+        })
+    );
     Ok(())
 }
 
