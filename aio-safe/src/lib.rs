@@ -1,9 +1,8 @@
 //! Asynchronous disk I/O with Linux native AIO, sound whatever safe code does.
 //!
-//! Where `io_uring` is switched off - in containers, on RHEL, on Android - native AIO (`io_submit` and
-//! its kin) is how Linux does asynchronous disk I/O. A [`Queue`] owns every buffer while the kernel
-//! reads or writes it, and hands it back with the result, so a dropped handle, a forgotten one, a panic
-//! or a fork can't leave the kernel writing to memory that somebody else uses.
+//! A [`Queue`] owns each buffer while the kernel reads or writes it, and hands it back with the
+//! result. So a dropped handle, a forgotten one, a panic or a fork can't leave the kernel writing
+//! to memory that somebody else uses.
 //!
 //! ```
 //! use aio_safe::{AlignedBuf, Op, Queue};
@@ -21,24 +20,60 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # What is asynchronous
+//! # When to use it
 //!
-//! The kernel carries out buffered reads and writes within `io_submit`. What really runs beside the
-//! program: reads and writes of files opened with `O_DIRECT` (whose buffers, lengths and offsets must be
-//! aligned: [`AlignedBuf`]), on block devices and on file systems with direct I/O; and syncs.
+//! - **Where `io_uring` is switched off**: in containers (seccomp), on RHEL, on Android, in
+//!   hardened clouds. Native AIO (`io_submit` and its kin) is what is left there, on every kernel.
+//! - **For files opened with `O_DIRECT`**, on block devices and on file systems with direct I/O,
+//!   and for syncs. These run beside the program. Their buffers, lengths and offsets must be
+//!   aligned: [`AlignedBuf`].
+//! - **Not for buffered files**: the kernel carries out their reads and writes within `io_submit`,
+//!   so the submitter waits for the disk. Nor for pipes and sockets, except to [poll](Op::poll)
+//!   them.
+//!
+//! # Which way to submit
+//!
+//! | what you have | what to use | system calls | results |
+//! |---|---|---|---|
+//! | one operation | [`Queue::submit`] | one each | a [`Pending`] |
+//! | several operations, each awaited by itself | [`Queue::batch`] | one for all | a [`Pending`] each |
+//! | many reads and writes in a loop, at the least cost | [`Queue::lane`] | one for all | taken as they come, each with a value of yours |
+//!
+//! # Which way to wait
+//!
+//! | who waits | what to use |
+//! |---|---|
+//! | a thread, for one operation | [`Pending::wait`], [`wait_timeout`](Pending::wait_timeout) |
+//! | a thread, for whatever comes next | [`Lane::wait_ready`] |
+//! | a loop of your own | [`Queue::reap`], then [`Pending::try_take`] or [`Lane::try_take`] |
+//! | a task of any executor | `.await` a [`Pending`], or [`Lane::next`] |
+//! | a thread or task, for a slot of a full queue | [`Queue::reserve`] |
+//!
+//! **A task needs somebody who reaps.** A future takes the completions that are there when it is
+//! polled, but nothing polls it when one comes. So let one thread loop in [`Queue::reaper`]'s
+//! [`reap`](queue::Reaper::reap): it takes the completions and wakes the tasks. Threads that wait
+//! reap by themselves.
 //!
 //! # Features
 //!
 //! - `bytes`: [`Bytes`](https://docs.rs/bytes/1/bytes/struct.Bytes.html) and `BytesMut` as buffers.
 //!
-//! # Where to look
+//! # The modules
 //!
-//! - [`Queue`]: make one, submit, reap, drain, close. [`Lane`]: many reads and writes at the least cost, in a loop.
-//!   [`Batch`]: many operations in one system call, with a handle for each.
-//! - [`Op`]: reads, writes, syncs and polls. [`Pending`]: the handle of one that was submitted.
-//! - [`IoBuf`], [`IoBufMut`]: what can be a buffer.
+//! - [`queue`]: the queue, batches, handles, waiting for a slot. [`lane`]: many operations in a
+//!   loop.
+//! - [`op`]: the kinds of operations. [`buf`]: what can be a buffer.
 //! - [`error`]: what can go wrong, and when.
-//! - [`kernel`]: running a queue on something else than Linux's system calls.
+//! - [`kernel`]: running a queue on something else than Linux's system calls, to inject faults say.
+//!
+//! The layers below are crates of their own: [`aio_sys`], the system calls, and [`aio_abi`], the
+//! kernel's structures.
+//!
+//! # Versions
+//!
+//! Rust 1.85 or later: raising that is a minor version, never a patch. Linux 4.18 or later, tested
+//! from 5.10 on; what came later says so on its page. Features are found by probing, not by the
+//! kernel's version.
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 compile_error!("aio-safe is for Linux: native AIO (io_submit and its kin) is a Linux interface");

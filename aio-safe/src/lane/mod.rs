@@ -1,9 +1,10 @@
-//! A share of a queue for one thread or task: many operations of one kind, and their results as they come.
+//! A share of a queue for one thread or task: many operations of one kind, and their results as
+//! they come.
 
 #![allow(unsafe_code, reason = "fills slots, submits them, and takes from them")]
 
 mod batch;
-mod places;
+mod slots;
 
 use std::{
     fmt,
@@ -16,6 +17,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use aio_sys::Errno;
+
 use crate::{
     OpError, Queue,
     engine::{
@@ -26,20 +29,22 @@ use crate::{
         wait::{Alarm, Unreachable},
     },
     error::QueueError,
-    lane::places::Places,
+    lane::slots::Slots,
     op::{Held, Payload, ReadWrite, sealed},
 };
 
 pub use batch::LaneBatch;
 
-/// A share of a queue: places of its own for reads and writes of one buffer type, which are submitted together,
-/// and whose results are taken as they come, each with the value that was pushed with it. Made by
+/// A share of a queue: slots of its own, for reads and writes of one buffer type. Made by
 /// [`Queue::lane`].
 ///
-/// This is how a program does many operations at the least cost: a loop that takes what is done and submits as
-/// many again. There is no handle for each operation, a value says which one it is; the places stay the lane's,
-/// and results come a batch at a time. Several lanes of one queue, in several threads, don't get in each other's way
-/// much; operations that are waited for one by one, and syncs, go by [`Queue::submit`] as ever.
+/// This is how a program does many operations at the least cost: a loop that takes results and
+/// submits as many operations again. Operations are submitted together, and results are taken as
+/// they come, each with the value that was pushed with its operation. There is no handle for each
+/// operation: the value says which one it is. The slots stay the lane's.
+///
+/// Several lanes of one queue, in several threads, hardly disturb each other. Syncs, and operations
+/// that are awaited one by one, go by [`Queue::submit`].
 ///
 /// ```
 /// use aio_safe::{AlignedBuf, Op, Queue};
@@ -78,34 +83,36 @@ pub use batch::LaneBatch;
 ///
 /// # Memory
 ///
-/// Nothing is allocated for an operation as long as its buffer type and its value take 72 bytes together, or 16
-/// with vectored buffers. What is larger is boxed.
+/// Nothing is allocated for an operation whose buffer type and value take at most 72 bytes
+/// together, or 16 with vectored buffers. What is larger is boxed.
 ///
 /// # Dropping
 ///
-/// Dropping a lane abandons what is in flight, as dropping a [`Pending`](crate::Pending) does: it goes on, buffers
-/// stay where they are until the kernel is done with them, and results are lost. Places are given back as they get free.
-/// A lane is a handle of its queue, which stays open as long as a lane does. A lane that is forgotten keeps its places
-/// for ever.
-#[must_use = "dropping a lane gives its places back"]
+/// Dropping a lane abandons what is in flight, as dropping a [`Pending`](crate::Pending) does: the
+/// operations go on, buffers stay where they are until the kernel is done with them, and results
+/// are lost. Each slot is given back when it is free. The queue stays open as long as a lane of it
+/// lives. A lane that is forgotten ([`std::mem::forget`]) keeps its slots for ever.
+#[must_use = "dropping a lane gives its slots back"]
 pub struct Lane<P: ReadWrite, T: Send + 'static = ()> {
     inbox: NonNull<Inbox<Slot>>,
-    /// The empty ones. Slots live as long as `queue`, which is dropped after all that refers to them.
-    pub(crate) places: Places,
-    /// Those with a result that isn't in the inbox: of operations that the kernel refused; when the lane goes, of all.
-    pub(crate) aside: Vec<&'static Slot>,
+    /// The empty ones. Slots live as long as `queue`, which is dropped after all that refers to
+    /// them.
+    slots: Slots,
+    /// Slots with a result that isn't in the inbox: those of refused operations, and all when the
+    /// lane goes.
+    aside: Vec<&'static Slot>,
     /// How many operations were accepted.
-    pub(crate) accepted: Count,
-    /// Whether there may be a waker in it.
+    accepted: Count,
+    /// Whether there may be a waker in the inbox.
     registered: bool,
-    pub(crate) queue: Queue,
+    queue: Queue,
     payload: Held<Tagged<P, T>>,
 }
 
 /// What a lane's operation owns: the value goes with it.
-pub(crate) struct Tagged<P, T> {
-    pub(crate) payload: P,
-    pub(crate) value: T,
+struct Tagged<P, T> {
+    payload: P,
+    value: T,
 }
 
 impl<P: ReadWrite, T: Send + 'static> sealed::Payload for Tagged<P, T> {
@@ -140,7 +147,7 @@ impl<P: ReadWrite, T: Send + 'static> UnwindSafe for Lane<P, T> {}
 impl<P: ReadWrite, T: Send + 'static> RefUnwindSafe for Lane<P, T> {}
 
 impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
-    pub(crate) fn new(queue: &Queue, places: u32) -> Result<Self, QueueError> {
+    pub(crate) fn new(queue: &Queue, count: u32) -> Result<Self, QueueError> {
         let shared = queue.shared();
         if !shared.process.is_current() {
             return Err(QueueError::Forked);
@@ -149,13 +156,13 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
             return Err(QueueError::Closed);
         }
         let slab = &shared.slab;
-        // Else it would hold all places for a moment, and others find none.
-        if places > slab.depth() {
+        // Else it would hold all slots for a moment, and others find none.
+        if count > slab.depth() {
             return Err(QueueError::QueueFull);
         }
-        let mut slots: Vec<&'static Slot> = Vec::with_capacity(places as usize);
-        while slots.len() < places as usize {
-            let want = places - slots.len() as u32;
+        let mut slots: Vec<&'static Slot> = Vec::with_capacity(count as usize);
+        while slots.len() < count as usize {
+            let want = count - slots.len() as u32;
             let mut claimed = slab.claim(want);
             if claimed.is_empty() {
                 claimed = shared.claim_after_all(want);
@@ -167,10 +174,11 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
                 return Err(shared.why_not_claimed());
             }
             let claimed = claimed.map(|index| NonNull::from(slab.claimed(index)));
-            // SAFETY: the slab stays where it is as long as there is a queue, and the lane will have one.
+            // SAFETY: the slab stays where it is as long as there is a queue, and the lane will
+            // have one.
             slots.extend(claimed.map(|slot| unsafe { slot.as_ref() }));
         }
-        let inbox = Inbox::new(places);
+        let inbox = Inbox::new(count);
         for slot in &slots {
             // SAFETY: it was claimed just now.
             unsafe { slot.set_inbox(Some(inbox)) };
@@ -179,7 +187,7 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
         }
         Ok(Self {
             inbox,
-            places: Places::new(slots),
+            slots: Slots::new(slots),
             aside: Vec::new(),
             accepted: Count::ZERO,
             registered: false,
@@ -194,47 +202,118 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
         LaneBatch::new(self)
     }
 
-    /// The next result, if somebody has reaped it, with the value that was pushed with the operation. In no order.
+    /// The `n`th of the slots that hold neither an operation that the kernel has nor a result.
+    /// While there is a batch, the first of them hold what was pushed.
+    #[inline(always)]
+    fn empty_slot(&self, n: usize) -> Option<&'static Slot> {
+        self.slots.empty().get(n).copied()
+    }
+
+    /// Submits what was pushed into the first `n` empty slots.
+    ///
+    /// # Errors
+    ///
+    /// How many of them the kernel has accepted or refused, and why not all, if it is an error.
+    #[inline]
+    fn submit(&mut self, n: usize) -> Result<(), (usize, Result<(), QueueError>)> {
+        let shared = self.queue.shared();
+        let pushed = self.slots.empty().get(..n).unwrap_or_default();
+        if pushed.is_empty() {
+            return if shared.process.is_current() {
+                Ok(())
+            } else {
+                Err((0, Err(QueueError::Forked)))
+            };
+        }
+        // SAFETY: the slots are the lane's, its batch has filled them, and nobody else knows of
+        // them.
+        let submitted = unsafe { shared.submit(pushed) };
+        let Err(answer) = submitted else {
+            self.accepted = self.accepted.plus(n);
+            self.slots.fill(n);
+            return Ok(());
+        };
+        self.submitted_in_part(answer.answered);
+        Err((answer.answered, answer.result))
+    }
+
+    /// Sorts out the first `answered` slots, which the kernel has accepted or refused.
+    #[cold]
+    fn submitted_in_part(&mut self, answered: usize) {
+        for slot in self.slots.empty().iter().take(answered) {
+            if slot.is_done() {
+                // SAFETY: it is ours, nobody waits for it, and its result is taken before it is
+                // filled.
+                unsafe { slot.retire() };
+                self.aside.push(slot);
+            } else {
+                self.accepted = self.accepted.plus(1);
+            }
+        }
+        self.slots.fill(answered);
+    }
+
+    /// Makes results, refused with ECANCELED, of what was pushed into the first `n` empty slots.
+    #[cold]
+    fn refuse(&mut self, n: usize) {
+        // In a child process the slots are the parent's.
+        if !self.queue.shared().process.is_current() {
+            return;
+        }
+        for slot in self.slots.empty().iter().take(n) {
+            // SAFETY: the slot is the lane's and filled, and nobody else knows of it.
+            unsafe { slot.start() };
+            // SAFETY: the kernel wasn't told of the request, and it has no handle.
+            unsafe { slot.refuse(Errno::ECANCELED) };
+        }
+        self.submitted_in_part(n);
+    }
+
+    /// Takes the next result, if there is one that somebody has reaped, with the value that was
+    /// pushed with its operation. Results come in no particular order.
     // Always: what is taken is to stay in registers.
     #[inline(always)]
     pub fn try_take(&mut self) -> Option<(T, P::Output)> {
-        let slot = if self.places.results() > 0 {
+        let slot = if self.slots.results() > 0 {
             // SAFETY: the inbox lives as long as the lane.
             let inbox = unsafe { self.inbox.as_ref() };
             // SAFETY: there is a result, which is taken below; the queue is dropped last.
-            unsafe { self.places.take(inbox) }
+            unsafe { self.slots.take(inbox) }
         } else {
             self.slot_after_all()?
         };
-        // SAFETY: the result was delivered to us, the only one to take it, or refused; and `push` filled
-        // the slot. If this panics the slot is empty all the same.
+        // SAFETY: the result was delivered to us, the only one to take it, or refused; and `push`
+        // filled the slot. If this panics the slot is empty all the same.
         Some(unsafe { slot.take::<Tagged<P, T>>() })
     }
 
-    /// The slot of a result, where nothing is known to be delivered. It counts as empty from now on.
+    /// The slot of a result, when no delivered result is known of. It counts as empty from now on.
     #[inline(never)]
     fn slot_after_all(&mut self) -> Option<&'static Slot> {
         // First, as there may be no end to the others.
         if let Some(slot) = self.aside.pop() {
-            self.places.put(slot);
+            self.slots.put(slot);
             return Some(slot);
         }
         // SAFETY: as in `try_take`.
         let inbox = unsafe { self.inbox.as_ref() };
         // SAFETY: as above.
-        self.look().then(|| unsafe { self.places.take(inbox) })
+        self.look().then(|| unsafe { self.slots.take(inbox) })
     }
 
-    /// Looks whether something was delivered.
+    /// Looks into the inbox. Returns whether there is a result.
     #[inline]
     fn look(&mut self) -> bool {
-        self.places.delivered(self.inbox().count());
-        self.places.results() > 0
+        self.slots.delivered(self.inbox().count());
+        self.slots.results() > 0
     }
 
-    /// Waits until there is a result, but no longer than `timeout`, and returns how many can be taken; `None` waits
-    /// without a limit. The thread reaps for the whole queue meanwhile, unless another one does. 0 at once when there
-    /// is nothing in flight. No timeout at all, [`Duration::ZERO`], looks without a system call where that is possible.
+    /// Waits until there is a result, and returns how many can be taken. It waits no longer than
+    /// `timeout`; `None` waits without limit. It returns 0 at once when nothing is in flight.
+    ///
+    /// The thread reaps for the whole queue meanwhile, unless another one does. A timeout of
+    /// [`Duration::ZERO`] looks only: without a system call, if the queue
+    /// [reads the ring](Queue::reads_ring).
     ///
     /// The waker of an earlier [`poll_ready`](Self::poll_ready) is forgotten.
     ///
@@ -254,8 +333,8 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
         self.results()
     }
 
-    /// The next result, with the value that was pushed with the operation: waits until there is one. `None` when
-    /// nothing is in flight.
+    /// Waits for the next result, and takes it, with the value that was pushed with its operation.
+    /// `None` when nothing is in flight.
     ///
     /// # Panics
     ///
@@ -265,15 +344,16 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
         self.try_take()
     }
 
-    /// As [`wait_ready`](Self::wait_ready), for tasks: ready when there is a result, or nothing in flight. As with a
-    /// [`Pending`](crate::Pending), completions that are there are taken, but some thread must be in `reap`, `wait`,
-    /// [`Queue::drain`] or [`Queue::reap`] to wake the task. The waker of the last call is woken,
-    /// unless `reap` or `wait` was called since.
+    /// As [`wait_ready`](Self::wait_ready), for tasks: ready when there is a result, or nothing in
+    /// flight. It takes completions that are there, as polling a [`Pending`](crate::Pending) does.
+    /// But some thread must reap to wake the task: see [`Pending`](crate::Pending).
+    ///
+    /// The waker of the last call is woken, unless `wait_ready` or `wait` was called since.
     ///
     /// # Panics
     ///
-    /// In a child process made by `fork`, and with the panic of somebody else's waker or destructor, see
-    /// [`Queue::reap`].
+    /// In a child process made by `fork`, and with the panic of somebody else's waker or
+    /// destructor, see [`Queue::reap`].
     #[inline]
     pub fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<usize> {
         if !self.has_results() && self.in_flight() > 0 && !self.poll_news(context) {
@@ -282,8 +362,8 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
         Poll::Ready(self.results())
     }
 
-    /// As [`wait`](Self::wait), for tasks; see [`poll_ready`](Self::poll_ready). Nothing is lost when the future is
-    /// dropped.
+    /// As [`wait`](Self::wait), for tasks; see [`poll_ready`](Self::poll_ready). Dropping the
+    /// future loses nothing.
     ///
     /// # Panics
     ///
@@ -293,15 +373,16 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
         self.try_take()
     }
 
-    /// Whether there is a result; otherwise the waker will be woken.
+    /// Returns whether there is a result. If not, the waker will be woken.
     fn poll_news(&mut self, context: &mut Context<'_>) -> bool {
         self.glance() || {
             self.registered = true;
-            !self.inbox().register(context.waker(), self.places.taken()) && self.look()
+            !self.inbox().register(context.waker(), self.slots.taken()) && self.look()
         }
     }
 
-    /// Takes what completions are there, unless another thread is about to. Whether there is a result.
+    /// Takes the completions that are there, unless another thread leads. Returns whether there is
+    /// a result.
     #[inline]
     fn glance(&mut self) -> bool {
         self.check_process();
@@ -322,7 +403,7 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
         }
         let inbox = self.inbox();
         // Nothing is left of what was delivered.
-        let seen = self.places.taken();
+        let seen = self.slots.taken();
         let reached = || inbox.count() != seen;
         let arm = |alarm: Alarm<'_>| match alarm {
             Alarm::Waker(waker) => inbox.register(waker, seen),
@@ -353,10 +434,10 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
         );
     }
 
-    /// How many results there are, as far as was seen.
+    /// How many results there are, as far as this lane has looked.
     #[inline]
     pub fn results(&self) -> usize {
-        self.places.results() + self.aside.len()
+        self.slots.results() + self.aside.len()
     }
 
     /// Whether there are results that somebody has reaped, and that weren't taken.
@@ -368,32 +449,34 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
     /// How many operations were submitted whose results weren't taken.
     #[inline]
     pub fn in_flight(&self) -> usize {
-        self.accepted.since(self.places.taken()) + self.aside.len()
+        self.accepted.since(self.slots.taken()) + self.aside.len()
     }
 
     /// How many operations can be pushed now.
     #[inline]
     pub fn room(&self) -> usize {
-        self.places.empty().len()
+        self.slots.empty().len()
     }
 
-    /// Takes what was delivered out of the inbox, and leaves what follows to the completer. For the end.
+    /// Takes delivered slots out of the inbox, and leaves those that follow to the completer. For
+    /// the end.
     fn leave_inbox(&mut self) {
         loop {
-            while self.places.results() > 0 {
+            while self.slots.results() > 0 {
                 // SAFETY: the inbox is the lane's, until it is left.
                 let inbox = unsafe { self.inbox.as_ref() };
                 // SAFETY: there is a result; the queue is dropped last.
-                let slot = unsafe { self.places.take_away(inbox) };
+                let slot = unsafe { self.slots.take_away(inbox) };
                 self.aside.push(slot);
             }
-            // SAFETY: all of them were taken, and the inbox isn't used again unless nothing is in flight.
-            match unsafe { Inbox::leave(self.inbox, self.places.taken(), self.accepted) } {
+            // SAFETY: all of them were taken, and the inbox isn't used again unless nothing is in
+            // flight.
+            match unsafe { Inbox::leave(self.inbox, self.slots.taken(), self.accepted) } {
                 Ok(()) => break,
-                Err(count) => self.places.delivered(count),
+                Err(count) => self.slots.delivered(count),
             }
         }
-        if self.accepted == self.places.taken() {
+        if self.accepted == self.slots.taken() {
             // SAFETY: nothing of ours is in flight, so nobody else uses it.
             unsafe { Inbox::free(self.inbox) };
         }
@@ -408,8 +491,9 @@ impl<P: ReadWrite, T: Send + 'static> Drop for Lane<P, T> {
         impl<P: ReadWrite, T: Send + 'static> Rest<'_, P, T> {
             fn empty(&mut self) {
                 while let Some(slot) = self.0.aside.pop() {
-                    self.0.places.put(slot);
-                    // SAFETY: it is completed, ours, and `push` filled it. It is empty then, panic or not.
+                    self.0.slots.put(slot);
+                    // SAFETY: it is completed, ours, and `push` filled it. It is empty then, panic
+                    // or not.
                     unsafe { slot.discard() };
                 }
             }
@@ -418,7 +502,7 @@ impl<P: ReadWrite, T: Send + 'static> Drop for Lane<P, T> {
         impl<P: ReadWrite, T: Send + 'static> Drop for Rest<'_, P, T> {
             fn drop(&mut self) {
                 self.empty();
-                for slot in self.0.places.empty() {
+                for slot in self.0.slots.empty() {
                     // SAFETY: the slot is the lane's, and empty.
                     unsafe { slot.set_inbox(None) };
                     give_back(&self.0.queue, slot);
@@ -426,7 +510,7 @@ impl<P: ReadWrite, T: Send + 'static> Drop for Lane<P, T> {
             }
         }
 
-        // In a child process the places are the parent's; what they own is leaked here.
+        // In a child process the slots are the parent's; what they own is leaked here.
         if self.queue.shared().process.is_current() {
             // Dropped last: it is foreign code.
             let _waker = self.inbox().take_waker();
@@ -438,7 +522,7 @@ impl<P: ReadWrite, T: Send + 'static> Drop for Lane<P, T> {
 
 /// Frees a slot that is claimed and empty.
 fn give_back(queue: &Queue, slot: &Slot) {
-    // SAFETY: the callers' places hold nothing, and are theirs; the queue keeps the slab.
+    // SAFETY: the slot is the caller's and empty, and the queue keeps the slab.
     unsafe { queue.shared().free_held(slot.index()) };
 }
 

@@ -18,12 +18,23 @@ use crate::{
 
 /// Operations that go to the kernel together, in one `io_submit`. Made by [`Queue::batch`].
 ///
-/// A batch holds a place in the queue for each of its operations, and until [`submit`](Self::submit) as
-/// many again at most, to ask more rarely; or as many as it was told to expect, see
-/// [`expect_more`](Self::expect_more). Nobody else can have those. Reads and writes of one buffer type
-/// fit in one batch. It can be used again after each [`submit`](Self::submit), and doesn't allocate
-/// once it has been as long as it gets. Operations that were never submitted are dropped with it, or
-/// taken back with [`pop`](Self::pop).
+/// Reads and writes of one buffer type fit in one batch. A batch can be used again after each
+/// [`submit`](Self::submit), and doesn't allocate once it has been as long as it gets.
+///
+/// # Slots
+///
+/// A batch holds a slot for each of its operations. To claim slots more rarely, it also holds free
+/// slots until `submit`: at most as many as it has operations, or as many as it
+/// [expects](Self::expect_more).
+///
+/// # Dropping
+///
+/// Nothing is submitted by dropping a batch. Operations that are still in it are dropped, and their
+/// handles never come to be, so that a program that forgot to submit waits for nothing and ends as
+/// if all were done. So a debug build **panics** when a batch is dropped with operations in it,
+/// unless
+/// `push` or `submit` has returned an error before. Use [`clear`](Self::clear) to drop them on purpose,
+/// or [`pop`](Self::pop) to take them back.
 ///
 /// ```
 /// use aio_safe::{Op, Queue};
@@ -51,6 +62,8 @@ pub struct Batch<'a, P: Payload> {
     slots: Vec<&'a Slot>,
     /// How many operations are yet to come, as far as is known.
     expected: u32,
+    /// An error was returned: whoever got it knows that not everything was submitted.
+    failed: bool,
     /// Claimed and not yet filled.
     spare: Group,
     payload: Held<P>,
@@ -63,6 +76,7 @@ impl<'a, P: Payload> Batch<'a, P> {
             queue,
             slots: Vec::new(),
             expected: 0,
+            failed: false,
             spare: Group::none(),
             payload: PhantomData,
             files: PhantomData,
@@ -84,8 +98,8 @@ impl<'a, P: Payload> Batch<'a, P> {
     ) -> Result<(), SubmitError<Op<P>>> {
         // Before anything is claimed: it may panic.
         let file = file.as_fd();
-        // Nothing panics before it is in its slot. Without this the compiler would keep it in memory, to
-        // be able to drop it.
+        // Nothing panics before it is in its slot. Without this the compiler would keep it in
+        // memory, to be able to drop it.
         let op = ManuallyDrop::new(op);
         let Some(slot) = self.next_slot() else {
             return self.push_when_full(file, ManuallyDrop::into_inner(op));
@@ -112,6 +126,7 @@ impl<'a, P: Payload> Batch<'a, P> {
     ) -> Result<(), SubmitError<Op<P>>> {
         let shared = self.queue.shared();
         let Some(index) = shared.claim_after_all(1).next() else {
+            self.failed = true;
             return Err(SubmitError {
                 reason: shared.why_not_claimed(),
                 op,
@@ -121,8 +136,9 @@ impl<'a, P: Payload> Batch<'a, P> {
         Ok(())
     }
 
-    /// Says that `n` operations follow: their places are claimed together as far as there are any, which
-    /// costs less than one by one. What isn't used is given back in [`submit`](Self::submit).
+    /// Says that `n` operations follow. Their slots are claimed together, as far as there are any,
+    /// which costs less than one by one. Slots that aren't used are given back in
+    /// [`submit`](Self::submit).
     pub fn expect_more(&mut self, n: usize) {
         self.expected = u32::try_from(n).unwrap_or(u32::MAX);
     }
@@ -137,8 +153,8 @@ impl<'a, P: Payload> Batch<'a, P> {
         Some(self.queue.shared().slab.claimed(index))
     }
 
-    /// Claims as many slots as are expected, or as the batch already has: a batch that grows asks ever more
-    /// rarely, and holds at most as many slots that it doesn't use as ones that it does.
+    /// Claims as many slots as are expected, or as the batch already has. So a batch that grows
+    /// claims slots ever more rarely, and at most half of its slots are unused.
     #[cold]
     fn claim_more(&mut self) -> Option<u32> {
         let want = match self.expected {
@@ -155,17 +171,17 @@ impl<'a, P: Payload> Batch<'a, P> {
         self.spare.next()
     }
 
-    /// Submits everything in the batch, and appends a handle for each operation to `handles`, in the
-    /// order in which they were pushed. The operations stand for themselves: where the kernel refuses
+    /// Submits everything in the batch, and appends a handle for each operation to `handles`, in
+    /// the order in which they were pushed. Each operation stands for itself: if the kernel refuses
     /// one, its handle says so, and the others are submitted all the same.
     ///
-    /// As with [`Queue::submit`], some operations are carried out on the spot.
+    /// As with [`Queue::submit`], the kernel carries out some operations within `io_submit`.
     ///
     /// # Errors
     ///
-    /// When the kernel has no room for all, or the queue was closed, or after a fork. Operations that
-    /// were submitted before have their handles, the rest stays in the batch: call `submit` again,
-    /// after [`QueueError::Again`] when completions were reaped.
+    /// [`QueueError::Again`] when the kernel has no room for all, [`Closed`](QueueError::Closed)
+    /// and [`Forked`](QueueError::Forked). Operations that were submitted have their handles. The
+    /// rest stays in the batch: after `Again`, reap completions and call `submit` again.
     #[doc(alias = "io_submit")]
     pub fn submit(&mut self, handles: &mut Vec<Pending<P>>) -> Result<(), QueueError> {
         let shared = self.queue.shared();
@@ -182,6 +198,7 @@ impl<'a, P: Payload> Batch<'a, P> {
         handles.reserve(len);
         // SAFETY: the slots were claimed and filled by this batch.
         let submitted = unsafe { shared.submit(&self.slots) };
+        self.failed |= submitted.is_err();
         let (answered, result) = match submitted {
             Ok(()) => (len, Ok(())),
             Err(answer) => (answer.answered, answer.result),
@@ -208,6 +225,25 @@ impl<'a, P: Payload> Batch<'a, P> {
         Some(op)
     }
 
+    /// Drops the operations that are in the batch.
+    ///
+    /// # Panics
+    ///
+    /// With the panic of a buffer's destructor, after all of them were dropped.
+    pub fn clear(&mut self) {
+        /// Goes on where a buffer's destructor has panicked.
+        struct Rest<'b, 'a, P: Payload>(&'b mut Batch<'a, P>);
+
+        impl<P: Payload> Drop for Rest<'_, '_, P> {
+            fn drop(&mut self) {
+                while self.0.pop().is_some() {}
+            }
+        }
+
+        let rest = Rest(self);
+        while rest.0.pop().is_some() {}
+    }
+
     /// How many operations are in the batch, not yet submitted.
     pub fn len(&self) -> usize {
         self.slots.len()
@@ -230,20 +266,20 @@ impl<'a, P: Payload> Batch<'a, P> {
 
 impl<P: Payload> Drop for Batch<'_, P> {
     fn drop(&mut self) {
-        /// Goes on where a buffer's destructor has panicked.
-        struct Rest<'b, 'a, P: Payload>(&'b mut Batch<'a, P>);
-
-        impl<P: Payload> Drop for Rest<'_, '_, P> {
-            fn drop(&mut self) {
-                while self.0.pop().is_some() {}
-            }
+        // In a child process the slots are the parent's; what they own is leaked here.
+        if !self.queue.shared().process.is_current() {
+            return;
         }
-
-        if self.queue.shared().process.is_current() {
-            self.free_spare();
-            let rest = Rest(self);
-            while rest.0.pop().is_some() {}
-        }
+        let left = self.len();
+        self.free_spare();
+        self.clear();
+        // A panic, and not an error, as this is a mistake in the program. In debug builds alone, as
+        // a program that returns early by `?` from something else makes no mistake.
+        debug_assert!(
+            left == 0 || self.failed || std::thread::panicking(),
+            "a batch was dropped with {left} operations that were never submitted: call `submit`, or \
+             `clear` to drop them on purpose"
+        );
     }
 }
 

@@ -30,22 +30,29 @@ pub use reserve::{Permit, Reserve};
 
 /// A submission queue: one native AIO context, and the operations in flight on it.
 ///
-/// A handle is cheap to clone, and all clones are the same queue; any thread may use any of them.
+/// A `Queue` is cheap to clone. All clones are the same queue, and any thread may use any of them.
+///
+/// # Slots
+///
+/// A queue of depth 32 has 32 slots. An operation takes a slot when it is submitted. Its slot
+/// becomes free when its result is taken, or, if its handle was dropped, when somebody reaps its
+/// completion.
 ///
 /// # Dropping
 ///
-/// When the last handle goes, the queue **waits for everything in flight** and destroys the
-/// context, which also takes the kernel some 30 ms. [`close`](Self::close) does the same and tells
-/// how it went. [`Pending`] handles outlive the queue: their results are there by then.
+/// When the last `Queue` and [`Lane`] go, the queue is closed: the drop **waits for everything in
+/// flight** and destroys the context, which takes the kernel some 30 ms besides.
+/// [`close`](Self::close) does the same and tells how it went. [`Pending`] handles outlive the
+/// queue: their results are there by then.
 ///
 /// # Forking
 ///
 /// A context stays with the process that made it. In a child process every method answers with an
-/// error that says so, and dropping a handle there changes nothing for the parent.
+/// error that says so, and a drop there changes nothing for the parent.
 ///
-/// Forking while `O_DIRECT` reads into private memory are in flight can lose what they read, up to Linux
-/// 6.2 or so: the first of the two processes to touch such a page gets a copy, and the device may write
-/// to the other one. That is the kernel's doing, see `open(2)`; [`drain`](Self::drain) before a fork.
+/// Up to Linux 6.2 or so, a fork can lose what `O_DIRECT` reads in flight read into private memory.
+/// The first of the two processes to touch such a page gets a copy, and the device may write to the
+/// other one: see `open(2)`. [`drain`](Self::drain) the queue before a fork.
 pub struct Queue {
     shared: QueueRef,
 }
@@ -54,16 +61,13 @@ impl Queue {
     /// The deepest a queue can be: what the kernel takes (4 194 304), or 32 703 on 32-bit targets.
     pub const MAX_DEPTH: u32 = gate::MAX_DEPTH;
 
-    /// Makes a queue for at most `depth` operations at a time. All memory it needs is allocated here:
-    /// some 200 bytes for each.
-    ///
-    /// An operation counts from its submission until its result was taken or, if its handle was
-    /// dropped, until it is over.
+    /// Makes a queue for at most `depth` operations at a time. It allocates all memory that it
+    /// needs: some 200 bytes for each operation.
     ///
     /// # Errors
     ///
-    /// [`SetupError`] names the reason, most often the system's limit `fs.aio-max-nr`: depths of all
-    /// queues of all processes add up to it.
+    /// [`SetupError`] names the reason. Most often it is the system's limit `fs.aio-max-nr`, which
+    /// holds for the depths of all queues of all processes together.
     ///
     /// ```
     /// let queue = aio_safe::Queue::new(64)?;
@@ -91,22 +95,26 @@ impl Queue {
     /// The file may be closed while the operation is in flight: the kernel takes a reference of its
     /// own.
     ///
-    /// It normally returns at once. The kernel carries out some operations within `io_submit`, though:
-    /// buffered reads and writes (without `O_DIRECT`), and direct ones that allocate blocks or find the
-    /// device's queue full.
+    /// It normally returns at once. But the kernel carries out some operations within `io_submit`:
+    /// buffered reads and writes (without `O_DIRECT`), and direct ones that allocate blocks or find
+    /// the device's queue full.
+    ///
+    /// When the queue is full, it first takes the completions that are there. So it may run wakers
+    /// and destructors, as [`reap`](Self::reap) does.
     ///
     /// # Pipes, terminals and sockets
     ///
     /// A read of an empty pipe, terminal or socket blocks within `io_submit` until something comes,
-    /// which may be never. Threads in [`drain`](Self::drain) and [`close`](Self::close) wait for it,
-    /// too. So submit a [poll](Op::poll) first, and the read when the poll says that there is something
-    /// to read. With `O_NONBLOCK` set on the file, a read that would block fails with EAGAIN instead.
+    /// which may be never. Threads in [`drain`](Self::drain) and [`close`](Self::close) wait for
+    /// it, too. So submit a [poll](Op::poll) first, and the read when the poll says that there is
+    /// something to read. With `O_NONBLOCK` set on the file, a read that would block fails with
+    /// EAGAIN instead.
     ///
     /// # Errors
     ///
-    /// [`SubmitError`] hands the operation back when the queue is full or closed, when the kernel has
-    /// no room, or after a fork. Where the kernel refuses the operation itself, `submit` succeeds, and
-    /// the result is [`OpError::Refused`](crate::OpError::Refused).
+    /// [`SubmitError`] hands the operation back when the queue is full or closed, when the kernel
+    /// has no room, or after a fork. Where the kernel refuses the operation itself, `submit`
+    /// succeeds, and the result is [`OpError::Refused`](crate::OpError::Refused).
     ///
     /// ```
     /// use aio_safe::{Op, Queue};
@@ -130,8 +138,8 @@ impl Queue {
     ) -> Result<Pending<P>, SubmitError<Op<P>>> {
         // Before anything is claimed: it may panic.
         let file = file.as_fd();
-        // Nothing panics before it is in its slot. Without this the compiler would keep it in memory, to
-        // be able to drop it.
+        // Nothing panics before the operation is in its slot. Without this the compiler would keep
+        // it in memory, to be able to drop it.
         let op = ManuallyDrop::new(op);
         let slot = self.shared.slab.claim(1).next();
         match slot.map(|index| self.shared.slab.claimed(index)) {
@@ -140,8 +148,8 @@ impl Queue {
         }
     }
 
-    /// As [`submit`](Self::submit), where no slot was found: some may be those of operations that are
-    /// over.
+    /// As [`submit`](Self::submit), where no slot was found: some may be those of operations that
+    /// are over.
     #[cold]
     fn submit_when_full<P: Payload>(
         &self,
@@ -190,8 +198,8 @@ impl Queue {
         SubmitError { reason, op }
     }
 
-    /// Waits for a place in a full queue, first come first served: `.await` it, or
-    /// [`wait`](Reserve::wait) for it in a thread. The [`Permit`](crate::queue::Permit) takes one operation.
+    /// Waits for a slot of a full queue, first come first served: `.await` it, or
+    /// [`wait`](Reserve::wait) for it in a thread. The [`Permit`] submits one operation.
     ///
     /// ```
     /// use aio_safe::{Op, Queue};
@@ -208,49 +216,53 @@ impl Queue {
         Reserve::new(self)
     }
 
-    /// A batch: operations that go to the kernel together, in one `io_submit`.
+    /// Makes a batch: operations that go to the kernel together, in one `io_submit`.
     pub fn batch<P: Payload>(&self) -> Batch<'_, P> {
         Batch::new(self)
     }
 
-    /// Makes a lane: so many places of this queue, for reads and writes of one buffer type that are submitted together,
-    /// and whose results are taken as they come.
-    ///
-    /// The places aren't claimed all at once: while it is found out that there are too few, others find fewer, too.
+    /// Makes a lane: a number of this queue's slots, for reads and writes of one buffer type that
+    /// are submitted together, and whose results are taken as they come.
     ///
     /// # Errors
     ///
-    /// [`QueueError::QueueFull`] when fewer places are free (more than the queue's depth never are),
-    /// [`Closed`](QueueError::Closed), or [`Forked`](QueueError::Forked).
+    /// [`QueueError::QueueFull`] when fewer slots are free, [`Closed`](QueueError::Closed), or
+    /// [`Forked`](QueueError::Forked). Until it finds that there are too few, it holds those that
+    /// there are, so that other threads may find the queue full.
     pub fn lane<P: ReadWrite, T: Send + 'static>(
         &self,
-        places: u32,
+        slots: u32,
     ) -> Result<Lane<P, T>, QueueError> {
-        Lane::new(self, places)
+        Lane::new(self, slots)
     }
 
-    /// Takes completions from the kernel and hands them to their [`Pending`] handles, waking whoever
-    /// waits there. For a loop of one's own: threads in [`Pending::wait`] do it themselves.
+    /// Takes completions from the kernel, and wakes the tasks and threads that wait for them. It is
+    /// for a loop of your own: threads in [`Pending::wait`] reap by themselves.
     ///
-    /// Waits until at least `min` completions came, or the timeout is over; without a timeout it waits
-    /// for as long as it takes, even when nothing is in flight. With `min` = 0 it takes what is there
-    /// and never waits. Returns how many completions it took; others may have taken some as well.
+    /// It waits until it has taken at least `min` completions, or the timeout is over. Without a
+    /// timeout it waits without limit, even when nothing is in flight. It also takes the other
+    /// completions that are there, at most as many as the queue is deep. With `min` = 0 it never
+    /// waits, whatever the timeout.
+    ///
+    /// Returns how many completions this call took. Other threads may have taken some as well. A
+    /// thread that only reaps is better off with a [`reaper`](Self::reaper), which doesn't keep the
+    /// queue open.
     ///
     /// # Errors
     ///
-    /// [`ReapError::Interrupted`] when a signal came before any completion; the others say that
-    /// nothing more will come.
+    /// [`ReapError::Interrupted`] when a signal came before any completion. The other errors say
+    /// that nothing more will come.
     ///
     /// # Deadlocks
     ///
-    /// The thread runs the wakers of operations, and the destructors of buffers whose operations were
-    /// abandoned. Don't hold a lock meanwhile that one of these takes, such as the lock of a pool to
-    /// which buffers go back: the thread would wait for itself.
+    /// The thread runs the wakers of operations, and the destructors of buffers whose operations
+    /// were abandoned. Don't hold a lock meanwhile that one of these takes, such as the lock of a
+    /// pool to which buffers go back: the thread would wait for itself.
     ///
     /// # Panics
     ///
-    /// With the panic of a waker or of an abandoned buffer's destructor that it ran. The queue stays in
-    /// order, and the other wakers were woken.
+    /// With the panic of a waker or of an abandoned buffer's destructor that it ran. The queue
+    /// stays in order, and the other wakers were woken.
     ///
     /// ```
     /// use aio_safe::{Op, Queue};
@@ -268,20 +280,20 @@ impl Queue {
         self.shared.reap_all(min, timeout)
     }
 
-    /// A handle that reaps, and doesn't keep the queue open.
+    /// Makes a handle that reaps, and doesn't keep the queue open.
     pub fn reaper(&self) -> Reaper {
         Reaper::new(self.shared.hold())
     }
 
-    /// Waits until nothing is in flight, abandoned operations included: a write whose handle was
+    /// Waits until nothing is in flight, abandoned operations included. A write whose handle was
     /// dropped still lands, and this tells when it has. Results that weren't taken stay.
     ///
-    /// Operations that other threads submit meanwhile are waited for as well.
+    /// It also waits for operations that other threads submit meanwhile.
     ///
     /// # Errors
     ///
-    /// [`CloseError::Closed`], [`CloseError::Forked`], and [`CloseError::Reap`] when completions can't
-    /// be had any more.
+    /// [`CloseError::Closed`], [`CloseError::Forked`], and [`CloseError::Reap`] when completions
+    /// can't be had any more.
     pub fn drain(&self) -> Result<(), CloseError> {
         if !self.shared.process.is_current() {
             return Err(CloseError::Forked);
@@ -292,8 +304,8 @@ impl Queue {
         self.shared.drain()
     }
 
-    /// Waits until nothing is in flight, and destroys the context. Other handles of this queue
-    /// answer with `Closed` from now on; results that weren't taken stay.
+    /// Cancels polls, waits until nothing is in flight, and destroys the context. From now on all
+    /// other clones of this queue answer with `Closed`. Results that weren't taken stay.
     ///
     /// # Errors
     ///
@@ -312,27 +324,27 @@ impl Queue {
         self.shared.close()
     }
 
-    /// How many operations it can hold.
+    /// How many slots the queue has.
     pub fn depth(&self) -> u32 {
         self.shared.slab.depth()
     }
 
-    /// How many operations are in flight now: submitted, and their completions not yet reaped. While
-    /// other threads submit or reap it may count some that the kernel is about to refuse, or that are
-    /// over.
+    /// How many operations are in flight: submitted, and their completions not yet reaped. While
+    /// other threads submit or reap, the count may include operations that the kernel is about to
+    /// refuse, or that are over.
     pub fn in_flight(&self) -> usize {
         self.shared.gate.count().in_flight
     }
 
-    /// Whether completions that are there are read from the ring that the kernel shares with the
-    /// process, without a system call. Else, and to wait, `io_getevents` is called; `io_pgetevents`,
-    /// which some filters on system calls forbid, isn't needed.
+    /// Whether the queue reads completions from the ring that the kernel shares with the process,
+    /// which takes no system call. Otherwise, and to wait, it calls `io_getevents`. It never calls
+    /// `io_pgetevents`, which some filters on system calls forbid.
     pub fn reads_ring(&self) -> bool {
         self.shared.ring.is_some()
     }
 
-    /// How many events came that belong to nothing in flight. They are dropped. It is 0 unless
-    /// somebody else uses the queue's context or writes to its ring.
+    /// How many events came that belong to no request in flight. The queue drops them. The count is
+    /// 0 unless other code uses the queue's context or writes to its ring.
     pub fn strays(&self) -> usize {
         self.shared.strays.load(Relaxed)
     }

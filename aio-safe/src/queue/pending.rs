@@ -27,21 +27,23 @@ use crate::{
 
 /// An operation that was submitted: the way to its result.
 ///
-/// Wait for it in a thread with [`wait`](Self::wait), look with [`try_take`](Self::try_take), or
-/// `.await` it. A future takes completions that are there when it is polled, but nothing polls it when
-/// one comes: some thread must be in `wait`, [`Queue::drain`] or [`Queue::reap`].
+/// A thread [`wait`](Self::wait)s for it, or looks with [`try_take`](Self::try_take). A task
+/// `.await`s it. A future takes the completions that are there when it is polled, but nothing polls
+/// it when one comes: some thread must be in `wait`, [`Queue::drain`], [`Queue::reap`] or
+/// [`Reaper::reap`](crate::queue::Reaper::reap).
 ///
 /// # Dropping
 ///
-/// Dropping the handle **abandons** the operation: it goes on, its buffer stays where it is until the
-/// kernel is done with it, and its result is lost. A dropped write still lands; [`Queue::drain`] tells
-/// when. A dropped poll is cancelled. A handle that is forgotten keeps its place in the queue for ever.
+/// Dropping the handle **abandons** the operation. It goes on, and its buffer stays where it is
+/// until the kernel is done with it. Its result is lost. A dropped write still lands:
+/// [`Queue::drain`] tells when. A dropped poll is cancelled.
 ///
-/// # Its place in the queue
+/// # Its slot
 ///
-/// A handle keeps its place in the queue until the result is taken. An assignment drops the old value
-/// after the new one was made, so storing a new handle over an old one needs two places for a moment,
-/// and fails in a full queue. Take the old result first:
+/// A handle keeps its slot until the result is taken. A handle that is forgotten
+/// ([`std::mem::forget`]) keeps its slot for ever. An assignment drops the old value after the new
+/// one was made. So storing a new handle over an old one needs two slots for a moment, and fails in
+/// a full queue. Take the old result first:
 ///
 /// ```
 /// use aio_safe::{Op, Queue, error::QueueError};
@@ -88,16 +90,16 @@ impl<P: Payload> Pending<P> {
     ///
     /// # Deadlocks
     ///
-    /// A thread that reaps runs the wakers of other operations, and the destructors of buffers whose
-    /// operations were abandoned. Don't hold a lock meanwhile that one of these takes, such as the lock
-    /// of a pool to which buffers go back: the thread would wait for itself.
+    /// A thread that reaps runs the wakers of other operations, and the destructors of buffers
+    /// whose operations were abandoned. Don't hold a lock meanwhile that one of these takes, such
+    /// as the lock of a pool to which buffers go back: the thread would wait for itself.
     ///
     /// # Panics
     ///
-    /// When the result can't come any more and the buffer can't be given back, because the kernel may
-    /// still write to it: in a child process made by `fork` (the operation is the parent's), or when
-    /// somebody broke the queue's context and it can't be destroyed. Also with the panic of somebody
-    /// else's waker or destructor, see [`Queue::reap`](crate::Queue::reap).
+    /// When the result can't come any more and the buffer can't be given back, because the kernel
+    /// may still write to it: in a child process made by `fork` (the operation is the parent's), or
+    /// when somebody broke the queue's context and it can't be destroyed. Also with the panic of
+    /// somebody else's waker or destructor, see [`Queue::reap`](crate::Queue::reap).
     #[inline]
     pub fn wait(mut self) -> P::Output {
         if !self.is_done() && !self.glance() {
@@ -186,8 +188,8 @@ impl<P: Payload> Pending<P> {
     ///
     /// # Errors
     ///
-    /// The errno of `io_cancel` when the call itself is forbidden: EPERM or ENOSYS. EINVAL in a child
-    /// process made by `fork`.
+    /// The errno of `io_cancel` when the call itself is forbidden: EPERM or ENOSYS. EINVAL in a
+    /// child process made by `fork`.
     ///
     /// ```
     /// use aio_safe::{Op, Queue, op::{CancelOutcome, PollEvents}};
@@ -263,7 +265,8 @@ unsafe fn take_and_free<P: Payload>(slot: &SlotRef) -> P::Output {
     // SAFETY: the caller was the slot's handle, which holds a `P` and is done.
     let taken = unsafe { slot.slot().take::<P>() };
     mem::forget(panics);
-    // Freeing doesn't panic. Without this the compiler would keep it in memory, to be able to drop it.
+    // Freeing doesn't panic. Without this the compiler would keep it in memory, to be able to drop
+    // it.
     let taken = ManuallyDrop::new(taken);
     if slot.slot().is_let_go() || await_completer(slot) {
         // SAFETY: the slot is ours and empty, and the caller doesn't use it again.
@@ -285,8 +288,8 @@ impl Drop for FreeOnPanic<'_> {
     }
 }
 
-/// Waits until the completer has taken the waker, which is what it does next. False after fork, where it may be
-/// one of the parent's threads.
+/// Waits until the completer has taken the waker, which is what it does next. False after fork,
+/// where it may be one of the parent's threads.
 #[cold]
 fn await_completer(slot: &SlotRef) -> bool {
     let mut pause = Pause::new();
@@ -338,8 +341,9 @@ impl<P: Payload> Future for Pending<P> {
 
     /// # Panics
     ///
-    /// When polled again after it was ready, and in a child process as [`wait`](Self::wait). Also with the
-    /// panic of somebody else's waker or destructor, see [`Queue::reap`](crate::Queue::reap).
+    /// When polled again after it was ready, and in a child process as [`wait`](Self::wait). Also
+    /// with the panic of somebody else's waker or destructor, see
+    /// [`Queue::reap`](crate::Queue::reap).
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<P::Output> {
         if !self.is_done() && !self.glance() && self.register(cx.waker()) {

@@ -7,10 +7,10 @@ use crate::{engine::shared::Hold, error::ReapError};
 /// Reaps for a queue, but doesn't keep it open: for a thread or task of one's own that does nothing
 /// else. Made by [`Queue::reaper`](crate::Queue::reaper).
 ///
-/// A thread that loops in [`Queue::reap`](crate::Queue::reap) holds a [`Queue`](crate::Queue), which
-/// stays open as long as the thread runs, and the thread runs as long as the queue is open. A `Reaper`
-/// doesn't count: when the last `Queue` and [`Lane`](crate::Lane) go, the queue is closed, and
-/// [`reap`](Self::reap) answers with [`ReapError::Closed`].
+/// A thread that loops in [`Queue::reap`](crate::Queue::reap) holds a [`Queue`](crate::Queue),
+/// which stays open as long as the thread runs, and the thread runs as long as the queue is open. A
+/// `Reaper` doesn't count: when the last `Queue` and [`Lane`](crate::Lane) go, the queue is closed,
+/// and [`reap`](Self::reap) answers with [`ReapError::Closed`].
 ///
 /// ```
 /// use aio_safe::{Op, Queue};

@@ -21,8 +21,8 @@ use crate::{
     op::Payload,
 };
 
-/// A wait for a slot of the queue, first come first served. Made by [`Queue::reserve`]; `.await` it,
-/// or [`wait`](Self::wait) for it in a thread.
+/// A wait for a slot of the queue, first come first served. Made by [`Queue::reserve`]; `.await`
+/// it, or [`wait`](Self::wait) for it in a thread.
 ///
 /// A slot becomes free when a result is taken, or an abandoned operation is over. A future takes
 /// completions that are there when it is polled, but nothing polls it when one comes: see
@@ -56,8 +56,8 @@ impl<'q> Reserve<'q> {
     /// Blocks until there is a slot. The thread reaps for the whole queue meanwhile, unless another
     /// one does.
     ///
-    /// A thread that holds all handles of the queue itself, and takes none of their results, waits for
-    /// ever.
+    /// A thread that holds all handles of the queue itself, and takes none of their results, waits
+    /// for ever.
     ///
     /// # Errors
     ///
@@ -112,7 +112,8 @@ impl<'q> Reserve<'q> {
         }
     }
 
-    /// A slot, if there is one; else a ticket. One that was polled before may have a ticket already.
+    /// A slot, if there is one; else a ticket. One that was polled before may have a ticket
+    /// already.
     fn claim_or_join(&mut self) -> Result<Option<Permit<'q>>, QueueError> {
         let shared = self.queue.shared();
         if !shared.process.is_current() {

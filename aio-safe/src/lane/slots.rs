@@ -1,6 +1,6 @@
-//! A lane's empty places, and how far it has taken what was delivered to it.
+//! A lane's empty slots, and how many results it has taken.
 //!
-//! Both are one count: a result that is taken leaves a place empty.
+//! Both are one count: taking a result leaves a slot empty.
 
 #![allow(unsafe_code, reason = "keeps slots")]
 
@@ -9,66 +9,69 @@ use crate::engine::{
     slot::Slot,
 };
 
-/// Each of the lane's slots is here, or in flight, or delivered and not taken, or set aside with its result.
-pub(crate) struct Places {
-    /// The empty ones; the first of them are filled while there is a batch. It has room for all.
-    slots: Vec<&'static Slot>,
+/// Each of the lane's slots is in here, or in flight, or delivered and not taken, or set aside with
+/// its result.
+pub(crate) struct Slots {
+    /// The empty slots. While there is a batch, the first of them are filled. The vector has room
+    /// for all of the lane's slots.
+    empty: Vec<&'static Slot>,
     /// How many results were taken, less the number of empty slots.
     base: Count,
-    /// How many empty slots there are when all results are taken that were delivered, as far as is known.
+    /// How many empty slots there will be when all delivered results are taken, as far as is known.
     most: usize,
 }
 
-impl Places {
-    /// Of a lane to which nothing was delivered yet.
+impl Slots {
+    /// The slots of a new lane.
     pub(crate) fn new(slots: Vec<&'static Slot>) -> Self {
         Self {
             base: Count::ZERO.minus(slots.len()),
             most: slots.len(),
-            slots,
+            empty: slots,
         }
     }
 
     #[inline]
     pub(crate) fn empty(&self) -> &[&'static Slot] {
-        &self.slots
+        &self.empty
     }
 
     /// How many results were taken.
     #[inline]
     pub(crate) fn taken(&self) -> Count {
-        self.base.plus(self.slots.len())
+        self.base.plus(self.empty.len())
     }
 
     /// How many results can be taken, as far as is known.
     #[inline]
     pub(crate) fn results(&self) -> usize {
-        self.most - self.slots.len()
+        self.most - self.empty.len()
     }
 
     /// So many results were delivered.
     #[inline]
     pub(crate) fn delivered(&mut self, count: Count) {
-        self.most = self.slots.len() + count.since(self.taken());
+        self.most = self.empty.len() + count.since(self.taken());
     }
 
     /// Takes the next result's slot, which counts as empty from now on.
     ///
     /// # Safety
     ///
-    /// The inbox is the lane's, there is a [result](Self::results), and whoever has the lane takes the
-    /// result out before anything is put in. Slots aren't used any more when the lane's queue is gone.
+    /// The inbox is the lane's, there is a [result](Self::results), and whoever has the lane takes
+    /// the result out before anything is put in. Slots aren't used any more when the lane's queue
+    /// is gone.
     #[inline(always)]
     pub(crate) unsafe fn take(&mut self, inbox: &Inbox<Slot>) -> &'static Slot {
         // SAFETY: it was delivered, and not taken; for the rest the caller's promise.
         let slot = unsafe { inbox.take(self.taken()) };
-        let len = self.slots.len();
-        debug_assert!(len < self.slots.capacity());
-        let place = self.slots.as_mut_ptr().wrapping_add(len);
+        let len = self.empty.len();
+        debug_assert!(len < self.empty.capacity());
+        let place = self.empty.as_mut_ptr().wrapping_add(len);
         // SAFETY: each slot is here once at most, and this one wasn't: so there is room for it.
         unsafe { place.write(slot) };
         // SAFETY: it was written just now.
-        unsafe { self.slots.set_len(len + 1) };
+        unsafe { self.empty.set_len(len + 1) };
         slot
     }
 
@@ -76,8 +79,8 @@ impl Places {
     ///
     /// # Safety
     ///
-    /// The inbox is the lane's, and there is a [result](Self::results). The slot isn't used any more when the
-    /// lane's queue is gone.
+    /// The inbox is the lane's, and there is a [result](Self::results). The slot isn't used any
+    /// more when the lane's queue is gone.
     pub(crate) unsafe fn take_away(&mut self, inbox: &Inbox<Slot>) -> &'static Slot {
         // SAFETY: it was delivered, and not taken; for the rest the caller's promise.
         let slot = unsafe { inbox.take(self.taken()) };
@@ -89,18 +92,19 @@ impl Places {
     /// The first `n` slots aren't empty any more.
     #[inline]
     pub(crate) fn fill(&mut self, n: usize) {
-        if n == self.slots.len() {
-            self.slots.clear();
+        if n == self.empty.len() {
+            self.empty.clear();
         } else {
-            self.slots.drain(..n);
+            self.empty.drain(..n);
         }
         self.base = self.base.plus(n);
         self.most -= n;
     }
 
-    /// Puts back a slot that isn't counted any more, or never was: it was [taken away](Self::take_away), or refused.
+    /// Puts back a slot that isn't counted any more, or never was: it was [taken
+    /// away](Self::take_away), or refused.
     pub(crate) fn put(&mut self, slot: &'static Slot) {
-        self.slots.push(slot);
+        self.empty.push(slot);
         self.base = self.base.minus(1);
         self.most += 1;
     }
@@ -111,16 +115,16 @@ mod tests {
     use super::*;
     use crate::engine::inbox::Delivery;
 
-    /// So many places of a lane that has taken so many results.
-    fn places(len: u32, taken: Count) -> Places {
+    /// So many slots of a lane that has taken so many results.
+    fn slots(len: u32, taken: Count) -> Slots {
         let slots = (0..len).map(|index| &*Box::leak(Box::new(Slot::new(index))));
-        let mut places = Places::new(slots.collect());
-        places.base = taken.minus(len as usize);
-        places
+        let mut slots = Slots::new(slots.collect());
+        slots.base = taken.minus(len as usize);
+        slots
     }
 
-    fn indices(places: &Places) -> Vec<u32> {
-        places.empty().iter().map(|slot| slot.index()).collect()
+    fn indices(slots: &Slots) -> Vec<u32> {
+        slots.empty().iter().map(|slot| slot.index()).collect()
     }
 
     #[test]
@@ -129,7 +133,7 @@ mod tests {
         let shared = Inbox::<Slot>::starting_at(4, start);
         // SAFETY: it is never freed.
         let inbox = unsafe { shared.as_ref() };
-        let mut places = places(4, start);
+        let mut slots = slots(4, start);
         let deliver = |slots: &[&'static Slot]| {
             // SAFETY: there is no other thread, and the inbox stays.
             let mut delivery = unsafe { Delivery::new(shared) };
@@ -140,37 +144,37 @@ mod tests {
             delivery.deliver_to_own();
         };
         for round in 0..4_usize {
-            assert_eq!(places.taken(), start.plus(round * 4));
-            let slots = places.empty().to_vec();
-            places.fill(3);
+            assert_eq!(slots.taken(), start.plus(round * 4));
+            let slots = slots.empty().to_vec();
+            slots.fill(3);
             deliver(&[slots[2], slots[0]]);
-            places.delivered(inbox.count());
+            slots.delivered(inbox.count());
             assert_eq!(
-                (places.results(), indices(&places)),
+                (slots.results(), indices(&slots)),
                 (2, vec![slots[3].index()])
             );
             // SAFETY: there is a result.
-            assert!(std::ptr::eq(unsafe { places.take(inbox) }, slots[2]));
+            assert!(std::ptr::eq(unsafe { slots.take(inbox) }, slots[2]));
             // The last one is refused.
-            places.fill(1);
-            places.put(slots[3]);
+            slots.fill(1);
+            slots.put(slots[3]);
             deliver(&[slots[1]]);
-            assert_eq!(places.results(), 1);
-            places.delivered(inbox.count());
-            assert_eq!(places.results(), 2);
+            assert_eq!(slots.results(), 1);
+            slots.delivered(inbox.count());
+            assert_eq!(slots.results(), 2);
             // SAFETY: as above.
-            assert!(std::ptr::eq(unsafe { places.take_away(inbox) }, slots[0]));
+            assert!(std::ptr::eq(unsafe { slots.take_away(inbox) }, slots[0]));
             // SAFETY: as above.
-            assert!(std::ptr::eq(unsafe { places.take(inbox) }, slots[1]));
-            assert_eq!(places.results(), 0);
-            places.put(slots[0]);
-            // A fourth one, so that each round moves on by as many as there are places.
-            places.fill(1);
+            assert!(std::ptr::eq(unsafe { slots.take(inbox) }, slots[1]));
+            assert_eq!(slots.results(), 0);
+            slots.put(slots[0]);
+            // A fourth one, so that each round moves on by as many as there are slots.
+            slots.fill(1);
             deliver(&[slots[3]]);
-            places.delivered(inbox.count());
+            slots.delivered(inbox.count());
             // SAFETY: as above.
-            unsafe { places.take(inbox) };
-            assert_eq!((places.results(), places.empty().len()), (0, 4));
+            unsafe { slots.take(inbox) };
+            assert_eq!((slots.results(), slots.empty().len()), (0, 4));
         }
     }
 }
