@@ -250,8 +250,8 @@ impl Slab {
     #[must_use]
     pub(crate) unsafe fn orphan(this: NonNull<Self>) -> bool {
         // SAFETY: `left` doesn't come to zero before the addition below, so nobody frees the slab
-        // until then. Nothing uses the references after that.
-        let (slab, left) = unsafe { (&*this.as_ptr(), &(*this.as_ptr()).left) };
+        // until then. Nothing uses the reference after that.
+        let slab = unsafe { &*this.as_ptr() };
         let free: u32 = slab
             .free
             .iter()
@@ -260,7 +260,7 @@ impl Slab {
         let taken = (slab.depth() - free) as usize;
         // Slots that were freed since the swap are already subtracted: `left` is below zero by
         // their number.
-        left.fetch_add(taken, AcqRel).wrapping_add(taken) == 0
+        slab.left.fetch_add(taken, AcqRel).wrapping_add(taken) == 0
     }
 }
 
