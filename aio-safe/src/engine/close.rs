@@ -14,7 +14,7 @@ use crate::{
         complete::Own,
         jobs::Jobs,
         keep_first,
-        leader::{Goal, Lead, Turn},
+        leader::{Goal, Joined, Lead},
         shared::Shared,
         slot::LOST,
         wait::Unreachable,
@@ -121,8 +121,8 @@ impl Shared {
     /// itself, or waits in the kernel and has to be kicked.
     fn take_over(&self) -> Lead<'_> {
         let mut seat = match self.leadership.join(Goal::Close) {
-            Turn::Lead(lead) => return lead,
-            Turn::Follow(seat) => seat,
+            Joined::Lead(lead) => return lead,
+            Joined::Follow(seat) => seat,
         };
         let mut kicked = false;
         loop {
@@ -139,8 +139,8 @@ impl Shared {
                 match seat.leave() {
                     Some(lead) => return lead,
                     None => match self.leadership.join(Goal::Close) {
-                        Turn::Lead(lead) => return lead,
-                        Turn::Follow(again) => seat = again,
+                        Joined::Lead(lead) => return lead,
+                        Joined::Follow(again) => seat = again,
                     },
                 }
             }

@@ -157,11 +157,11 @@ impl<T> Inbox<T> {
     /// An inbox to which `count` completions were delivered before.
     pub(crate) fn starting_at(slots: u32, count: Count) -> NonNull<Self> {
         let empty = |_| UnsafeCell::new(std::ptr::null());
-        let places = slots.next_power_of_two();
+        let len = slots.next_power_of_two();
         NonNull::from(Box::leak(Box::new(Self {
             word: AtomicU32::new(count.0),
-            entries: (0..places).map(empty).collect(),
-            mask: places - 1,
+            entries: (0..len).map(empty).collect(),
+            mask: len - 1,
             waker: Mutex::new(None),
             last: UnsafeCell::new(Count::ZERO),
         })))

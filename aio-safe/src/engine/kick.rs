@@ -25,10 +25,10 @@ pub(crate) const KICK: u64 = u64::MAX;
 
 /// How long a thread that can be kicked waits in the kernel at a time. There is a limit because the
 /// kick may be forbidden.
-const LOOK: Duration = Duration::from_secs(1);
+const LONG_WAIT: Duration = Duration::from_secs(1);
 
 /// How long a thread that can't be kicked waits in the kernel at a time.
-const SHORT_LOOK: Duration = Duration::from_millis(10);
+const SHORT_WAIT: Duration = Duration::from_millis(10);
 
 /// The pipe from which kicks read.
 pub(crate) struct Kick {
@@ -69,9 +69,9 @@ fn pipe() -> Option<OwnedFd> {
 impl Shared {
     /// How long a thread may wait in the kernel at a time, if its wait may have to be ended without
     /// an event of its own. Without a limit in a model: there the kick has to end the wait.
-    pub(crate) fn longest_look(&self) -> Option<Duration> {
+    pub(crate) fn longest_wait(&self) -> Option<Duration> {
         let has_reader = self.kick.reader().is_some();
-        (!cfg!(loom)).then_some(if has_reader { LOOK } else { SHORT_LOOK })
+        (!cfg!(loom)).then_some(if has_reader { LONG_WAIT } else { SHORT_WAIT })
     }
 
     /// Ends the leader's wait in the kernel. Returns false if the kick couldn't be submitted.

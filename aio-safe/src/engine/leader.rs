@@ -87,7 +87,7 @@ pub(crate) enum Goal {
 }
 
 /// What a thread became that needs the role.
-pub(crate) enum Turn<'a> {
+pub(crate) enum Joined<'a> {
     Lead(Lead<'a>),
     Follow(Seat<'a>),
 }
@@ -119,9 +119,9 @@ impl Leadership {
 
     /// Takes the role, or joins the line for it.
     #[inline]
-    pub(crate) fn join(&self, goal: Goal) -> Turn<'_> {
+    pub(crate) fn join(&self, goal: Goal) -> Joined<'_> {
         match self.try_lead() {
-            Some(lead) => Turn::Lead(lead),
+            Some(lead) => Joined::Lead(lead),
             None => self.join_line(goal),
         }
     }
@@ -136,17 +136,17 @@ impl Leadership {
     }
 
     #[cold]
-    fn join_line(&self, goal: Goal) -> Turn<'_> {
+    fn join_line(&self, goal: Goal) -> Joined<'_> {
         let mut line = lock(&self.line);
         if self.state.fetch_or(LED | LINE, Acquire) & LED == 0 {
-            return Turn::Lead(Lead { leadership: self });
+            return Joined::Lead(Lead { leadership: self });
         }
         let parker = Parker::of_this_thread();
         line.followers.push_back(Follower {
             goal,
             parker: Arc::clone(&parker),
         });
-        Turn::Follow(Seat {
+        Joined::Follow(Seat {
             leadership: self,
             parker: Some(parker),
         })
@@ -394,8 +394,8 @@ mod tests {
     /// Joins the line behind a leader.
     fn follow(leadership: &Leadership, goal: Goal) -> Seat<'_> {
         match leadership.join(goal) {
-            Turn::Follow(seat) => seat,
-            Turn::Lead(_) => panic!("nobody led"),
+            Joined::Follow(seat) => seat,
+            Joined::Lead(_) => panic!("nobody led"),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::{
         complete::{Completer, Own},
         jobs::Jobs,
         kick::KICK,
-        leader::{Goal, Lead, Turn},
+        leader::{Goal, Joined, Lead},
         shared::Shared,
         slot::{LOST, untag},
     },
@@ -65,9 +65,9 @@ impl Shared {
     /// came. May return before the deadline with fewer completions than `min`.
     fn reap_turn(&self, min: usize, deadline: Option<Instant>) -> Result<usize, ReapError> {
         let lead = match self.leadership.join(Goal::Role) {
-            Turn::Lead(lead) => lead,
-            Turn::Follow(_) if min == 0 => return Ok(0),
-            Turn::Follow(seat) => {
+            Joined::Lead(lead) => lead,
+            Joined::Follow(_) if min == 0 => return Ok(0),
+            Joined::Follow(seat) => {
                 let mut in_time = true;
                 while in_time && !seat.is_heir() && !self.gate.is_closed() {
                     in_time = seat.park(deadline);
@@ -85,10 +85,10 @@ impl Shared {
         }
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         // Nothing may be in flight, and then no event ends the wait.
-        let look = if min > 0 { self.longest_look() } else { None };
-        let timeout = match (left, look) {
-            (Some(left), Some(look)) => Some(left.min(look)),
-            (left, look) => left.or(look),
+        let longest = if min > 0 { self.longest_wait() } else { None };
+        let timeout = match (left, longest) {
+            (Some(left), Some(longest)) => Some(left.min(longest)),
+            (left, longest) => left.or(longest),
         };
         let mut jobs = Jobs::new(self);
         // It waits for one event at a time. Another thread may wait for the first one, and submit

@@ -12,7 +12,7 @@ use aio_sys::Errno;
 use crate::engine::{
     complete::Own,
     jobs::Jobs,
-    leader::{Goal, Lead, Seat, Turn},
+    leader::{Goal, Joined, Lead, Seat},
     shared::Shared,
     slot::Slot,
 };
@@ -100,8 +100,8 @@ impl Shared {
                 return Ok(Waited::Reached);
             }
             let lead = match self.leadership.join(goal) {
-                Turn::Lead(lead) => lead,
-                Turn::Follow(seat) => match wait.follow(seat) {
+                Joined::Lead(lead) => lead,
+                Joined::Follow(seat) => match wait.follow(seat) {
                     Ok(Some(lead)) => lead,
                     Ok(None) => continue,
                     Err(over) => return Ok(over),
@@ -195,8 +195,8 @@ impl<R: Fn() -> bool, A: Fn(Alarm<'_>) -> bool> Wait<'_, R, A> {
     /// Waits for an event in the kernel, and completes what came.
     fn reap(&self, lead: Lead<'_>, left: Option<Duration>) -> Result<Option<Waited>, Unreachable> {
         let shared = self.shared;
-        let timeout = match self.longest_look() {
-            Some(look) => Some(left.map_or(look, |left| left.min(look))),
+        let timeout = match self.longest_wait() {
+            Some(longest) => Some(left.map_or(longest, |left| left.min(longest))),
             None => left,
         };
         let mut jobs = Jobs::new(shared);
@@ -259,7 +259,7 @@ impl<R: Fn() -> bool, A: Fn(Alarm<'_>) -> bool> Wait<'_, R, A> {
     }
 
     /// How long to wait in the kernel at a time if no event may come. `None` is without a limit.
-    fn longest_look(&self) -> Option<Duration> {
+    fn longest_wait(&self) -> Option<Duration> {
         let event_is_certain = match self.goal {
             // The descriptor of a poll may never be ready.
             Goal::Done(index) => {
@@ -272,7 +272,7 @@ impl<R: Fn() -> bool, A: Fn(Alarm<'_>) -> bool> Wait<'_, R, A> {
         if event_is_certain {
             None
         } else {
-            self.shared.longest_look()
+            self.shared.longest_wait()
         }
     }
 }
