@@ -1,9 +1,10 @@
-//! Memory in flight, under the address sanitizer (`cargo xtask asan`, which sets `--cfg aio_asan`).
+//! Buffers in flight, under the address sanitizer (`cargo xtask asan`, which sets `--cfg
+//! aio_asan`).
 //!
-//! What a read is to fill belongs to the kernel until the read is over, and nobody may even look at
-//! it. What a write takes its bytes from may be looked at by everybody who shares it. If its type
-//! is one that has a single owner, nobody else has it: the owner is in the slot. Both are poisoned
-//! for the program meanwhile; the kernel isn't checked.
+//! A read's buffer is the kernel's alone while the read is in flight. A write's buffer may be read
+//! by everybody who shares it. If its type has a single owner, that owner is in the slot, so nobody
+//! shares it. In both cases where nobody may use the buffer it is poisoned: the sanitizer then
+//! reports each access by the program. It doesn't see the kernel's accesses.
 
 #![allow(
     unsafe_code,
@@ -21,12 +22,11 @@ unsafe extern "C" {
     fn __asan_unpoison_memory_region(start: *const c_void, size: usize);
 }
 
-/// Stands in the iocb of a write whose source has a single owner. The kernel ignores bits of
-/// `aio_flags` that it doesn't know.
+/// Set in the iocb of a write whose buffer has a single owner. The kernel ignores unknown bits of
+/// `aio_flags`.
 const OWNED: IocbFlags = IocbFlags::from_bits_retain(1 << 31);
 
-/// The flags of a write whose sources are of this type. Types that the crate doesn't know may be
-/// shared.
+/// The flag for a write from buffers of this type. Types that the crate doesn't know may be shared.
 pub(crate) fn flags_of_source<B: 'static>() -> IocbFlags {
     fn is<A: 'static, B: 'static>() -> bool {
         let this = TypeId::of::<B>();
@@ -42,13 +42,12 @@ pub(crate) fn flags_of_source<B: 'static>() -> IocbFlags {
     if owned { OWNED } else { IocbFlags::empty() }
 }
 
-/// Tells the sanitizer of each part of the memory that is the request's alone while it is in
-/// flight.
+/// Calls `tell` for each part of memory that is the request's alone while it is in flight.
 ///
 /// # Safety
 ///
-/// The iocb is that of a slot, with its payload in it, and the caller is in charge of the slot.
-/// `tell` is one of the two functions above.
+/// The iocb is a slot's, whose payload is in the slot. The caller is the slot's submitter, or has
+/// its result. `tell` is one of the sanitizer's two functions.
 unsafe fn each_part(iocb: &Iocb, tell: unsafe extern "C" fn(*const c_void, usize)) {
     let start = std::ptr::with_exposed_provenance::<c_void>(iocb.aio_buf as usize);
     let len = iocb.aio_nbytes as usize;
@@ -56,14 +55,16 @@ unsafe fn each_part(iocb: &Iocb, tell: unsafe extern "C" fn(*const c_void, usize
     match iocb.aio_lio_opcode {
         Opcode::PWRITE | Opcode::PWRITEV if is_shared => {}
         Opcode::PREAD | Opcode::PWRITE => {
-            // SAFETY: the memory is a buffer's, which the payload owns and keeps allocated.
+            // SAFETY: the memory is that of a buffer, which the payload owns and keeps allocated.
             unsafe { tell(start, len) }
         }
         Opcode::PREADV | Opcode::PWRITEV => {
-            // SAFETY: `place` put that many iovecs there, which the payload keeps as they are.
+            // SAFETY: the payload's `place` said that there are this many iovecs. The payload keeps
+            // them as they are.
             let iovecs = unsafe { std::slice::from_raw_parts(start.cast::<Iovec>(), len) };
             for iovec in iovecs {
-                // SAFETY: the memory is a buffer's, which the payload owns and keeps allocated.
+                // SAFETY: the memory is that of a buffer, which the payload owns and keeps
+                // allocated.
                 unsafe { tell(iovec.iov_base, iovec.iov_len) }
             }
         }
@@ -71,14 +72,15 @@ unsafe fn each_part(iocb: &Iocb, tell: unsafe extern "C" fn(*const c_void, usize
     }
 }
 
-/// Nobody but the kernel may touch the memory from now on.
+/// Marks the buffers as the kernel's.
 pub(crate) fn poison(iocb: &Iocb) {
-    // SAFETY: slots alone call this, with their own iocb, when they start a request.
+    // SAFETY: only slots call this, with their own iocb, when their submitter starts the request.
     unsafe { each_part(iocb, __asan_poison_memory_region) }
 }
 
-/// The memory is the program's again.
+/// Marks the buffers as the program's again.
 pub(crate) fn unpoison(iocb: &Iocb) {
-    // SAFETY: slots alone call this, with their own iocb, before they take the payload out.
+    // SAFETY: only slots call this, with their own iocb: when their submitter takes `start` back,
+    // or before the payload is taken out.
     unsafe { each_part(iocb, __asan_unpoison_memory_region) }
 }

@@ -10,15 +10,15 @@ use crate::{
 };
 
 impl Shared {
-    /// Asks the kernel to cancel what is in a slot.
+    /// Asks the kernel to cancel the request in a slot.
     ///
     /// # Errors
     ///
-    /// What `io_cancel` said, where that isn't an outcome: EPERM or ENOSYS from a filter on system
-    /// calls.
+    /// The errno of `io_cancel` if it says nothing about the request: EPERM or ENOSYS from a filter
+    /// on system calls.
     pub(crate) fn cancel(&self, slot: &Slot) -> Result<CancelOutcome, Errno> {
         if !self.gate.enter(0) {
-            // Whoever closes the queue cancels everything that can be.
+            // The thread that closes the queue cancels everything that can be cancelled.
             self.exit_gate(0);
             return Ok(if slot.is_cancellable() {
                 CancelOutcome::Cancelled
@@ -31,11 +31,12 @@ impl Shared {
         answer
     }
 
-    /// As [`cancel`](Self::cancel), where something keeps the context from being destroyed.
+    /// As [`cancel`](Self::cancel). The context isn't destroyed meanwhile: the caller is inside the
+    /// gate, or closes the queue.
     fn cancel_inside(&self, slot: &Slot) -> Result<CancelOutcome, Errno> {
         let cancellable = slot.is_cancellable();
-        // SAFETY: the iocb lies in the slab, which stays. The kernel reads its key, which is 0 in every
-        // iocb, and else only compares the address.
+        // SAFETY: the iocb lies in the slab, so it is readable. The kernel reads only its key,
+        // which is 0 in every iocb, and compares the address.
         match unsafe { self.kernel.io_cancel(self.ctx, slot.iocb()) } {
             Ok(()) | Err(Errno::EINPROGRESS) => Ok(CancelOutcome::Cancelled),
             Err(Errno::EINVAL) if cancellable || slot.is_done() => Ok(CancelOutcome::TooLate),
@@ -44,16 +45,16 @@ impl Shared {
         }
     }
 
-    /// Cancels everything in flight that can be: else a poll that is never ready would keep a closing
-    /// queue waiting for ever. The gate is closed, and the caller is the one to destroy the context.
-    /// Returns false when `io_cancel` is forbidden.
+    /// Cancels everything in flight that can be cancelled. Otherwise a poll whose descriptor is
+    /// never ready would keep a closing queue waiting for ever. Returns false if `io_cancel` is
+    /// forbidden. The gate is closed, and the caller is the thread that destroys the context.
     pub(crate) fn cancel_all(&self) -> bool {
         let mut slots = (0..self.slab.depth()).filter_map(|index| self.slab.get(index));
         slots.all(|slot| !slot.is_cancellable() || self.cancel_inside(slot).is_ok())
     }
 
-    /// Whether what is in flight, if anything is, could be cancelled. The caller leads, and nobody is
-    /// inside the gate.
+    /// Whether everything in flight can be cancelled, or nothing is in flight. The caller leads,
+    /// and nobody is inside the gate.
     pub(crate) fn only_polls_are_in_flight(&self) -> bool {
         let mut slots = (0..self.slab.depth()).filter_map(|index| self.slab.get(index));
         slots.all(|slot| !slot.is_in_flight() || slot.is_cancellable())

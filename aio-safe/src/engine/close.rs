@@ -1,4 +1,4 @@
-//! The end of a queue: draining it, and destroying its context.
+//! The end of a queue: draining it, closing it, and destroying its context.
 
 #![allow(unsafe_code, reason = "kicks, and completes what io_destroy ends")]
 
@@ -14,7 +14,7 @@ use crate::{
         complete::Own,
         jobs::Jobs,
         keep_first,
-        leader::{Goal, Lead, Turn},
+        leader::{Goal, Joined, Lead},
         shared::Shared,
         slot::LOST,
         wait::Unreachable,
@@ -42,10 +42,11 @@ impl Shared {
         // MECHANISM: the kick of a leader that waits for a slot
         // `self.line.close(&self.slab)` becomes `{ self.line.close(&self.slab); false }`
         if self.line.close(&self.slab) {
-            // SAFETY: nobody destroys the context but this thread, which closed the gate.
+            // SAFETY: this thread closed the gate, so the context is its own to destroy. Only a
+            // leader that gives up would do so before, because the context is broken already.
             unsafe { self.kick() };
         }
-        // Requests that are being submitted now can't be cancelled before they are.
+        // A request that is being submitted can't be cancelled before `io_submit` returns.
         while self.gate.count().inside > 0 {
             self.watch_gate(None);
         }
@@ -54,7 +55,7 @@ impl Shared {
         let all_cancelled = self.cancel_all();
         let mut panic = None;
         let result = loop {
-            // Wakers and destructors have run.
+            // Wakers and destructors, which have run in an earlier round, may have forked.
             if !self.process.is_current() {
                 break Err(CloseError::Forked);
             }
@@ -75,14 +76,15 @@ impl Shared {
         }
     }
 
-    /// Reaps once, or destroys the context if it is time: then returns how that went.
+    /// Does one turn: reaps, or destroys the context if nothing is in flight. Returns how the end
+    /// went, if this was it.
     fn close_turn(
         &self,
         lead: &Lead<'_>,
         all_cancelled: bool,
         jobs: &mut Jobs<'_>,
     ) -> Option<Result<(), CloseError>> {
-        // Threads that come to the closed gate go away at once, but are counted until then.
+        // A thread that finds the gate closed leaves at once, but is counted until then.
         let in_flight = loop {
             let count = self.gate.count();
             if count.inside == 0 {
@@ -91,7 +93,7 @@ impl Shared {
             self.watch_gate(None);
         };
         if self.dead.load(Relaxed) {
-            // It was destroyed when nothing could be reaped any more, or couldn't be.
+            // A leader gave up: the context is destroyed, or couldn't be.
             return Some(match in_flight {
                 0 => Ok(()),
                 _ => Err(CloseError::Reap(Errno::EINVAL)),
@@ -99,10 +101,10 @@ impl Shared {
         }
         if in_flight == 0 || !all_cancelled && self.only_polls_are_in_flight() {
             let destroyed = self.destroy();
-            // io_destroy cancels polls: such a poll tells of nothing.
+            // io_destroy cancels polls. A result of 0 says that a poll was cancelled.
             let res = if destroyed.is_ok() { 0 } else { LOST };
-            // SAFETY: we lead, the gate is closed and nobody is inside. The context is destroyed, or
-            // the result is LOST.
+            // SAFETY: this thread leads, the gate is closed and nobody is inside. Either the
+            // context is destroyed, or the result is LOST and `dead` keeps everybody from reaping.
             unsafe { self.complete_all(lead, res, jobs) };
             return Some(destroyed.map_err(CloseError::Destroy));
         }
@@ -115,28 +117,30 @@ impl Shared {
         }
     }
 
-    /// Takes the role from whoever has it. The gate is closed, so a leader leaves by itself, or waits
-    /// in the kernel for an event that it must be given.
+    /// Takes the role over from the leader. The gate is closed, so the leader either leaves by
+    /// itself, or waits in the kernel and has to be kicked.
     fn take_over(&self) -> Lead<'_> {
         let mut seat = match self.leadership.join(Goal::Close) {
-            Turn::Lead(lead) => return lead,
-            Turn::Follow(seat) => seat,
+            Joined::Lead(lead) => return lead,
+            Joined::Follow(seat) => seat,
         };
         let mut kicked = false;
         loop {
             // MECHANISM: the kick
             // `kicked || unsafe { self.kick() }` becomes `true`
-            // SAFETY: nobody destroys the context but this thread, which closed the gate.
+            // SAFETY: this thread closed the gate, so the context is its own to destroy. Only a
+            // leader that gives up would do so before, because the context is broken already.
             kicked = kicked || unsafe { self.kick() };
-            // Where the kick couldn't be given it is tried again soon, and the leader looks up anyway.
+            // If the kick was refused, it is tried again soon. The leader also looks by itself from
+            // time to time.
             let deadline = (!kicked).then(|| Instant::now() + Duration::from_millis(10));
             seat.park(deadline);
             if seat.is_heir() {
                 match seat.leave() {
                     Some(lead) => return lead,
                     None => match self.leadership.join(Goal::Close) {
-                        Turn::Lead(lead) => return lead,
-                        Turn::Follow(again) => seat = again,
+                        Joined::Lead(lead) => return lead,
+                        Joined::Follow(again) => seat = again,
                     },
                 }
             }

@@ -1,4 +1,4 @@
-//! Completing: what a turn of the reaper does with each result.
+//! Completing: storing each result that a turn takes, and handing it over.
 
 #![allow(unsafe_code, reason = "completes slots")]
 
@@ -10,8 +10,8 @@ use crate::engine::{
     slot::{Completed, Slot},
 };
 
-/// What is the completer's own: the slot of a handle, or the inbox of a lane. Nobody else waits for it or takes it
-/// meanwhile.
+/// What belongs to the completer's own thread: the slot of a handle, or the inbox of a lane. No
+/// other thread uses that handle or lane meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Own(*const ());
 
@@ -29,16 +29,17 @@ impl Own {
     }
 }
 
-/// Hands each result to whoever has the slot, and keeps what is left to do. To be [ended](Self::end).
+/// Hands each result over to the slot's handle or lane, and keeps the jobs that come of it.
+/// [`end`](Self::end) must be called.
 pub(crate) struct Completer<'j, 's> {
     own: Own,
     jobs: &'j mut Jobs<'s>,
-    /// What goes to the lane whose operation was completed last.
+    /// Completions for the lane whose slot was completed last.
     delivery: Option<Delivery<Slot>>,
 }
 
 impl<'j, 's> Completer<'j, 's> {
-    /// The caller leads, until the end.
+    /// The caller leads until [`end`](Self::end).
     #[inline(always)]
     pub(crate) fn new(own: Own, jobs: &'j mut Jobs<'s>) -> Self {
         Self {
@@ -48,27 +49,31 @@ impl<'j, 's> Completer<'j, 's> {
         }
     }
 
-    /// Completes a slot. A lane gets it later, at the end at the latest.
+    /// Completes a slot. A lane's completion is delivered later, at the latest by
+    /// [`end`](Self::end).
     ///
     /// # Safety
     ///
-    /// The caller leads, and is the completer of the slot, which expects a completion of this generation. What is
-    /// said to be its own is.
+    /// The caller leads, and is the completer of the slot, which expects a completion of this
+    /// generation. The `own` that [`new`](Self::new) got belongs to the caller's thread.
     #[inline(always)]
     pub(crate) unsafe fn complete(&mut self, slot: &Slot, generation: u32, res: i64) {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller is the completer of this slot, which expects this completion.
         if let Some(inbox) = unsafe { slot.inbox() } {
-            // SAFETY: as above.
+            // SAFETY: the caller is the completer of this slot, which expects this completion in
+            // this generation.
             unsafe { slot.finish(generation, res) };
-            // SAFETY: as above.
+            // SAFETY: the caller leads, and took this slot's event. The slot is in that inbox's
+            // lane, and its result was stored just now.
             unsafe { self.put(inbox, slot) };
             return;
         }
         let completed = if self.own == Own::slot(slot) {
-            // SAFETY: as above; and the caller has the slot's handle.
+            // SAFETY: the caller is the completer of this slot, which expects this completion.
+            // `own` says that the slot's handle belongs to the caller's thread.
             unsafe { slot.complete_own(res) }
         } else {
-            // SAFETY: as above.
+            // SAFETY: the caller is the completer of this slot, which expects this completion.
             unsafe { slot.complete(res) }
         };
         if !matches!(completed, Completed::Quietly) {
@@ -76,24 +81,27 @@ impl<'j, 's> Completer<'j, 's> {
         }
     }
 
-    /// Puts a slot whose result is in it in its lane's inbox.
+    /// Puts a slot in its lane's inbox.
     ///
     /// # Safety
     ///
-    /// As [`complete`](Self::complete), and the inbox is the slot's.
+    /// The caller leads, and is the completer of the slot, whose result is stored. The inbox is
+    /// that of the slot's lane.
     #[inline(always)]
     unsafe fn put(&mut self, inbox: NonNull<Inbox<Slot>>, slot: &Slot) {
         let mut delivery = match self.delivery.take() {
             Some(delivery) if delivery.inbox() == inbox => delivery,
-            // SAFETY: the slot isn't delivered yet.
+            // SAFETY: the caller leads, and is the completer of a slot of this inbox's lane, which
+            // isn't delivered yet.
             before => unsafe { next_delivery(self.own, self.jobs, before, inbox) },
         };
-        // SAFETY: the caller's promise.
+        // SAFETY: the slot is one of this inbox's lane, its event was taken, and its result is
+        // stored.
         unsafe { delivery.add(slot) };
         self.delivery = Some(delivery);
     }
 
-    /// Hands over what wasn't yet.
+    /// Delivers the completions that aren't delivered yet.
     #[inline(always)]
     pub(crate) fn end(self) {
         if let Some(delivery) = self.delivery {
@@ -102,11 +110,12 @@ impl<'j, 's> Completer<'j, 's> {
     }
 }
 
-/// Hands over what was put in another inbox before, and begins with this one.
+/// Delivers the completions of another lane, and begins a delivery to this one.
 ///
 /// # Safety
 ///
-/// As [`Delivery::new`].
+/// The caller leads, and is the completer of a slot of this inbox's lane, which isn't delivered
+/// yet.
 #[cold]
 unsafe fn next_delivery(
     own: Own,
@@ -117,7 +126,8 @@ unsafe fn next_delivery(
     if let Some(before) = before {
         deliver(own, jobs, before);
     }
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller leads, and is the completer of a slot of this inbox's lane, which isn't
+    // delivered yet.
     unsafe { Delivery::new(inbox) }
 }
 

@@ -1,9 +1,12 @@
-//! Knowing that the process was forked.
+//! Finding out that the process was forked.
 //!
-//! A context doesn't survive fork: up to Linux 7.0 the child sees the parent's live ring and could
-//! disturb it, from 7.1 touching it is a SIGSEGV. So a queue remembers which process made it. Asking
-//! for the process id is a system call; instead one page is marked to be wiped in the child
-//! (`MADV_WIPEONFORK`, since Linux 4.14), which also notices forks that bypass the C library.
+//! A child can't use the parent's context. Up to Linux 7.0 it sees the parent's ring and could
+//! disturb it, and from 7.1 touching the ring is a SIGSEGV. So a queue remembers the process that
+//! made it.
+//!
+//! `getpid` would be a system call each time. Instead, a page is marked with `MADV_WIPEONFORK`
+//! (since Linux 4.14): the kernel hands it to a child filled with zeros. The page holds a number
+//! that stands for the process. This also notices forks that bypass the C library.
 
 #![allow(unsafe_code, reason = "maps a page")]
 
@@ -12,22 +15,23 @@ use std::sync::{
     atomic::{AtomicU32, Ordering::Relaxed},
 };
 
-/// Which process something was made in.
+/// A process in which something was made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Process {
+    /// The number in the page, or the process id without a page.
     number: u32,
-    /// Where the number of the process that this runs in is.
+    /// The page with the number of the process that runs this.
     page: Option<&'static AtomicU32>,
 }
 
-/// The page, or `None` where the kernel can't wipe it: then the process id is asked for.
+/// The page. `None` if the kernel can't wipe it: then the process id is used.
 static PAGE: LazyLock<Option<&'static AtomicU32>> = LazyLock::new(wiped_page);
 
-/// Numbers the processes of a line of forks: a child goes on where its parent was.
+/// The next number. A child inherits this, so its number differs from those of all its ancestors.
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
 impl Process {
-    /// The process that this runs in.
+    /// The process that runs this.
     pub(crate) fn current() -> Self {
         let page = *PAGE;
         let Some(cell) = page else {
@@ -47,7 +51,7 @@ impl Process {
         Self { number, page }
     }
 
-    /// Whether this runs in that process.
+    /// Whether this process is the one that runs this.
     #[inline]
     pub(crate) fn is_current(&self) -> bool {
         match self.page {
@@ -58,10 +62,11 @@ impl Process {
 }
 
 fn wiped_page() -> Option<&'static AtomicU32> {
-    // SAFETY: sysconf only reads a number.
+    // SAFETY: `sysconf` touches no memory of ours.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     let size = usize::try_from(size).ok()?;
-    // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing that exists.
+    // SAFETY: the kernel chooses an address at which nothing is mapped, so the call changes no
+    // memory that is in use.
     let page = unsafe {
         libc::mmap(
             std::ptr::null_mut(),
@@ -75,13 +80,14 @@ fn wiped_page() -> Option<&'static AtomicU32> {
     if page == libc::MAP_FAILED {
         return None;
     }
-    // SAFETY: the page was mapped just now and nobody else knows of it.
+    // SAFETY: the page was mapped just now, and nothing refers to it.
     if unsafe { libc::madvise(page, size, libc::MADV_WIPEONFORK) } != 0 {
-        // SAFETY: as above.
+        // SAFETY: the page was mapped just now, and nothing refers to it.
         unsafe { libc::munmap(page, size) };
         return None;
     }
-    // SAFETY: the page is aligned, zeroed, never unmapped, and used as this atomic only.
+    // SAFETY: a page is aligned for an `AtomicU32`, and anonymous memory is zero. This page is
+    // never unmapped, and used as this atomic only.
     Some(unsafe { AtomicU32::from_ptr(page.cast()) })
 }
 
@@ -94,17 +100,18 @@ mod tests {
         let parent = Process::current();
         assert!(parent.is_current());
         assert_eq!(parent.number, Process::current().number);
-        // SAFETY: the child only loads and stores atomics, and exits without returning.
+        // SAFETY: the child only loads and stores atomics, and exits without returning. So it takes
+        // no lock that another thread may hold.
         let child = unsafe { libc::fork() };
         if child == 0 {
             let forked = !parent.is_current();
             let own = Process::current();
             let code = i32::from(!(forked && own.is_current() && own.number != parent.number));
-            // SAFETY: ends the child at once, running nothing of the test runner's.
+            // SAFETY: `_exit` touches no memory of ours.
             unsafe { libc::_exit(code) };
         }
         let mut status = -1;
-        // SAFETY: `status` is a place for an int.
+        // SAFETY: `status` is writable during the call.
         unsafe { libc::waitpid(child, &raw mut status, 0) };
         assert_eq!(status, 0);
         assert!(parent.is_current());

@@ -1,5 +1,8 @@
-//! Counts what is in flight, and lets a closing queue wait until nobody is inside the kernel on its
-//! behalf.
+//! The gate: threads pass through it to submit or cancel. It counts the threads inside and the
+//! requests in flight.
+//!
+//! Closing a queue begins with closing the gate. When no thread is inside any more, nothing is
+//! submitted or cancelled, and the number of requests in flight is exact.
 
 use crate::{
     engine::TURN,
@@ -9,49 +12,52 @@ use crate::{
     },
 };
 
-/// The width of the count of submitted requests, at the top, where it may overflow.
+/// How many bits the count of submitted requests has. It is at the top of the word, and may
+/// overflow.
 const FIELD: u32 = usize::BITS / 2 - if usize::BITS < 64 { 1 } else { 0 };
-/// One request.
+/// One submitted request.
 const SUBMITTED: usize = 1 << (usize::BITS - FIELD);
-/// No more submissions.
+/// The queue is closed: nothing may be submitted.
 const CLOSED: usize = SUBMITTED >> 1;
 /// Somebody waits until no thread is inside.
 const WATCHED: usize = CLOSED >> 1;
-/// One thread inside `io_submit` or `io_cancel`.
+/// One thread inside: it may call `io_submit` or `io_cancel`.
 const INSIDE: usize = 1;
 
-/// The deepest queue that can be counted. Threads inside don't outgrow their count either: each
-/// has at least one slot.
+/// The largest depth of a queue: what the word can count, and at most what `io_setup` accepts. The
+/// count of threads inside doesn't overflow either, because each has a slot, or has just handed one
+/// on.
 pub(crate) const MAX_DEPTH: u32 = if usize::BITS < 64 {
     (1 << FIELD) - 1 - TURN as u32
 } else {
     4_194_304
 };
 
-// The leader counts a turn's completions off when it has handed them all out: by then others may have
-// taken their results and used their slots again.
+// The leader counts a turn's completions at its end. Others may have taken their results and used
+// their slots again by then, so the word may count that many more than the depth.
 const _: () = assert!(MAX_DEPTH as usize + TURN < 1 << FIELD);
 
-/// What is in flight is what was submitted and not yet reaped. A thread counts its requests before it
-/// goes in, and those that weren't accepted off when it comes out: while nobody is inside, that is
-/// exact.
+/// Counts requests and threads. Requests in flight are those submitted minus those reaped. A thread
+/// adds its requests before it submits them, and subtracts those that weren't accepted when it
+/// leaves. So the number is exact while no thread is inside.
 pub(crate) struct Gate {
-    /// From the top: how many requests were submitted, closed, watched, how many threads are inside.
+    /// From the top: the number of submitted requests, [`CLOSED`], [`WATCHED`], the number of
+    /// threads inside.
     word: AtomicUsize,
-    /// How many requests were completed. Only the leader writes it, which takes no exchange.
+    /// How many requests were completed. Only the leader writes it, so it needs no exchange.
     reaped: AtomicUsize,
 }
 
-/// What a gate says at one moment.
+/// What a gate counted at one time.
 #[derive(Clone, Copy)]
 pub(crate) struct Count {
     pub(crate) inside: usize,
-    /// Exact to the leader, while nobody is inside; to others it may be more than there are.
+    /// Exact for the leader while no thread is inside. For others it may be too large.
     pub(crate) in_flight: usize,
 }
 
 impl Count {
-    /// Nothing is in flight, and nobody is about to change that.
+    /// Nothing is in flight, and no thread is inside to submit anything.
     pub(crate) fn is_idle(self) -> bool {
         self.inside == 0 && self.in_flight == 0
     }
@@ -65,15 +71,15 @@ impl Gate {
         }
     }
 
-    /// Goes in with `n` requests. False when the queue is closed: then none of them may be submitted,
-    /// and it comes [out](Self::exit) with all of them.
+    /// Enters with `n` requests. Returns false if the gate is closed: then the caller submits
+    /// nothing, and [leaves](Self::exit) with all `n`.
     #[inline]
     pub(crate) fn enter(&self, n: usize) -> bool {
         self.word.fetch_add(INSIDE + n * SUBMITTED, Relaxed) & CLOSED == 0
     }
 
-    /// Comes out, with `n` requests that the kernel did not accept. Returns whether somebody waits for
-    /// that.
+    /// Leaves, with `n` requests that the kernel didn't accept. Returns whether somebody has to be
+    /// told that no thread is inside any more.
     #[inline]
     #[must_use]
     pub(crate) fn exit(&self, n: usize) -> bool {
@@ -81,7 +87,7 @@ impl Gate {
         before & WATCHED != 0 && inside(before) == 1
     }
 
-    /// Counts completions off. The caller leads.
+    /// Counts `n` completions. The caller leads.
     #[inline]
     pub(crate) fn completed(&self, n: usize) {
         let reaped = self.reaped.load(Relaxed);
@@ -89,16 +95,26 @@ impl Gate {
     }
 
     pub(crate) fn count(&self) -> Count {
-        // In this order, so that nothing is taken off that wasn't counted.
+        // `reaped` first: what it counts was submitted before, so `word` counts it too.
         let reaped = self.reaped.load(Acquire);
         count(self.word.load(Acquire), reaped)
     }
 
-    /// As [`count`](Self::count), for the leader when it has counted completions off and somebody may
+    /// As [`count`](Self::count), for a leader that has just counted completions while somebody may
     /// [`watch`](Self::watch).
     ///
-    /// They are in different words, so a load could miss that the last thread came out while who watches
-    /// misses what was completed. With an exchange one of the two is first, and the other one sees it.
+    /// Three threads may make the queue idle together: the leader, the last thread that leaves, and
+    /// one that begins to watch. One of them has to notice. Each of them does an exchange on
+    /// `word`, and these have an order:
+    ///
+    /// - If the leader's is the last, it sees that no thread is inside.
+    /// - If the leaving thread's is the last, it sees [`WATCHED`], and says so.
+    /// - If the watcher's is the last, it sees that no thread is inside. It also sees `reaped`,
+    ///   because the leader's exchange is Release and its own is Acquire.
+    ///
+    /// A load by the leader would have no place in that order. It could still find the leaving
+    /// thread inside, although that one left before anybody watched. And the watcher might not see
+    /// `reaped`. Then nobody would notice.
     pub(crate) fn count_at_last(&self) -> Count {
         let word = self.word.fetch_add(0, Release);
         count(word, self.reaped.load(Relaxed))
@@ -108,16 +124,18 @@ impl Gate {
         self.word.load(Relaxed) & CLOSED != 0
     }
 
-    /// Lets nobody in from now on. False when it was closed before.
+    /// Closes the gate. Returns false if it was closed before.
     pub(crate) fn close(&self) -> bool {
         self.word.fetch_or(CLOSED, Relaxed) & CLOSED == 0
     }
 
-    /// Makes the last thread to come out say so. To be followed by a look at the [`count`](Self::count).
+    /// Asks the last thread that leaves to say so. The caller has to look at the
+    /// [`count`](Self::count) afterwards.
     pub(crate) fn watch(&self) {
         self.word.fetch_or(WATCHED, Acquire);
     }
 
+    /// Undoes [`watch`](Self::watch).
     pub(crate) fn unwatch(&self) {
         self.word.fetch_and(!WATCHED, Relaxed);
     }

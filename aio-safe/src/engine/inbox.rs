@@ -1,25 +1,38 @@
-//! What was done of a [lane](crate::Lane)'s operations: a ring in memory, to which whoever reaps appends, and
-//! from which the lane takes.
+//! The inbox of a lane: a ring in memory, to which the completer appends completions, and from
+//! which the lane takes them.
 //!
-//! There is one thread at a time on each side: the completer has the [reaper's role](crate::engine::reap), and the
-//! lane is taken from with `&mut`. So slots and what is in them are handed over many at a time, by one exchange
-//! for each turn of the reaper; and by none, if who reaps is the lane's own thread.
+//! There is one thread at a time on each side. The completer is the leader. The lane takes with
+//! `&mut`. So a whole turn's completions are delivered by one exchange, and by a plain store if the
+//! leader is the lane's own thread.
+//!
+//! An inbox has E entries, a power of two and at least as many as the lane has slots. The n-th
+//! completion is in entry n mod E. The inbox's word holds how many completions were delivered (30
+//! bits, which may overflow) and the flags `WAITED` and `GONE`.
 //!
 //! # Handing over
 //!
-//! The inbox's word holds how many completions were delivered (30 bits, which may overflow) and two flags.
-//!
-//! - completer -> lane: the completer writes results and entries, then [delivers](Inbox::deliver) by raising the
-//!   count (Release); the lane loads the count (Acquire) before it takes them.
-//! - lane -> completer, places: an entry's place is written again when at least one of the operations delivered
-//!   since was submitted after the entry was taken, as an inbox has as many places as its lane has slots. What a
-//!   thread did before it submitted happens before the event.
-//! - lane -> completer, the waker: the lane stores it behind a lock, then sets `WAITED`. The completer removes the
-//!   flag before it takes the waker, and before it delivers: until then something is in flight, and the inbox
-//!   stays. It delivers with an exchange that finds no such flag; so a waker that is set later finds the count
-//!   raised. All that is done with `WAITED` is Relaxed: who sees the flag gets the lock after who set it.
-//! - lane -> completer, the rest: when the lane goes, it sets `GONE` (Release). What was delivered before is the
-//!   lane's; whatever follows is the completer's (Acquire), and so is the inbox, unless nothing follows.
+//! - completer → lane, completions: the completer writes results and entries, then
+//!   [delivers](Delivery::deliver) them by raising the count (Release). The lane loads the count
+//!   (Acquire) before it reads them.
+//! - lane → completer, an entry that is used again: completions n and n + E use the same entry. The
+//!   completer writes the second one after the lane has read the first one, for these reasons. The
+//!   completions n to n + E are more than the lane has slots, so one slot was completed twice among
+//!   them. The lane submitted that slot for the second time after it had taken its first
+//!   completion. It takes completions in their order, so it had read completion n by then. What a
+//!   thread did before it submitted a request happens before the request's event, which is a
+//!   promise of [`Kernel`](crate::kernel::Kernel). The second request's event came no later than
+//!   that of completion n + E.
+//! - lane → completer, the waker: the lane stores it behind a lock, then sets `WAITED`. The
+//!   completer removes `WAITED`, takes the waker, and only then delivers: until then something of
+//!   the lane's is in flight, so the lane doesn't free the inbox. The exchange that delivers fails
+//!   if `WAITED` was set again. If the lane sets it after the delivery, it finds the count raised,
+//!   and doesn't wait. Relaxed is enough for `WAITED`, because a completer that sees the flag finds
+//!   the waker: had it taken the lock before the lane did, it would have looked at the flag before
+//!   the lane set it.
+//! - lane → completer, the inbox: a lane that is dropped sets `GONE` (Release). What was delivered
+//!   before is the lane's. What is delivered after that (Acquire) is the completer's, with its
+//!   slots. The inbox is then the completer's too, which frees it after the last completion. If
+//!   nothing is in flight, the lane frees it.
 
 #![allow(unsafe_code, reason = "hands over slots and wakers")]
 
@@ -34,33 +47,35 @@ use crate::sync::{
     lock,
 };
 
-/// The lane is gone.
+/// The lane was dropped.
 const GONE: u32 = 1 << 31;
 /// A waker is stored.
 const WAITED: u32 = 1 << 30;
-/// The number of completions.
+/// The bits of the number of completions.
 const COUNT: u32 = WAITED - 1;
 
-/// See the [module](self).
+/// The inbox of one lane: see the [module](self). `T` is the slot.
 pub(crate) struct Inbox<T> {
     word: AtomicU32,
-    /// A power of two.
+    /// Their number is a power of two.
     entries: Box<[Entry<T>]>,
-    /// One less than their number.
+    /// The number of entries, minus 1.
     mask: u32,
     waker: Mutex<Option<Waker>>,
-    /// How many completions there will have been in the end. Set when the lane goes.
+    /// The number of all completions that there will ever be. Set when the lane is dropped.
     last: UnsafeCell<Count>,
 }
 
 type Entry<T> = UnsafeCell<*const T>;
 
-// SAFETY: entries and `last` are handed from thread to thread as the module says; slots are Sync.
+// SAFETY: an entry is a pointer to a `T`, which may be used in any thread because `T` is Sync. The
+// other fields are Send.
 unsafe impl<T: Sync> Send for Inbox<T> {}
-// SAFETY: as above.
+// SAFETY: the unsafe methods of `&Inbox` use `entries` and `last`. Their callers are the completer
+// or the lane, between which both are handed over as the module says.
 unsafe impl<T: Sync> Sync for Inbox<T> {}
 
-/// A number of completions, as the word counts them.
+/// A number of completions modulo 2^30, as the word counts them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Count(u32);
 
@@ -82,20 +97,22 @@ impl Count {
         Self(self.0.wrapping_sub(n as u32) & COUNT)
     }
 
-    /// How many more these are than others.
+    /// How many completions came after there were `before`.
     #[inline]
     pub(crate) fn since(self, before: Self) -> usize {
         (self.0.wrapping_sub(before.0) & COUNT) as usize
     }
 }
 
-/// A look at an inbox that is awaited: of whoever waits in line, by whoever leads.
+/// What a lane waits for: a completion that it hasn't seen. A follower's goal, at which the leader
+/// looks.
 pub(crate) struct News<T> {
     inbox: NonNull<Inbox<T>>,
     seen: Count,
 }
 
-// SAFETY: it is followed as `come` says, and an inbox is Sync.
+// SAFETY: the inbox is Sync. What follows the pointer in another thread is unsafe, and requires
+// that the inbox lives.
 unsafe impl<T: Sync> Send for News<T> {}
 
 impl<T> Clone for News<T> {
@@ -113,36 +130,38 @@ impl<T> PartialEq for News<T> {
 }
 
 impl<T> News<T> {
-    /// The inbox.
+    /// The lane's inbox.
     pub(crate) fn inbox(self) -> NonNull<Inbox<T>> {
         self.inbox
     }
 
-    /// Whether something was delivered that wasn't seen.
+    /// Whether there is a completion that the lane hadn't seen.
     ///
     /// # Safety
     ///
-    /// The inbox lives.
+    /// The inbox isn't freed during the call.
     pub(crate) unsafe fn have_come(self) -> bool {
-        // SAFETY: the caller's promise.
+        // SAFETY: `news` made the pointer from a reference, and the caller sees to it that the
+        // inbox isn't freed.
         unsafe { self.inbox.as_ref() }.count() != self.seen
     }
 }
 
 impl<T> Inbox<T> {
-    /// For a lane of so many slots. To be freed as the module says.
+    /// The inbox of a lane with this number of slots. See the module for who [frees](Self::free)
+    /// it.
     pub(crate) fn new(slots: u32) -> NonNull<Self> {
         Self::starting_at(slots, Count::ZERO)
     }
 
-    /// As one to which so many completions were delivered before.
+    /// An inbox to which `count` completions were delivered before.
     pub(crate) fn starting_at(slots: u32, count: Count) -> NonNull<Self> {
         let empty = |_| UnsafeCell::new(std::ptr::null());
-        let places = slots.next_power_of_two();
+        let len = slots.next_power_of_two();
         NonNull::from(Box::leak(Box::new(Self {
             word: AtomicU32::new(count.0),
-            entries: (0..places).map(empty).collect(),
-            mask: places - 1,
+            entries: (0..len).map(empty).collect(),
+            mask: len - 1,
             waker: Mutex::new(None),
             last: UnsafeCell::new(Count::ZERO),
         })))
@@ -152,16 +171,18 @@ impl<T> Inbox<T> {
     ///
     /// # Safety
     ///
-    /// It was made by [`new`](Self::new), and nobody uses it any more.
+    /// [`new`](Self::new) made it, and nobody uses it any more.
     pub(crate) unsafe fn free(this: NonNull<Self>) {
-        // SAFETY: the caller's promise.
+        // SAFETY: `new` made the pointer from a box. Nobody uses the inbox any more, so nobody else
+        // frees it.
         drop(unsafe { Box::from_raw(this.as_ptr()) });
     }
 
-    /// The entry of the completion that is delivered after so many.
+    /// The entry of the completion with this number, counted from 0.
     #[inline(always)]
     fn entry(&self, count: u32) -> &Entry<T> {
-        // SAFETY: the mask is one less than their number.
+        // SAFETY: the number of entries is a power of two and the mask is one less, so the index is
+        // below it.
         unsafe { self.entries.get_unchecked((count & self.mask) as usize) }
     }
 
@@ -173,21 +194,24 @@ impl<T> Inbox<T> {
         Count::of(self.word.load(Acquire))
     }
 
-    /// The slot whose completion was delivered when there were so many.
+    /// The slot of the completion with this number, counted from 0.
     ///
     /// # Safety
     ///
-    /// The caller is the lane, has seen a larger [`count`](Self::count), and takes one after the other. The slot isn't
-    /// used any more when the lane's queue is gone.
+    /// The caller is the lane. The [count](Self::count) that it loaded is beyond this number, and
+    /// it takes completions in their order. It doesn't use the slot any more when the last handle
+    /// of its queue is gone.
     #[inline]
     pub(crate) unsafe fn take(&self, count: Count) -> &'static T {
-        // SAFETY: it was delivered, and isn't written to again before a request that we haven't submitted yet.
+        // SAFETY: the completion was delivered. The completer writes this entry again only after
+        // the lane submitted a request that it hasn't submitted yet: see the module.
         let slot: *const T = self.entry(count.0).with(|entry| unsafe { *entry });
-        // SAFETY: it is one of the queue's slots, which live as long as the queue.
+        // SAFETY: the entry points to a slot of the lane's queue, which lives while the queue has a
+        // handle. The caller doesn't use it longer.
         unsafe { &*slot }
     }
 
-    /// What a lane waits for that has seen so many.
+    /// What a lane waits for that has seen this number of completions.
     pub(crate) fn news(&self, seen: Count) -> News<T> {
         News {
             inbox: NonNull::from(self),
@@ -195,33 +219,41 @@ impl<T> Inbox<T> {
         }
     }
 
-    /// Stores a waker that is woken when there are more than `seen`, in place of an earlier one. False when there
-    /// are: then nobody wakes.
+    /// Stores a waker, which replaces an earlier one. It is woken when more than `seen` completions
+    /// are delivered. Returns false if they are already: then nobody is woken.
     pub(crate) fn register(&self, waker: &Waker, seen: Count) -> bool {
         let waker = waker.clone();
         let before = lock(&self.waker).replace(waker);
-        // What is handed over here is behind the lock.
+        // Relaxed is enough: the lock hands the waker over.
         let word = self.word.fetch_or(WAITED, Relaxed);
         drop(before);
         Count::of(word) == seen
     }
 
-    /// Takes the waker out, if one is stored: nobody is woken from now on, unless a completer took it before.
+    /// Takes the waker out, if one is stored. Afterwards nobody is woken, unless a completer took
+    /// the waker before.
     pub(crate) fn take_waker(&self) -> Option<Waker> {
         lock(&self.waker).take()
     }
 
-    /// Leaves what follows to the completer, until there were `last`; unless more than `seen` were delivered: then
-    /// says how many. On success nothing follows or the inbox isn't the lane's any more.
+    /// Leaves all later completions to the completer, up to the `last` one. On success the inbox is
+    /// the completer's, unless nothing is in flight: then it is still the lane's to free.
+    ///
+    /// # Errors
+    ///
+    /// The number of completions, if more than `seen` were delivered. Nothing is left to the
+    /// completer then.
     ///
     /// # Safety
     ///
-    /// The caller is the lane, has taken everything that it has seen, and the waker.
+    /// The caller is the lane. It has taken the waker, and all completions that it has seen. It
+    /// submits nothing any more.
     pub(crate) unsafe fn leave(this: NonNull<Self>, seen: Count, last: Count) -> Result<(), Count> {
-        // SAFETY: it lives as long as the lane is in charge of it.
+        // SAFETY: the lane's inbox isn't freed before the lane has left it, which is below.
         let inbox = unsafe { this.as_ref() };
         inbox.last.with_mut(|cell| {
-            // SAFETY: it is the lane's until GONE is set.
+            // SAFETY: the completer reads the cell only after the lane has set GONE, which is
+            // below.
             unsafe { *cell = last }
         });
         let mut word = inbox.word.load(Relaxed);
@@ -238,15 +270,15 @@ impl<T> Inbox<T> {
     }
 }
 
-/// What a completer has put in an inbox and not yet delivered.
-// No more than this: it is to stay in registers from one event to the next.
+/// Completions that the completer has put in an inbox and not yet delivered.
+// It is kept small, to stay in registers from one event to the next.
 pub(crate) struct Delivery<T> {
     inbox: NonNull<Inbox<T>>,
-    /// How many will have been delivered, but for an overflow.
+    /// How many completions will have been delivered. The bits beyond [`COUNT`] are to be cut off.
     after: u32,
 }
 
-/// Slots that a lane that went has left to its completer.
+/// Slots of a dropped lane, which are the completer's.
 pub(crate) struct Left<T> {
     inbox: NonNull<Inbox<T>>,
     next: Count,
@@ -258,13 +290,13 @@ impl<T> Delivery<T> {
     ///
     /// # Safety
     ///
-    /// The caller leads; the inbox is that of a slot whose event came, and which isn't yet delivered. So it
-    /// stays until it is.
+    /// The caller is the leader. It took the event of one of the lane's slots, which isn't
+    /// delivered yet. So the inbox isn't freed before this delivery.
     #[inline]
     pub(crate) unsafe fn new(inbox: NonNull<Inbox<T>>) -> Self {
-        // SAFETY: the caller says that it lives.
+        // SAFETY: a completion of the lane's isn't delivered yet, so the inbox isn't freed.
         let shared = unsafe { inbox.as_ref() };
-        // Only who leads changes the count.
+        // Only the leader changes the count.
         let after = shared.word.load(Relaxed) & COUNT;
         Self { inbox, after }
     }
@@ -278,35 +310,39 @@ impl<T> Delivery<T> {
     ///
     /// # Safety
     ///
-    /// The slot is one of the inbox's lane, its event came, and its result is in it.
+    /// The slot is one of this lane's. The caller took its event, and has stored its result.
     #[inline]
     pub(crate) unsafe fn add(&mut self, slot: &T) {
-        // SAFETY: something is in flight until we deliver it, so the inbox lives.
+        // SAFETY: this slot's completion isn't delivered yet, so the inbox isn't freed.
         let inbox = unsafe { self.inbox.as_ref() };
         inbox.entry(self.after).with_mut(|entry| {
-            // SAFETY: the lane doesn't read it before it is delivered, and has read what was in it.
+            // SAFETY: the lane doesn't read the entry before it is delivered, and has read the
+            // entry's earlier completion: see the module.
             unsafe { *entry = slot }
         });
         self.after = self.after.wrapping_add(1);
     }
 
-    /// Hands over what was added, in the thread that has the lane: then there is no need for an exchange, nor to wake
-    /// anybody.
+    /// Delivers what was added, in the lane's own thread. A store is enough, and nobody has to be
+    /// woken.
     #[inline]
     pub(crate) fn deliver_to_own(self) {
-        // SAFETY: something is in flight until we deliver it.
+        // SAFETY: the completions aren't delivered yet, so the inbox isn't freed.
         let inbox = unsafe { self.inbox.as_ref() };
-        // Nobody else changes the word, or looks at what is the lane's. A waker that is stored stays there, unused.
+        // The lane's thread is this one, so nobody else changes the word. A stored waker stays
+        // where it is, and isn't woken.
         inbox.word.store(self.after & COUNT, Relaxed);
     }
 
-    /// Hands over what was added. If the lane is gone, what it has left is the caller's.
+    /// Delivers what was added. If the lane was dropped, returns the slots, which are the caller's
+    /// then.
     ///
-    /// `wake` gets the waker that is stored; and those that were before it, if the lane replaces it meanwhile: who
-    /// is the latest isn't known here, and none may be dropped in the reaper's role.
+    /// `wake` gets the stored waker. If the lane replaces its waker meanwhile, `wake` gets several.
+    /// All of them have to be woken: none may be dropped by the leader, because a waker's
+    /// destructor is foreign code.
     #[cold]
     pub(crate) fn deliver(self, mut wake: impl FnMut(Waker)) -> Option<Left<T>> {
-        // SAFETY: something is in flight until we deliver it.
+        // SAFETY: the completions aren't delivered yet, so the inbox isn't freed.
         let inbox = unsafe { self.inbox.as_ref() };
         let mut word = inbox.word.load(Relaxed);
         loop {
@@ -335,20 +371,24 @@ impl<T> Delivery<T> {
 }
 
 impl<T> Left<T> {
-    /// Gives each slot to `each`, and frees the inbox if they were the last. `each` doesn't panic.
+    /// Gives each slot to `each`, which doesn't panic. Frees the inbox after the lane's last
+    /// completion.
     pub(crate) fn take(mut self, mut each: impl FnMut(*const T)) {
-        // SAFETY: the lane has left it to its completer, who frees it when the last was delivered.
+        // SAFETY: the lane was dropped and its last completion wasn't taken, so the inbox is the
+        // completer's and not yet freed.
         let inbox = unsafe { self.inbox.as_ref() };
         while self.next != self.end {
             let entry = inbox.entry(self.next.0);
-            // SAFETY: written by `add`, and with the lane gone nobody else uses it.
+            // SAFETY: `Delivery::add` wrote the entry. The lane was dropped, so only the completer
+            // uses it.
             each(entry.with(|entry| unsafe { *entry }));
             self.next = self.next.plus(1);
         }
-        // SAFETY: with the lane gone it isn't written to any more.
+        // SAFETY: the lane was dropped after it had written the cell, so nobody writes to it.
         let last = inbox.last.with(|cell| unsafe { *cell });
         if self.end == last {
-            // SAFETY: the lane is gone, and nothing of it is in flight.
+            // SAFETY: the lane was dropped, and this was its last completion, so nobody uses the
+            // inbox any more.
             unsafe { Inbox::free(self.inbox) };
         }
     }

@@ -1,8 +1,8 @@
-//! What a reaper has to do once it has handed on its role: run code that isn't the queue's own.
+//! Jobs: the foreign code that a leader runs after it has handed the role on.
 //!
-//! Wakers and the destructors of buffers may do anything: reap, submit, panic. So they run when the
-//! queue is in order again, and a panic in one doesn't keep the others from running. That goes for freeing
-//! a slot, too: it may wake somebody who waits for one.
+//! Wakers and buffers' destructors may do anything: reap, submit, panic, fork. So they run after
+//! the turn, when the queue is in order. A panic in one job doesn't keep the others from running.
+//! Freeing a slot is a job too, because it may wake somebody in the line.
 
 #![allow(unsafe_code, reason = "cleans up slots")]
 
@@ -23,17 +23,18 @@ use crate::engine::{
     slot::{Completed, Slot},
 };
 
+/// The jobs of one turn, in their order.
 pub(crate) struct Jobs<'a> {
     shared: &'a Shared,
-    // Not to be dropped: most often there is nothing in it, and that is looked at once.
+    // Without a destructor, which would look a second time whether there are jobs.
     first: ManuallyDrop<ArrayVec<Job, TURN>>,
-    /// For more than one turn's worth, when a context is given up.
+    /// Jobs beyond one turn's worth, which come from giving up a context or from a dropped lane.
     rest: ManuallyDrop<Vec<Job>>,
 }
 
 enum Job {
     Wake(Waker),
-    /// An abandoned operation's slot: this owns it.
+    /// Discard an abandoned operation and free its slot, which the job owns.
     Discard(u32),
 }
 
@@ -47,7 +48,7 @@ impl<'a> Jobs<'a> {
         }
     }
 
-    /// Keeps what is left to do after a completion.
+    /// Keeps the job that a completion leaves.
     #[cold]
     pub(crate) fn completed(&mut self, index: u32, completed: Completed) {
         match completed {
@@ -57,19 +58,20 @@ impl<'a> Jobs<'a> {
         }
     }
 
-    /// Keeps a waker to be woken.
+    /// Keeps a waker that is to be woken.
     #[cold]
     pub(crate) fn wake(&mut self, waker: Waker) {
         self.put(Job::Wake(waker));
     }
 
-    /// Keeps the operations that a lane has left behind.
+    /// Keeps the operations of a dropped lane that are to be discarded.
     #[cold]
     pub(crate) fn discard(&mut self, left: Left<Slot>) {
         left.take(|slot| {
-            // SAFETY: with the lane gone it is ours alone; the slab keeps it where it is.
+            // SAFETY: the slot lies in the slab, which lives while `shared` is borrowed.
             let slot = unsafe { &*slot };
-            // SAFETY: as above. What is in it doesn't need the inbox.
+            // SAFETY: the lane was dropped and left the slot to its completer, which is this
+            // thread. The slot isn't empty, but its payload has nothing to do with the inbox.
             unsafe { slot.set_inbox(None) };
             self.put(Job::Discard(slot.index()));
         });
@@ -81,9 +83,9 @@ impl<'a> Jobs<'a> {
         }
     }
 
-    /// Does it all. Returns the first panic, if there was one.
+    /// Runs all jobs. Returns the first panic, if there was one.
     ///
-    /// A job may fork. The child leaves the rest to its parent.
+    /// If a job forks, the child leaves the other jobs to its parent.
     #[must_use]
     pub(crate) fn run(&mut self) -> Option<Box<dyn Any + Send>> {
         let mut first_panic = None;
@@ -96,9 +98,12 @@ impl<'a> Jobs<'a> {
                     let Some(slot) = self.shared.slab.get(index) else {
                         continue;
                     };
-                    // SAFETY: the completion said `Abandoned`, once.
+                    // SAFETY: this job owns the slot, which holds a payload and its result. Either
+                    // `complete` returned `Abandoned` for it, or a dropped lane left it. There is
+                    // one job for each such slot.
                     let result = catch_unwind(AssertUnwindSafe(|| unsafe { slot.discard() }));
-                    // SAFETY: it is ours and, panic or not, empty.
+                    // SAFETY: this job owns the slot. `discard` has emptied it even if it panicked;
+                    // or it has left a lost payload, which is leaked.
                     unsafe { self.shared.free_held(index) };
                     result
                 }
@@ -114,9 +119,9 @@ impl<'a> Jobs<'a> {
         first_panic
     }
 
-    /// Does it all, and then goes on with the first panic, if there was one. Returns whether there was
-    /// anything to do: then this may be another process.
-    // Not by value: that copies a turn's worth of jobs.
+    /// Runs all jobs, then goes on with the first panic, if there was one. Returns whether there
+    /// were any jobs: then this may be a child process.
+    // Not by value, which would copy a turn's worth of jobs.
     #[inline]
     pub(crate) fn run_and_resume(&mut self) -> bool {
         let some = !(self.first.is_empty() && self.rest.is_empty());

@@ -1,13 +1,14 @@
-//! Who reaps: one thread at a time leads, the others follow.
+//! The reaper's role, which one thread has at a time.
 //!
-//! The kernel's ring has one consumer at a time. A thread that needs something from it takes the
-//! role if nobody has it, and else waits in line. The leader hands the role on when it leaves: to
-//! the first in line that hasn't got yet what it waits for. So a thread in line is always either
-//! served, or made the leader. Who only wants to look takes the role where it is free, and hands it on in
-//! the same way.
+//! The kernel's completion ring has one consumer at a time. That thread is the *leader*. A thread
+//! that waits for something becomes the leader if there is none, and a *follower* otherwise: it
+//! stands in line for the role. When the leader leaves, it gives the role to the first follower
+//! that still waits for its goal. That one is the *heir* until it notices. So each follower either
+//! gets what it waits for, or becomes the leader. A thread that only wants to look takes the role
+//! if it is free, and hands it on in the same way.
 //!
-//! Nobody runs foreign code (a waker, a buffer's destructor) in this role: foreign code may want to
-//! reap itself.
+//! The leader runs no foreign code (wakers, buffers' destructors), because foreign code may want to
+//! reap.
 
 use std::{
     cell::RefCell,
@@ -29,29 +30,29 @@ use crate::{
     },
 };
 
-/// The reaper's role.
+/// The reaper's role, and the line for it.
 pub(crate) struct Leadership {
-    /// [`LED`] and [`LINE`]. While nobody waits in line for the role, it is taken and left without a lock.
+    /// [`LED`] and [`LINE`]. While nobody is in line, the role is taken and left without a lock.
     state: AtomicUsize,
     line: Mutex<Line>,
 }
 
-/// Somebody leads, or was made the leader and doesn't know it yet.
+/// There is a leader, or an heir.
 const LED: usize = 1;
-/// Somebody joined the line while it was led: whoever leaves the role looks who is to get it, with the
-/// line locked. Never without [`LED`].
+/// A follower may be in line: whoever leaves the role locks the line, and looks for an heir. Set
+/// only beside [`LED`].
 const LINE: usize = 2;
 
 struct Line {
-    /// Who was made the leader and doesn't know it yet.
+    /// The follower that was made the leader, and doesn't know it yet.
     heir: Option<Arc<Parker>>,
     followers: VecDeque<Follower>,
-    /// Those that wait until no thread is inside the gate.
+    /// Threads in [`Leadership::watch`]: they wait for something else than an event.
     watchers: Vec<Arc<Parker>>,
 }
 
 impl Line {
-    /// Takes the first one with this goal out of the line.
+    /// Takes the first follower with this goal out of the line.
     fn take_first(&mut self, goal: Goal) -> Option<Arc<Parker>> {
         let n = self
             .followers
@@ -70,32 +71,34 @@ struct Follower {
 /// What a follower waits for.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Goal {
-    /// The operation in this slot is done. Its waker serves the follower.
+    /// The operation in this slot is done. The follower has a waker in the slot.
     Done(u32),
-    /// One of a lane's operations is done. The lane's waker serves the follower.
+    /// One of a lane's operations is done. The follower has a waker in the lane's inbox.
     News(News<Slot>),
     /// Nothing is in flight.
     Idle,
-    /// A slot is free.
+    /// A slot of a full queue. The follower has a waker in its ticket.
     Room,
     /// The role itself.
     Role,
-    /// The role, to close the queue: before everybody else, as one kick is to be enough.
+    /// The role, to close the queue. It comes before all others, so that one kick of the leader is
+    /// enough.
     Close,
 }
 
-/// How a thread comes into the role, or doesn't.
-pub(crate) enum Turn<'a> {
+/// What a thread became that needs the role.
+pub(crate) enum Joined<'a> {
     Lead(Lead<'a>),
     Follow(Seat<'a>),
 }
 
-/// The role. Handed on with [`Lead::pass_on`]; dropped, it goes to the first in line.
+/// The role. [`Lead::pass_on`] hands it on. Dropping it hands it on as if no follower's goal was
+/// reached.
 pub(crate) struct Lead<'a> {
     leadership: &'a Leadership,
 }
 
-/// A place in the line.
+/// A follower's place in line for the role. Dropping it leaves the line.
 pub(crate) struct Seat<'a> {
     leadership: &'a Leadership,
     parker: Option<Arc<Parker>>,
@@ -114,16 +117,16 @@ impl Leadership {
         }
     }
 
-    /// Takes the role, or a place in line.
+    /// Takes the role, or joins the line for it.
     #[inline]
-    pub(crate) fn join(&self, goal: Goal) -> Turn<'_> {
+    pub(crate) fn join(&self, goal: Goal) -> Joined<'_> {
         match self.try_lead() {
-            Some(lead) => Turn::Lead(lead),
+            Some(lead) => Joined::Lead(lead),
             None => self.join_line(goal),
         }
     }
 
-    /// Takes the role, if nobody has it: then nobody waits for it either.
+    /// Takes the role if it is free. Then nobody is in line for it.
     #[inline]
     pub(crate) fn try_lead(&self) -> Option<Lead<'_>> {
         self.state
@@ -133,25 +136,25 @@ impl Leadership {
     }
 
     #[cold]
-    fn join_line(&self, goal: Goal) -> Turn<'_> {
+    fn join_line(&self, goal: Goal) -> Joined<'_> {
         let mut line = lock(&self.line);
         if self.state.fetch_or(LED | LINE, Acquire) & LED == 0 {
-            return Turn::Lead(Lead { leadership: self });
+            return Joined::Lead(Lead { leadership: self });
         }
         let parker = Parker::of_this_thread();
         line.followers.push_back(Follower {
             goal,
             parker: Arc::clone(&parker),
         });
-        Turn::Follow(Seat {
+        Joined::Follow(Seat {
             leadership: self,
             parker: Some(parker),
         })
     }
 
-    /// Waits until [`notify_watchers`](Self::notify_watchers), or until the waker that `arm` stores is
-    /// woken, or until the deadline; not at all when `arm` says no or `ready` yes. `ready` is called
-    /// with the line locked.
+    /// Waits until [`notify_watchers`](Self::notify_watchers) is called, the waker that `arm`
+    /// stores is woken, or the deadline is over. Doesn't wait if `arm` returns false or `ready`
+    /// returns true. `ready` is called with the line locked.
     pub(crate) fn watch(
         &self,
         deadline: Option<Instant>,
@@ -175,8 +178,8 @@ impl Leadership {
             .retain(|watcher| !Arc::ptr_eq(watcher, &parker));
     }
 
-    /// Wakes everybody in [`watch`](Self::watch), and those in line whose goal can be reached without
-    /// an event. `before` is called with the line locked.
+    /// Wakes all threads in [`watch`](Self::watch), and the followers that wait for an idle queue.
+    /// `before` is called with the line locked.
     pub(crate) fn notify_watchers(&self, before: impl FnOnce()) {
         let watchers = {
             let mut line = lock(&self.line);
@@ -194,8 +197,9 @@ impl Leadership {
         }
     }
 
-    /// Gives the role to the first in line that `reached` doesn't say has got what it waits for; to
-    /// one that waits for room only if there is nobody else.
+    /// Gives the role to the first follower whose goal isn't `reached`. One that closes the queue
+    /// comes first, and those that wait for a slot come last. Wakes those that wait for an idle
+    /// queue if that is reached.
     #[inline]
     fn hand_over(&self, reached: impl Fn(Goal) -> bool) {
         if self
@@ -227,14 +231,14 @@ impl Leadership {
                     }
                     _ => true,
                 });
-            // Whoever waits for room is served by somebody else's thread, and wouldn't notice while
-            // it is in the kernel.
+            // These come last: another thread gives them their slot, which they wouldn't notice
+            // while they wait in the kernel.
             if heir.is_none() {
                 heir = line.take_first(Goal::Room);
             }
             line.heir.clone_from(&heir);
             let state = match &heir {
-                // All that are left in line are served, and need the role no more.
+                // All followers left in line have reached their goals, so none needs the role.
                 None => 0,
                 Some(_) if line.followers.is_empty() => LED,
                 Some(_) => LED | LINE,
@@ -249,8 +253,8 @@ impl Leadership {
 }
 
 impl Lead<'_> {
-    /// Hands the role to the first in line whose goal isn't `reached`, and wakes those that wait
-    /// for an idle queue when that is.
+    /// Gives the role to the first follower whose goal isn't `reached`, and wakes those that wait
+    /// for an idle queue if that is reached.
     #[inline]
     pub(crate) fn pass_on(self, reached: impl Fn(Goal) -> bool) {
         self.leadership.hand_over(reached);
@@ -265,18 +269,18 @@ impl Drop for Lead<'_> {
 }
 
 impl<'a> Seat<'a> {
-    /// The waker that ends [`park`](Self::park).
+    /// A waker that ends [`park`](Self::park).
     pub(crate) fn waker(&self) -> Waker {
         self.parker().clone().into()
     }
 
-    /// Waits until somebody wakes this thread, for whatever reason, or until the deadline. False
-    /// when the deadline came.
+    /// Waits until somebody wakes this thread, or until the deadline. Returns false when the
+    /// deadline is over. A wakeup may be spurious.
     pub(crate) fn park(&self, deadline: Option<Instant>) -> bool {
         self.parker().park(deadline)
     }
 
-    /// Whether the role was handed to this thread.
+    /// Whether this thread was made the leader.
     pub(crate) fn is_heir(&self) -> bool {
         let line = lock(&self.leadership.line);
         line.heir
@@ -284,7 +288,7 @@ impl<'a> Seat<'a> {
             .is_some_and(|heir| Arc::ptr_eq(heir, self.parker()))
     }
 
-    /// Gets up: with the role, if it was handed to this thread meanwhile.
+    /// Leaves the line. Returns the role if this thread was made the leader.
     pub(crate) fn leave(mut self) -> Option<Lead<'a>> {
         self.get_up()
     }
@@ -316,12 +320,12 @@ impl<'a> Seat<'a> {
 
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
-        // A role that came in the meantime is handed on by its own drop.
+        // If this thread was made the leader, dropping the role hands it on.
         drop(self.get_up());
     }
 }
 
-/// Puts one thread to sleep. A wake-up that comes first is kept.
+/// Puts one thread to sleep. A wakeup that comes before is kept.
 pub(crate) struct Parker {
     token: Mutex<bool>,
     changed: Condvar,
@@ -343,7 +347,7 @@ impl Parker {
         })
     }
 
-    /// This thread's: made once. A thread that is ending gets a fresh one.
+    /// This thread's parker, which is made once. A thread that is ending gets a new one each time.
     fn of_this_thread() -> Arc<Self> {
         PARKER
             .try_with(|cell| Arc::clone(cell.borrow_mut().get_or_insert_with(Self::new)))
@@ -387,11 +391,11 @@ impl Wake for Parker {
 mod tests {
     use super::*;
 
-    /// Joins a line that isn't empty, or a role that isn't free.
+    /// Joins the line behind a leader.
     fn follow(leadership: &Leadership, goal: Goal) -> Seat<'_> {
         match leadership.join(goal) {
-            Turn::Follow(seat) => seat,
-            Turn::Lead(_) => panic!("nobody led"),
+            Joined::Follow(seat) => seat,
+            Joined::Lead(_) => panic!("nobody led"),
         }
     }
 
@@ -401,7 +405,7 @@ mod tests {
         let lead = leadership.try_lead().unwrap();
         let served = [1, 2].map(|slot| follow(&leadership, Goal::Done(slot)));
         lead.pass_on(|_| true);
-        // Whether or not they have got up.
+        // The role is free whether or not the followers have left the line.
         leadership.try_lead().unwrap().pass_on(|_| true);
         drop(served);
         leadership.try_lead().unwrap().pass_on(|_| true);

@@ -1,8 +1,8 @@
-//! The line of those who wait for a slot, first come first served.
+//! The line: those who wait for a slot of a full queue, first come first served.
 //!
-//! While somebody waits, the [slab](crate::engine::slab)'s words carry a mark, and whoever frees a slot
-//! hands it to the first in line instead. So nobody who comes later gets in before, and nobody is woken
-//! in vain.
+//! While the line isn't empty, the words of the [slab](crate::engine::slab) carry a mark. Whoever
+//! frees a slot finds the mark, and gives the slot to the first in line instead. So nobody who
+//! comes later gets a slot earlier, and nobody is woken without getting one.
 
 use std::{
     collections::VecDeque,
@@ -18,40 +18,41 @@ use crate::{
     sync::{Mutex, lock},
 };
 
-/// See the [module](self).
+/// The line: see the [module](self).
 pub(crate) struct Line {
     tickets: Mutex<VecDeque<Arc<Ticket>>>,
 }
 
-/// One who waits. It outlives the queue's shared part where it has to.
+/// One who waits. A ticket may outlive the queue's shared part.
 pub(crate) struct Ticket(Mutex<State>);
 
 enum State {
     Waiting(Alarm),
-    /// The slot is the waiter's.
+    /// This slot belongs to the waiter.
     Given(u32),
+    /// The queue was closed.
     Closed,
-    /// The waiter went, or took what it was given.
+    /// The waiter gave up, or took what it was given.
     Gone,
 }
 
-/// How a waiter learns that its wait is over.
+/// How a waiter is told that its wait is over.
 enum Alarm {
-    /// It looks.
+    /// Not at all: it looks by itself.
     None,
     Waker(Waker),
-    /// Its thread leads, and waits in the kernel: it has to be [kicked](crate::engine::kick).
+    /// By a [kick](crate::engine::kick): its thread leads, and waits in the kernel.
     Kick,
 }
 
-/// What became of a slot that was to be given.
+/// What became of a slot that was to be given to the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Given {
-    /// Nobody waits any more: the slot is still the caller's.
+    /// The line is empty, and the slot is still the caller's.
     Nobody,
-    /// It is the first waiter's, who was told.
+    /// The slot is the first waiter's, who was told.
     Taken,
-    /// It is the first waiter's, who has to be kicked.
+    /// The slot is the first waiter's. The caller has to kick its thread.
     Kick,
 }
 
@@ -62,10 +63,11 @@ impl Line {
         }
     }
 
-    /// Hands a slot that is the caller's, retired and empty, to the first in line. When nobody waits
-    /// any more, the mark is gone.
+    /// Gives a slot to the first in line. The slot is the caller's, empty and retired. If nobody
+    /// waits, it stays the caller's. The mark is removed from the slab when the line is empty.
     ///
-    /// What keeps the shared part may be gone once the slot is given.
+    /// A slot that was given away no longer keeps the shared part for the caller, which needs a
+    /// hold.
     pub(crate) fn give(&self, index: u32, slab: &Slab) -> Given {
         loop {
             let first = {
@@ -87,12 +89,12 @@ impl Line {
         }
     }
 
-    /// Claims a slot, or gets in line: then there is a ticket. The gate is closed before
-    /// [`close`](Self::close) is called.
+    /// Claims a slot, or joins the line and returns a ticket. Whoever closes the queue closes the
+    /// gate before it calls [`close`](Self::close).
     ///
     /// # Errors
     ///
-    /// [`QueueError::Closed`].
+    /// [`QueueError::Closed`]: the gate is closed.
     pub(crate) fn join(
         &self,
         slab: &Slab,
@@ -103,7 +105,7 @@ impl Line {
             return Err(QueueError::Closed);
         }
         slab.mark_waited();
-        // One may have been freed before the mark was there.
+        // A slot may have been freed just before the slab was marked.
         if let Some(index) = slab.claim(1).next() {
             if tickets.is_empty() {
                 slab.unmark_waited();
@@ -115,7 +117,7 @@ impl Line {
         Ok(Err(ticket))
     }
 
-    /// Takes one who has given up out of the line.
+    /// Takes a waiter that gave up out of the line.
     pub(crate) fn leave(&self, ticket: &Arc<Ticket>, slab: &Slab) {
         let mut tickets = lock(&self.tickets);
         tickets.retain(|other| !Arc::ptr_eq(other, ticket));
@@ -124,7 +126,7 @@ impl Line {
         }
     }
 
-    /// Sends everybody away. Returns whether somebody has to be kicked.
+    /// Ends all waits, because the queue is closed. Returns whether the leader has to be kicked.
     pub(crate) fn close(&self, slab: &Slab) -> bool {
         let tickets = {
             let mut tickets = lock(&self.tickets);
@@ -140,7 +142,8 @@ impl Line {
 }
 
 impl Ticket {
-    /// Ends the wait. `None` when the waiter is gone, otherwise whether it has to be kicked.
+    /// Ends the wait. Returns whether the waiter's thread has to be kicked, or `None` if the waiter
+    /// has gone.
     fn settle(&self, end: State) -> Option<bool> {
         let before = {
             let mut state = lock(&self.0);
@@ -152,8 +155,8 @@ impl Ticket {
         match before {
             State::Waiting(Alarm::Kick) => return Some(true),
             State::Waiting(Alarm::Waker(waker)) => {
-                // A panic of the waker is its own affair: the slot is given. What it carries is
-                // leaked, as that may panic in its own destructor.
+                // A panic of the waker changes nothing for us: the slot was given. The panic's
+                // payload is leaked, because it may panic in its own destructor.
                 let wake = AssertUnwindSafe(|| waker.wake());
                 mem::forget(catch_unwind(wake));
             }
@@ -162,18 +165,18 @@ impl Ticket {
         Some(false)
     }
 
-    /// Stores a waker. False when the wait is over.
+    /// Stores a waker. Returns false if the wait is over.
     pub(crate) fn register(&self, waker: &Waker) -> bool {
         self.arm(Alarm::Waker(waker.clone()))
     }
 
-    /// Says that the waiter's thread leads and is about to wait in the kernel. False when the wait is
-    /// over.
+    /// Notes that the waiter's thread leads and is about to wait in the kernel, so that it has to
+    /// be kicked. Returns false if the wait is over.
     pub(crate) fn register_kick(&self) -> bool {
         self.arm(Alarm::Kick)
     }
 
-    /// Drops the waker that is stored, if there is one.
+    /// Drops the waker, if one is stored.
     pub(crate) fn unregister(&self) {
         self.arm(Alarm::None);
     }
@@ -181,7 +184,7 @@ impl Ticket {
     fn arm(&self, alarm: Alarm) -> bool {
         let mut state = lock(&self.0);
         let State::Waiting(stored) = &mut *state else {
-            // What is dropped may be foreign code.
+            // The lock goes first: the waker that is dropped on return is foreign code.
             drop(state);
             return false;
         };
@@ -195,7 +198,7 @@ impl Ticket {
         matches!(*lock(&self.0), State::Waiting(_))
     }
 
-    /// Takes what the wait came to; a wait that isn't over is given up.
+    /// What the wait came to. A wait that isn't over is given up, which returns `None`.
     pub(crate) fn take(&self) -> Option<Result<u32, QueueError>> {
         let before = mem::replace(&mut *lock(&self.0), State::Gone);
         match before {

@@ -1,17 +1,18 @@
-//! Where a slot keeps the payload of its operation: in line up to a few words, boxed beyond that.
+//! Storage for a payload in a slot. A payload of a few words is stored in the slot itself, a larger
+//! one in a box.
 
 #![allow(unsafe_code, reason = "stores values of any type in untyped memory")]
 
 use std::mem::{MaybeUninit, align_of, size_of};
 
-/// How many bytes of a payload are stored in the slot itself; a larger payload is boxed.
+/// The size of the largest payload that is stored in the slot itself.
 const INLINE: usize = 80;
 
-/// Memory for one payload. It doesn't know whether it holds one, nor of which type.
+/// Memory for one payload of any type. It knows neither the type, nor whether a payload is stored.
 #[repr(C, align(8))]
 pub(crate) struct Storage(MaybeUninit<[u8; INLINE]>);
 
-/// Whether a payload is stored in the slot itself.
+/// Whether payloads of this type are stored in the slot itself.
 const fn in_line<P>() -> bool {
     size_of::<P>() <= INLINE && align_of::<P>() <= align_of::<Storage>()
 }
@@ -21,34 +22,36 @@ impl Storage {
         Self(MaybeUninit::uninit())
     }
 
-    /// Where the payload is.
+    /// A pointer to the payload.
     ///
     /// # Safety
     ///
-    /// `this` is valid, a `P` was [put](Self::put) here, and it was neither taken nor dropped since.
+    /// `this` is valid. A `P` was [put](Self::put) here, and neither taken nor dropped since.
     #[inline]
     pub(crate) unsafe fn payload<P>(this: *mut Self) -> *mut P {
         if in_line::<P>() {
             this.cast()
         } else {
-            // SAFETY: `put` stored a pointer to the box here, as a `P` isn't stored in line.
+            // SAFETY: a `P` isn't stored in line, so `put` stored a pointer to its box here.
             unsafe { this.cast::<*mut P>().read() }
         }
     }
 
-    /// Moves a payload in.
+    /// Stores a payload. An earlier one isn't dropped.
     ///
     /// # Safety
     ///
-    /// `this` is valid, and nobody else uses the storage. What was in it before isn't dropped.
+    /// `this` is valid, and nobody else uses the storage during the call.
     #[inline]
     pub(crate) unsafe fn put<P>(this: *mut Self, payload: P) {
         if in_line::<P>() {
-            // SAFETY: `in_line` checked size and alignment, and the caller owns the storage.
+            // SAFETY: a `P` fits, which `in_line` has checked. `this` is valid and nobody else uses
+            // it.
             unsafe { this.cast::<P>().write(payload) }
         } else {
             let boxed = Box::into_raw(Box::new(payload));
-            // SAFETY: a pointer fits in size and alignment, and the caller owns the storage.
+            // SAFETY: a pointer fits in size and alignment. `this` is valid and nobody else uses
+            // it.
             unsafe { this.cast::<*mut P>().write(boxed) }
         }
     }
@@ -57,16 +60,20 @@ impl Storage {
     ///
     /// # Safety
     ///
-    /// As for [`payload`](Self::payload). The payload counts as taken from now on.
+    /// `this` is valid, a `P` was [put](Self::put) here, and it was neither taken nor dropped
+    /// since. Nobody else uses the storage during the call. The payload counts as taken from now
+    /// on.
     #[inline]
     pub(crate) unsafe fn take<P>(this: *mut Self) -> P {
-        // SAFETY: the caller says that a `P` is stored here.
+        // SAFETY: `this` is valid, and a `P` is stored here.
         let payload = unsafe { Self::payload::<P>(this) };
         if in_line::<P>() {
-            // SAFETY: a `P` is stored there, and nobody uses it there again.
+            // SAFETY: `payload` points to a `P`, which counts as taken now, so it isn't used there
+            // again.
             unsafe { payload.read() }
         } else {
-            // SAFETY: `put` made the pointer from a box, and a payload is taken once.
+            // SAFETY: `put` made the pointer from a box. The payload counts as taken now, so the
+            // box isn't used again.
             *unsafe { Box::from_raw(payload) }
         }
     }
@@ -75,9 +82,12 @@ impl Storage {
     ///
     /// # Safety
     ///
-    /// As for [`take`](Self::take).
+    /// `this` is valid, a `P` was [put](Self::put) here, and it was neither taken nor dropped
+    /// since. Nobody else uses the storage during the call. The payload counts as dropped from now
+    /// on.
     pub(crate) unsafe fn discard<P>(this: *mut Self) {
-        // SAFETY: the caller says that a `P` is stored here and wasn't taken.
+        // SAFETY: `this` is valid and nobody else uses it. A `P` is stored here, which counts as
+        // taken now.
         drop(unsafe { Self::take::<P>(this) });
     }
 }

@@ -1,4 +1,5 @@
-//! Taking completions from the kernel, by whoever has the [role](crate::engine::leader).
+//! Reaping: the [leader](crate::engine::leader) takes completions from the ring, or by
+//! `io_getevents`.
 
 #![allow(unsafe_code, reason = "completes slots")]
 
@@ -16,7 +17,7 @@ use crate::{
         complete::{Completer, Own},
         jobs::Jobs,
         kick::KICK,
-        leader::{Goal, Lead, Turn},
+        leader::{Goal, Joined, Lead},
         shared::Shared,
         slot::{LOST, untag},
     },
@@ -25,8 +26,8 @@ use crate::{
 };
 
 impl Shared {
-    /// Reaps for a caller's own loop: at least `min` completions, unless the time is over before, and
-    /// what else is there.
+    /// Reaps at least `min` completions, and all others that are there. Reaps fewer if the time is
+    /// over before. For a program's own loop.
     pub(crate) fn reap_all(
         &self,
         min: usize,
@@ -35,12 +36,13 @@ impl Shared {
         if !self.process.is_current() {
             return Err(ReapError::Forked);
         }
-        // A timeout beyond what an Instant can say is none. And without a minimum there is no wait
+        // A timeout that is too long for an Instant is none. Without a minimum there is no wait
         // that it could end.
         let deadline = timeout
             .filter(|_| min > 0)
             .and_then(|timeout| Instant::now().checked_add(timeout));
-        // As many can have been there at the start. Others may submit meanwhile, without an end.
+        // No more can have been there at the start. Without a limit the loop might never end,
+        // because others submit meanwhile.
         let most = min.max(self.slab.depth() as usize);
         let mut total = 0;
         loop {
@@ -59,13 +61,13 @@ impl Shared {
         }
     }
 
-    /// Takes the role, waits for an event unless `min` is 0, and completes what came. For a caller's own
-    /// loop. It may return without having waited long enough.
+    /// Does one turn: takes the role, waits for an event unless `min` is 0, and completes what
+    /// came. May return before the deadline with fewer completions than `min`.
     fn reap_turn(&self, min: usize, deadline: Option<Instant>) -> Result<usize, ReapError> {
         let lead = match self.leadership.join(Goal::Role) {
-            Turn::Lead(lead) => lead,
-            Turn::Follow(_) if min == 0 => return Ok(0),
-            Turn::Follow(seat) => {
+            Joined::Lead(lead) => lead,
+            Joined::Follow(_) if min == 0 => return Ok(0),
+            Joined::Follow(seat) => {
                 let mut in_time = true;
                 while in_time && !seat.is_heir() && !self.gate.is_closed() {
                     in_time = seat.park(deadline);
@@ -82,14 +84,15 @@ impl Shared {
             return Err(ReapError::Closed);
         }
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        // There may be nothing in flight: then only the end of the queue ends the wait.
-        let look = if min > 0 { self.longest_look() } else { None };
-        let timeout = match (left, look) {
-            (Some(left), Some(look)) => Some(left.min(look)),
-            (left, look) => left.or(look),
+        // Nothing may be in flight, and then no event ends the wait.
+        let longest = if min > 0 { self.longest_wait() } else { None };
+        let timeout = match (left, longest) {
+            (Some(left), Some(longest)) => Some(left.min(longest)),
+            (left, longest) => left.or(longest),
         };
         let mut jobs = Jobs::new(self);
-        // One at a time: others wait for what comes first, and may be what makes the next one come.
+        // It waits for one event at a time. Another thread may wait for the first one, and submit
+        // the next one only after that.
         let result = self.reap(&lead, Own::NOTHING, min.min(1), timeout, &mut jobs);
         lead.pass_on(|goal| self.reached(goal));
         if jobs.run_and_resume() && !self.process.is_current() {
@@ -103,7 +106,8 @@ impl Shared {
         }
     }
 
-    /// Takes what is in the ring, if nobody else is about to: without a system call, and without waiting.
+    /// Looks, unless there is a leader: takes the completions in the ring. Makes no system call,
+    /// and doesn't wait.
     #[inline]
     pub(crate) fn glance(&self, own: Own) {
         if self.ring.is_none() {
@@ -121,21 +125,22 @@ impl Shared {
         jobs.run_and_resume();
     }
 
-    /// Takes what completions are there, if nobody else is about to: with a system call where the ring
-    /// can't be read, and without waiting.
+    /// Takes the completions that are there, unless there is a leader. Makes a system call if the
+    /// ring can't be read, and doesn't wait.
     #[cold]
     pub(crate) fn take_completed(&self) {
         let Some(lead) = self.leadership.try_lead() else {
             return;
         };
         let mut jobs = Jobs::new(self);
-        // What io_getevents answers is for those to hear who wait for something.
+        // An error is for those to hear that wait for something.
         let _ = self.reap(&lead, Own::NOTHING, 0, Some(Duration::ZERO), &mut jobs);
         lead.pass_on(|goal| self.reached(goal));
         jobs.run_and_resume();
     }
 
-    /// Waits for events and completes their slots, at most [`TURN`] of them. Returns how many.
+    /// Waits for `min` events, completes their slots, and returns how many. Takes at most [`TURN`]
+    /// events.
     pub(crate) fn reap(
         &self,
         lead: &Lead<'_>,
@@ -162,14 +167,15 @@ impl Shared {
         }
     }
 
-    /// Takes what is in the ring, if that can be read. Returns how many events there were, and how
-    /// many slots they completed.
+    /// Takes the events in the ring, if it can be read. Returns how many there were, and how many
+    /// slots they completed.
     #[inline]
     fn reap_ring(&self, _lead: &Lead<'_>, own: Own, jobs: &mut Jobs<'_>) -> (usize, usize) {
         let Some(ring) = &self.ring else {
             return (0, 0);
         };
-        // SAFETY: the caller leads, so nobody else reads, and the context isn't destroyed.
+        // SAFETY: the caller leads, so nobody else reads the ring. Only the leader destroys the
+        // context, and it wasn't destroyed: the callers have looked at `dead`.
         let mut events = unsafe { ring.events(TURN) };
         let seen = events.total();
         let mut others = 0;
@@ -194,12 +200,13 @@ impl Shared {
     ) -> Result<usize, Errno> {
         let mut events = [MaybeUninit::<IoEvent>::uninit(); TURN];
         let buffer = &mut events[..max];
-        // SAFETY: the caller leads, so nobody else reads the ring.
+        // SAFETY: the caller leads, so nobody else takes events of this context.
         let n = unsafe { self.kernel.io_getevents(self.ctx, min, buffer, timeout) }?;
         let mut others = 0;
         let mut completer = Completer::new(own, jobs);
         for event in events.iter().take(n) {
-            // SAFETY: the kernel stored the first n.
+            // SAFETY: `io_getevents` returned n, so the first n events are initialised, which is a
+            // promise of `Kernel`.
             let event = unsafe { event.assume_init() };
             self.complete(event.data, event.res, &mut completer, &mut others);
         }
@@ -207,19 +214,23 @@ impl Shared {
         Ok(n - others)
     }
 
-    /// Completes an event's slot, or counts it among the others, which belong to nothing in flight.
+    /// Completes an event's slot. Counts the event among the `others` if it matches no request in
+    /// flight.
     #[inline(always)]
     fn complete(&self, data: u64, res: i64, completer: &mut Completer<'_, '_>, others: &mut usize) {
         let (generation, index) = untag(data);
         match self.slab.get(index) {
             Some(slot) if slot.expects(generation) => {
-                // SAFETY: the caller leads, and this is the request's event: we are its completer.
+                // SAFETY: the caller leads, and took the event of this request, so it is the
+                // completer. The slot expects this generation. `own` is what the caller of this
+                // turn owns.
                 unsafe { completer.complete(slot, generation, res) };
             }
             _ => self.ignore(data, others),
         }
     }
 
+    /// Counts an event that matches no request in flight: a kick, or a stray.
     #[cold]
     fn ignore(&self, data: u64, others: &mut usize) {
         *others += 1;
@@ -228,9 +239,9 @@ impl Shared {
         }
     }
 
-    /// Nothing can be reaped any more. Destroying the context waits for everything in flight, so
-    /// when that succeeds the operations end with EIO and their buffers come back. Otherwise they end
-    /// as [`LOST`].
+    /// Ends all operations, because nothing can be reaped any more. Destroying the context waits
+    /// for everything in flight: if it succeeds, the operations end with EIO and their buffers come
+    /// back. Otherwise they are [`LOST`].
     pub(crate) fn give_up(&self, lead: &Lead<'_>, jobs: &mut Jobs<'_>) -> Result<(), Errno> {
         self.gate.close();
         while self.gate.count().inside > 0 {
@@ -241,24 +252,27 @@ impl Shared {
             Ok(()) => -i64::from(Errno::EIO.raw()),
             Err(_) => LOST,
         };
-        // SAFETY: the caller leads, nobody is inside, and the kernel is done with everything, or the
-        // result is LOST.
+        // SAFETY: the caller leads, the gate is closed and nobody is inside. Either the context is
+        // destroyed, or the result is LOST and `dead` keeps everybody from reaping.
         unsafe { self.complete_all(lead, res, jobs) };
         destroyed
     }
 
-    /// Completes everything in flight with this result. What is [`LOST`] stays counted as in flight.
+    /// Completes everything in flight with this result. [`LOST`] operations still count as in
+    /// flight.
     ///
     /// # Safety
     ///
     /// The caller leads, the gate is closed and nobody is inside. The context is destroyed, or the
-    /// result is `LOST` and no completion is reaped any more.
+    /// result is `LOST` and nothing is reaped any more.
     pub(crate) unsafe fn complete_all(&self, _lead: &Lead<'_>, res: i64, jobs: &mut Jobs<'_>) {
         let mut completer = Completer::new(Own::NOTHING, jobs);
         let mut completed = 0;
         for index in 0..self.slab.depth() {
             if let Some(slot) = self.slab.get(index).filter(|slot| slot.is_in_flight()) {
-                // SAFETY: the caller leads and there will be no event: there is no other completer.
+                // SAFETY: the caller leads and no event will come, so it is the completer of this
+                // slot, with the slot's own generation. Each submitter has left the gate, which
+                // happens before the count that found nobody inside. `own` is nothing.
                 unsafe { completer.complete(slot, slot.generation(), res) };
                 completed += 1;
             }
@@ -274,7 +288,8 @@ impl Shared {
         if self.dead.swap(true, Relaxed) {
             return Err(Errno::EINVAL);
         }
-        // SAFETY: only the leader reads the ring, and only threads inside the gate submit.
+        // SAFETY: only the leader reads the ring, which the caller is, and looks at `dead` before.
+        // Only threads inside the gate submit, and there are none.
         unsafe { self.kernel.io_destroy(self.ctx) }
     }
 }

@@ -1,8 +1,15 @@
-//! What all handles of a queue share, and how long it lives.
+//! The shared part of a queue: what all of its handles refer to. Its lifetime is managed here.
 //!
-//! It is kept by *holds*, which are counted. All queues and all slots that aren't free have one hold
-//! together: [`slab`](crate::engine::slab) tells when the last of them goes. An operation's handle has
-//! a slot, so it needs no count of its own. Whoever else needs the memory takes a [`Hold`].
+//! [*Holds*](Hold), which are counted, keep its memory. It is freed with the last one.
+//!
+//! | reference | what keeps the shared part |
+//! |---|---|
+//! | [`QueueRef`]: a queue handle's | one hold that all queue handles and all slots that aren't free have in common |
+//! | [`SlotRef`]: an operation's handle's | the same hold, through the slot, which isn't free |
+//! | [`Hold`]: for others that need the memory | a hold of its own |
+//!
+//! So submitting an operation counts no reference. The [slab](crate::engine::slab) finds out when
+//! the last queue handle is gone and the last slot is free, which ends the common hold.
 
 #![allow(unsafe_code, reason = "manages the lifetime of the shared part")]
 
@@ -35,11 +42,11 @@ use crate::{
     },
 };
 
-/// See the [module](self).
+/// The shared part: see the [module](self).
 pub(crate) struct Shared {
     pub(crate) kernel: Box<dyn Kernel>,
     pub(crate) ctx: AioContext,
-    /// Where completions can be read without a system call. Only the leader reads it.
+    /// The completion ring, if it can be read without a system call. Only the leader reads it.
     pub(crate) ring: Option<Ring>,
     pub(crate) slab: Slab,
     pub(crate) line: Line,
@@ -47,9 +54,9 @@ pub(crate) struct Shared {
     pub(crate) leadership: Leadership,
     pub(crate) kick: Kick,
     pub(crate) process: Process,
-    /// The context is destroyed, or can't be. Only the leader reads and writes it.
+    /// The context is destroyed, or couldn't be. Only the leader reads and writes this.
     pub(crate) dead: AtomicBool,
-    /// Events that matched no request in flight.
+    /// How many events matched no request in flight.
     pub(crate) strays: AtomicUsize,
     queues: AtomicUsize,
     holds: AtomicUsize,
@@ -64,11 +71,12 @@ impl Shared {
             });
         }
         let process = Process::current();
-        // Before the slots, which the kernel may have no room for: they are 200 bytes each.
+        // Before the slots, which take 192 bytes each: the kernel may refuse this depth.
         let ctx = kernel
             .io_setup(depth)
             .map_err(|errno| SetupError::of(errno, depth))?;
-        // SAFETY: the context was made just now, and the ring is read only before it is destroyed.
+        // SAFETY: the context was made just now. Only the leader reads the ring, and only as long
+        // as `dead` doesn't say that the context was destroyed.
         let ring = unsafe { kernel.ring(ctx) };
         Ok(Self {
             kernel,
@@ -87,42 +95,47 @@ impl Shared {
         })
     }
 
-    /// Frees slots, or hands them to whoever waits for one, and with the last slot perhaps the shared
-    /// part.
+    /// Frees slots, or gives them to the line. Frees the shared part too if these were the last
+    /// slots and no queue handle is left.
     ///
-    /// Takes a pointer: when the slots are free the shared part may be gone at once, unless the caller
-    /// has another hold on it, and a reference must not outlive what it refers to, even unused.
+    /// Takes a pointer, not a reference: once the slots are free, the shared part may be freed at
+    /// any time, unless the caller has a hold. A reference must stay valid until the function
+    /// returns, even if it is no longer used.
     ///
     /// # Safety
     ///
-    /// `this` was made by [`QueueRef::new`] and is kept by these slots at least, which are its own,
-    /// and the caller's alone, empty and retired.
+    /// `this` was made by [`QueueRef::new`], and the slots keep it, if nothing else does. The slots
+    /// belong to its slab and to the caller, are empty, and were retired.
     #[inline]
     unsafe fn free(this: NonNull<Self>, slots: Group) {
-        // SAFETY: the slots keep the shared part.
+        // SAFETY: the slots aren't free, so they keep the shared part.
         let slab = NonNull::from(unsafe { &(*this.as_ptr()).slab });
-        // SAFETY: the slab is valid as before, and the slots are its own.
+        // SAFETY: the slots keep the shared part, and the slab in it. They belong to that slab and
+        // to the caller, and were retired.
         match unsafe { Slab::free(slab, &slots) } {
             Freed::Free => {}
-            // SAFETY: these were the last slots, and no queue is left: their common hold ends.
+            // SAFETY: these were the last slots, and no queue handle is left. So nobody else ends
+            // their common hold.
             Freed::Last => unsafe { Self::release(this) },
-            // SAFETY: the caller's slots keep the shared part, as they weren't freed.
+            // SAFETY: the slots weren't freed, so everything that the caller says of them still
+            // holds.
             Freed::Waited => unsafe { Self::free_in_line(this, slots) },
         }
     }
 
-    /// As [`free`](Self::free), when somebody waited a moment ago.
+    /// As [`free`](Self::free), if somebody waited for a slot a moment ago.
     ///
     /// # Safety
     ///
-    /// As for `free`.
+    /// As [`free`](Self::free) requires.
     #[cold]
     unsafe fn free_in_line(this: NonNull<Self>, slots: Group) {
-        // A slot that is given to somebody keeps nothing for us any more.
-        // SAFETY: the slots keep the shared part until the first is given.
+        // A slot that was given away no longer keeps the shared part for this thread.
+        // SAFETY: the pointer is from `QueueRef::new`. The slots keep the shared part until the
+        // first one is given away, which is later.
         let hold = unsafe { Hold::new(this) };
-        // In a child process whoever waits is the parent's, and a thread that doesn't exist here may
-        // hold the line's lock. There is nobody who could use the slots.
+        // In a child process nobody waits: those in line are the parent's threads and tasks. A
+        // thread that doesn't exist here may hold the line's lock.
         if !hold.process.is_current() {
             return;
         }
@@ -130,13 +143,14 @@ impl Shared {
             match hold.line.give(index, &hold.slab) {
                 Given::Taken => {}
                 Given::Kick => hold.kick_from_outside(),
-                // SAFETY: this slot is still the caller's, and keeps the shared part.
+                // SAFETY: nobody took this slot, so it keeps the shared part. It belongs to this
+                // slab and to the caller, is empty and was retired.
                 Given::Nobody => unsafe { Self::free(this, Group::one(index)) },
             }
         }
     }
 
-    /// Comes out of the gate, with `n` requests that weren't accepted.
+    /// Leaves the gate, with `n` requests that the kernel didn't accept.
     #[inline]
     pub(crate) fn exit_gate(&self, n: usize) {
         if self.gate.exit(n) {
@@ -144,52 +158,54 @@ impl Shared {
         }
     }
 
-    /// Frees slots that were claimed and are empty, in a place where something else than they keeps
-    /// the shared part.
+    /// Frees slots that the caller has claimed and put nothing in. Something else than these slots
+    /// keeps the shared part.
     #[cold]
     pub(crate) fn unclaim(&self, slots: Group) {
-        // SAFETY: the caller says that they are its own and empty. `self` is kept by something else,
-        // so they aren't the last.
+        // SAFETY: `self` was made by `QueueRef::new`, and something else keeps it. The caller has
+        // claimed the slots, and put nothing in them since.
         unsafe { Self::free(NonNull::from(self), slots) };
     }
 
-    /// Puts an operation in a slot that was claimed for it, which is freed if a buffer panics.
+    /// Puts an operation in a slot. If a buffer's method panics, the slot is freed.
     ///
     /// # Safety
     ///
-    /// The slot was claimed, and nothing was put in it since. Something else keeps the shared part.
+    /// The caller has claimed the slot, and put nothing in it since. Something else than this slot
+    /// keeps the shared part.
     #[inline(always)]
     pub(crate) unsafe fn fill<P: Payload>(&self, slot: &Slot, file: BorrowedFd<'_>, op: Op<P>) {
-        // SAFETY: the slot was claimed, and is empty.
+        // SAFETY: the caller has claimed the slot and put nothing in it.
         unsafe { slot.set_payload_type::<P>() };
         let panics = FreeOnPanic(self, slot);
-        // SAFETY: the slot was claimed and is empty, and its payload's type is set.
+        // SAFETY: the caller has claimed the slot and put nothing in it. Its payload's type was set
+        // to `P` just now.
         unsafe { slot.fill(file, op) };
         mem::forget(panics);
     }
 
-    /// Frees a slot that the caller owns and has emptied, in a place where something else than this
-    /// slot keeps the shared part.
+    /// Retires and frees a slot. Something else than this slot keeps the shared part.
     ///
     /// # Safety
     ///
-    /// The slot is the caller's alone, and payload and waker were taken.
+    /// The caller owns the slot, and has taken payload and waker out.
     pub(crate) unsafe fn free_held(&self, index: u32) {
         if let Some(slot) = self.slab.get(index) {
-            // SAFETY: the caller says that the slot is its own, and empty.
+            // SAFETY: the caller owns the slot, and has taken payload and waker out.
             unsafe { slot.retire() };
-            // SAFETY: as before. `self` is kept by something else, so the slot isn't the last.
+            // SAFETY: `self` was made by `QueueRef::new`, and something else keeps it. The slot is
+            // the caller's, empty, and was retired just now.
             unsafe { Self::free(NonNull::from(self), Group::one(index)) };
         }
     }
 
-    /// Claims up to `want` slots, after taking what completions are there: some may be those of
-    /// abandoned operations. This runs foreign code. None on a closed queue.
+    /// Takes the completions that are there, then claims up to `want` slots: some of those may have
+    /// been in abandoned operations. Claims none on a closed queue. Runs foreign code.
     #[cold]
     pub(crate) fn claim_after_all(&self, want: u32) -> Group {
         if self.process.is_current() && !self.gate.is_closed() {
             self.take_completed();
-            // Foreign code may have forked: then it makes no difference.
+            // Foreign code may have forked. A child may claim slots: it submits nothing.
             return self.slab.claim(want);
         }
         Group::none()
@@ -207,35 +223,39 @@ impl Shared {
         }
     }
 
-    /// Counts a hold off. Frees the shared part if it was the last.
+    /// Ends a hold. Frees the shared part if it was the last one.
     ///
     /// # Safety
     ///
-    /// `this` was made by [`QueueRef::new`], and the hold is the caller's.
+    /// `this` was made by [`QueueRef::new`]. The hold is the caller's, which doesn't use it again.
     #[cold]
     unsafe fn release(this: NonNull<Self>) {
-        // SAFETY: the caller's hold keeps it until the subtraction below, which uses the count last.
+        // SAFETY: the caller's hold keeps the shared part until the subtraction below. Nothing uses
+        // the reference after that.
         let holds = unsafe { &(*this.as_ptr()).holds };
         if holds.fetch_sub(1, AcqRel) == 1 {
-            // SAFETY: `QueueRef::new` made it from a box. No hold is left, so nobody can reach it.
+            // SAFETY: `QueueRef::new` made the pointer from a box. No hold is left, so nobody uses
+            // the shared part, and nobody else frees it.
             drop(unsafe { Box::from_raw(this.as_ptr()) });
         }
     }
 }
 
-/// Frees a claimed slot when filling it panics. The slot is empty then.
+/// Frees a claimed slot if filling it panics, which leaves the slot empty.
 struct FreeOnPanic<'a>(&'a Shared, &'a Slot);
 
 impl Drop for FreeOnPanic<'_> {
     #[cold]
     fn drop(&mut self) {
-        // SAFETY: the slot was claimed by whoever was to fill it, and goes with this.
+        // SAFETY: `fill` makes this in a slot that its caller has claimed. It forgets this when the
+        // slot was filled; if that panics instead, the slot is empty.
         unsafe { self.0.free_held(self.1.index()) };
     }
 }
 
-/// Aborts the process when a count of references is about to overflow, as `Arc` does: each was
-/// forgotten, and the next ones would free what is still used.
+/// Aborts the process before a reference count can overflow, as `Arc` does. Only forgotten
+/// references can make it so large. After an overflow the shared part would be freed while it is in
+/// use.
 #[inline]
 fn check_count(before: usize) {
     if before > usize::MAX / 2 {
@@ -243,15 +263,16 @@ fn check_count(before: usize) {
     }
 }
 
-/// A queue's reference. There is always at least one queue behind it.
+/// A queue handle's reference, which is counted. While there is one, the queue is open unless it
+/// was closed.
 pub(crate) struct QueueRef(NonNull<Shared>);
 
-// SAFETY: `Shared` is Send and Sync (asserted below), and the reference counts itself atomically.
+// SAFETY: `Shared` is Send and Sync (asserted below), and the references are counted atomically.
 unsafe impl Send for QueueRef {}
-// SAFETY: `&QueueRef` gives `&Shared`, which is Sync, and counted clones.
+// SAFETY: `&QueueRef` gives `&Shared`, which is Sync, and clones, which are counted atomically.
 unsafe impl Sync for QueueRef {}
 
-// Whatever panics in foreign code, the queue is in order when it does: see `jobs`.
+// A panic of foreign code leaves the queue in order: see `jobs`.
 impl UnwindSafe for QueueRef {}
 impl RefUnwindSafe for QueueRef {}
 
@@ -266,31 +287,33 @@ impl QueueRef {
         Ok(Self(NonNull::from(Box::leak(shared))))
     }
 
-    /// A hold on the shared part, which doesn't keep the queue open.
+    /// A hold on the shared part. It doesn't keep the queue open.
     pub(crate) fn hold(&self) -> Hold {
-        // SAFETY: this reference is counted, so the shared part lives.
+        // SAFETY: `QueueRef::new` made the pointer, and this reference keeps the shared part.
         unsafe { Hold::new(self.0) }
     }
 
-    /// Counts this reference off. True when it was the last: then it must be given up with
-    /// [`orphan`](Self::orphan), or the shared part stays for ever.
+    /// Ends this reference. Returns true if it was the last one: then [`orphan`](Self::orphan) must
+    /// follow, or the shared part is leaked.
     pub(crate) fn is_last(&self) -> bool {
         self.queues.fetch_sub(1, AcqRel) == 1
     }
 
-    /// Leaves the shared part to the slots that are not free, or frees it when all are.
+    /// Leaves the shared part to the slots that aren't free. If all are free, frees it.
     ///
     /// # Safety
     ///
-    /// [`is_last`](Self::is_last) returned true, the context is destroyed, and the reference isn't
+    /// [`is_last`](Self::is_last) returned true, the context is destroyed, and this reference isn't
     /// used again.
     pub(crate) unsafe fn orphan(&self) {
         let this = self.0;
-        // SAFETY: the queues' hold keeps the shared part until the slab is orphaned.
+        // SAFETY: the common hold keeps the shared part until the slab is orphaned.
         let slab = NonNull::from(unsafe { &(*this.as_ptr()).slab });
-        // SAFETY: the slab is valid as before. The last queue is counted off once.
+        // SAFETY: the common hold keeps the slab. `is_last` returns true once, so this is called
+        // once.
         if unsafe { Slab::orphan(slab) } {
-            // SAFETY: no queue is left and every slot is free: their common hold ends.
+            // SAFETY: no queue handle is left and all slots are free. So nobody else ends the
+            // common hold.
             unsafe { Shared::release(this) }
         }
     }
@@ -307,31 +330,32 @@ impl Deref for QueueRef {
     type Target = Shared;
 
     fn deref(&self) -> &Shared {
-        // SAFETY: this reference is counted, so the shared part lives.
+        // SAFETY: this reference is counted, so the common hold keeps the shared part.
         unsafe { self.0.as_ref() }
     }
 }
 
-/// Keeps the memory of the shared part, but not the queue open: see the [module](self).
+/// Keeps the memory of the shared part, but doesn't keep the queue open: see the [module](self).
 pub(crate) struct Hold(NonNull<Shared>);
 
 // SAFETY: `Shared` is Send and Sync, and holds are counted atomically.
 unsafe impl Send for Hold {}
-// SAFETY: `&Hold` gives `&Shared`, which is Sync, and counted clones.
+// SAFETY: `&Hold` gives `&Shared`, which is Sync, and clones, which are counted atomically.
 unsafe impl Sync for Hold {}
 
-// As for `QueueRef`.
+// A panic of foreign code leaves the queue in order: see `jobs`.
 impl UnwindSafe for Hold {}
 impl RefUnwindSafe for Hold {}
 
 impl Hold {
-    /// One more hold.
+    /// Takes a new hold.
     ///
     /// # Safety
     ///
-    /// `shared` was made by [`QueueRef::new`], and the caller has something that keeps it.
+    /// `shared` was made by [`QueueRef::new`], and something keeps it during the call.
     unsafe fn new(shared: NonNull<Shared>) -> Self {
-        // SAFETY: the caller keeps it.
+        // SAFETY: `QueueRef::new` made the pointer, and something keeps the shared part during the
+        // call.
         let holds = unsafe { &(*shared.as_ptr()).holds };
         check_count(holds.fetch_add(1, Relaxed));
         Self(shared)
@@ -340,14 +364,14 @@ impl Hold {
 
 impl Clone for Hold {
     fn clone(&self) -> Self {
-        // SAFETY: this hold keeps the shared part.
+        // SAFETY: this hold keeps the shared part, and has its pointer from `QueueRef::new`.
         unsafe { Self::new(self.0) }
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        // SAFETY: this hold was counted when it was made, and is counted off once.
+        // SAFETY: this hold was counted when it was made, and this ends it.
         unsafe { Shared::release(self.0) }
     }
 }
@@ -356,23 +380,24 @@ impl Deref for Hold {
     type Target = Shared;
 
     fn deref(&self) -> &Shared {
-        // SAFETY: this hold is counted, so the shared part lives.
+        // SAFETY: this hold is counted, so it keeps the shared part.
         unsafe { self.0.as_ref() }
     }
 }
 
-/// A handle's reference: keeps the shared part through its slot, which is not free.
+/// The reference of an operation's handle. Its slot isn't free, and keeps the shared part.
 pub(crate) struct SlotRef {
     shared: NonNull<Shared>,
     slot: NonNull<Slot>,
 }
 
-// SAFETY: `Shared` is Send and Sync, and the slot it names is handed from thread to thread as a whole.
+// SAFETY: `Shared` is Send and Sync. The slot may be used in any thread, as `Slot` is Sync.
 unsafe impl Send for SlotRef {}
-// SAFETY: what changes the slot takes the handle by value or by `&mut`; `&SlotRef` only looks.
+// SAFETY: the safe methods of `&SlotRef` give `&Shared` and `&Slot`, which are Sync. The unsafe
+// ones are for the slot's one handle, which calls them from one thread at a time.
 unsafe impl Sync for SlotRef {}
 
-// As for `QueueRef`.
+// A panic of foreign code leaves the queue in order: see `jobs`.
 impl UnwindSafe for SlotRef {}
 impl RefUnwindSafe for SlotRef {}
 
@@ -381,8 +406,8 @@ impl SlotRef {
     ///
     /// # Safety
     ///
-    /// The slot is one of this queue's, in flight or completed, and stays so until the reference is no
-    /// longer used.
+    /// The slot is one of this queue's. It is in flight or completed, and isn't freed before the
+    /// reference is last used.
     #[inline]
     pub(crate) unsafe fn new(queue: &QueueRef, slot: &Slot) -> Self {
         Self {
@@ -393,24 +418,26 @@ impl SlotRef {
 
     #[inline]
     pub(crate) fn shared(&self) -> &Shared {
-        // SAFETY: the slot isn't free before `retire`, and keeps the shared part until then.
+        // SAFETY: the slot isn't free while this reference is used (the caller of `new` promised
+        // that), and keeps the shared part.
         unsafe { self.shared.as_ref() }
     }
 
     #[inline]
     pub(crate) fn slot(&self) -> &Slot {
-        // SAFETY: it lies in the slab, which stays where it is as long as the shared part, and the
-        // slot keeps that.
+        // SAFETY: the slot lies in the slab, which doesn't move, and lives as long as the shared
+        // part. The slot keeps that.
         unsafe { self.slot.as_ref() }
     }
 
-    /// Leaves everything to the completer: see [`Slot::abandon`].
+    /// Leaves the operation to the completer: see [`Slot::abandon`].
     ///
     /// # Safety
     ///
-    /// The caller is the slot's handle. Unless this returns false, this reference isn't used again.
+    /// The caller is the slot's handle. If this returns true, it doesn't use this reference again.
     pub(crate) unsafe fn abandon(&self) -> bool {
-        // SAFETY: the caller is the slot's handle, and doesn't use it again unless this is false.
+        // SAFETY: the caller is the slot's handle, and doesn't use the slot again if this returns
+        // true.
         unsafe { Slot::abandon(self.slot) }
     }
 
@@ -418,14 +445,16 @@ impl SlotRef {
     ///
     /// # Safety
     ///
-    /// The slot is the caller's alone and empty, and this reference isn't used again.
+    /// The slot is the caller's and empty, and no waker is in it. The caller doesn't use this
+    /// reference again.
     #[inline]
     pub(crate) unsafe fn free(&self) {
         let slot = self.slot();
-        // SAFETY: the caller says that the slot is its own, and empty.
+        // SAFETY: the slot is the caller's, its payload was taken, and no waker is in it.
         unsafe { slot.retire() };
         let slots = Group::one(slot.index());
-        // SAFETY: the slot keeps the shared part. It is the caller's alone, empty and retired.
+        // SAFETY: the pointer is from `QueueRef::new`, and the slot keeps the shared part. The slot
+        // is the caller's, empty, and was retired just now.
         unsafe { Shared::free(self.shared, slots) }
     }
 }

@@ -1,25 +1,29 @@
-//! The fixed slab of slots, and the list of those that are free.
+//! The slab: all slots of a queue, and the list of free ones.
 //!
-//! The list is a bitmap, one bit for each slot, set while the slot is free. Claiming clears bits with
-//! one exchange for up to a word's worth of slots; freeing sets them again, of one slot or of several of
-//! one word. There is nothing an ABA could go wrong with.
+//! The list is a bitmap, in which a slot's bit is set while the slot is free. One exchange claims
+//! up to a word's worth of slots, by clearing their bits. One exchange frees several slots of one
+//! word, by setting their bits again. There are no links between free slots, so there is no ABA
+//! problem.
 //!
-//! A word also counts how often slots were freed in it. Who looks for a slot in one word after the other, and finds
-//! none, looks once more whether any was freed meanwhile: otherwise it could be told that there is none, though at no
-//! time there was none.
+//! Each word also counts how often slots were freed in it. A claim looks at one word after the
+//! other. It may miss a slot that is freed in a word behind it while another one is claimed in a
+//! word before it. So a claim that found nothing looks again, until no count has changed from one
+//! look to the next. Then no slot was free at some time in between.
 //!
-//! # Who waits for a slot
+//! # While somebody waits for a slot
 //!
-//! While somebody waits for a slot, each word carries the mark [`WAITED`]. A slot isn't freed then, but
-//! handed on by [`Line`](crate::engine::line::Line): a freed one would be the slab's last, perhaps, and whoever
-//! freed it had nothing to hold the slab by any more.
+//! While the [line](crate::engine::line::Line) isn't empty, each word carries the mark [`WAITED`].
+//! [`Slab::free`] then frees nothing: the caller still owns the slots, and gives them to the line.
+//! It couldn't free them first and look for the mark afterwards: without a slot, nothing keeps the
+//! slab for it.
 //!
 //! # Who frees the slab
 //!
-//! A handle doesn't count as a reference to its queue: the slab lives as long as a queue or an unfree
-//! slot does. When the last queue goes, [`Slab::orphan`] takes
-//! every free slot out and leaves the mark [`ORPHAN`] in each word. Whoever frees slots after that
-//! finds the mark, and counts them off; the one who counts to zero frees the slab.
+//! An operation's handle isn't a counted reference to the queue. The slab lives as long as there is
+//! a queue handle, or a slot that isn't free. When the last queue handle is dropped,
+//! [`Slab::orphan`] takes all free slots out of the bitmap, and leaves the mark [`ORPHAN`] in each
+//! word. Whoever frees slots after that finds the mark, and subtracts them from the count of those
+//! left. The thread that brings the count to zero frees the slab.
 
 #![allow(unsafe_code, reason = "is freed by whoever frees the last slot")]
 
@@ -33,39 +37,43 @@ use crate::{
     },
 };
 
-/// A power of two: to find a slot's bit takes no division.
+/// How many slots a word of the bitmap has. A power of two, so that no division is needed to find a
+/// slot's bit.
 const SLOTS_PER_WORD: u32 = usize::BITS / 2;
-/// The slots of a word of the bitmap.
+/// The bits of a word's slots.
 const SLOTS: usize = (1 << SLOTS_PER_WORD) - 1;
-/// Set in each word of the bitmap once the last queue is gone.
+/// Set in each word once the last queue handle is gone.
 const ORPHAN: usize = SLOTS + 1;
-/// Set in each word of the bitmap while somebody waits for a slot.
+/// Set in each word while somebody waits for a slot.
 const WAITED: usize = ORPHAN << 1;
-/// One more time that slots were freed, in the rest of a word, where it may overflow.
+/// One unit of the count of how often slots were freed. The count has the rest of the word, and may
+/// overflow.
 const FREED: usize = WAITED << 1;
 
 pub(crate) struct Slab {
     slots: Box<[Slot]>,
     free: Box<[AtomicUsize]>,
-    /// The word in which a slot was last found.
+    /// The word in which a slot was last found: the next claim begins there.
     hint: AtomicUsize,
-    /// How many slots were not free when the slab was orphaned, less those freed since.
+    /// How many slots of the orphaned slab aren't freed yet. It wraps below zero while `orphan`
+    /// runs.
     left: AtomicUsize,
 }
 
 /// What became of slots that were to be freed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Freed {
+    /// They are free.
     Free,
-    /// They were the last of an orphaned slab: the slab is the caller's to free.
+    /// They are free, and were the last of an orphaned slab, which is now the caller's to free.
     Last,
-    /// They are not free, but still the caller's: somebody waits.
+    /// They aren't free, and still the caller's: somebody waits for a slot.
     Waited,
 }
 
-/// Slots of one word, claimed or to be freed together.
+/// Slots of one word of the bitmap: claimed together, or to be freed together.
 pub(crate) struct Group {
-    /// The first slot of the word.
+    /// The index of the word's first slot.
     first: u32,
     bits: usize,
 }
@@ -92,19 +100,20 @@ impl Slab {
         self.slots.len() as u32
     }
 
-    /// The slot of an index, if there is one.
+    /// The slot with this index, if there is one.
     #[inline]
     pub(crate) fn get(&self, index: u32) -> Option<&Slot> {
         self.slots.get(index as usize)
     }
 
-    /// The slot of an index that was claimed.
+    /// The slot with this index, which was claimed.
     #[inline]
     pub(crate) fn claimed(&self, index: u32) -> &Slot {
         &self.slots[index as usize]
     }
 
-    /// Claims up to `want` slots, as many as one word has; none only when none is free.
+    /// Claims up to `want` slots of one word. The group is empty only if no slot was free at some
+    /// time during the call.
     #[inline]
     pub(crate) fn claim(&self, want: u32) -> Group {
         let hint = self.hint.load(Relaxed);
@@ -114,7 +123,7 @@ impl Slab {
         }
     }
 
-    /// Claims slots in one word; if it has none, says what is in it.
+    /// Claims slots in one word. If none is free there, returns the word.
     #[inline]
     fn claim_in(&self, index: usize, want: u32) -> Result<Group, usize> {
         let word = &self.free[index];
@@ -124,7 +133,8 @@ impl Slab {
                 return Err(bits);
             }
             let taken = lowest(bits & SLOTS, want);
-            // Who finds that these were taken is to see, too, what this thread has freed elsewhere before.
+            // Release: a thread that sees these slots taken also sees what this thread freed in
+            // other words before. Its second look finds their counts raised.
             // ORDERING: AcqRel, not Release: who freed them is known from the load already, but for a count that
             // has overflowed since, which no model does.
             let claimed = word.compare_exchange_weak(bits, bits & !taken, AcqRel, Relaxed);
@@ -152,8 +162,8 @@ impl Slab {
                     Err(bits) => freed = freed.wrapping_add(bits / FREED),
                 }
             }
-            // Words are looked at one after the other: a slot may have been freed in one behind us, and another one
-            // claimed in one before us. When nothing was freed from one look to the next, none was free in between.
+            // If no slot was freed between two looks, then none was free at the time between them:
+            // see the module.
             if words == 1 || before == Some(freed) {
                 return Group::none();
             }
@@ -161,18 +171,20 @@ impl Slab {
         }
     }
 
-    /// Frees slots that the caller owns and has retired, unless somebody waits for one.
+    /// Frees slots, unless somebody waits for one.
     ///
-    /// Takes a pointer: when the slots are free the slab may be gone at once, unless the caller has
-    /// another hold on it, and a reference must not outlive what it refers to, even unused.
+    /// Takes a pointer, not a reference: once the slots are free, the slab may be freed at any
+    /// time, unless the caller has a hold. A reference must stay valid until the function returns,
+    /// even if it is no longer used.
     ///
     /// # Safety
     ///
-    /// `this` is valid, and the slots, which aren't free, are among its own.
+    /// `this` is valid. The slots belong to this slab and to the caller, which has retired them.
     #[inline]
     pub(crate) unsafe fn free(this: NonNull<Self>, slots: &Group) -> Freed {
         let word = slots.word();
-        // SAFETY: the slots keep the slab until the exchange below, which uses the word last.
+        // SAFETY: slots that aren't free keep the slab, until the exchange below frees them.
+        // Nothing uses the reference after that.
         let word = unsafe { &(&(*this.as_ptr()).free)[word] };
         let mut bits = word.load(Relaxed);
         // MECHANISM: the hand-over of slots to whoever waits
@@ -185,8 +197,8 @@ impl Slab {
                 // `slots.bits.count_ones() as usize` becomes `1`
                 Ok(_) => {
                     let n = slots.bits.count_ones() as usize;
-                    // SAFETY: an orphaned slab stays until all of its slots are counted off, these
-                    // included.
+                    // SAFETY: an orphaned slab stays until all of its slots are subtracted, and
+                    // these aren't yet.
                     return unsafe { Self::count_off(this, n) };
                 }
                 Err(now) => bits = now,
@@ -195,14 +207,15 @@ impl Slab {
         Freed::Waited
     }
 
-    /// Counts slots of an orphaned slab off, which were freed before.
+    /// Subtracts slots that were freed from the count of an orphaned slab.
     ///
     /// # Safety
     ///
-    /// `this` is valid until these slots are counted off.
+    /// `this` is valid until these slots are subtracted.
     #[cold]
     unsafe fn count_off(this: NonNull<Self>, n: usize) -> Freed {
-        // SAFETY: the slab stays until the subtraction below, which uses the count last.
+        // SAFETY: these slots keep the slab until the subtraction below. Nothing uses the reference
+        // after that.
         let left = unsafe { &(*this.as_ptr()).left };
         if left.fetch_sub(n, AcqRel) == n {
             Freed::Last
@@ -218,34 +231,36 @@ impl Slab {
         }
     }
 
-    /// Takes the mark away.
+    /// Removes the mark that somebody waits.
     pub(crate) fn unmark_waited(&self) {
         for word in &self.free {
             word.fetch_and(!WAITED, Relaxed);
         }
     }
 
-    /// Says that no queue is left: nothing will be claimed again. Returns true when every slot is
-    /// free: then the slab is the caller's to free. Otherwise it may be gone at once.
+    /// Takes all free slots out, because no queue handle is left and nothing will be claimed again.
+    /// Returns true if all slots were free: then the slab is the caller's to free. Otherwise it may
+    /// be freed at any time.
     ///
     /// Takes a pointer, as [`free`](Self::free) does.
     ///
     /// # Safety
     ///
-    /// `this` is valid, and this is called once.
+    /// `this` is valid, and this function is called once.
     #[must_use]
     pub(crate) unsafe fn orphan(this: NonNull<Self>) -> bool {
-        // SAFETY: nobody frees the slab before the addition below: until then the count of what is
-        // left doesn't come to zero.
-        let (slab, left) = unsafe { (&*this.as_ptr(), &(*this.as_ptr()).left) };
+        // SAFETY: `left` doesn't come to zero before the addition below, so nobody frees the slab
+        // until then. Nothing uses the reference after that.
+        let slab = unsafe { &*this.as_ptr() };
         let free: u32 = slab
             .free
             .iter()
             .map(|word| (word.swap(ORPHAN, Acquire) & SLOTS).count_ones())
             .sum();
         let taken = (slab.depth() - free) as usize;
-        // Slots that were freed in between have already been counted off, below zero.
-        left.fetch_add(taken, AcqRel).wrapping_add(taken) == 0
+        // Slots that were freed since the swap are already subtracted: `left` is below zero by
+        // their number.
+        slab.left.fetch_add(taken, AcqRel).wrapping_add(taken) == 0
     }
 }
 
@@ -291,10 +306,10 @@ impl Iterator for Group {
     }
 }
 
-/// The lowest `n` of the bits that are set, of which there is one.
+/// The lowest `n` set bits, or all if there are fewer. At least one is set.
 #[inline]
 fn lowest(bits: usize, n: u32) -> usize {
-    // Most often they lie side by side.
+    // Most often the lowest ones lie side by side.
     let start = bits.trailing_zeros();
     if (bits >> start).trailing_ones() >= n {
         ((1 << n) - 1) << start
@@ -320,12 +335,13 @@ mod tests {
     use super::*;
 
     fn free(slab: &Slab, slots: &Group) -> Freed {
-        // SAFETY: the slots are the slab's, which stays.
+        // SAFETY: the slab outlives the call. The test has claimed the slots, and puts nothing in
+        // them.
         unsafe { Slab::free(NonNull::from(slab), slots) }
     }
 
     fn orphan(slab: &Slab) -> bool {
-        // SAFETY: the slab stays, and each test calls this once.
+        // SAFETY: the slab outlives the call, and each test calls this once.
         unsafe { Slab::orphan(NonNull::from(slab)) }
     }
 

@@ -1,52 +1,57 @@
-//! One request's place: its iocb, its payload, its waiter, and the atomic word that says whose they
-//! are. This module alone touches what is in flight.
+//! A slot: everything that belongs to one request. It holds the iocb, the payload (the operation's
+//! buffers), the result, the waker, and an atomic word that says to whom these belong. No other
+//! module touches what is in flight.
 //!
 //! # States
 //!
-//! A slot's word holds a generation (upper 24 bits) and flags (lower 8). One of the flags stands beside any
-//! of the others: `CANCELLABLE` says what the payload is.
+//! The word holds a generation (upper 24 bits) and flags (lower 8). The generation tells the uses
+//! of a slot apart: it is raised after each. The flag `CANCELLABLE` describes the payload, and can
+//! be set in any state. The other flags are the state:
 //!
 //! | state | flags | iocb and payload belong to | result belongs to | waker belongs to |
 //! |---|---|---|---|---|
-//! | free | none | whoever claims the slot from the [free list](crate::engine::slab) | - | - |
+//! | free | none | nobody; a submitter claims the slot from the [free list](crate::engine::slab) | - | - |
 //! | claimed | none | the submitter that claimed it | the submitter | the submitter |
 //! | in flight | `ACTIVE` | the kernel | the completer | the handle; while `WAKER` is set, handle and completer may both read it |
 //! | abandoned | `ACTIVE`, `GONE` | the kernel, then the completer | the completer | the completer |
 //! | completed | `ACTIVE`, `DONE` | the handle | the handle | the handle; the completer while `WAKER` is set |
 //!
-//! A [lane](crate::Lane) claims slots once and keeps them. For it there are fewer states, and no flags but these:
+//! The *handle* is the one owner of this use's result. The *completer* is the
+//! [leader](crate::engine::leader) that took the request's event, or the submitter when the kernel
+//! refused the request. There is one completer, because a request has one event or one refusal.
 //!
-//! | state | flags | iocb, payload and result belong to |
-//! |---|---|---|
-//! | claimed | none | the lane |
-//! | in flight | `ACTIVE` | the kernel; the result to the completer |
-//! | finished | none, and the generation is raised | the completer, until it [delivers](crate::engine::inbox) the slot; then the lane |
-//! | refused | `ACTIVE`, `DONE` | the lane, which makes of it what is finished and delivered |
+//! A lane claims its slots once and keeps them. Its slots have these states, and no other flags:
 //!
-//! The *handle* is the one [`Pending`](crate::Pending) of this use of the slot. The *completer* is
-//! the thread that holds the [reaper's role](crate::engine::reap) and got the slot's event, or the submitter
-//! when the kernel refused the request: there is one at a time, because a request has one event or
-//! one refusal.
+//! | state | flags | iocb and payload belong to | result belongs to |
+//! |---|---|---|---|
+//! | claimed | none | the lane | the lane |
+//! | in flight | `ACTIVE` | the kernel | the completer |
+//! | finished | none; the generation is raised | the completer; the lane once the slot is [delivered](crate::engine::inbox) | as the payload |
+//! | refused | `ACTIVE`, `DONE` | the lane, which raises the generation | the lane |
 //!
 //! # Handing over
 //!
-//! - submitter → kernel: `start` sets `ACTIVE` (Relaxed). It needs no order of its own: no event can
-//!   carry this generation before `io_submit` was called after it, and the handle is made after that.
-//! - completer → lane: through the [inbox](crate::engine::inbox).
-//! - completer → handle: `complete` writes the result and sets `DONE` (Release); the handle loads
+//! - submitter → kernel: `start` sets `ACTIVE`. Relaxed is enough: an event of this generation
+//!   comes after `io_submit`, and the handle is made after it. A leader looks at all slots only when
+//!   the queue is closed and no thread is inside the [gate](crate::engine::gate).
+//! - completer → handle: `complete` writes the result, then sets `DONE` (Release). The handle loads
 //!   `DONE` (Acquire) before it takes payload and result.
-//! - handle → completer: the handle writes its waker and sets `WAKER` (Release), or is done with the
-//!   slot and sets `GONE` (Release); `complete` reads both with the exchange that sets `DONE` (Acquire).
-//! - the last user → the next claimer: through the free list, after the generation was raised.
-//!
-//! The completer takes the waker after it has set `DONE`, within a few instructions, and removes `WAKER` then
-//! (Release). A handle that has taken the result meanwhile waits for that (Acquire) before it frees the slot, as
-//! it would for a lock: who has a result has its place, too.
+//! - completer → lane: through the [inbox](crate::engine::inbox).
+//! - handle → completer, the waker: the handle writes its waker, then sets `WAKER` (Release). The
+//!   exchange that sets `DONE` (Acquire) finds it.
+//! - handle → completer, an abandoned operation: the handle sets `GONE` (Release), and doesn't
+//!   touch the slot again. The exchange that sets `DONE` (Acquire) finds it.
+//! - completer → handle, the end of the waker: the completer takes the waker within a few
+//!   instructions after it has set `DONE`, then removes `WAKER` (Release). The handle waits for
+//!   that (Acquire) before it frees the slot, as it would for a lock. So the slot of a result that
+//!   was taken is free at once.
+//! - last user → next submitter: through the free list, after the generation was raised.
 //!
 //! # Stale events
 //!
-//! `aio_data` carries index and generation. An event whose slot isn't in flight in that generation
-//! is a stray (a kernel bug, or somebody wrote to the ring): it is counted, never followed.
+//! `aio_data` carries the slot's index and generation. An event is a *stray* if its slot isn't in
+//! flight in that generation. A stray comes from a bug in the kernel, or from somebody who wrote to
+//! the ring. It is counted, and otherwise ignored.
 
 #![allow(unsafe_code, reason = "owns what the kernel reads and writes")]
 
@@ -76,43 +81,43 @@ use crate::{
     },
 };
 
-/// The request is under way, or its result is not yet taken.
+/// The request is in flight, or its result isn't taken yet.
 const ACTIVE: u32 = 1;
-/// The result is there.
+/// The result is stored.
 const DONE: u32 = 1 << 1;
-/// The handle is gone: what is left belongs to the completer.
+/// The handle was dropped: payload, waker and result belong to the completer.
 const GONE: u32 = 1 << 2;
 /// A waker is stored.
 const WAKER: u32 = 1 << 3;
-/// The kernel can cancel the request. Set with the payload, for as long as it is there.
+/// The kernel can cancel the request. Set while such a payload is in the slot.
 const CANCELLABLE: u32 = 1 << 4;
 
 const FLAGS: u32 = 0xff;
 const GENERATION_ONE: u32 = FLAGS + 1;
 
-/// Stands in `aio_data` beside the index, so that an event of zeroes (a place in the ring that was never
-/// used) is nobody's.
+/// Set in `aio_data` beside the index. An event of zeros, from an entry of the ring that was never
+/// written, then matches no slot.
 const MARK: u32 = 1 << 31;
 
-/// What a refusal's errno is added to in a slot's result: no event has such a one.
+/// Added to the errno of a refusal in a slot's result. No event has such a result.
 const REFUSED: i64 = i64::MIN;
 
-/// The result of an operation whose buffer stays the kernel's for ever: its context is broken, and
-/// couldn't be destroyed. No event has such a result.
+/// The result of a lost operation: its context is broken and couldn't be destroyed, so its buffer
+/// stays the kernel's for ever. No event has such a result.
 pub(crate) const LOST: i64 = REFUSED + 0x10_0000;
 
 /// See the [module](self).
-// Three cache lines: the iocb is the first, what every operation needs begins the second, with as much of the
-// payload as a read or a write of one buffer has.
+// Three cache lines. The iocb is the first. The second holds what every operation needs, and the
+// whole payload of a read or a write with one buffer.
 #[repr(C, align(64))]
 pub(crate) struct Slot {
     iocb: UnsafeCell<Iocb>,
     word: AtomicU32,
-    /// Its place in the slab, with [`MARK`].
+    /// The slot's index in the slab, with [`MARK`].
     marked: u32,
-    /// The event's `res`, or the errno of a refusal beside [`REFUSED`].
+    /// The event's `res`; or [`REFUSED`] plus the errno of a refusal; or [`LOST`].
     result: UnsafeCell<i64>,
-    /// The inbox of the lane that has the slot, if one has.
+    /// The inbox of the lane whose slot this is, if it is a lane's.
     inbox: UnsafeCell<Option<NonNull<Inbox<Self>>>>,
     payload: UnsafeCell<Storage>,
     drop_payload: UnsafeCell<unsafe fn(*mut Storage)>,
@@ -122,20 +127,22 @@ pub(crate) struct Slot {
 #[cfg(all(not(loom), target_pointer_width = "64"))]
 const _: () = assert!(size_of::<Slot>() == 3 * 64);
 
-/// What is left to do after [`Slot::complete`].
+/// What the completer still has to do after [`Slot::complete`].
 pub(crate) enum Completed {
-    /// Nothing: the handle looks for itself.
+    /// Nothing: no waker is stored.
     Quietly,
     /// Wake the handle's task or thread.
     Wake(Waker),
-    /// The operation was abandoned: the slot is the caller's, to be discarded and freed.
+    /// Discard the operation and free the slot, which is the completer's: the operation was
+    /// abandoned.
     Abandoned,
 }
 
-// SAFETY: whatever a slot holds is handed from thread to thread through `word`, as the module says.
-// Payloads are Send (a bound of `sealed::Payload`), wakers are Send and Sync.
+// SAFETY: everything in a slot may move to another thread. Payloads are Send (a bound of
+// `sealed::Payload`), wakers are Send, and the inbox that is pointed to is Sync.
 unsafe impl Send for Slot {}
-// SAFETY: as above: every access through `&Slot` goes by the table.
+// SAFETY: each access to a cell through `&Slot` is by its owner, in the state and in the way that
+// the module's tables say. The previous owner handed the cell over through `word`.
 unsafe impl Sync for Slot {}
 
 impl Slot {
@@ -152,15 +159,15 @@ impl Slot {
         }
     }
 
-    /// Its place in the slab.
+    /// The slot's index in the slab.
     #[inline]
     pub(crate) fn index(&self) -> u32 {
         self.marked ^ MARK
     }
 
-    // The submitter's side: free -> claimed -> in flight.
+    // The submitter's side: free → claimed → in flight.
 
-    /// Sets the type of the payloads that are put in from now on.
+    /// Sets the type of the payloads that the slot holds from now on.
     ///
     /// # Safety
     ///
@@ -168,7 +175,7 @@ impl Slot {
     #[inline]
     pub(crate) unsafe fn set_payload_type<P: Payload>(&self) {
         self.drop_payload.with_mut(|cell| {
-            // SAFETY: the slot is the caller's alone.
+            // SAFETY: the caller has claimed the slot, so nobody else uses the cell.
             unsafe { *cell = Storage::discard::<P> }
         });
     }
@@ -177,36 +184,37 @@ impl Slot {
     ///
     /// # Panics
     ///
-    /// With the panic of a buffer that is asked where it is. The slot is empty then.
+    /// With the panic of a buffer's method that tells its address. The slot is empty then.
     ///
     /// # Safety
     ///
-    /// The caller has claimed the slot, [set its payload's type](Self::set_payload_type) to `P`, and put
-    /// nothing in it since.
+    /// The caller has claimed the slot, [set its payload's type](Self::set_payload_type) to `P`,
+    /// and put nothing in it since.
     #[inline(always)]
     pub(crate) unsafe fn fill<P: Payload>(&self, file: BorrowedFd<'_>, op: Op<P>) {
-        // No flags: the slot was claimed.
+        // The word is all generation: a claimed slot has no flags.
         let generation = self.word.load(Relaxed);
         debug_assert_eq!(generation & FLAGS, 0);
         if P::CANCELLABLE {
             self.word.store(generation | CANCELLABLE, Relaxed);
         }
         let Op { payload, request } = op;
-        // SAFETY: the slot is the caller's alone.
+        // SAFETY: the caller has claimed the slot and put nothing in it, so the storage is empty
+        // and nobody else uses it.
         self.payload
             .with_mut(|cell| unsafe { Storage::put(cell, payload) });
         let panics = DropOnPanic(self);
         let place = self.payload.with_mut(|cell| {
-            // SAFETY: it was stored just now.
+            // SAFETY: a `P` was put there just now.
             let payload = unsafe { Storage::payload::<P>(cell) };
-            // SAFETY: the slot is the caller's alone, so nobody else refers to the payload. It is
-            // placed where it stays until it is taken: pointers into it hold that long.
+            // SAFETY: the caller has claimed the slot, so nobody else refers to the payload. The
+            // pointer is to a valid `P`, which stays at that address until it is taken.
             unsafe { (*payload).place() }
         });
         mem::forget(panics);
         self.iocb.with_mut(|cell| {
             let iocb = request.iocb(tag(generation, self.marked), file, place);
-            // SAFETY: the slot is the caller's alone.
+            // SAFETY: the caller has claimed the slot, so nobody else uses the cell.
             unsafe { cell.write(iocb) }
         });
     }
@@ -221,16 +229,17 @@ impl Slot {
             let word = self.word.load(Relaxed);
             self.word.store(word & !CANCELLABLE, Relaxed);
         }
-        // SAFETY: the slot is the caller's alone, and holds a P.
+        // SAFETY: the caller has claimed the slot, so nobody else uses the storage, and has filled
+        // it with a `P`.
         let payload = self
             .payload
             .with_mut(|cell| unsafe { Storage::take::<P>(cell) });
-        // SAFETY: the slot is the caller's alone.
+        // SAFETY: the caller has claimed the slot, so nobody writes to the iocb.
         let request = self.iocb.with(|cell| Request::of(unsafe { &*cell }));
         Op { payload, request }
     }
 
-    /// Says that the request is about to be submitted.
+    /// Marks the request as in flight, just before it is submitted.
     ///
     /// # Safety
     ///
@@ -243,7 +252,7 @@ impl Slot {
         self.with_iocb(crate::buf::poison::poison);
     }
 
-    /// Takes that back: the slot is claimed and filled, as before.
+    /// Undoes [`start`](Self::start): the slot is claimed and filled again.
     ///
     /// # Safety
     ///
@@ -255,46 +264,49 @@ impl Slot {
         self.word.store(word & !ACTIVE, Relaxed);
     }
 
-    /// Shows the iocb, which nobody writes to in flight. The caller is in charge of the slot.
+    /// Shows the iocb. The caller is the slot's submitter, or has its result.
     #[cfg(aio_asan)]
     fn with_iocb(&self, show: impl FnOnce(&Iocb)) {
-        // SAFETY: whoever fills the slot anew has to be in charge of it, and the caller is.
+        // SAFETY: nobody writes to the iocb. Only a submitter does, and that is the caller, or
+        // comes after the caller has taken the result.
         self.iocb.with(|cell| show(unsafe { &*cell }));
     }
 
-    /// Completes a request that the kernel refused: there will be no event.
+    /// Completes a request that the kernel refused, so that no event will come.
     ///
     /// # Safety
     ///
-    /// The caller has started the slot, the kernel didn't take the request, and no handle was made: so
-    /// there is nobody to wake, and nothing to clean up.
+    /// The caller has started the slot, the kernel didn't take the request, and no handle was made.
+    /// So nobody is to be woken, and the operation can't be abandoned.
     pub(crate) unsafe fn refuse(&self, errno: Errno) {
         self.result.with_mut(|cell| {
-            // SAFETY: without a handle and an event, the slot is the caller's alone.
+            // SAFETY: the kernel didn't take the request and no handle was made, so nobody else
+            // uses the cell.
             unsafe { cell.write(REFUSED + i64::from(errno.raw())) }
         });
         let word = self.word.load(Relaxed);
         self.word.store(word | DONE, Relaxed);
     }
 
-    /// Gives a claimed slot to a lane, or takes it back.
+    /// Makes a claimed slot a lane's, or no longer a lane's.
     ///
     /// # Safety
     ///
-    /// The slot is the caller's alone, and empty.
+    /// The caller owns the slot, which is empty.
     pub(crate) unsafe fn set_inbox(&self, inbox: Option<NonNull<Inbox<Self>>>) {
         self.inbox.with_mut(|cell| {
-            // SAFETY: the slot is the caller's alone.
+            // SAFETY: the caller owns the slot, so nobody else uses the cell.
             unsafe { *cell = inbox }
         });
     }
 
-    /// Raises the generation of a slot that is about to be freed, or that stays a lane's.
+    /// Raises the generation and removes all flags. The slot is about to be freed, or used again by
+    /// its lane.
     ///
     /// # Safety
     ///
-    /// The slot is the caller's alone, and there is no waker in it. The payload was taken, or is before the slot is
-    /// filled or freed.
+    /// The caller owns the slot. No waker is stored. The payload was taken, or the caller takes it
+    /// before it fills or frees the slot.
     #[inline]
     pub(crate) unsafe fn retire(&self) {
         let generation = self.word.load(Relaxed) & !FLAGS;
@@ -302,77 +314,82 @@ impl Slot {
             .store(generation.wrapping_add(GENERATION_ONE), Relaxed);
     }
 
-    // The completer's side: in flight -> completed, abandoned -> free.
+    // The completer's side: in flight → completed, abandoned → free.
 
-    /// Whether the slot is in flight in this generation. To the completer of that generation the
-    /// answer stays true until it completes the slot.
+    /// Whether the slot is in flight in this generation. If so, it stays so until the completer of
+    /// that generation completes it.
     #[inline]
     pub(crate) fn expects(&self, generation: u32) -> bool {
-        // Both with one comparison. A "generation" with flags in it is none.
+        // One comparison checks flags and generation. A number with flags in it is no generation:
+        // it matches nothing.
         self.word.load(Relaxed) & (!FLAGS | ACTIVE | DONE) == generation ^ ACTIVE
     }
 
-    /// The generation of what is in flight, for the completer.
+    /// The generation of the request in flight. For its completer.
     pub(crate) fn generation(&self) -> u32 {
         self.word.load(Relaxed) & !FLAGS
     }
 
-    /// Whether the slot is in flight in any generation.
+    /// Whether the slot is in flight, in whatever generation.
     pub(crate) fn is_in_flight(&self) -> bool {
         self.word.load(Relaxed) & (ACTIVE | DONE) == ACTIVE
     }
 
-    /// Whether the slot holds a request in flight that the kernel can cancel.
+    /// Whether the slot is in flight with a request that the kernel can cancel.
     pub(crate) fn is_cancellable(&self) -> bool {
         self.word.load(Relaxed) & (ACTIVE | DONE | CANCELLABLE) == ACTIVE | CANCELLABLE
     }
 
-    /// The iocb's address, by which the kernel knows the request.
+    /// The iocb's address, by which the kernel identifies the request.
     #[inline]
     pub(crate) fn iocb(&self) -> *mut Iocb {
         self.iocb.with(<*const Iocb>::cast_mut)
     }
 
-    /// The inbox to which the result belongs.
+    /// The inbox in which the slot's completion is to be put, if the slot is a lane's.
     ///
     /// # Safety
     ///
     /// The caller is the completer, and the slot [`expects`](Self::expects) this completion.
     #[inline]
     pub(crate) unsafe fn inbox(&self) -> Option<NonNull<Inbox<Self>>> {
-        // SAFETY: whoever claimed the slot set it before it submitted the request.
+        // SAFETY: a lane sets it while its slots aren't in flight, and this one is. What the lane
+        // did before it submitted happens before the event, which is a promise of `Kernel`.
         self.inbox.with(|cell| unsafe { *cell })
     }
 
-    /// Stores the result of a lane's operation, which is then to be [delivered](crate::engine::inbox). The slot is as if
-    /// it was claimed, but for the payload and the result in it.
+    /// Stores the result of a lane's operation. The slot is then to be
+    /// [delivered](crate::engine::inbox). It has no flags, like a claimed one, but holds a payload
+    /// and a result.
     ///
     /// # Safety
     ///
-    /// As [`inbox`](Self::inbox), with that generation.
+    /// The caller is the completer, and the slot [`expects`](Self::expects) this completion, with
+    /// this generation.
     #[inline]
     pub(crate) unsafe fn finish(&self, generation: u32, res: i64) {
         self.result.with_mut(|cell| {
-            // SAFETY: the result is the completer's until it is delivered.
+            // SAFETY: the caller is the completer, and owns the result until the slot is delivered.
             unsafe { cell.write(res) }
         });
         self.word
             .store(generation.wrapping_add(GENERATION_ONE), Relaxed);
     }
 
-    /// Hands the result over to the handle, or finds that it is gone.
+    /// Hands the result over to the handle, unless that was dropped.
     ///
     /// # Safety
     ///
     /// The caller is the completer, and the slot [`expects`](Self::expects) this completion. After
-    /// [`Completed::Quietly`] and [`Completed::Wake`] the slot is no longer the caller's.
+    /// [`Completed::Quietly`] and [`Completed::Wake`] the slot is the handle's.
     #[inline]
     pub(crate) unsafe fn complete(&self, res: i64) -> Completed {
         self.result.with_mut(|cell| {
-            // SAFETY: the result is the completer's until DONE is set.
+            // SAFETY: the caller is the completer, and owns the result until DONE is set.
             unsafe { cell.write(res) }
         });
-        // An addition, as DONE isn't set: processors have an instruction that tells what was there before.
+        // An addition does what an OR would, because DONE isn't set. x86 has an instruction that
+        // adds and returns the value before, but none for an OR.
         let before = self.word.fetch_add(DONE, AcqRel);
         if before & (GONE | WAKER) == 0 {
             return Completed::Quietly;
@@ -380,51 +397,56 @@ impl Slot {
         self.completed(before)
     }
 
-    /// As [`complete`](Self::complete), by a thread that has the slot's handle too: then nobody else
-    /// changes the word, and there is no need for an exchange.
+    /// As [`complete`](Self::complete), in the thread that has the slot's handle. Nobody else
+    /// changes the word then, so a store is enough.
     ///
     /// # Safety
     ///
-    /// As `complete`; and the slot's handle is the caller's, who doesn't let others have it meanwhile.
+    /// The caller is the completer, and the slot [`expects`](Self::expects) this completion. The
+    /// caller also has the slot's handle, and no other thread uses the handle meanwhile.
     #[inline]
     pub(crate) unsafe fn complete_own(&self, res: i64) -> Completed {
         let word = self.word.load(Relaxed);
         if word & (GONE | WAKER) != 0 {
-            // SAFETY: the caller's promise.
+            // SAFETY: the caller is the completer of a slot that expects this completion, which is
+            // all that `complete` requires.
             return unsafe { self.complete(res) };
         }
         self.result.with_mut(|cell| {
-            // SAFETY: the result is the completer's until DONE is set.
+            // SAFETY: the caller is the completer, and owns the result until DONE is set.
             unsafe { cell.write(res) }
         });
-        // Relaxed, as the handle's thread is this one.
+        // Relaxed is enough, because the handle is used in this thread.
         self.word.store(word | DONE, Relaxed);
         Completed::Quietly
     }
 
-    /// What is left to do after [`complete`](Self::complete) found this in the word.
+    /// Ends a `complete` that found these flags when it set `DONE`.
     #[cold]
     fn completed(&self, before: u32) -> Completed {
         if before & GONE != 0 {
             return Completed::Abandoned;
         }
-        // SAFETY: WAKER was set before DONE, so a waker is stored, and now the completer's.
+        // SAFETY: WAKER was set when DONE was set, so a waker is stored, and it is the completer's
+        // now.
         let waker = unsafe { self.take_waker() };
         self.word.fetch_and(!WAKER, Release);
         Completed::Wake(waker)
     }
 
-    /// Drops what an abandoned operation left behind. The slot is empty afterwards even if a
-    /// destructor panics. A payload whose result is [`LOST`] is leaked.
+    /// Drops payload and waker of an operation whose result nobody takes. The slot is empty
+    /// afterwards, even if a destructor panics. Those of a [`LOST`] operation are leaked.
     ///
     /// # Panics
     ///
-    /// With the first panic of the destructors of waker and payload, when both have run.
+    /// With the first panic of the destructors of waker and payload, after both have run.
     ///
     /// # Safety
     ///
-    /// [`complete`](Self::complete) returned [`Completed::Abandoned`] to the caller; or the caller's
-    /// lane, or what it has left behind, has a result in the slot. Nothing was taken before.
+    /// The caller owns the slot, which holds a payload and its result. Either
+    /// [`complete`](Self::complete) returned [`Completed::Abandoned`] to it; or it is the slot's
+    /// lane, or took the slot over from a lane that was dropped. Neither payload nor result was
+    /// taken before.
     pub(crate) unsafe fn discard(&self) {
         if self.is_lost() {
             return;
@@ -433,30 +455,32 @@ impl Slot {
         self.with_iocb(crate::buf::poison::unpoison);
         let mut panic = None;
         if self.word.load(Relaxed) & WAKER != 0 {
-            // SAFETY: WAKER says that a waker is stored. The handle is gone, so it is the caller's.
+            // SAFETY: WAKER says that a waker is stored. The caller owns the slot, so the waker is
+            // the caller's.
             let waker = unsafe { self.take_waker() };
             // The payload is dropped even if the waker's destructor panics.
             panic = catch_unwind(AssertUnwindSafe(|| drop(waker))).err();
         }
-        // SAFETY: the handle is gone, so everything in the slot is the caller's.
+        // SAFETY: the caller owns the slot, and the payload wasn't taken before.
         unsafe { self.drop_payload(&mut panic) };
         if let Some(panic) = panic {
             resume_unwind(panic);
         }
     }
 
-    /// Drops the payload, and keeps the first panic.
+    /// Drops the payload. If that panics, the panic is kept unless there is an earlier one.
     ///
     /// # Safety
     ///
-    /// The payload is there, and is the caller's. It counts as taken from now on.
+    /// The caller owns the slot, which holds a payload. The payload counts as taken from now on.
     unsafe fn drop_payload(&self, panic: &mut Option<Box<dyn Any + Send>>) {
-        // SAFETY: the caller has everything in the slot, so nobody writes to the cell.
+        // SAFETY: the caller owns the slot, so nobody writes to the cell.
         let discard = self.drop_payload.with(|cell| unsafe { *cell });
         let dropped = catch_unwind(AssertUnwindSafe(|| {
             self.payload.with_mut(|cell| {
-                // SAFETY: `fill` stored a payload of the type whose destructor this is, and the
-                // caller says that it is still there.
+                // SAFETY: the caller owns the slot, so nobody else uses the storage. It holds a
+                // payload (the caller says so) of the type that `set_payload_type` got, as `fill`
+                // requires.
                 unsafe { discard(cell) }
             });
         }));
@@ -465,7 +489,7 @@ impl Slot {
         }
     }
 
-    /// Whether the buffer stays the kernel's for ever. The caller has the slot's result.
+    /// Whether the operation is [`LOST`]. The caller has the slot's result.
     pub(crate) fn is_lost(&self) -> bool {
         // SAFETY: the result is the caller's, so nobody writes to it.
         self.result.with(|cell| unsafe { *cell }) == LOST
@@ -475,25 +499,25 @@ impl Slot {
     ///
     /// # Safety
     ///
-    /// One is stored, it is the caller's, and it counts as taken from now on.
+    /// A waker is stored, and it is the caller's. It counts as taken from now on.
     unsafe fn take_waker(&self) -> Waker {
         self.waker.with(|cell| {
-            // SAFETY: the caller's promise that one is stored, and isn't used again. The handle may
-            // compare it at the same time, which reads too.
+            // SAFETY: a waker is stored and the caller's, and isn't used again after this. The
+            // handle may compare it at the same time, which only reads.
             unsafe { cell.cast::<Waker>().read() }
         })
     }
 
-    // The handle's side: completed -> free, in flight -> abandoned.
+    // The handle's side: completed → free, in flight → abandoned.
 
-    /// Whether the result is there.
+    /// Whether the result is stored.
     #[inline]
     pub(crate) fn is_done(&self) -> bool {
         self.word.load(Acquire) & DONE != 0
     }
 
-    /// Stores a waker to be woken when the result is there, in place of an earlier one. Returns
-    /// false when it is there already: then nobody wakes.
+    /// Stores a waker that is woken when the result is stored. It replaces an earlier waker.
+    /// Returns false when the result is stored already: then nobody is woken.
     ///
     /// # Safety
     ///
@@ -506,9 +530,9 @@ impl Slot {
         }
         if word & WAKER != 0 {
             let same = self.waker.with(|cell| {
-                // SAFETY: WAKER was set by this handle, so a waker was stored. The completer may
-                // move it out meanwhile, which leaves the bytes as they are, and `will_wake`
-                // compares pointers without following them.
+                // SAFETY: this handle set WAKER, so a waker was stored. The completer may move it
+                // out meanwhile, which only reads the bytes. `will_wake` compares the waker's two
+                // pointers without following them.
                 unsafe { &*cell.cast::<Waker>() }.will_wake(waker)
             });
             if same {
@@ -522,12 +546,14 @@ impl Slot {
                 return false;
             }
             word &= !WAKER;
-            // SAFETY: with WAKER cleared before DONE, the stored waker is the handle's.
+            // SAFETY: WAKER was set, and was removed before DONE was set. So the stored waker is
+            // still the handle's, and the caller is the handle.
             drop(unsafe { self.take_waker() });
         }
         let waker = waker.clone();
         self.waker.with_mut(|cell| {
-            // SAFETY: without WAKER the cell is the handle's, and empty.
+            // SAFETY: WAKER isn't set, so no waker is in the cell, which is the handle's. The
+            // caller is the handle.
             unsafe { cell.write(MaybeUninit::new(waker)) };
         });
         if self
@@ -537,13 +563,13 @@ impl Slot {
         {
             return true;
         }
-        // SAFETY: WAKER was not set, so the waker is still the handle's.
+        // SAFETY: WAKER wasn't set, so the waker that was stored just now is still the handle's.
         drop(unsafe { self.take_waker() });
         false
     }
 
-    /// Drops the waker that is stored, if there is one: nobody is woken from now on, unless the result
-    /// is there already.
+    /// Drops the stored waker, if there is one. Afterwards nobody is woken, unless the result is
+    /// stored already.
     ///
     /// # Safety
     ///
@@ -556,67 +582,73 @@ impl Slot {
                 .compare_exchange(word, word & !WAKER, Relaxed, Relaxed)
                 .is_ok()
         {
-            // SAFETY: with WAKER cleared before DONE, the stored waker is the handle's.
+            // SAFETY: WAKER was set, and was removed before DONE was set. So the stored waker is
+            // still the handle's, and the caller is the handle.
             drop(unsafe { self.take_waker() });
         }
     }
 
-    /// Takes the result, with what the payload makes of it.
+    /// Takes the payload out, and makes the operation's output from it and the result.
     ///
     /// # Panics
     ///
-    /// With the panic of a buffer that was told how much was read. The payload is dropped then, and
-    /// the slot is empty. And when the result is [`LOST`]: then the payload stays.
+    /// With the panic of a buffer's method that is told how much was read. The payload is dropped
+    /// then, and the slot is empty. Also when the result is [`LOST`]: then the payload stays in the
+    /// slot.
     ///
     /// # Safety
     ///
-    /// The caller is the slot's handle, the slot holds a `P`, [`is_done`](Self::is_done) returned
-    /// true, and nothing was taken before. Or the caller's lane has the slot, which holds a `P` and was
-    /// [delivered](crate::engine::inbox) to it, or refused, and nothing was taken before.
+    /// The slot holds a `P` and its result, neither was taken before, and both are the caller's.
+    /// Either the caller is the slot's handle, and [`is_done`](Self::is_done) returned true. Or the
+    /// caller is the slot's lane, to which the slot was [delivered](crate::engine::inbox), or whose
+    /// request was refused.
     #[inline(always)]
     pub(crate) unsafe fn take<P: Payload>(&self) -> P::Output {
         #[cfg(aio_asan)]
         self.with_iocb(crate::buf::poison::unpoison);
-        // SAFETY: the result is the caller's.
+        // SAFETY: the result is the caller's, so nobody writes to it.
         let res = self.result.with(|cell| unsafe { cell.read() });
         let result = u64::try_from(res).map_err(|_| failure(res));
         if let Ok(n) = result {
             let panics = DropOnPanic(self);
             self.payload.with_mut(|cell| {
-                // SAFETY: the slot holds a `P`, which is the caller's.
+                // SAFETY: the slot holds a `P`, and it is the caller's.
                 let payload = unsafe { Storage::payload::<P>(cell) };
-                // SAFETY: the payload is the caller's, so nobody else refers to it. It is told where
-                // it is, before it moves.
+                // SAFETY: the payload is the caller's, so nobody else refers to it.
                 let payload = unsafe { &mut *payload };
-                // SAFETY: the result came from the slot that holds the payload.
+                // SAFETY: this is the result of the operation that owned the payload: both lie in
+                // the same slot.
                 unsafe { payload.settle(n) };
             });
             mem::forget(panics);
         }
         self.payload.with_mut(|cell| {
-            // SAFETY: it is the caller's, as above, and taken once.
+            // SAFETY: the slot holds a `P`, which is the caller's, and wasn't taken before.
             unsafe { Storage::take::<P>(cell) }.output(result)
         })
     }
 
-    /// Whether the completer has let go of a slot whose result is there: it takes the waker after that.
+    /// Whether the completer has finished with a slot whose result is stored. It has when it has
+    /// taken the waker.
     #[inline]
     pub(crate) fn is_let_go(&self) -> bool {
         self.word.load(Acquire) & WAKER == 0
     }
 
-    /// Leaves everything to the completer. Returns false when the result is there already, so that
-    /// it is for the handle to take it.
+    /// Leaves the operation to the completer. Returns false when the result is stored already: then
+    /// the caller has to take or drop it.
     ///
-    /// Takes a pointer: after the exchange that leaves the slot, the slab may be freed at any time,
-    /// and a reference must not outlive what it refers to, even unused.
+    /// Takes a pointer, not a reference: once the operation is left to the completer, the slab may
+    /// be freed at any time. A reference must stay valid until the function returns, even if it is
+    /// no longer used.
     ///
     /// # Safety
     ///
-    /// `this` is a slot of which the caller is the handle. Unless this returns false, the caller
-    /// doesn't use it again.
+    /// `this` points to a slot of which the caller is the handle. If this returns true, the caller
+    /// doesn't use the slot again.
     pub(crate) unsafe fn abandon(this: NonNull<Self>) -> bool {
-        // SAFETY: the handle keeps the slot until the exchange below, which uses the word last.
+        // SAFETY: the handle keeps the slot in memory until the exchange below succeeds. Nothing
+        // uses the reference after that.
         let word = unsafe { &(*this.as_ptr()).word };
         let mut seen = word.load(Relaxed);
         while seen & DONE == 0 {
@@ -629,41 +661,44 @@ impl Slot {
     }
 }
 
-/// Drops a slot's payload when what runs meanwhile panics.
+/// Drops a slot's payload if the code in between panics.
 struct DropOnPanic<'a>(&'a Slot);
 
 impl Drop for DropOnPanic<'_> {
     #[cold]
     fn drop(&mut self) {
         let mut panic = None;
-        // SAFETY: `fill` and `take` make this while the payload is their caller's and in the slot.
+        // SAFETY: `fill` and `take` own the slot, with a payload in it, when they make this. They
+        // forget it before they go on.
         unsafe { self.0.drop_payload(&mut panic) };
-        // The first panic goes on. What the second one carries may panic in its own destructor.
+        // The first panic goes on. The second one is leaked, because its payload may panic in its
+        // own destructor.
         mem::forget(panic);
     }
 }
 
-/// Where the kernel finds the iocbs of slots.
+/// The addresses of the slots' iocbs, as `io_submit` takes them.
 #[cfg(not(loom))]
 #[inline]
 pub(crate) fn iocbs(slots: &[&Slot]) -> impl Deref<Target = [*mut Iocb]> {
     const {
         assert!(mem::offset_of!(Slot, iocb) == 0);
     }
-    // SAFETY: a reference has the layout of a pointer. The slot begins with the iocb, which lies in a cell
-    // and may be written to by whoever has a pointer to it and the right to.
+    // SAFETY: `&Slot` has the layout of a pointer, and the iocb is at the slot's start. So an array
+    // of references is an array of pointers to iocbs, with the length and lifetime of `slots`. The
+    // iocb lies in an `UnsafeCell`, so it may be written to through such a pointer.
     let iocbs: &[*mut Iocb] =
         unsafe { std::slice::from_raw_parts(slots.as_ptr().cast(), slots.len()) };
     iocbs
 }
 
-/// As the other one: a model's slots are laid out otherwise.
+/// The addresses of the slots' iocbs. In a model the iocb isn't at the slot's start.
 #[cfg(loom)]
 pub(crate) fn iocbs(slots: &[&Slot]) -> impl Deref<Target = [*mut Iocb]> {
     slots.iter().map(|slot| slot.iocb()).collect::<Vec<_>>()
 }
 
-/// What a result says that isn't a number of bytes.
+/// The error that a result stands for, if it isn't a number of bytes.
 ///
 /// # Panics
 ///
@@ -677,7 +712,7 @@ fn failure(res: i64) -> OpError {
     );
     match errno(res.wrapping_sub(REFUSED)) {
         Some(refusal) => OpError::Refused(refusal),
-        // A number that stands for no error is nonsense.
+        // A number that isn't an errno is nonsense, and counts as EIO.
         None => OpError::Failed(errno(res.wrapping_neg()).unwrap_or(Errno::EIO)),
     }
 }
@@ -686,7 +721,7 @@ fn errno(raw: i64) -> Option<Errno> {
     i32::try_from(raw).ok().and_then(Errno::from_raw)
 }
 
-/// The `aio_data` of a request.
+/// The `aio_data` of a request: the generation above, index and mark below.
 #[inline]
 fn tag(generation: u32, marked: u32) -> u64 {
     u64::from(generation) << 32 | u64::from(marked)
@@ -695,7 +730,7 @@ fn tag(generation: u32, marked: u32) -> u64 {
 /// The generation and the index in an event's `data`.
 #[inline]
 pub(crate) fn untag(data: u64) -> (u32, u32) {
-    // Without the mark it becomes an index that no slot has.
+    // If the mark is missing, this makes an index that no slot has.
     ((data >> 32) as u32, data as u32 ^ MARK)
 }
 

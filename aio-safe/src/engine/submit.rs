@@ -1,4 +1,4 @@
-//! Submitting several requests in one system call.
+//! Submitting: hands slots to the kernel, as many as possible in one `io_submit`.
 
 #![allow(unsafe_code, reason = "hands slots to the kernel")]
 
@@ -12,47 +12,50 @@ use crate::{
     error::QueueError,
 };
 
-/// What became of requests that were to be submitted together.
+/// What became of a batch that wasn't accepted as a whole.
 pub(crate) struct Answer {
-    /// How many the kernel has accepted or refused, counted from the first.
+    /// How many requests the kernel has accepted or refused. These come first in the batch.
     pub(crate) answered: usize,
-    /// How many of those it has refused.
+    /// How many of those the kernel has refused.
     pub(crate) refused: usize,
-    /// Why the rest wasn't submitted.
+    /// Why the rest wasn't submitted, if there is a rest.
     pub(crate) result: Result<(), QueueError>,
 }
 
 impl Shared {
-    /// Submits a slot. It is in flight then, or completed: refused by the kernel.
+    /// Submits a slot. Afterwards it is in flight, or completed because the kernel refused the
+    /// request.
     ///
     /// # Errors
     ///
-    /// The slot is as it was.
+    /// The request wasn't submitted. The slot is still claimed and filled.
     ///
     /// # Safety
     ///
-    /// The caller has claimed the slot and filled it, and nobody else knows of it.
+    /// The caller has claimed and filled the slot, and no handle was made.
     pub(crate) unsafe fn submit_one(&self, slot: &Slot) -> Result<(), QueueError> {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller has claimed and filled the slot, and no handle was made.
         match unsafe { self.submit(&[slot]) } {
             Ok(()) => Ok(()),
             Err(answer) => answer.result,
         }
     }
 
-    /// Submits slots, which are in flight then.
+    /// Submits slots. Afterwards all of them are in flight.
     ///
     /// # Errors
     ///
-    /// What became of them if they weren't all accepted: each is in flight, or refused and completed, or as it was.
+    /// Not all requests were accepted. Then each slot is in flight; or completed, because the
+    /// kernel refused its request; or still claimed and filled.
     ///
     /// # Safety
     ///
-    /// The caller has claimed the slots and filled them, and nobody else knows of them.
+    /// The caller has claimed and filled the slots, and no handles were made.
     #[inline(always)]
     pub(crate) unsafe fn submit(&self, slots: &[&Slot]) -> Result<(), Answer> {
         let len = slots.len();
-        // Here, as a buffer's methods were the last foreign code that has run.
+        // Looked at as late as here, because a buffer's method may have forked while the slots were
+        // filled.
         if !self.process.is_current() {
             return Err(not_submitted(QueueError::Forked));
         }
@@ -61,29 +64,34 @@ impl Shared {
             return Err(not_submitted(QueueError::Closed));
         }
         for slot in slots {
-            // SAFETY: it was claimed and filled.
+            // SAFETY: the caller has claimed and filled this slot.
             unsafe { slot.start() };
         }
-        // SAFETY: the iocbs lie in slots that are the caller's, and point to payloads that stay there
-        // until their events.
+        // SAFETY: the iocbs lie in slots that the caller has claimed, so nobody else uses them
+        // during the call. They point to buffers that the payloads own. The payloads stay in their
+        // slots until the requests are completed. This thread is inside the gate, so the context
+        // isn't destroyed.
         let first = unsafe { self.kernel.io_submit(self.ctx, &iocbs(slots)) };
-        // Out only now: while somebody is inside, nobody takes what is started for being in the kernel.
+        // The thread leaves the gate only after the call. So nobody sees slots in flight that the
+        // kernel doesn't have, while no thread is inside.
         if first == Ok(len) {
             self.exit_gate(0);
             return Ok(());
         }
-        // SAFETY: the caller's promise, and this is what the kernel said.
+        // SAFETY: the caller has claimed and filled the slots, and no handles were made. All of
+        // them are started, and `first` is what `io_submit` returned for them.
         let answer = unsafe { self.submit_rest(slots, first) };
         self.exit_gate(answer.refused + len - answer.answered);
         Err(answer)
     }
 
-    /// Goes on after a first `io_submit` that didn't accept all. What isn't answered in the end is no
-    /// longer started.
+    /// Goes on after an `io_submit` that didn't accept all requests. The slots without an answer
+    /// are no longer started in the end.
     ///
     /// # Safety
     ///
-    /// As [`submit`](Self::submit); the slots are started, and `result` is what the first call said of them.
+    /// The caller has claimed, filled and started the slots, and no handles were made. `result` is
+    /// what the first `io_submit` returned for them.
     #[cold]
     unsafe fn submit_rest(&self, slots: &[&Slot], mut result: Result<usize, Errno>) -> Answer {
         let mut answer = Answer {
@@ -98,14 +106,16 @@ impl Shared {
                 Ok(0) | Err(Errno::EAGAIN) => {
                     answer.result = Err(QueueError::Again);
                     for slot in rest {
-                        // SAFETY: the kernel didn't take it, and nobody knows of it.
+                        // SAFETY: the slot was started, no handle was made, and the kernel took
+                        // only requests before this one.
                         unsafe { slot.unstart() };
                     }
                     return answer;
                 }
                 Err(errno) => {
                     let slot = rest.first().expect("something was to be submitted");
-                    // SAFETY: the kernel refused it, and nobody knows of it.
+                    // SAFETY: the slot was started, no handle was made, and the kernel refused this
+                    // request: it is the first one that wasn't accepted.
                     unsafe { slot.refuse(errno) };
                     answer.answered += 1;
                     answer.refused += 1;
@@ -115,13 +125,15 @@ impl Shared {
             if rest.is_empty() {
                 return answer;
             }
-            // SAFETY: as for the first call.
+            // SAFETY: these slots are claimed, filled and started, and the kernel hasn't taken
+            // their requests. Iocbs and buffers stay where they are, as in the first call, and this
+            // thread is still inside the gate.
             result = unsafe { self.kernel.io_submit(self.ctx, &iocbs(rest)) };
         }
     }
 }
 
-/// Nothing was submitted.
+/// The answer if nothing was submitted.
 #[cold]
 fn not_submitted(why: QueueError) -> Answer {
     Answer {

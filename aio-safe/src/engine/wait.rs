@@ -1,4 +1,4 @@
-//! Waiting until something is reached: as the leader, who reaps, or in line behind one.
+//! Waiting for a goal: as the leader, which reaps, or as a follower.
 
 #![allow(unsafe_code, reason = "looks into inboxes")]
 
@@ -12,70 +12,74 @@ use aio_sys::Errno;
 use crate::engine::{
     complete::Own,
     jobs::Jobs,
-    leader::{Goal, Lead, Seat, Turn},
+    leader::{Goal, Joined, Lead, Seat},
     shared::Shared,
     slot::Slot,
 };
 
-/// What became of a wait.
+/// What came of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waited {
     Reached,
     TimedOut,
 }
 
-/// Why a goal won't be reached any more.
+/// Why a goal can't be reached any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unreachable {
-    /// Foreign code forked while this thread ran it, and this is the child.
+    /// Foreign code that this thread ran has forked, and this is the child.
     Forked,
-    /// Nothing can be reaped, and the context can't be destroyed. This is what `io_getevents` said.
+    /// Nothing can be reaped, and the context couldn't be destroyed. The errno is from
+    /// `io_getevents`.
     Broken(Errno),
 }
 
-/// How a waiter is told that its goal is reached.
+/// How a waiting thread is told that its goal is reached.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Alarm<'a> {
     /// By this waker.
     Waker(&'a Waker),
-    /// By a [kick](crate::engine::kick): its thread leads, and is about to wait in the kernel. Only a
-    /// goal that another thread reaches without an event needs that.
+    /// By a [kick](crate::engine::kick): the thread leads, and is about to wait in the kernel. Only
+    /// for goals that another thread reaches without an event.
     Kick,
 }
 
-/// A wait under way.
+/// A wait that is under way.
 struct Wait<'a, R, A> {
     shared: &'a Shared,
     goal: Goal,
     deadline: Option<Instant>,
     reached: R,
+    /// Stores an alarm: see [`Shared::wait_for`].
     arm: A,
-    /// The deadline is over, and the ring was looked at since.
+    /// The ring was looked at after the deadline.
     looked: bool,
 }
 
 impl Shared {
-    /// Whether a goal is reached. The caller leads.
+    /// Whether a follower's goal is reached. The caller leads.
     pub(crate) fn reached(&self, goal: Goal) -> bool {
         match goal {
             Goal::Done(index) => self.slab.get(index).is_none_or(Slot::is_done),
-            // SAFETY: the follower that waits for it has the lane, and thereby the inbox.
+            // SAFETY: the follower that waits for this has the lane, so the lane isn't dropped and
+            // its inbox isn't freed. It leaves the line before it returns, and the caller looks at
+            // followers with the line locked.
             Goal::News(news) => unsafe { news.have_come() },
             Goal::Idle => self.gate.count_at_last().is_idle(),
-            // Only the one who waits knows.
+            // Only the follower knows.
             Goal::Room | Goal::Role | Goal::Close => false,
         }
     }
 
-    /// Waits until `reached` says so, reaping if nobody else does.
+    /// Waits until `reached` returns true. Reaps meanwhile, unless another thread does.
     ///
-    /// `arm` stores an alarm that goes off when the goal is reached, or returns false when it is; it is
-    /// for goals that have one.
+    /// `arm` stores an alarm that goes off when the goal is reached. It returns false if the goal
+    /// is reached already, and does nothing but return true for a goal without an alarm.
     ///
     /// # Errors
     ///
-    /// Why the goal won't be reached any more. Operations that are lost are
-    /// [done](crate::engine::slot::LOST), so that a wait for one of them ends well.
+    /// Why the goal can't be reached any more. A [lost](crate::engine::slot::LOST) operation is
+    /// done, so a wait for it ends without an error.
     pub(crate) fn wait_for(
         &self,
         goal: Goal,
@@ -96,8 +100,8 @@ impl Shared {
                 return Ok(Waited::Reached);
             }
             let lead = match self.leadership.join(goal) {
-                Turn::Lead(lead) => lead,
-                Turn::Follow(seat) => match wait.follow(seat) {
+                Joined::Lead(lead) => lead,
+                Joined::Follow(seat) => match wait.follow(seat) {
                     Ok(Some(lead)) => lead,
                     Ok(None) => continue,
                     Err(over) => return Ok(over),
@@ -109,8 +113,8 @@ impl Shared {
         }
     }
 
-    /// Has those that come out of the gate wake whoever waits in line for an idle queue: a refusal
-    /// makes it idle without an event.
+    /// Has the last thread that leaves the gate wake the followers that wait for an idle queue: the
+    /// kernel may have refused its requests, which makes the queue idle without an event.
     pub(crate) fn await_exits(&self) -> bool {
         self.gate.watch();
         true
@@ -127,19 +131,19 @@ impl Shared {
 }
 
 impl<R: Fn() -> bool, A: Fn(Alarm<'_>) -> bool> Wait<'_, R, A> {
-    /// Waits in line, and gets up: with the role, if it was handed to this thread.
+    /// Waits as a follower. Returns the role if this thread was made the leader.
     ///
     /// # Errors
     ///
-    /// What the wait came to, when the deadline is over.
+    /// What came of the wait, if the deadline is over.
     fn follow<'l>(&self, seat: Seat<'l>) -> Result<Option<Lead<'l>>, Waited> {
         let mut in_time = true;
         if (self.arm)(Alarm::Waker(&seat.waker())) {
             while in_time && !(self.reached)() && !seat.is_heir() {
                 in_time = seat.park(self.deadline);
                 if self.needs_more_than_an_event() {
-                    // This thread was woken because the queue was idle, or because there is something
-                    // to reap again. That may be over by now, so the wait starts afresh.
+                    // The queue was idle, or there is something to reap again. That may have
+                    // changed since, so the wait begins anew.
                     break;
                 }
             }
@@ -154,12 +158,12 @@ impl<R: Fn() -> bool, A: Fn(Alarm<'_>) -> bool> Wait<'_, R, A> {
         Err(Waited::TimedOut)
     }
 
-    /// Does one turn in the role. Returns what the wait came to, if it is over.
+    /// Does one turn as the leader. Returns what came of the wait if it is over.
     fn lead(&mut self, lead: Lead<'_>) -> Result<Option<Waited>, Unreachable> {
         let left = self
             .deadline
             .map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        // The ring is looked at once even if the deadline was over from the start.
+        // The ring is looked at once, even if the deadline was over from the start.
         let late = left == Some(Duration::ZERO);
         let done = (self.reached)();
         if done || late && self.looked {
@@ -172,8 +176,8 @@ impl<R: Fn() -> bool, A: Fn(Alarm<'_>) -> bool> Wait<'_, R, A> {
         }
         self.looked |= late;
         if self.needs_more_than_an_event() {
-            // Whether there will be an event is not known before everybody has come out, and what is
-            // reached by other means than an event doesn't end a wait in the kernel.
+            // While a thread is inside the gate, it isn't known whether an event will come. If
+            // nothing is in flight, none will come, and the goal may be reached without one.
             let count = self.shared.gate.count();
             if count.inside > 0 || count.in_flight == 0 {
                 self.pass_on(lead);
@@ -191,8 +195,8 @@ impl<R: Fn() -> bool, A: Fn(Alarm<'_>) -> bool> Wait<'_, R, A> {
     /// Waits for an event in the kernel, and completes what came.
     fn reap(&self, lead: Lead<'_>, left: Option<Duration>) -> Result<Option<Waited>, Unreachable> {
         let shared = self.shared;
-        let timeout = match self.longest_look() {
-            Some(look) => Some(left.map_or(look, |left| left.min(look))),
+        let timeout = match self.longest_wait() {
+            Some(longest) => Some(left.map_or(longest, |left| left.min(longest))),
             None => left,
         };
         let mut jobs = Jobs::new(shared);
@@ -202,7 +206,8 @@ impl<R: Fn() -> bool, A: Fn(Alarm<'_>) -> bool> Wait<'_, R, A> {
         };
         self.pass_on(lead);
         if failed.is_some() {
-            // Before the jobs, which may panic. Nobody has to be kicked: this thread was the leader.
+            // Before the jobs, which may panic. Nobody has to be kicked, because this thread was
+            // the leader.
             shared.line.close(&shared.slab);
         }
         if jobs.run_and_resume() && !shared.process.is_current() {
@@ -214,14 +219,14 @@ impl<R: Fn() -> bool, A: Fn(Alarm<'_>) -> bool> Wait<'_, R, A> {
         }
     }
 
-    /// Waits for what may come while nothing is in flight, or isn't known to be.
+    /// Waits without the role, while nothing is known to be in flight.
     fn wait_outside(&self, somebody_is_inside: bool) {
         let shared = self.shared;
         if somebody_is_inside {
             shared.watch_gate(self.deadline);
         } else if self.goal == Goal::Room {
-            // A slot is given by whoever takes a result. And whoever submits may count on this thread
-            // to reap.
+            // Whoever takes a result gives its slot to the line. Whoever submits may count on this
+            // thread to reap, so that ends the wait too.
             let arm = |waker: &Waker| (self.arm)(Alarm::Waker(waker));
             shared.leadership.watch(self.deadline, arm, || {
                 shared.gate.watch();
@@ -240,7 +245,7 @@ impl<R: Fn() -> bool, A: Fn(Alarm<'_>) -> bool> Wait<'_, R, A> {
         matches!(self.goal, Goal::Idle | Goal::Room)
     }
 
-    /// What is the waiting thread's own: whoever waits for an operation has its handle, or lane.
+    /// What belongs to the waiting thread: the operation's handle or the lane, for which it waits.
     fn own(&self) -> Own {
         match self.goal {
             Goal::Done(index) => self
@@ -253,10 +258,10 @@ impl<R: Fn() -> bool, A: Fn(Alarm<'_>) -> bool> Wait<'_, R, A> {
         }
     }
 
-    /// How long to wait in the kernel at a time, if there may be no event at all.
-    fn longest_look(&self) -> Option<Duration> {
+    /// How long to wait in the kernel at a time if no event may come. `None` is without a limit.
+    fn longest_wait(&self) -> Option<Duration> {
         let event_is_certain = match self.goal {
-            // A poll may never be ready.
+            // The descriptor of a poll may never be ready.
             Goal::Done(index) => {
                 let slot = self.shared.slab.get(index);
                 !slot.is_some_and(Slot::is_cancellable)
@@ -267,7 +272,7 @@ impl<R: Fn() -> bool, A: Fn(Alarm<'_>) -> bool> Wait<'_, R, A> {
         if event_is_certain {
             None
         } else {
-            self.shared.longest_look()
+            self.shared.longest_wait()
         }
     }
 }

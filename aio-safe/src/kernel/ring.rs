@@ -1,4 +1,4 @@
-//! The completion ring, which the kernel shares with the process.
+//! The completion ring: memory of a context that the kernel shares with the process.
 
 #![allow(unsafe_code, reason = "reads memory that the kernel writes to")]
 
@@ -14,38 +14,41 @@ use crate::sync::{
     },
 };
 
-/// A context's completion ring: the kernel appends events at its tail, the reader takes them at its
-/// head. There is one reader at a time, and `io_getevents` is one.
+/// A context's completion ring. The kernel appends events at the tail, and the reader takes them at
+/// the head.
 ///
-/// The kernel stores an event, then the tail; the reader loads the tail (Acquire), reads the events
-/// before it, then stores the head (Release), which gives the kernel their places back.
+/// There is one reader at a time, and a call of `io_getevents` counts as one. The kernel stores an
+/// event, then the tail. The reader loads the tail (Acquire), reads the events before it, then
+/// stores the head (Release). That gives their entries back to the kernel.
 #[derive(Debug)]
 pub struct Ring {
     head: *const AtomicU32,
     tail: *const AtomicU32,
     events: *const UnsafeCell<IoEvent>,
-    /// How many places there are.
+    /// The number of entries.
     nr: u32,
 }
 
-// SAFETY: the pointers are to memory shared with the kernel, used through atomics and by the ring's
-// protocol; `take`'s callers see to there being one reader.
+// SAFETY: the memory is shared with the kernel, and isn't bound to a thread. It is accessed through
+// atomics, and through `events`, whose callers promise that there is one reader at a time.
 unsafe impl Send for Ring {}
-// SAFETY: as above.
+// SAFETY: `&Ring` reads and writes the memory only through `events`, whose callers promise that
+// there is one reader at a time.
 unsafe impl Sync for Ring {}
 
 impl Ring {
-    /// The ring of a context, if its header says that it can be read in user space: its magic number,
-    /// no incompatible features, a header of the known length.
+    /// The ring of a context, if its header says that it can be read in user space. It has to have
+    /// the magic number, the known compatible features, no incompatible features, and a header of
+    /// the known length.
     ///
     /// # Safety
     ///
-    /// `header` points to a mapped ring as the kernel lays it out (`struct aio_ring` in `fs/aio.c`),
-    /// which stays mapped for as long as the result is used.
+    /// `header` points to a ring as the kernel lays it out (`struct aio_ring` in `fs/aio.c`). The
+    /// ring stays mapped while the result is used.
     #[cfg(not(loom))]
     pub unsafe fn of_header(header: *const RingHeader) -> Option<Self> {
-        // SAFETY: the caller says that it is readable. Head and tail may change meanwhile, and are
-        // not looked at.
+        // SAFETY: the caller promises that the header is mapped. The kernel may change head and
+        // tail meanwhile, so the read is volatile, and their values aren't used.
         let seen = unsafe { header.read_volatile() };
         if !seen.is_readable() || seen.compat_features & RING_COMPAT_FEATURES == 0 {
             return None;
@@ -62,7 +65,7 @@ impl Ring {
     ///
     /// # Safety
     ///
-    /// The pointers are valid for as long as the result is used, and `events` for `nr` of them.
+    /// The pointers stay valid while the result is used. `events` points to `nr` entries.
     #[cfg(all(loom, test))]
     pub(crate) unsafe fn of_model(
         head: *const AtomicU32,
@@ -78,21 +81,24 @@ impl Ring {
         }
     }
 
-    /// The events that are there, up to `max`. They are taken by [`Events::release`].
+    /// The events in the ring, up to `max`. [`Events::release`] takes those that were read.
     ///
     /// # Safety
     ///
-    /// While the events are used the context lives, and nobody else reads the ring: not the kernel in `io_getevents`
-    /// either.
+    /// While the result is used, the context lives and nobody else reads the ring. A call of
+    /// `io_getevents` would be another reader.
     #[inline]
     pub(crate) unsafe fn events(&self, max: usize) -> Events<'_> {
-        // SAFETY: the header is mapped while the context lives.
+        // SAFETY: whoever made the ring promised that it stays mapped, and the caller promises that
+        // the context lives.
         let head = unsafe { &*self.head };
-        // SAFETY: as above.
+        // SAFETY: whoever made the ring promised that it stays mapped, and the caller promises that
+        // the context lives.
         let tail = unsafe { &*self.tail };
-        // Ours alone to write, but other threads of the process had this turn before: the reaper's
-        // role is taken with Acquire and left with Release, or handed on through a lock. Somebody may have written nonsense: the kernel takes
-        // both modulo nr, and so do we.
+        // Relaxed is enough for the head. Only readers write it, and an earlier reader happens
+        // before this one: the reaper's role is taken with Acquire and left with Release, or handed
+        // on through a lock. Anybody may write nonsense to the ring, so both are taken modulo nr,
+        // as in the kernel.
         let place = self.place(head.load(Relaxed));
         let tail = self.place(tail.load(Acquire));
         let there = if place <= tail {
@@ -110,35 +116,38 @@ impl Ring {
         }
     }
 
-    /// The place that a number stands for; without a division where it is one, as it should be.
+    /// The index of the entry that a number stands for. There is no division for a number below nr,
+    /// as it should be.
     #[inline]
     fn place(&self, n: u32) -> u32 {
         if n < self.nr { n } else { n % self.nr }
     }
 }
 
-/// Events that are in the ring. See [`Ring::events`].
+/// Events in the ring: see [`Ring::events`].
 pub(crate) struct Events<'a> {
     ring: &'a Ring,
-    /// Where the next one is: before the end of the ring.
+    /// The next entry, which is before `end`.
     next: *const UnsafeCell<IoEvent>,
+    /// The end of the ring's entries.
     end: *const UnsafeCell<IoEvent>,
     left: usize,
     total: usize,
 }
 
 impl Events<'_> {
-    /// How many there are in all.
+    /// How many events there were at the start.
     #[inline]
     pub(crate) fn total(&self) -> usize {
         self.total
     }
 
-    /// Gives back to the kernel the places of those that were read.
+    /// Gives the entries that were read back to the kernel.
     #[inline]
     pub(crate) fn release(self) {
         if self.left < self.total {
-            // SAFETY: the header is mapped while the context lives.
+            // SAFETY: the ring stays mapped while the context lives, which the caller of `events`
+            // promised for as long as this is used.
             let head = unsafe { &*self.ring.head };
             let bytes = self.next.addr() - self.ring.events.addr();
             head.store((bytes / size_of::<UnsafeCell<IoEvent>>()) as u32, Release);
@@ -147,7 +156,7 @@ impl Events<'_> {
 }
 
 impl Iterator for Events<'_> {
-    /// `data` and `res`.
+    /// An event's `data` and `res`.
     type Item = (u64, i64);
 
     #[inline(always)]
@@ -155,11 +164,12 @@ impl Iterator for Events<'_> {
         if self.left == 0 {
             return None;
         }
-        // SAFETY: the events lie behind each other, and this is one of them.
+        // SAFETY: `next` is one of the ring's entries, which stay mapped while this is used: the
+        // caller of `events` promised that the context lives.
         let cell = unsafe { &*self.next };
         let event = cell.with(|event| {
-            // SAFETY: the kernel wrote the event before the tail that was loaded, and won't use the place again
-            // before the head is behind it.
+            // SAFETY: the kernel wrote the event before the tail that was loaded. It writes to the
+            // entry again only after the head was stored behind it, which `release` does.
             let event = unsafe { &*event };
             (event.data, event.res)
         });
@@ -178,7 +188,7 @@ mod tests {
 
     const NR: usize = 5;
 
-    /// A ring as it lies in memory.
+    /// A ring with its entries, as the kernel lays it out.
     #[repr(C)]
     struct Memory {
         header: RingHeader,
@@ -205,9 +215,9 @@ mod tests {
 
     fn take(memory: &mut Memory, max: usize) -> (Vec<u64>, u32) {
         let start = std::ptr::from_mut(memory);
-        // SAFETY: the header is at the memory's start, and the memory outlives the ring.
+        // SAFETY: the header is at the start of the memory, which outlives the ring.
         let ring = unsafe { Ring::of_header(start.cast()) }.unwrap();
-        // SAFETY: nobody else knows of the ring.
+        // SAFETY: the memory outlives the events, and nobody else knows of the ring.
         let mut events = unsafe { ring.events(max) };
         let seen: Vec<_> = events.by_ref().map(|(data, _)| data).collect();
         assert_eq!(events.total(), seen.len());
@@ -241,7 +251,7 @@ mod tests {
         for (n, spoil) in spoil.into_iter().enumerate() {
             let mut memory = memory(0, 0);
             spoil(&mut memory.header);
-            // SAFETY: the header is readable.
+            // SAFETY: the header outlives the ring, of which no events are read.
             let ring = unsafe { Ring::of_header(&raw const memory.header) };
             assert!(ring.is_none(), "spoilt {n}");
         }

@@ -1,12 +1,13 @@
-//! Loom's atomics and cells, with two things made good.
+//! Loom's atomics and cells, with two corrections.
 //!
-//! - Loom sees every access, but not that the memory goes. Dropping one of these counts as a write by
-//!   the dropping thread, so memory that is freed while another thread may still use it fails a model.
-//! - To find the orders that are worth trying, loom remembers only the last access to each atomic. A
-//!   load by the same thread hides an earlier one by another thread from the exchange that follows it,
-//!   and orders that matter are never tried. So each access first goes through a turnstile: a relaxed
-//!   exchange on an atomic of its own, which conflicts with every other access to the same one, and
-//!   orders no memory.
+//! - Loom checks each access, but doesn't know when the memory is freed. Here, dropping an atomic
+//!   or a cell counts as a write by the dropping thread. So a model fails if memory is freed while
+//!   another thread may still use it.
+//! - Loom decides by the last access to each atomic which orders of threads to try. It remembers
+//!   one access only. A load by the same thread therefore hides an earlier access by another
+//!   thread, and orders that matter are never tried. Here, each access begins with a Relaxed
+//!   exchange on a second atomic, the *turnstile*. That exchange conflicts with all other accesses
+//!   to the same atomic, and orders no memory.
 
 use std::{ops::Deref, thread::panicking};
 
@@ -81,7 +82,7 @@ macro_rules! checked {
                 self.pass().compare_exchange(current, new, success, failure)
             }
 
-            /// Never fails for no reason here.
+            /// Never fails spuriously.
             #[track_caller]
             pub(crate) fn compare_exchange_weak(
                 &self,
@@ -109,7 +110,7 @@ checked! {
     AtomicUsize: usize,
 }
 
-/// Made of a number: the end of loom's own can't be checked.
+/// An atomic number, because a write at the end of loom's own `AtomicBool` can't be checked.
 #[derive(Debug)]
 pub(crate) struct AtomicBool(AtomicUsize);
 

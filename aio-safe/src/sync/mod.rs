@@ -1,6 +1,5 @@
-//! The synchronisation primitives that the queue is built on: the standard library's, or loom's
-//! when the crate is built with `--cfg loom`. Everything that two threads can race on goes through
-//! this module, so that a loom model sees all of it.
+//! The queue's synchronisation primitives: the standard library's, or loom's with `--cfg loom`. The
+//! queue uses no others where two threads can race, so a loom model sees every race.
 
 #[cfg(loom)]
 mod checked;
@@ -27,22 +26,22 @@ pub(crate) use std::{
     thread_local,
 };
 
-/// Locks, whether or not a thread panicked with the lock held: the data behind every mutex of this
-/// crate is whole at each point where a panic can start.
+/// Locks a mutex. Ignores poisoning: the data behind each of this crate's mutexes is consistent
+/// wherever a panic can start.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Waits for a notification, or wakes for no reason.
+/// Waits for a notification. May return early (a spurious wakeup).
 pub(crate) fn wait<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
     condvar
         .wait(guard)
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Waits for a notification or until the time is over, or wakes for no reason.
+/// Waits for a notification, or until the time is over. May return early (a spurious wakeup).
 pub(crate) fn wait_timeout<'a, T>(
     condvar: &Condvar,
     guard: MutexGuard<'a, T>,
@@ -54,7 +53,8 @@ pub(crate) fn wait_timeout<'a, T>(
         .0
 }
 
-/// Waits for what another thread does within a few instructions, unless it is kept from running.
+/// Waits for another thread that needs only a few instructions, if it is running: spins first, then
+/// sleeps.
 pub(crate) struct Pause {
     #[cfg(not(loom))]
     spins: u32,
@@ -71,7 +71,8 @@ impl Pause {
             self.spins += 1;
             std::hint::spin_loop();
         } else {
-            // The other one isn't running. To yield isn't enough: a thread of a higher priority would go on.
+            // The other thread isn't running. Yielding isn't enough: this thread goes on at once if
+            // its priority is higher.
             std::thread::sleep(std::time::Duration::from_micros(50));
         }
     }
@@ -90,7 +91,7 @@ impl Pause {
 
 #[cfg(not(loom))]
 mod real {
-    /// `core::cell::UnsafeCell` with loom's interface: access only inside a closure.
+    /// `core::cell::UnsafeCell` with loom's interface, which gives access only inside a closure.
     #[derive(Debug)]
     #[repr(transparent)]
     pub(crate) struct UnsafeCell<T>(core::cell::UnsafeCell<T>);
