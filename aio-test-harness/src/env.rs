@@ -7,8 +7,8 @@ use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::case::{CaseResult, skip};
 use crate::probe;
+use crate::stop::{CaseResult, skip};
 use crate::sys;
 
 /// How large a disk has to be, in bytes: the largest of the cases write half of that.
@@ -251,7 +251,7 @@ impl fmt::Display for Requirement {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::case::Stop;
+    use crate::stop::Stop;
 
     #[test]
     fn a_directory_is_recognised_and_only_one_taken() {

@@ -57,6 +57,7 @@ mod raw;
 pub mod report;
 pub mod runner;
 pub mod saturate;
+pub mod stop;
 pub mod stress;
 mod sys;
 

@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use crate::case::{CaseResult, skip};
+use crate::stop::{CaseResult, skip};
 
 /// Skips the case unless the directory's file system takes `O_DIRECT`.
 pub(crate) fn direct_io(directory: &Path) -> CaseResult {

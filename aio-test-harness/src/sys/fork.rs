@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 use super::check;
-use crate::case::{CaseResult, Stop};
+use crate::stop::{CaseResult, Stop};
 
 /// A forked child. Dropping it leaves it to itself.
 #[derive(Debug)]
