@@ -7,10 +7,9 @@
 //! Imports run one way: `case` uses [`env`](crate::env), `env` uses `probe` and `sys`, and all of
 //! them use `stop`, which is re-exported here.
 
+use crate::env::{Env, Requirement};
 #[doc(no_inline)]
 pub use crate::stop::{CaseResult, Stop, skip};
-
-use crate::env::{Env, Requirement};
 
 /// One named case.
 #[derive(Clone, Copy, Debug)]

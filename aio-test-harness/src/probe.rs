@@ -1,8 +1,6 @@
 //! Finds out by trying what this kernel and this file system can do.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path};
 
 use crate::stop::{CaseResult, skip};
 

@@ -1,8 +1,6 @@
 //! Children that share their parent's memory as it was: what `std::process` can't make.
 
-use std::io;
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
+use std::{io, os::unix::process::ExitStatusExt, process::ExitStatus};
 
 use super::check;
 use crate::stop::{CaseResult, Stop};
