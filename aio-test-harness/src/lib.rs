@@ -60,8 +60,3 @@ pub mod saturate;
 pub mod stop;
 pub mod stress;
 mod sys;
-
-/// The repository's README, so that its example compiles and runs.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;
