@@ -39,3 +39,8 @@ mod record;
 
 pub use cell::{Cell, Contents, Sharing, Workload};
 pub use record::{Memory, Percentiles, Record, Round};
+
+/// The repository's README, so that its example compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -23,9 +23,8 @@ use std::{
 use aio_bench::{Cell, Contents, Record};
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
-use serde::Serialize;
-
 use engine::{Kind, SetUpError};
+use serde::Serialize;
 
 /// Measures native AIO and what people use instead, side by side. `cargo xtask bench` runs it.
 #[derive(Parser)]

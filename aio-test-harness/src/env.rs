@@ -1,15 +1,19 @@
 //! What a case has to work with: [`Targets`], and the [`Requirement`]s that it may name.
 
-use std::ffi::OsString;
-use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek, SeekFrom};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsString,
+    fmt,
+    fs::{self, File, OpenOptions},
+    io::{self, Seek, SeekFrom},
+    os::unix::fs::{FileTypeExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
 
-use crate::case::{CaseResult, skip};
-use crate::probe;
-use crate::sys;
+use crate::{
+    probe,
+    stop::{CaseResult, skip},
+    sys,
+};
 
 /// How large a disk has to be, in bytes: the largest of the cases write half of that.
 const MIN_DISK: u64 = 8 << 20;
@@ -251,7 +255,7 @@ impl fmt::Display for Requirement {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::case::Stop;
+    use crate::stop::Stop;
 
     #[test]
     fn a_directory_is_recognised_and_only_one_taken() {

@@ -58,10 +58,6 @@ mod raw;
 pub mod report;
 pub mod runner;
 pub mod saturate;
+pub mod stop;
 pub mod stress;
 mod sys;
-
-/// The repository's README, so that its example compiles and runs.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;

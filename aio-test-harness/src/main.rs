@@ -1,15 +1,22 @@
 //! `aio-conformance`: runs the conformance cases on this machine, or is the init of a guest.
 
-use std::io::{self, Write};
-use std::path::PathBuf;
-use std::process::ExitCode;
-use std::time::Duration;
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
-use aio_test_harness::case::Case;
-use aio_test_harness::env::{Env, Targets};
-use aio_test_harness::filter::Filter;
-use aio_test_harness::runner::{self, Runner};
-use aio_test_harness::{attack, cases, guest, progress, saturate, stress};
+use aio_test_harness::{
+    attack,
+    case::Case,
+    cases,
+    env::{Env, Targets},
+    filter::Filter,
+    guest, progress,
+    runner::{self, Runner},
+    saturate, stress,
+};
 use clap::{Parser, Subcommand};
 
 /// Tries out what the kernel answers to Linux native AIO.

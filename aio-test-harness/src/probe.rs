@@ -1,10 +1,8 @@
 //! Finds out by trying what this kernel and this file system can do.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path};
 
-use crate::case::{CaseResult, skip};
+use crate::stop::{CaseResult, skip};
 
 /// Skips the case unless the directory's file system takes `O_DIRECT`.
 pub(crate) fn direct_io(directory: &Path) -> CaseResult {

@@ -14,8 +14,7 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
-use std::fmt;
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 

@@ -7,21 +7,25 @@
 //! limit, and takes whatever becomes of it for the case's outcome: a crash, a hang or a call of `exit` fails that
 //! case and none other.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, Write};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::PathBuf;
-use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
-use std::sync::mpsc::{self, Receiver};
-use std::time::{Duration, Instant};
+use std::{
+    fs::File,
+    io::{self, Read, Seek, Write},
+    os::unix::process::{CommandExt, ExitStatusExt},
+    path::PathBuf,
+    process::{Child, Command, ExitCode, ExitStatus, Stdio},
+    sync::mpsc::{self, Receiver},
+    time::{Duration, Instant},
+};
 
 use serde::{Deserialize, Serialize};
 use wait_timeout::ChildExt;
 
-use crate::case::{Case, CaseResult, Stop};
-use crate::env::Env;
-use crate::report::{ARCH, Line, Outcome, Totals};
-use crate::sys;
+use crate::{
+    case::{Case, CaseResult, Stop},
+    env::Env,
+    report::{ARCH, Line, Outcome, Totals},
+    sys,
+};
 
 /// How many cases run at the same time.
 const JOBS: usize = 4;

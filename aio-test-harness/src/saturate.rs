@@ -4,17 +4,21 @@
 //! waits for the result. On a disk that does few operations a second nearly all time is spent waiting; the process
 //! must not spend processor time on it, and everybody must get on.
 
-use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io;
-use std::num::NonZero;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
-use std::process::ExitCode;
-use std::sync::Barrier;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::{
+    fmt,
+    fs::{File, OpenOptions},
+    io,
+    num::NonZero,
+    os::unix::fs::OpenOptionsExt,
+    path::PathBuf,
+    process::ExitCode,
+    sync::{
+        Barrier,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
 
 use aio_safe::{AlignedBuf, Op, Queue};
 

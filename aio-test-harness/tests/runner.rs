@@ -1,13 +1,17 @@
 //! What the runner makes of cases that go wrong, each in its own way, and of the rest of the run.
 
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
-use aio_test_harness::case::Case;
-use aio_test_harness::cases;
-use aio_test_harness::env::Env;
-use aio_test_harness::report::{Line, Outcome, Totals};
-use aio_test_harness::runner::Runner;
+use aio_test_harness::{
+    case::Case,
+    cases,
+    env::Env,
+    report::{Line, Outcome, Totals},
+    runner::Runner,
+};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_aio-conformance");
 

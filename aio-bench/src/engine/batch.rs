@@ -3,11 +3,13 @@
 use aio_safe::{Op, Pending};
 use anyhow::Result;
 
-use super::{
-    Engine, QueueOf, Use,
-    batches::{self, Batches},
+use super::{Engine, QueueOf, Use};
+use crate::{
+    engine::batches::{self, Batches},
+    pace::Pace,
+    timing::Timing,
+    work::Work,
 };
-use crate::{pace::Pace, timing::Timing, work::Work};
 
 struct InBatches<'a>(Batches<'a>);
 

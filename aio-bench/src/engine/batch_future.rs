@@ -6,12 +6,17 @@ use std::{future::poll_fn, mem, pin::Pin, task::Poll};
 use aio_safe::Op;
 use anyhow::Result;
 
-use super::{
-    Engine, QueueOf, Use,
-    batches::{self, Batches},
-    future::idle,
+use super::{Engine, QueueOf, Use};
+use crate::{
+    engine::{
+        batches::{self, Batches},
+        future::idle,
+    },
+    executor::Executor,
+    pace::Pace,
+    timing::Timing,
+    work::Work,
 };
-use crate::{executor::Executor, pace::Pace, timing::Timing, work::Work};
 
 struct BatchFutures<'a> {
     batches: Batches<'a>,

@@ -5,12 +5,17 @@ use std::{future::poll_fn, mem};
 use aio_safe::Op;
 use anyhow::Result;
 
-use super::{
-    Engine, QueueOf, Use,
-    future::idle,
-    lane::{Lanes, Turn, with_lanes},
+use super::{Engine, QueueOf, Use};
+use crate::{
+    engine::{
+        future::idle,
+        lane::{Lanes, Turn, with_lanes},
+    },
+    executor::Executor,
+    pace::Pace,
+    timing::Timing,
+    work::Work,
 };
-use crate::{executor::Executor, pace::Pace, timing::Timing, work::Work};
 
 struct LaneFuture<'a> {
     lanes: Lanes<'a>,

@@ -18,8 +18,8 @@ use aio_bench::{Cell, Sharing, Workload};
 use aio_safe::{Queue, error::SetupError};
 use anyhow::{Error, Result};
 
-use self::native::{Floor, Member, Native, OneByOne, OneContext};
 use crate::{
+    engine::native::{Floor, Member, Native, OneByOne, OneContext},
     pace::{Limit, Pace},
     timing::{Timed, Timing, Untimed},
     work::Work,

@@ -1,14 +1,18 @@
 //! `io_cancel`: what it can do, which is little.
 
-use aio_sys::Errno;
-use aio_sys::abi::{AioContext, IoEvent};
+use aio_sys::{
+    Errno,
+    abi::{AioContext, IoEvent},
+};
 
-use super::support::{BLOCK, LONG, file_with, one_event, submit_one};
-use crate::case::{Case, CaseResult};
-use crate::env::{Env, Requirement};
-use crate::raw::{Context, Memory, Request, Timeout};
-use crate::sys;
-use crate::{check, check_eq};
+use crate::{
+    case::{Case, CaseResult},
+    cases::support::{BLOCK, LONG, file_with, one_event, submit_one},
+    check, check_eq,
+    env::{Env, Requirement},
+    raw::{Context, Memory, Request, Timeout},
+    sys,
+};
 
 pub(super) const CASES: &[Case] = &[
     Case::new(

@@ -1,17 +1,17 @@
 //! `io_destroy`.
 
-use std::fs::File;
-use std::time::Duration;
+use std::{fs::File, time::Duration};
 
-use aio_sys::Errno;
-use aio_sys::abi::AioContext;
+use aio_sys::{Errno, abi::AioContext};
 
-use super::support::{BLOCK, complete, file_with, fill_up, pattern, same_bytes};
-use crate::case::{Case, CaseResult};
-use crate::env::{Env, Requirement};
-use crate::raw::{Context, Memory, Request, Timeout};
-use crate::sys;
-use crate::{check, check_eq};
+use crate::{
+    case::{Case, CaseResult},
+    cases::support::{BLOCK, complete, file_with, fill_up, pattern, same_bytes},
+    check, check_eq,
+    env::{Env, Requirement},
+    raw::{Context, Memory, Request, Timeout},
+    sys,
+};
 
 const DIRECT: &[Requirement] = &[Requirement::DirectIo];
 

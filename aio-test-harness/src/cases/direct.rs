@@ -1,16 +1,17 @@
 //! Reads and writes past the page cache: contents, alignment, ends.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::{fs::File, os::unix::fs::FileExt};
 
 use aio_sys::Errno;
 
-use super::support::{BLOCK, LONG, complete, file_with, pattern, same_bytes};
-use crate::case::{Case, CaseResult, skip};
-use crate::env::{Disk, Env, Requirement};
-use crate::raw::{Context, Memory, Request};
-use crate::sys;
-use crate::{check, check_eq};
+use crate::{
+    case::{Case, CaseResult, skip},
+    cases::support::{BLOCK, LONG, complete, file_with, pattern, same_bytes},
+    check, check_eq,
+    env::{Disk, Env, Requirement},
+    raw::{Context, Memory, Request},
+    sys,
+};
 
 const DIRECT: &[Requirement] = &[Requirement::DirectIo];
 const SMALL: &[Requirement] = &[Requirement::Disk512];

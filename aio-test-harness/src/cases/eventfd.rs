@@ -1,16 +1,20 @@
 //! `IOCB_FLAG_RESFD`: an eventfd that counts completions.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
+use std::{
+    fs::File,
+    io::{ErrorKind, Read, Write},
+};
 
 use aio_sys::Errno;
 
-use super::support::{BLOCK, LONG, complete, file_with, submit_one};
-use crate::case::{Case, CaseResult};
-use crate::env::{Env, Requirement};
-use crate::raw::{Context, Memory, Request};
-use crate::sys;
-use crate::{check, check_eq};
+use crate::{
+    case::{Case, CaseResult},
+    cases::support::{BLOCK, LONG, complete, file_with, submit_one},
+    check, check_eq,
+    env::{Env, Requirement},
+    raw::{Context, Memory, Request},
+    sys,
+};
 
 const DIRECTORY: &[Requirement] = &[Requirement::Directory];
 

@@ -1,18 +1,24 @@
 //! `io_getevents`: what it hands out, how long it waits, and its errors in their order.
 
-use std::fs::File;
-use std::io::Write;
-use std::time::{Duration, Instant};
+use std::{
+    fs::File,
+    io::Write,
+    time::{Duration, Instant},
+};
 
-use aio_sys::Errno;
-use aio_sys::abi::{AioContext, IoEvent};
+use aio_sys::{
+    Errno,
+    abi::{AioContext, IoEvent},
+};
 
-use super::support::{LONG, file_with, is_readable, submit_one};
-use crate::case::{Case, CaseResult};
-use crate::env::{Env, Requirement};
-use crate::raw::{Context, Memory, Request, Timeout};
-use crate::sys::{self, signal};
-use crate::{check, check_eq};
+use crate::{
+    case::{Case, CaseResult},
+    cases::support::{LONG, file_with, is_readable, submit_one},
+    check, check_eq,
+    env::{Env, Requirement},
+    raw::{Context, Memory, Request, Timeout},
+    sys::{self, signal},
+};
 
 const DIRECTORY: &[Requirement] = &[Requirement::Directory];
 

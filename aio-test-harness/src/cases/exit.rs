@@ -1,19 +1,22 @@
 //! The end of a process, and exec, with requests in flight.
 
-use std::fs::File;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::{
+    fs::File,
+    os::unix::process::CommandExt,
+    process::{Command, Stdio},
+};
 
-use aio_sys::Errno;
-use aio_sys::abi::AioContext;
+use aio_sys::{Errno, abi::AioContext};
 
-use super::support::{BLOCK, complete, file_with, fill_up, pattern, same_bytes};
-use crate::case::{Case, CaseResult, Stop};
-use crate::env::{Disk, Env, Requirement};
-use crate::raw::{Context, Memory, Request, Timeout};
-use crate::sys;
-use crate::sys::fork::{exit_now, fork};
-use crate::{check, check_eq};
+use crate::{
+    case::{Case, CaseResult, Stop},
+    cases::support::{BLOCK, complete, file_with, fill_up, pattern, same_bytes},
+    check, check_eq,
+    env::{Disk, Env, Requirement},
+    raw::{Context, Memory, Request, Timeout},
+    sys,
+    sys::fork::{exit_now, fork},
+};
 
 const DIRECT: &[Requirement] = &[Requirement::DirectIo];
 

@@ -2,15 +2,16 @@
 
 use std::fs::{File, OpenOptions};
 
-use aio_sys::Errno;
-use aio_sys::abi::RwFlags;
+use aio_sys::{Errno, abi::RwFlags};
 
-use super::support::{complete, file, file_with, one_event, same_bytes};
-use crate::case::{Case, CaseResult, Stop, skip};
-use crate::env::{Env, Requirement};
-use crate::raw::{Context, Memory, Request};
-use crate::sys;
-use crate::{check, check_eq};
+use crate::{
+    case::{Case, CaseResult, Stop, skip},
+    cases::support::{complete, file, file_with, one_event, same_bytes},
+    check, check_eq,
+    env::{Env, Requirement},
+    raw::{Context, Memory, Request},
+    sys,
+};
 
 const DIRECTORY: &[Requirement] = &[Requirement::Directory];
 const DIRECT: &[Requirement] = &[Requirement::DirectIo];

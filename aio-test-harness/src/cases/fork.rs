@@ -4,14 +4,16 @@ use std::fs::File;
 
 use aio_sys::Errno;
 
-use super::support::{
-    BLOCK, LONG, complete, file_with, one_event, pattern, same_bytes, submit_one,
+use crate::{
+    case::{Case, CaseResult},
+    cases::support::{
+        BLOCK, LONG, complete, file_with, one_event, pattern, same_bytes, submit_one,
+    },
+    check, check_eq,
+    env::{Env, Requirement},
+    raw::{Context, Memory, Request, Timeout},
+    sys::{self, fork::fork},
 };
-use crate::case::{Case, CaseResult};
-use crate::env::{Env, Requirement};
-use crate::raw::{Context, Memory, Request, Timeout};
-use crate::sys::{self, fork::fork};
-use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = &[
     Case::new(

@@ -2,12 +2,14 @@
 
 use aio_sys::Errno;
 
-use super::support::{Limit, max_nr, nr};
-use crate::case::{Case, CaseResult, Stop};
-use crate::env::{Env, Requirement};
-use crate::raw::{Context, Memory, setup_at};
-use crate::sys::fork::fork;
-use crate::{check, check_eq};
+use crate::{
+    case::{Case, CaseResult, Stop},
+    cases::support::{Limit, max_nr, nr},
+    check, check_eq,
+    env::{Env, Requirement},
+    raw::{Context, Memory, setup_at},
+    sys::fork::fork,
+};
 
 const ALONE: &[Requirement] = &[Requirement::Alone];
 

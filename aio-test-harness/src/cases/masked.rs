@@ -2,15 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-use aio_sys::Errno;
-use aio_sys::abi::{AioContext, Sigset};
+use aio_sys::{
+    Errno,
+    abi::{AioContext, Sigset},
+};
 
-use super::support::{LONG, file_with, submit_one};
-use crate::case::{Case, CaseResult};
-use crate::env::{Env, Requirement};
-use crate::raw::{Context, Mask, Memory, Request, Timeout};
-use crate::sys::signal;
-use crate::{check, check_eq};
+use crate::{
+    case::{Case, CaseResult},
+    cases::support::{LONG, file_with, submit_one},
+    check, check_eq,
+    env::{Env, Requirement},
+    raw::{Context, Mask, Memory, Request, Timeout},
+    sys::signal,
+};
 
 const DIRECTORY: &[Requirement] = &[Requirement::Directory];
 

@@ -1,13 +1,13 @@
 //! `aio-sys` in a program that has nothing else: no libc, no standard library, no allocator.
 
-use std::fs;
-use std::path::Path;
-use std::process::Command;
+use std::{fs, path::Path, process::Command};
 
-use super::support::pattern;
-use crate::case::{Case, CaseResult, skip};
-use crate::env::{Env, Requirement};
-use crate::{check, check_eq};
+use crate::{
+    case::{Case, CaseResult, skip},
+    cases::support::pattern,
+    check, check_eq,
+    env::{Env, Requirement},
+};
 
 /// `aio-sys/examples/no-libc`, put beside the guest's init where it is built for its architecture.
 const PROGRAM: &str = "/no-libc";

@@ -2,15 +2,16 @@
 
 use std::fs::File;
 
-use aio_sys::Errno;
-use aio_sys::abi::IoEvent;
+use aio_sys::{Errno, abi::IoEvent};
 
-use super::support::{LONG, file_with, fill_up, is_readable};
-use crate::case::{Case, CaseResult};
-use crate::env::{Env, Requirement};
-use crate::raw::{Context, Memory, Request, Timeout};
-use crate::sys;
-use crate::{check, check_eq};
+use crate::{
+    case::{Case, CaseResult},
+    cases::support::{LONG, file_with, fill_up, is_readable},
+    check, check_eq,
+    env::{Env, Requirement},
+    raw::{Context, Memory, Request, Timeout},
+    sys,
+};
 
 const DIRECTORY: &[Requirement] = &[Requirement::Directory];
 

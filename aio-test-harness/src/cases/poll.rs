@@ -1,18 +1,17 @@
 //! `POLL`: waiting for a file to get ready.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::time::Duration;
+use std::{fs::OpenOptions, io::Write, time::Duration};
 
-use aio_sys::Errno;
-use aio_sys::abi::RwFlags;
+use aio_sys::{Errno, abi::RwFlags};
 
-use super::support::{complete, file, is_readable, one_event, submit_one};
-use crate::case::{Case, CaseResult};
-use crate::env::{Env, Requirement};
-use crate::raw::{Context, Request, Timeout};
-use crate::sys;
-use crate::{check, check_eq};
+use crate::{
+    case::{Case, CaseResult},
+    cases::support::{complete, file, is_readable, one_event, submit_one},
+    check, check_eq,
+    env::{Env, Requirement},
+    raw::{Context, Request, Timeout},
+    sys,
+};
 
 pub(super) const CASES: &[Case] = &[
     Case::new(

@@ -2,15 +2,19 @@
 
 use std::collections::HashSet;
 
-use aio_sys::Errno;
-use aio_sys::abi::{IoEvent, RING_COMPAT_FEATURES, RING_INCOMPAT_FEATURES, RING_MAGIC, RingHeader};
+use aio_sys::{
+    Errno,
+    abi::{IoEvent, RING_COMPAT_FEATURES, RING_INCOMPAT_FEATURES, RING_MAGIC, RingHeader},
+};
 
-use super::support::{LONG, file_with, fill_up, one_event, submit_one};
-use crate::case::{Case, CaseResult};
-use crate::env::{Env, Requirement};
-use crate::raw::{Context, Memory, Request, Timeout};
-use crate::sys;
-use crate::{check, check_eq};
+use crate::{
+    case::{Case, CaseResult},
+    cases::support::{LONG, file_with, fill_up, one_event, submit_one},
+    check, check_eq,
+    env::{Env, Requirement},
+    raw::{Context, Memory, Request, Timeout},
+    sys,
+};
 
 const DIRECTORY: &[Requirement] = &[Requirement::Directory];
 

@@ -1,17 +1,23 @@
 //! Reads and writes: what `io_submit` checks of them, after what it checks of every request.
 
-use std::fs::{File, OpenOptions};
-use std::time::{Duration, Instant};
+use std::{
+    fs::{File, OpenOptions},
+    time::{Duration, Instant},
+};
 
-use aio_sys::Errno;
-use aio_sys::abi::{IoPrio, IoPrioClass, RwFlags};
+use aio_sys::{
+    Errno,
+    abi::{IoPrio, IoPrioClass, RwFlags},
+};
 
-use super::support::{complete, file, file_with};
-use crate::case::{Case, CaseResult};
-use crate::env::{Env, Requirement};
-use crate::raw::{Context, Memory, Request};
-use crate::sys;
-use crate::{check, check_eq};
+use crate::{
+    case::{Case, CaseResult},
+    cases::support::{complete, file, file_with},
+    check, check_eq,
+    env::{Env, Requirement},
+    raw::{Context, Memory, Request},
+    sys,
+};
 
 const DIRECTORY: &[Requirement] = &[Requirement::Directory];
 

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use crate::case::{Case, CaseResult, Stop, skip};
-use crate::env::Env;
-use crate::sys::fork::{exit_now, fork};
+use crate::{
+    case::{Case, CaseResult, Stop, skip},
+    env::Env,
+    sys::fork::{exit_now, fork},
+};
 
 /// What goes wrong, by name: fails, panics, crashes, hangs, exits in the middle, leaves a process behind.
 pub(super) const CASES: &[Case] = &[

@@ -1,13 +1,14 @@
 //! `io_setup`: what it makes, and its errors in their order.
 
-use aio_sys::Errno;
-use aio_sys::abi::AioContext;
+use aio_sys::{Errno, abi::AioContext};
 
-use super::support::max_nr;
-use crate::case::{Case, CaseResult, skip};
-use crate::env::Env;
-use crate::raw::{Context, Memory, setup_at};
-use crate::{check, check_eq};
+use crate::{
+    case::{Case, CaseResult, skip},
+    cases::support::max_nr,
+    check, check_eq,
+    env::Env,
+    raw::{Context, Memory, setup_at},
+};
 
 pub(super) const CASES: &[Case] = &[
     Case::new(

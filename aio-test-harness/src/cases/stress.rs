@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use crate::case::{Case, CaseResult};
-use crate::check;
-use crate::env::{Env, Requirement};
-use crate::stress::{Config, run};
+use crate::{
+    case::{Case, CaseResult},
+    check,
+    env::{Env, Requirement},
+    stress::{Config, run},
+};
 
 pub(super) const CASES: &[Case] = &[Case::new(
     "stress::short",

@@ -2,15 +2,19 @@
 
 use std::fs::File;
 
-use aio_sys::Errno;
-use aio_sys::abi::{AioContext, IocbFlags, Opcode};
+use aio_sys::{
+    Errno,
+    abi::{AioContext, IocbFlags, Opcode},
+};
 
-use super::support::{complete, file, fill_up, one_event};
-use crate::case::{Case, CaseResult};
-use crate::check_eq;
-use crate::env::{Env, Requirement};
-use crate::raw::{Context, Memory, Request};
-use crate::sys;
+use crate::{
+    case::{Case, CaseResult},
+    cases::support::{complete, file, fill_up, one_event},
+    check_eq,
+    env::{Env, Requirement},
+    raw::{Context, Memory, Request},
+    sys,
+};
 
 const DIRECTORY: &[Requirement] = &[Requirement::Directory];
 

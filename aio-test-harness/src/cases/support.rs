@@ -1,15 +1,18 @@
 //! What cases of several areas need.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::{
+    fs::{File, OpenOptions},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+};
 
-use aio_sys::Errno;
-use aio_sys::abi::IoEvent;
+use aio_sys::{Errno, abi::IoEvent};
 
-use crate::case::{CaseResult, Stop};
-use crate::env::Env;
-use crate::raw::{Context, Request, Timeout};
+use crate::{
+    case::{CaseResult, Stop},
+    env::Env,
+    raw::{Context, Request, Timeout},
+};
 
 /// How long anything may take that has to happen: far longer than it takes on the slowest emulated machine, and less
 /// than a case may take.

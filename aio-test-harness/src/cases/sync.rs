@@ -2,15 +2,16 @@
 
 use std::fs::File;
 
-use aio_sys::Errno;
-use aio_sys::abi::RwFlags;
+use aio_sys::{Errno, abi::RwFlags};
 
-use super::support::{complete, file, file_with};
-use crate::case::{Case, CaseResult};
-use crate::check_eq;
-use crate::env::{Env, Requirement};
-use crate::raw::{Context, Memory, Request};
-use crate::sys;
+use crate::{
+    case::{Case, CaseResult},
+    cases::support::{complete, file, file_with},
+    check_eq,
+    env::{Env, Requirement},
+    raw::{Context, Memory, Request},
+    sys,
+};
 
 const DIRECTORY: &[Requirement] = &[Requirement::Directory];
 

@@ -1,13 +1,17 @@
 //! One context and several threads.
 
-use std::collections::HashSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    collections::HashSet,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
-use super::support::{BLOCK, LONG, file_with, pattern, same_bytes};
-use crate::case::{Case, CaseResult};
-use crate::env::{Env, Requirement};
-use crate::raw::{Context, Memory, Request, Timeout};
-use crate::{check, check_eq};
+use crate::{
+    case::{Case, CaseResult},
+    cases::support::{BLOCK, LONG, file_with, pattern, same_bytes},
+    check, check_eq,
+    env::{Env, Requirement},
+    raw::{Context, Memory, Request, Timeout},
+};
 
 pub(super) const CASES: &[Case] = &[
     Case::new(

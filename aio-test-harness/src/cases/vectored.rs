@@ -4,11 +4,13 @@ use std::fs::File;
 
 use aio_sys::Errno;
 
-use super::support::{complete, file, file_with, pattern, same_bytes};
-use crate::case::{Case, CaseResult};
-use crate::check_eq;
-use crate::env::{Env, Requirement};
-use crate::raw::{Context, Memory, Request};
+use crate::{
+    case::{Case, CaseResult},
+    cases::support::{complete, file, file_with, pattern, same_bytes},
+    check_eq,
+    env::{Env, Requirement},
+    raw::{Context, Memory, Request},
+};
 
 const DIRECTORY: &[Requirement] = &[Requirement::Directory];
 

@@ -1,12 +1,8 @@
 //! What the kernel's command line asks of the guest.
 
-use std::fs;
-use std::io;
-use std::str::FromStr;
-use std::time::Duration;
+use std::{fs, io, str::FromStr, time::Duration};
 
-use super::sabotage::Sabotage;
-use crate::filter::Filter;
+use crate::{filter::Filter, guest::sabotage::Sabotage};
 
 /// The `aio.*` words of the command line.
 #[derive(Debug, PartialEq)]

@@ -1,12 +1,12 @@
 //! The guest's disks, known by the serial numbers that the machine's emulator was told.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use super::wait_for;
-use crate::env::Targets;
-use crate::sys;
+use crate::{env::Targets, sys};
 
 /// Where the ext4 file system gets mounted.
 pub(super) const EXT4: &str = "/mnt/ext4";

@@ -4,16 +4,20 @@
 //! What it prints is shown on the console, and its end is the case's reason, also when it passed: the figures are in
 //! there.
 
-use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
-use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::{
+    ffi::OsString,
+    fs::File,
+    io::{self, BufRead, BufReader, Write},
+    process::{Command, Stdio},
+    time::Instant,
+};
 
-use super::cmdline::Options;
-use super::{INIT, disks};
-use crate::report::{ARCH, Line, Outcome, Totals};
-use crate::sys;
+use super::INIT;
+use crate::{
+    guest::{cmdline::Options, disks},
+    report::{ARCH, Line, Outcome, Totals},
+    sys,
+};
 
 /// How many lines of what it prints are reported.
 const TAIL: usize = 60;

@@ -27,18 +27,16 @@ mod modules;
 mod port;
 mod sabotage;
 
-use std::fs;
-use std::io::{self, Write};
-use std::path::Path;
-use std::time::{Duration, Instant};
-
-use crate::cases;
-use crate::env::Env;
-use crate::progress;
-use crate::runner::Runner;
-use crate::sys;
+use std::{
+    fs,
+    io::{self, Write},
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use cmdline::Options;
+
+use crate::{cases, env::Env, progress, runner::Runner, sys};
 
 /// Where the kernel finds the program in its initramfs.
 const INIT: &str = "/init";

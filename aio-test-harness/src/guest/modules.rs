@@ -1,8 +1,10 @@
 //! Kernel modules that the guest brings along.
 
-use std::fs::{self, File};
-use std::io;
-use std::path::Path;
+use std::{
+    fs::{self, File},
+    io,
+    path::Path,
+};
 
 use crate::sys;
 

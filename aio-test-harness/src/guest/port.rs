@@ -1,8 +1,10 @@
 //! The virtio-serial port that takes the report out of the guest.
 
-use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::path::Path;
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    path::Path,
+};
 
 use super::wait_for;
 

@@ -1,13 +1,8 @@
 //! Breaks the guest on purpose, so that whoever watches it can be tested.
 
-use std::fs;
-use std::str::FromStr;
-use std::time::Duration;
+use std::{fs, str::FromStr, time::Duration};
 
-use crate::case::Case;
-use crate::cases;
-use crate::report::Line;
-use crate::sys;
+use crate::{case::Case, cases, report::Line, sys};
 
 /// How the guest is to be broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,11 @@
 //! An AIO context.
 
-use std::io;
-use std::ptr;
+use std::{io, ptr};
 
-use aio_sys::Errno;
-use aio_sys::abi::{AioContext, AioSigset, IoEvent, Iocb};
+use aio_sys::{
+    Errno,
+    abi::{AioContext, AioSigset, IoEvent, Iocb},
+};
 
 use super::{Mask, Memory, Request, Ring, Timeout};
 

@@ -1,7 +1,9 @@
 //! Buffers for the kernel.
 
-use std::io;
-use std::ptr::{self, NonNull};
+use std::{
+    io,
+    ptr::{self, NonNull},
+};
 
 /// More than any page size there is; what is protected differently never shares a page.
 const PAGE: usize = 64 * 1024;

@@ -1,8 +1,10 @@
 //! Requests as the cases build them.
 
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::ptr::NonNull;
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd, RawFd},
+    ptr::NonNull,
+};
 
 use aio_sys::abi::{IoPrio, Iocb, IocbFlags, Iovec, Opcode, RwFlags};
 

@@ -1,8 +1,10 @@
 //! The completion ring as userspace sees it.
 
-use std::marker::PhantomData;
-use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    marker::PhantomData,
+    ptr::NonNull,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use aio_sys::abi::{IoEvent, RingHeader};
 

@@ -2,16 +2,20 @@
 
 #![allow(unsafe_code, reason = "IoBuf and IoBufMut are promises about memory")]
 
-use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    ops::{Deref, DerefMut},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use aio_safe::{
     AlignedBuf,
     buf::{IoBuf, IoBufMut},
 };
 
-use super::pattern::BLOCK;
+use crate::stress::pattern::BLOCK;
 
 /// As many blocks as a buffer has room for.
 pub(super) const MOST: usize = 4;

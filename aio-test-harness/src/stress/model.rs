@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use super::buffer::Token;
-use super::pattern::Expect;
-use super::shared::{Instance, Mark};
-use super::target::{BLOCKS_PER_THREAD, Block};
+use crate::stress::{
+    buffer::Token,
+    pattern::Expect,
+    shared::{Instance, Mark},
+    target::{BLOCKS_PER_THREAD, Block},
+};
 
 /// A write whose handle was given up. It will land; this tells whether it has.
 #[derive(Clone, Debug)]

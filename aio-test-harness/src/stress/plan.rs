@@ -4,7 +4,7 @@
 
 use fastrand::Rng;
 
-use super::buffer::MOST;
+use crate::stress::buffer::MOST;
 
 /// What becomes of a handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

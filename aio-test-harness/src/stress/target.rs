@@ -1,12 +1,16 @@
 //! What is written to and read: a file or a block device.
 
-use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
 
-use super::buffer::Buffer;
-use super::pattern::{self, BLOCK, Expect};
+use crate::stress::{
+    buffer::Buffer,
+    pattern::{self, BLOCK, Expect},
+};
 
 /// How many blocks of each target a thread owns.
 pub(super) const BLOCKS_PER_THREAD: usize = 128;

@@ -1,12 +1,16 @@
 //! Watching the threads: what each is doing, what has gone wrong, and whether one is stuck.
 
-use std::fmt::Write as _;
-use std::fs;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::{
+    fmt::Write as _,
+    fs,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
-use super::plan::Plan;
+use crate::stress::plan::Plan;
 
 /// More errors than these are counted only.
 const MOST_ERRORS: usize = 20;

@@ -1,8 +1,6 @@
 //! Block devices and files: their ioctls.
 
-use std::fs::File;
-use std::io;
-use std::os::fd::AsRawFd;
+use std::{fs::File, io, os::fd::AsRawFd};
 
 use super::check;
 

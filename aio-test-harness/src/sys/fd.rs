@@ -1,11 +1,15 @@
 //! Descriptors that aren't files.
 
-use std::ffi::CString;
-use std::fs::File;
-use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::{
+    ffi::CString,
+    fs::File,
+    io,
+    os::{
+        fd::{FromRawFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
+};
 
 use super::check;
 

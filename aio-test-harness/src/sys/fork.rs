@@ -1,11 +1,9 @@
 //! Children that share their parent's memory as it was: what `std::process` can't make.
 
-use std::io;
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
+use std::{io, os::unix::process::ExitStatusExt, process::ExitStatus};
 
 use super::check;
-use crate::case::{CaseResult, Stop};
+use crate::stop::{CaseResult, Stop};
 
 /// A forked child. Dropping it leaves it to itself.
 #[derive(Debug)]

@@ -1,8 +1,6 @@
 //! Processes.
 
-use std::io;
-use std::mem::MaybeUninit;
-use std::time::Duration;
+use std::{io, mem::MaybeUninit, time::Duration};
 
 use super::check;
 

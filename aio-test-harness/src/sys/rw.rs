@@ -1,8 +1,6 @@
 //! `preadv2` and `pwritev2`: the synchronous calls with the same flags as AIO's, to compare with.
 
-use std::fs::File;
-use std::io;
-use std::os::fd::AsRawFd;
+use std::{fs::File, io, os::fd::AsRawFd};
 
 use crate::raw::Memory;
 

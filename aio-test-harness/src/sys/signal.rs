@@ -1,10 +1,12 @@
 //! `SIGALRM`: a handler that counts, a timer that raises it, the mask that holds it back.
 
-use std::io;
-use std::mem::MaybeUninit;
-use std::ptr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::{
+    io,
+    mem::MaybeUninit,
+    ptr,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use super::check;
 

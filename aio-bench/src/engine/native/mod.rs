@@ -18,13 +18,11 @@ use aio_sys::{
 };
 use anyhow::{Context, Result, bail, ensure};
 
-use self::ring::Ring;
-pub(super) use self::{
-    floor::{Floor, OneByOne},
-    shared::{Member, OneContext},
-};
 use super::{Engine, SetUpError};
-use crate::{pace::Pace, timing::Timing, work::Work};
+use crate::{engine::native::ring::Ring, pace::Pace, timing::Timing, work::Work};
+
+pub(super) use floor::{Floor, OneByOne};
+pub(super) use shared::{Member, OneContext};
 
 /// The lower half of `aio_data` of the fdatasync. The transfers have the index of their buffer there.
 const SYNC: u64 = u32::MAX as u64;

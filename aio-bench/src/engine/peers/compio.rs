@@ -23,9 +23,12 @@ use compio::{
     runtime::{Runtime as Compio, RuntimeBuilder, spawn},
 };
 
-use super::tasks::{self, Shared, task};
 use crate::{
-    engine::{Engine, SetUpError, unavailable},
+    engine::{
+        Engine, SetUpError,
+        peers::tasks::{self, Shared, task},
+        unavailable,
+    },
     pace::Pace,
     timing::Timing,
     work::Work,

@@ -18,10 +18,13 @@ use linux_aio_tokio::{
 };
 use tokio::task::{LocalSet, spawn_local};
 
-use super::tasks::{self, Shared, task};
 use crate::{
     contents,
-    engine::{Engine, SetUpError, unavailable},
+    engine::{
+        Engine, SetUpError,
+        peers::tasks::{self, Shared, task},
+        unavailable,
+    },
     pace::Pace,
     timing::Timing,
     work::Work,

@@ -10,7 +10,8 @@ mod pread;
 mod tasks;
 mod tokio_fs;
 
-use super::{Kind, each_for_itself, native::Native};
+use super::{Kind, each_for_itself};
+use crate::engine::native::Native;
 
 /// What the standard library says of a transfer, as the kernel said it.
 #[inline]

@@ -10,9 +10,11 @@ use aio_safe::AlignedBuf;
 use anyhow::Result;
 use tokio::task::{LocalSet, spawn_blocking};
 
-use super::tasks::{self, Shared, task};
 use crate::{
-    engine::{Engine, SetUpError},
+    engine::{
+        Engine, SetUpError,
+        peers::tasks::{self, Shared, task},
+    },
     pace::Pace,
     timing::Timing,
     work::Work,

@@ -7,12 +7,16 @@ use aio_safe::{
     error::{QueueError, SetupError},
 };
 
-use super::support::{DIRECT, block, blocks, buffer, check_blocks, empty, full_blocks, offset};
-use crate::case::{Case, CaseResult, Stop};
-use crate::cases::support::{BLOCK, Limit, file, nr, same_bytes};
-use crate::env::{Disk, Env, Requirement};
-use crate::sys;
-use crate::{check, check_eq};
+use crate::{
+    case::{Case, CaseResult, Stop},
+    cases::{
+        queue::support::{DIRECT, block, blocks, buffer, check_blocks, empty, full_blocks, offset},
+        support::{BLOCK, Limit, file, nr, same_bytes},
+    },
+    check, check_eq,
+    env::{Disk, Env, Requirement},
+    sys,
+};
 
 const DIRECTORY: &[Requirement] = &[Requirement::Directory];
 

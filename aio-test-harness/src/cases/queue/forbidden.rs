@@ -3,12 +3,16 @@
 use aio_safe::{Errno, Op, OpError, Queue, error::SetupError, op::PollEvents};
 use aio_sys::nr;
 
-use super::support::{DIRECT, block, blocks, buffer, check_blocks, full_blocks, offset};
-use crate::case::{Case, CaseResult};
-use crate::cases::support::BLOCK;
-use crate::env::Env;
-use crate::sys::{self, seccomp::forbid};
-use crate::{check, check_eq};
+use crate::{
+    case::{Case, CaseResult},
+    cases::{
+        queue::support::{DIRECT, block, blocks, buffer, check_blocks, full_blocks, offset},
+        support::BLOCK,
+    },
+    check, check_eq,
+    env::Env,
+    sys::{self, seccomp::forbid},
+};
 
 pub(super) const CASES: &[Case] = &[
     Case::new(

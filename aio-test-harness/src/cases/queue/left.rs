@@ -2,12 +2,16 @@
 
 use aio_safe::{Op, Queue};
 
-use super::support::{DIRECT, block, blocks, buffer, check_blocks, empty, full_blocks, offset};
-use crate::case::{Case, CaseResult};
-use crate::cases::support::{BLOCK, same_bytes};
-use crate::env::{Env, Requirement};
-use crate::sys;
-use crate::{check, check_eq};
+use crate::{
+    case::{Case, CaseResult},
+    cases::{
+        queue::support::{DIRECT, block, blocks, buffer, check_blocks, empty, full_blocks, offset},
+        support::{BLOCK, same_bytes},
+    },
+    check, check_eq,
+    env::{Env, Requirement},
+    sys,
+};
 
 const COUNT: usize = 32;
 

@@ -5,6 +5,7 @@ mod forbidden;
 mod left;
 mod process;
 mod shared;
+mod slots;
 mod support;
 mod transfer;
 mod waiting;
@@ -18,6 +19,7 @@ pub(super) const CASES: &[&[Case]] = &[
     left::CASES,
     waiting::CASES,
     shared::CASES,
+    slots::CASES,
     process::CASES,
     forbidden::CASES,
 ];

@@ -1,19 +1,25 @@
 //! Queues across fork and the end of a process.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
 
 use aio_safe::{
     Op, Queue,
     error::{CloseError, QueueError, ReapError},
 };
 
-use super::support::{DIRECT, block, blocks, buffer, check_blocks, empty, full_blocks, offset};
-use crate::case::{Case, CaseResult};
-use crate::cases::support::{BLOCK, same_bytes};
-use crate::env::Env;
-use crate::sys::fork::{exit_now, fork};
-use crate::{check, check_eq};
+use crate::{
+    case::{Case, CaseResult},
+    cases::{
+        queue::support::{DIRECT, block, blocks, buffer, check_blocks, empty, full_blocks, offset},
+        support::{BLOCK, same_bytes},
+    },
+    check, check_eq,
+    env::Env,
+    sys::fork::{exit_now, fork},
+};
 
 const COUNT: usize = 32;
 

@@ -2,11 +2,15 @@
 
 use aio_safe::{Op, Queue, error::QueueError};
 
-use super::support::{DIRECT, block, blocks, buffer, check_blocks, empty, full_blocks, offset};
-use crate::case::{Case, CaseResult};
-use crate::cases::support::{BLOCK, same_bytes};
-use crate::check_eq;
-use crate::env::{Env, Requirement};
+use crate::{
+    case::{Case, CaseResult},
+    cases::{
+        queue::support::{DIRECT, block, blocks, buffer, check_blocks, empty, full_blocks, offset},
+        support::{BLOCK, same_bytes},
+    },
+    check_eq,
+    env::{Env, Requirement},
+};
 
 const THREADS: usize = 4;
 const EACH: usize = 32;

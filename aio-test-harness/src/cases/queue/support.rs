@@ -4,10 +4,12 @@ use std::fs::File;
 
 use aio_safe::{AlignedBuf, Op, Queue};
 
-use crate::case::CaseResult;
-use crate::cases::support::{BLOCK, file_with, pattern, same_bytes};
-use crate::check_eq;
-use crate::env::{Env, Requirement};
+use crate::{
+    case::CaseResult,
+    cases::support::{BLOCK, file_with, pattern, same_bytes},
+    check_eq,
+    env::{Env, Requirement},
+};
 
 /// What needs a file with `O_DIRECT`.
 pub(super) const DIRECT: &[Requirement] = &[Requirement::DirectIo];

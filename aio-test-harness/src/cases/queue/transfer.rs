@@ -1,18 +1,21 @@
 //! Reading and writing with a queue: single operations, batches, many at once, with contents checked.
 
-use std::collections::VecDeque;
-use std::fs::File;
+use std::{collections::VecDeque, fs::File};
 
 use aio_safe::{
     AlignedBuf, Op, Pending, Queue, RwFlags,
     op::{IoPrio, IoPrioClass, Transfer},
 };
 
-use super::support::{DIRECT, block, blocks, buffer, check_blocks, empty, offset};
-use crate::case::{Case, CaseResult};
-use crate::cases::support::{BLOCK, file, file_with, pattern, same_bytes};
-use crate::env::{Env, Requirement};
-use crate::{check, check_eq};
+use crate::{
+    case::{Case, CaseResult},
+    cases::{
+        queue::support::{DIRECT, block, blocks, buffer, check_blocks, empty, offset},
+        support::{BLOCK, file, file_with, pattern, same_bytes},
+    },
+    check, check_eq,
+    env::{Env, Requirement},
+};
 
 const DIRECTORY: &[Requirement] = &[Requirement::Directory];
 const SMALL: &[Requirement] = &[Requirement::Disk512];

@@ -1,25 +1,33 @@
 //! The ways to a result: waiting, looking, reaping in a loop, awaiting, cancelling.
 
-use std::future::Future;
-use std::io::Write;
-use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
-use std::time::{Duration, Instant};
+use std::{
+    future::Future,
+    io::Write,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    thread::Thread,
+    time::{Duration, Instant},
+};
 
 use aio_safe::{
     Op, Queue,
     op::{CancelOutcome, PollEvents},
 };
 
-use super::support::{DIRECT, block, blocks, buffer, check_blocks, empty, full_blocks, offset};
-use crate::case::{Case, CaseResult, Stop};
-use crate::cases::support::{BLOCK, same_bytes};
-use crate::env::Env;
-use crate::sys;
-use crate::{check, check_eq};
+use crate::{
+    case::{Case, CaseResult, Stop},
+    cases::{
+        queue::support::{DIRECT, block, blocks, buffer, check_blocks, empty, full_blocks, offset},
+        support::{BLOCK, same_bytes},
+    },
+    check, check_eq,
+    env::Env,
+    sys,
+};
 
 const COUNT: usize = 32;
 

@@ -2,9 +2,11 @@
 
 #![allow(unsafe_code, reason = "forks beside other threads")]
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use aio_safe::{
     Op, Queue,
@@ -13,11 +15,15 @@ use aio_safe::{
 };
 
 use super::Worker;
-use super::held::{Handle, Held};
-use crate::stress::buffer::Buffer;
-use crate::stress::shared::Instance;
-use crate::stress::watch::Phase;
-use crate::sys::fork::{Forked, exit_now, fork_beside_threads};
+use crate::{
+    stress::{
+        buffer::Buffer,
+        shared::Instance,
+        watch::Phase,
+        worker::held::{Handle, Held},
+    },
+    sys::fork::{Forked, exit_now, fork_beside_threads},
+};
 
 /// How long a child may take.
 const LIMIT: Duration = Duration::from_secs(20);

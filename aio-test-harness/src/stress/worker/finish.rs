@@ -1,8 +1,10 @@
 //! Finishing operations: each way of coming to the result, and the check of the result.
 
-use std::io::{Read, Write};
-use std::sync::Arc;
-use std::time::Duration;
+use std::{
+    io::{Read, Write},
+    sync::Arc,
+    time::Duration,
+};
 
 use aio_safe::{
     BufResult, Errno, OpError, Pending,
@@ -10,14 +12,18 @@ use aio_safe::{
 };
 
 use super::Worker;
-use super::block_on::{block_on, poll_in_vain};
-use super::held::{End, Handle, Held, Job, Line, Message, Task};
-use crate::stress::buffer::Buffer;
-use crate::stress::model::Abandoned;
-use crate::stress::pattern::{self, BLOCK};
-use crate::stress::plan::How;
-use crate::stress::shared::Instance;
-use crate::stress::watch::Phase;
+use crate::stress::{
+    buffer::Buffer,
+    model::Abandoned,
+    pattern::{self, BLOCK},
+    plan::How,
+    shared::Instance,
+    watch::Phase,
+    worker::{
+        block_on::{block_on, poll_in_vain},
+        held::{End, Handle, Held, Job, Line, Message, Task},
+    },
+};
 
 /// How often a handle is waited for with a timeout, before it is waited for without.
 const PATIENCE: usize = 50;

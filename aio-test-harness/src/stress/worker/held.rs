@@ -1,19 +1,20 @@
 //! Operations that are under way, and what is expected of them.
 
-use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::{os::unix::net::UnixStream, sync::Arc};
 
 use aio_safe::{
     Errno, Pending,
     op::{FilePoll, FileSync, Transfer, VectoredTransfer},
 };
 
-use crate::stress::buffer::{Buffer, MOST, Token};
-use crate::stress::model::Abandoned;
-use crate::stress::pattern::Expect;
-use crate::stress::plan::Way;
-use crate::stress::shared::Instance;
-use crate::stress::target::Block;
+use crate::stress::{
+    buffer::{Buffer, MOST, Token},
+    model::Abandoned,
+    pattern::Expect,
+    plan::Way,
+    shared::Instance,
+    target::Block,
+};
 
 /// An operation that is under way on a shared queue.
 #[derive(Debug)]

@@ -1,20 +1,22 @@
 //! The step that uses lanes: several beside each other, filled and emptied in turns, and dropped with operations in
 //! flight.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use aio_safe::{BufResult, Errno, Lane, OpError, error::QueueError, lane::LaneBatch, op::Transfer};
 
 use super::Worker;
-use super::block_on::block_on;
-use super::finish::gone;
-use super::held::{Job, Task};
-use crate::stress::buffer::Buffer;
-use crate::stress::plan::{self, How, Taking, Turn};
-use crate::stress::shared::Instance;
-use crate::stress::watch::Phase;
+use crate::stress::{
+    buffer::Buffer,
+    plan::{self, How, Taking, Turn},
+    shared::Instance,
+    watch::Phase,
+    worker::{
+        block_on::block_on,
+        finish::gone,
+        held::{Job, Task},
+    },
+};
 
 /// A lane, and what each of its operations is for; the values say which one it is.
 struct Share {

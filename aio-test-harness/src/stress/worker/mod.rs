@@ -8,20 +8,24 @@ mod lanes;
 mod queues;
 mod submit;
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{
+    Arc,
+    atomic::Ordering,
+    mpsc::{Receiver, Sender},
+};
 
 use aio_safe::error::QueueError;
 
-use self::held::Line;
-use super::buffer::Buffer;
-use super::model::Model;
-use super::plan::{Plan, Planned, Step};
-use super::shared::Instance;
-use super::target::Block;
-use super::watch::Phase;
 use super::{Context, Count};
+use crate::stress::{
+    buffer::Buffer,
+    model::Model,
+    plan::{Plan, Planned, Step},
+    shared::Instance,
+    target::Block,
+    watch::Phase,
+    worker::held::Line,
+};
 
 pub(super) use held::{Held, Message};
 

@@ -1,7 +1,6 @@
 //! The steps that are about queues as a whole.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use aio_safe::{
     Op, Queue,
@@ -9,10 +8,12 @@ use aio_safe::{
 };
 
 use super::Worker;
-use super::held::{End, Handle, Job, Task};
-use crate::stress::plan::{self, Ending, How};
-use crate::stress::shared::Instance;
-use crate::stress::watch::Phase;
+use crate::stress::{
+    plan::{self, Ending, How},
+    shared::Instance,
+    watch::Phase,
+    worker::held::{End, Handle, Job, Task},
+};
 
 impl Worker<'_> {
     pub(super) fn reap(&mut self, instance: &Arc<Instance>, min: usize, micros: u64) {

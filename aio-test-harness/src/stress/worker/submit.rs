@@ -1,9 +1,10 @@
 //! The steps that submit operations.
 
-use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
-use std::sync::{Arc, RwLockReadGuard};
-use std::time::Duration;
+use std::{
+    os::{fd::AsFd, unix::net::UnixStream},
+    sync::{Arc, RwLockReadGuard},
+    time::Duration,
+};
 
 use aio_safe::{
     Errno, Op, Pending, RwFlags, SubmitError,
@@ -12,13 +13,15 @@ use aio_safe::{
 };
 
 use super::Worker;
-use super::held::{Handle, Held, Job, Line, Task};
-use crate::stress::buffer::{Buffer, MOST, Token};
-use crate::stress::pattern::{self, BLOCK, Expect};
-use crate::stress::plan::{self, How, Refusal, Transfer, Way};
-use crate::stress::shared::Instance;
-use crate::stress::target::{Block, Target};
-use crate::stress::watch::Phase;
+use crate::stress::{
+    buffer::{Buffer, MOST, Token},
+    pattern::{self, BLOCK, Expect},
+    plan::{self, How, Refusal, Transfer, Way},
+    shared::Instance,
+    target::{Block, Target},
+    watch::Phase,
+    worker::held::{Handle, Held, Job, Line, Task},
+};
 
 /// How long a place in a full queue is waited for at a time.
 const SHORT: Duration = Duration::from_millis(2);
