@@ -29,7 +29,7 @@ use crate::progress::Progress;
 use crate::cross::{self, Program};
 pub(crate) use args::{Args, Guests};
 use guest::{Accel, Files, Limits, Machine, Outcome, Verdict};
-use matrix::Planned;
+use matrix::{Plan, Planned};
 use report::Guest;
 pub(crate) use report::Report;
 
@@ -69,16 +69,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if let Some(file) = &args.json {
         report.write_json(file)?;
     }
-    Ok(if report.all_passed() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    report.exit_code()
 }
 
 /// Everything that guests are made of.
 struct Parts {
-    guests: Vec<Planned>,
+    plan: Plan,
     /// The programs for each architecture, by its name, and what they are called in the guest.
     programs: BTreeMap<&'static str, Vec<(&'static str, PathBuf)>>,
 }
@@ -94,9 +90,15 @@ fn prepare(wanted: &Guests, kernels: &[String], progress: &Progress) -> Result<P
     }
     packages::ensure(&tools, wanted.install(), progress)?;
     let mirror = Mirror::find(wanted.mirror.as_deref())?;
-    let guests = matrix::plan(&archs, kernels, &mirror, progress)?;
+    let plan = matrix::plan(&archs, kernels, &mirror, progress)?;
+    for why in &plan.unavailable {
+        progress.say(format!("notice: {why}"));
+    }
     let mut programs = BTreeMap::new();
     for arch in archs {
+        if !plan.guests.iter().any(|guest| guest.arch.name == arch.name) {
+            continue;
+        }
         interrupt::check()?;
         let build = |program| cross::build(program, arch, &mirror, wanted.install(), progress);
         let mut built = vec![("init", build(CONFORMANCE)?)];
@@ -105,7 +107,7 @@ fn prepare(wanted: &Guests, kernels: &[String], progress: &Progress) -> Result<P
         }
         programs.insert(arch.name, built);
     }
-    Ok(Parts { guests, programs })
+    Ok(Parts { plan, programs })
 }
 
 /// Boots all guests, and tells what they came to.
@@ -122,11 +124,11 @@ pub(crate) fn boot(wanted: &Guests, kernels: &[String], work: &Work) -> Result<R
         kvm_failed: AtomicBool::new(false),
         noticed: AtomicBool::new(false),
     };
-    let report = lab.boot_all(&parts.guests)?;
+    let guests = lab.boot_all(&parts.plan.guests)?;
     if wanted.keep {
         progress.say(format!("kept: {}", dir.keep().display()));
     }
-    Ok(report)
+    Ok(Report::new(guests, parts.plan.unavailable))
 }
 
 /// What the guests of a run are to do.
@@ -177,7 +179,7 @@ struct Lab<'a> {
 
 impl Lab<'_> {
     /// Boots the guests, as many at a time as there are jobs.
-    fn boot_all(&self, guests: &[Planned]) -> Result<Report> {
+    fn boot_all(&self, guests: &[Planned]) -> Result<Vec<Guest>> {
         let next = AtomicUsize::new(0);
         let done = Mutex::new(Vec::new());
         thread::scope(|scope| {
@@ -200,11 +202,7 @@ impl Lab<'_> {
         interrupt::check()?;
         let mut done = done.into_inner().expect("all threads are done");
         done.sort_by_key(|(place, _)| *place);
-        let guests = done
-            .into_iter()
-            .map(|(_, result)| result)
-            .collect::<Result<Vec<_>>>()?;
-        Ok(Report::new(guests))
+        done.into_iter().map(|(_, result)| result).collect()
     }
 
     /// Boots one guest; where hardware acceleration turns out not to work, once more without.

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::ExitCode;
 
 use aio_test_harness::report::{Outcome as CaseOutcome, Totals};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use super::guest::{Case, Outcome, Verdict, rounded};
@@ -73,17 +74,36 @@ pub(crate) struct Report {
     pub(crate) guests: Vec<Guest>,
     #[serde(flatten)]
     pub(crate) totals: Totals,
+    /// The kernels that were asked for and can't be had, one line each that says why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unavailable: Vec<String>,
 }
 
 impl Report {
-    pub(crate) fn new(guests: Vec<Guest>) -> Self {
+    pub(crate) fn new(guests: Vec<Guest>, unavailable: Vec<String>) -> Self {
         let mut totals = Totals::default();
         for guest in &guests {
             totals.passed += guest.totals.passed;
             totals.failed += guest.totals.failed;
             totals.skipped += guest.totals.skipped;
         }
-        Self { guests, totals }
+        Self {
+            guests,
+            totals,
+            unavailable,
+        }
+    }
+
+    /// What the command is to exit with; an error that names the kernels that couldn't be had.
+    pub(crate) fn exit_code(&self) -> Result<ExitCode> {
+        if !self.unavailable.is_empty() {
+            bail!(cannot_be_had(&self.unavailable));
+        }
+        Ok(if self.all_passed() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
     }
 
     /// Whether every guest passed; a run without guests is no success.
@@ -131,6 +151,11 @@ impl Report {
         let text = serde_json::to_string_pretty(self)? + "\n";
         fs::write(file, text).with_context(|| format!("can't write {}", file.display()))
     }
+}
+
+/// The error that ends a run of which some kernels can't be had.
+pub(super) fn cannot_be_had(kernels: &[String]) -> String {
+    format!("some kernels couldn't be had:\n  {}", kernels.join("\n  "))
 }
 
 /// Why a guest didn't pass: its failed cases and the end of its console. Nothing when it did.
@@ -201,9 +226,13 @@ mod tests {
         }
     }
 
+    fn report(guests: Vec<Guest>) -> Report {
+        Report::new(guests, Vec::new())
+    }
+
     #[test]
     fn the_json_has_the_agreed_shape() {
-        let report = Report::new(vec![guest(Outcome::Passed, &[("a", CaseOutcome::Passed)])]);
+        let report = report(vec![guest(Outcome::Passed, &[("a", CaseOutcome::Passed)])]);
         let json: serde_json::Value = serde_json::to_value(&report).unwrap();
         let expected = serde_json::json!({
             "guests": [{
@@ -223,7 +252,7 @@ mod tests {
             Outcome::Failed,
             &[("a", CaseOutcome::Passed), ("b", CaseOutcome::Failed)],
         );
-        let report = Report::new(vec![
+        let report = report(vec![
             failed,
             guest(Outcome::Passed, &[("a", CaseOutcome::Passed)]),
         ]);
@@ -240,16 +269,28 @@ mod tests {
 
     #[test]
     fn only_guests_that_all_passed_are_a_success() {
-        assert!(!Report::new(Vec::new()).all_passed());
+        assert!(!report(Vec::new()).all_passed());
         let passed = || guest(Outcome::Passed, &[("a", CaseOutcome::Passed)]);
-        assert!(Report::new(vec![passed(), passed()]).all_passed());
+        assert!(report(vec![passed(), passed()]).all_passed());
         for outcome in [
             Outcome::Failed,
             Outcome::Timeout,
             Outcome::Panic,
             Outcome::Lost,
         ] {
-            assert!(!Report::new(vec![passed(), guest(outcome, &[])]).all_passed());
+            assert!(!report(vec![passed(), guest(outcome, &[])]).all_passed());
         }
+    }
+
+    #[test]
+    fn a_kernel_that_cannot_be_had_is_an_error_and_in_the_report() {
+        let passed = vec![guest(Outcome::Passed, &[("a", CaseOutcome::Passed)])];
+        let why = "kernel series 7.0 can't be had";
+        let report = Report::new(passed, vec![why.to_owned()]);
+        let error = report.exit_code().unwrap_err().to_string();
+        assert!(error.contains(why), "{error}");
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["unavailable"], serde_json::json!([why]));
+        assert_eq!(json["passed"], 1);
     }
 }

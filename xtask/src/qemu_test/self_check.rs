@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::args::Args;
+use super::report;
 use crate::{interrupt, process, progress::Progress};
 
 /// What a guest does wrong, and what it has to be reported as.
@@ -42,7 +43,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         named => named.to_vec(),
     };
     // Here and now, so that those that go on at the same time have nothing left to get.
-    super::prepare(&args.guests, &kernels, &progress)?;
+    let parts = super::prepare(&args.guests, &kernels, &progress)?;
+    if !parts.plan.unavailable.is_empty() {
+        bail!(report::cannot_be_had(&parts.plan.unavailable));
+    }
     let dir = tempfile::Builder::new()
         .prefix("aio-self-check-")
         .tempdir()?;

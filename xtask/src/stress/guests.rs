@@ -54,11 +54,7 @@ fn boot(args: &Args, kernels: &[String], work: &Work) -> Result<ExitCode> {
     interrupt::catch()?;
     let report = qemu_test::boot(&args.machines, kernels, work)?;
     print!("{}{}", figures(&report), report.text());
-    Ok(if report.all_passed() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    report.exit_code()
 }
 
 /// What the program printed at its end in each guest.
