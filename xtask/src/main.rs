@@ -8,7 +8,6 @@ mod apt;
 mod arch;
 mod asan;
 mod bench;
-mod cross;
 mod interrupt;
 mod lock;
 mod loom;
@@ -18,6 +17,7 @@ mod progress;
 mod qemu_test;
 mod stress;
 mod test;
+mod toolchain;
 mod workspace;
 
 use std::process::ExitCode;

@@ -19,10 +19,10 @@ use anyhow::Result;
 
 use crate::apt::Mirror;
 use crate::arch::{self, Arch};
-use crate::cross::{self, Program};
 use crate::interrupt;
-use crate::packages::{self, Install, Tool};
+use crate::packages::{Install, Tool};
 use crate::progress::Progress;
+use crate::toolchain::{Program, Toolchains};
 use headers::Headers;
 use stubs::Stub;
 
@@ -89,16 +89,23 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     interrupt::catch()?;
     let progress = Progress::default();
     let mirror = Mirror::find(args.mirror.as_deref())?;
+    let install = if args.no_install {
+        Install::No
+    } else {
+        Install::Yes
+    };
+    let asked =
+        |arch: &&Arch| args.targets.is_empty() || args.targets.iter().any(|name| name == arch.name);
+    let archs: Vec<&'static Arch> = arch::all().iter().filter(asked).collect();
+    let tools = archs.iter().filter(|arch| arch.is_native());
+    let tools: Vec<Tool> = tools.map(|_| NATIVE_HEADERS).collect();
+    let toolchains = Toolchains::get(&archs, &tools, &mirror, install, &progress)?;
     let mut differences = 0;
-    let mut targets = 0;
-    for arch in arch::all() {
-        if args.targets.is_empty() || args.targets.iter().any(|name| name == arch.name) {
-            targets += 1;
-            differences += check(arch, args, &mirror, &progress)?;
-        }
+    for arch in &archs {
+        differences += check(arch, args, &toolchains, &mirror, &progress)?;
     }
-    let s = if targets == 1 { "" } else { "s" };
-    println!("{targets} target{s}: {}", compare::count(differences));
+    let s = if archs.len() == 1 { "" } else { "s" };
+    println!("{} target{s}: {}", archs.len(), compare::count(differences));
     Ok(if differences == 0 {
         ExitCode::SUCCESS
     } else {
@@ -107,20 +114,19 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// Checks one target, prints what came out, and returns how many differences there are.
-fn check(arch: &Arch, args: &Args, mirror: &Mirror, progress: &Progress) -> Result<usize> {
-    let install = if args.no_install {
-        Install::No
-    } else {
-        Install::Yes
-    };
+fn check(
+    arch: &Arch,
+    args: &Args,
+    toolchains: &Toolchains,
+    mirror: &Mirror,
+    progress: &Progress,
+) -> Result<usize> {
     let compiler = if arch.is_native() {
-        packages::ensure(&[NATIVE_HEADERS], install, progress)?;
         "cc"
     } else {
-        packages::ensure(&[arch.linker, arch.libc], install, progress)?;
         arch.linker.program
     };
-    let program = cross::build(FACTS, arch, mirror, install, progress)?;
+    let program = toolchains.build(FACTS, arch, progress)?;
     let rust = table::read(&program)?;
     let mut includes = vec![Vec::new()];
     if args.newest {

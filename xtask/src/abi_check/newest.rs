@@ -26,7 +26,7 @@ pub(crate) fn include(arch: &Arch, mirror: &Mirror, progress: &Progress) -> Resu
     let dir = cache.join("apt").join(INDEX);
     let _lock = Lock::take(&dir.join("lock"), progress)?;
     let root = Root::open(&dir, mirror, arch::suites(INDEX), INDEX)?;
-    root.refresh(progress)?;
+    root.refresh(Root::DAY, progress)?;
     let stanzas = root.apt().show(&[PACKAGE.to_owned()])?;
     let newest = stanzas
         .iter()

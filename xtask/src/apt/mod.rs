@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-pub(crate) use root::Root;
+pub(crate) use root::{Root, first_error};
 pub(crate) use sources::Mirror;
 
 use crate::process;
@@ -81,7 +81,7 @@ impl Apt {
     }
 
     /// The command that installs packages without asking, and never removes one that is there.
-    pub(crate) fn install(&self, names: &[&str]) -> Command {
+    pub(crate) fn install(&self, names: &[String]) -> Command {
         let mut command = self.command("apt-get");
         command.args([
             "install",

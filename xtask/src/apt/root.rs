@@ -11,9 +11,6 @@ use anyhow::{Context, Result, bail};
 use super::{Apt, FETCH, Mirror};
 use crate::{process, progress::Progress};
 
-/// An index older than this is brought up to date before it is used.
-const FRESH: Duration = Duration::from_secs(24 * 3600);
-
 /// apt for one architecture, with an index of its own.
 #[derive(Debug)]
 pub(crate) struct Root {
@@ -23,6 +20,9 @@ pub(crate) struct Root {
 }
 
 impl Root {
+    /// How old an index may be that is only looked into.
+    pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
+
     /// The root in `dir`, made or set to these suites. The caller holds a lock on `dir`.
     pub(crate) fn open(
         dir: &Path,
@@ -92,11 +92,11 @@ impl Root {
         fs::metadata(self.dir.join("updated")).ok()?.modified().ok()
     }
 
-    /// Brings the index up to date when it is a day old. What can't be had now is said, and what is
-    /// there from an earlier time used.
-    pub(crate) fn refresh(&self, progress: &Progress) -> Result<()> {
-        let age = self.updated().and_then(|time| time.elapsed().ok());
-        if age.is_some_and(|age| age < FRESH) {
+    /// Brings the index up to date when it is older than `age`. Prints a notice about a part that
+    /// can't be had now; what is there from an earlier time is then used.
+    pub(crate) fn refresh(&self, age: Duration, progress: &Progress) -> Result<()> {
+        let since = self.updated().and_then(|time| time.elapsed().ok());
+        if since.is_some_and(|since| since < age) {
             return Ok(());
         }
         let _line = progress.line(format!("package index for {}", self.deb_arch));
@@ -148,9 +148,9 @@ impl Root {
     }
 }
 
-/// What apt says of the first thing that went wrong: the others mostly follow from it, or repeat it
-/// for each suite.
-fn first_error(text: &str) -> &str {
+/// What apt says of the first thing that went wrong. Its other errors mostly follow from that one, or
+/// repeat it for each suite.
+pub(crate) fn first_error(text: &str) -> &str {
     let said = text.lines().find_map(|line| line.strip_prefix("E:"));
     said.map_or(text, str::trim)
 }

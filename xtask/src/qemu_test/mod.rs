@@ -23,10 +23,9 @@ use anyhow::{Context, Result};
 
 use crate::apt::Mirror;
 use crate::interrupt;
-use crate::packages::{self, Tool};
+use crate::packages::Tool;
 use crate::progress::Progress;
-
-use crate::cross::{self, Program};
+use crate::toolchain::{Program, Toolchains};
 pub(crate) use args::{Args, Guests};
 use guest::{Accel, Files, Limits, Machine, Outcome, Verdict};
 use matrix::{Plan, Planned};
@@ -86,10 +85,9 @@ fn prepare(wanted: &Guests, kernels: &[String], progress: &Progress) -> Result<P
     let mut tools = TOOLS.to_vec();
     for arch in &archs {
         tools.push(arch.platform.qemu);
-        tools.extend(cross::tools(arch)?);
     }
-    packages::ensure(&tools, wanted.install(), progress)?;
     let mirror = Mirror::find(wanted.mirror.as_deref())?;
+    let toolchains = Toolchains::get(&archs, &tools, &mirror, wanted.install(), progress)?;
     let plan = matrix::plan(&archs, kernels, &mirror, progress)?;
     for why in &plan.unavailable {
         progress.say(format!("notice: {why}"));
@@ -100,7 +98,7 @@ fn prepare(wanted: &Guests, kernels: &[String], progress: &Progress) -> Result<P
             continue;
         }
         interrupt::check()?;
-        let build = |program| cross::build(program, arch, &mirror, wanted.install(), progress);
+        let build = |program| toolchains.build(program, arch, progress);
         let mut built = vec![("init", build(CONFORMANCE)?)];
         if arch.no_libc {
             built.push(("no-libc", build(NO_LIBC)?));

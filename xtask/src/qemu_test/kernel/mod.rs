@@ -60,7 +60,7 @@ impl Archive {
         let dir = cache.join("apt").join(platform.deb);
         let lock = Lock::take(&dir.join("lock"), progress)?;
         let root = Root::open(&dir, mirror, arch::suites(platform.deb), platform.deb)?;
-        root.refresh(progress)?;
+        root.refresh(Root::DAY, progress)?;
         let index = Index::load(&dir.join("kernels.json"), &root, platform.flavour, progress)?;
         let kernels = cache.join("kernels").join(platform.deb);
         fs::create_dir_all(&kernels)
