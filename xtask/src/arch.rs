@@ -3,6 +3,8 @@
 
 use std::env::consts;
 
+use clap::builder::PossibleValuesParser;
+
 use crate::packages::Tool;
 
 /// One kind of user space.
@@ -64,24 +66,27 @@ impl Arch {
     pub(crate) fn is_native(&self) -> bool {
         self.name == consts::ARCH
     }
+
+    /// Whether it is one of those that commands use when none is named.
+    pub(crate) fn is_main(&self) -> bool {
+        self.series == Series::Matrix
+    }
 }
 
-/// What `--arch all` means.
-pub(crate) const MAIN: [&str; 2] = ["x86_64", "aarch64"];
-
-/// The suites that kernels and libraries for an architecture are looked for in. Each costs an index
-/// of some 10 MB, so that those beside the main ones have fewer.
+/// The suites that kernels and libraries for an architecture, by Debian's name, are looked for in.
+/// Each costs an index of some 10 MB, so the architectures beside the main ones have fewer.
 pub(crate) fn suites(deb_arch: &str) -> &'static [&'static str] {
-    match deb_arch {
-        "amd64" | "arm64" => &[
+    if main().any(|arch| arch.deb == deb_arch) {
+        &[
             "bullseye",
             "bookworm",
             "trixie",
             "trixie-backports",
             "sid",
             "experimental",
-        ],
-        _ => &["bookworm", "trixie", "sid"],
+        ]
+    } else {
+        &["bookworm", "trixie", "sid"]
     }
 }
 
@@ -292,4 +297,60 @@ static ALL: [Arch; 7] = [
 /// All of them, the main ones first.
 pub(crate) fn all() -> &'static [Arch] {
     &ALL
+}
+
+/// The main ones.
+pub(crate) fn main() -> impl Iterator<Item = &'static Arch> {
+    all().iter().filter(|arch| arch.is_main())
+}
+
+/// What an option takes that names architectures.
+pub(crate) fn values() -> PossibleValuesParser {
+    let names = all().iter().map(|arch| arch.name);
+    names.chain([EVERY_ONE]).collect::<Vec<_>>().into()
+}
+
+/// The value of such an option that stands for all architectures.
+const EVERY_ONE: &str = "all";
+
+/// The architectures that such an option names, each once, in the table's order.
+pub(crate) fn named(names: &[String]) -> Vec<&'static Arch> {
+    let named = |arch: &&Arch| {
+        names
+            .iter()
+            .any(|name| name == EVERY_ONE || name == arch.name)
+    };
+    all().iter().filter(named).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(asked: &[&str]) -> Vec<&'static str> {
+        let asked: Vec<String> = asked.iter().map(|&name| name.to_owned()).collect();
+        named(&asked).iter().map(|arch| arch.name).collect()
+    }
+
+    #[test]
+    fn architectures_are_named_one_by_one_or_all_together() {
+        assert_eq!(names(&["s390x", "aarch64", "s390x"]), ["aarch64", "s390x"]);
+        let every: Vec<&str> = all().iter().map(|arch| arch.name).collect();
+        assert_eq!(names(&["all"]), every);
+        assert_eq!(names(&["armhf", "all"]), every);
+        assert!(names(&[]).is_empty());
+    }
+
+    #[test]
+    fn the_main_ones_come_first() {
+        let main: Vec<&str> = main().map(|arch| arch.name).collect();
+        assert_eq!(main, ["x86_64", "aarch64"]);
+        assert_eq!(
+            all()[..main.len()]
+                .iter()
+                .filter(|arch| arch.is_main())
+                .count(),
+            main.len()
+        );
+    }
 }

@@ -12,7 +12,7 @@ use crate::interrupt;
 use crate::progress::Progress;
 
 /// The long-lived series that Debian's releases have, oldest first.
-const LONG_LIVED: [&str; 3] = ["5.10", "6.1", "6.12"];
+pub(crate) const LONG_LIVED: [&str; 3] = ["5.10", "6.1", "6.12"];
 
 /// One guest to be.
 #[derive(Debug, Clone)]

@@ -16,7 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::apt::Mirror;
-use crate::arch::{Arch, Series};
+use crate::arch::Arch;
 use crate::packages::{self, Install, Tool};
 use crate::progress::Progress;
 use crate::{process, workspace};
@@ -104,7 +104,7 @@ fn compile(program: Program, arch: &Arch, compiler: &Compiler) -> Result<PathBuf
     };
     let target_dir = workspace::target_dir().join(dir);
     let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
-    if arch.series == Series::Matrix {
+    if arch.is_main() {
         // Each case is a process of its own, and relocating itself is most of what starting one costs
         // in an emulated machine. The others boot too few guests for it to matter.
         flags.push("-Crelocation-model=static".to_owned());
