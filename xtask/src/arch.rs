@@ -90,8 +90,9 @@ pub(crate) fn suites(deb_arch: &str) -> &'static [&'static str] {
     }
 }
 
-/// The series that is sure to be there for the architectures beside the main ones.
-const STABLE: Series = Series::Only("6.12");
+/// A series that the archive has for all architectures: Debian's current stable release has it.
+pub(crate) const STABLE_SERIES: &str = "6.12";
+const STABLE: Series = Series::Only(STABLE_SERIES);
 const SERIAL: &[&str] = &["-serial", "chardev:console"];
 
 static AMD64: Platform = Platform {

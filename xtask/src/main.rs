@@ -8,6 +8,7 @@ mod apt;
 mod arch;
 mod asan;
 mod bench;
+mod cross;
 mod interrupt;
 mod lock;
 mod loom;
@@ -39,6 +40,7 @@ enum Command {
     Stress(stress::Args),
     Asan(asan::Args),
     AbiCheck(abi_check::Args),
+    Cross(cross::Args),
     Loom(loom::Args),
     Bench(bench::Args),
 }
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Command::Stress(args) => stress::run(&args),
         Command::Asan(args) => asan::run(&args),
         Command::AbiCheck(args) => abi_check::run(&args),
+        Command::Cross(args) => cross::run(&args),
         Command::Loom(args) => loom::run(&args),
         Command::Bench(args) => bench::run(&args),
     };

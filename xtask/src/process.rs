@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Read};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -16,7 +17,24 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// The command as one would type it.
 pub(crate) fn shown(command: &Command) -> String {
-    std::iter::once(command.get_program())
+    words(command.get_program(), command)
+}
+
+/// The command with its environment, as one would type it: on several lines that a shell takes as
+/// one, and with the program looked for in `PATH`.
+pub(crate) fn shown_to_type(command: &Command) -> String {
+    let mut lines: Vec<String> = command
+        .get_envs()
+        .filter_map(|(name, value)| Some((name.to_string_lossy(), value?)))
+        .map(|(name, value)| format!("{name}={}", quoted(value)))
+        .collect();
+    let program = Path::new(command.get_program()).file_name();
+    lines.push(words(program.unwrap_or_default(), command));
+    lines.join(" \\\n    ")
+}
+
+fn words(program: &OsStr, command: &Command) -> String {
+    std::iter::once(program)
         .chain(command.get_args())
         .map(quoted)
         .collect::<Vec<_>>()
@@ -142,6 +160,25 @@ mod tests {
         let mut command = Command::new("echo");
         command.args(["a b", "--c=d", "it's", ""]);
         assert_eq!(shown(&command), r"echo 'a b' --c=d 'it'\''s' ''");
+    }
+
+    #[test]
+    fn shows_what_to_type_so_that_it_does_the_same() {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "echo $XTASK_A-$XTASK_B"]);
+        command.env("XTASK_A", "a b").env("XTASK_B", "c");
+        command.env_remove("XTASK_C");
+        let typed = shown_to_type(&command);
+        assert!(
+            typed.starts_with("XTASK_A='a b' \\\n    XTASK_B=c \\\n"),
+            "{typed}"
+        );
+        let text = output(Command::new("sh").args(["-c", &typed]), SHORT);
+        assert_eq!(text.unwrap(), "a b-c\n");
+        assert!(
+            typed.ends_with(r#" sh -c 'echo $XTASK_A-$XTASK_B'"#),
+            "{typed}"
+        );
     }
 
     #[test]

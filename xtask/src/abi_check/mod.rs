@@ -22,15 +22,15 @@ use crate::arch::{self, Arch};
 use crate::interrupt;
 use crate::packages::{Install, Tool};
 use crate::progress::Progress;
-use crate::toolchain::{Program, Toolchains};
+use crate::toolchain::{Program, Target, Toolchains};
 use headers::Headers;
 use stubs::Stub;
 
 /// The Rust side.
 const FACTS: Program = Program {
-    manifest: "Cargo.toml",
+    manifest: None,
     package: "abi-facts",
-    binary: "abi-facts",
+    target: Target::Binary("abi-facts"),
 };
 
 /// The kernel's headers for the host.

@@ -101,6 +101,18 @@ fn one_word(filter: &str) -> Result<String> {
 }
 
 impl Guests {
+    /// Guests of these architectures.
+    pub(crate) fn of(archs: &[&'static Arch], mirror: Option<String>, install: Install) -> Self {
+        Self {
+            arch: archs.iter().map(|arch| arch.name.to_owned()).collect(),
+            kernels: Vec::new(),
+            jobs: None,
+            keep: false,
+            mirror,
+            no_install: install == Install::No,
+        }
+    }
+
     /// The architectures that were asked for; the main ones when none was.
     pub(crate) fn archs(&self) -> Vec<&'static Arch> {
         if self.arch.is_empty() {

@@ -25,7 +25,7 @@ use crate::apt::Mirror;
 use crate::interrupt;
 use crate::packages::Tool;
 use crate::progress::Progress;
-use crate::toolchain::{Program, Toolchains};
+use crate::toolchain::{Program, Target, Toolchains};
 pub(crate) use args::{Args, Guests};
 use guest::{Accel, Files, Limits, Machine, Outcome, Verdict};
 use matrix::{Plan, Planned};
@@ -34,16 +34,16 @@ pub(crate) use report::Report;
 
 /// What runs in the guests.
 const CONFORMANCE: Program = Program {
-    manifest: "Cargo.toml",
+    manifest: None,
     package: "aio-test-harness",
-    binary: "aio-conformance",
+    target: Target::Binary("aio-conformance"),
 };
 
 /// What one of the cases runs, beside it.
 const NO_LIBC: Program = Program {
-    manifest: "aio-sys/examples/no-libc/Cargo.toml",
+    manifest: Some("aio-sys/examples/no-libc/Cargo.toml"),
     package: "no-libc",
-    binary: "no-libc",
+    target: Target::Binary("no-libc"),
 };
 
 const TOOLS: [Tool; 2] = [
@@ -74,8 +74,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 /// Everything that guests are made of.
 struct Parts {
     plan: Plan,
-    /// The programs for each architecture, by its name, and what they are called in the guest.
-    programs: BTreeMap<&'static str, Vec<(&'static str, PathBuf)>>,
+    programs: Programs,
 }
 
 /// Gets everything that is missing: tools, kernels, the program.
@@ -111,7 +110,10 @@ fn prepare(wanted: &Guests, kernels: &[String], progress: &Progress) -> Result<P
 /// Boots all guests, and tells what they came to.
 pub(crate) fn boot(wanted: &Guests, kernels: &[String], work: &Work) -> Result<Report> {
     let progress = Progress::default();
-    let parts = prepare(wanted, kernels, &progress)?;
+    let mut parts = prepare(wanted, kernels, &progress)?;
+    for (arch, programs) in &mut parts.programs {
+        programs.extend_from_slice(work.programs.get(arch).map_or(&[], Vec::as_slice));
+    }
     let dir = tempfile::Builder::new().prefix("aio-guests-").tempdir()?;
     let lab = Lab {
         jobs: wanted.jobs(),
@@ -140,7 +142,13 @@ pub(crate) struct Work {
     pub(crate) slow_iops: Option<u32>,
     /// The processor time that something takes in the guest is to mean something.
     pub(crate) timed: bool,
+    /// Programs that guests have beside the usual ones.
+    pub(crate) programs: Programs,
 }
+
+/// Programs by the name of the architecture that they are for: what each is called in the guest, and
+/// its file.
+type Programs = BTreeMap<&'static str, Vec<(&'static str, PathBuf)>>;
 
 impl Work {
     /// Running the conformance cases.
@@ -157,6 +165,7 @@ impl Work {
             limit: Duration::from_secs(args.timeout),
             slow_iops: None,
             timed: false,
+            programs: Programs::new(),
         }
     }
 }
@@ -166,7 +175,7 @@ struct Lab<'a> {
     /// How many run at once.
     jobs: usize,
     work: &'a Work,
-    programs: &'a BTreeMap<&'static str, Vec<(&'static str, PathBuf)>>,
+    programs: &'a Programs,
     dir: &'a Path,
     progress: &'a Progress,
     /// A guest has shown that hardware acceleration doesn't work here.

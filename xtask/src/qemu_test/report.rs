@@ -147,6 +147,19 @@ impl Report {
         text
     }
 
+    /// What was printed in each guest, for guests that ran one program instead of the cases.
+    pub(crate) fn printed(&self) -> String {
+        let mut text = String::new();
+        for guest in &self.guests {
+            text += &format!("\n{} {}:\n", guest.arch, guest.release);
+            let printed = guest.cases.iter().filter_map(|case| case.reason.as_deref());
+            for line in printed.flat_map(str::lines) {
+                text += &format!("  {line}\n");
+            }
+        }
+        text
+    }
+
     pub(crate) fn write_json(&self, file: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self)? + "\n";
         fs::write(file, text).with_context(|| format!("can't write {}", file.display()))

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::args::Args;
 use super::report;
-use crate::{interrupt, process, progress::Progress};
+use crate::{arch, interrupt, process, progress::Progress};
 
 /// What a guest does wrong, and what it has to be reported as.
 const SABOTAGE: [(&str, &str); 4] = [
@@ -29,17 +29,14 @@ const TIMEOUT: u64 = 120;
 const HANG_TIMEOUT: u64 = 30;
 const LIMIT: Duration = Duration::from_secs(1800);
 
-/// The series that is booted when none is named: one is enough, as it is not the kernels that are
-/// tested.
-const SERIES: &str = "6.12";
-
 /// Runs this very command once for each way to go wrong, and looks at its exit status, its report
 /// and what it prints.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     interrupt::catch()?;
     let progress = Progress::default();
     let kernels = match args.guests.kernels.as_slice() {
-        [] => vec![SERIES.to_owned()],
+        // One is enough: it is not the kernels that are tested.
+        [] => vec![arch::STABLE_SERIES.to_owned()],
         named => named.to_vec(),
     };
     // Here and now, so that those that go on at the same time have nothing left to get.

@@ -1,4 +1,4 @@
-//! Building a program for any of the architectures, statically linked.
+//! Building a program for any of the architectures.
 //!
 //! Where the Rust toolchain in use has the target's standard library (`rustup target add`), only a
 //! linker is needed beside it. Elsewhere Debian's compiler builds it, with the standard library of
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::apt::Mirror;
 use crate::arch::Arch;
@@ -27,10 +27,44 @@ const ASK: Duration = Duration::from_secs(30);
 /// A program of this repository.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Program {
-    /// The manifest that cargo is to start from, in the workspace's directory.
-    pub(crate) manifest: &'static str,
+    /// The manifest of a program that isn't in the workspace, from the workspace's directory.
+    pub(crate) manifest: Option<&'static str>,
     pub(crate) package: &'static str,
-    pub(crate) binary: &'static str,
+    pub(crate) target: Target,
+}
+
+/// Which of a package's programs it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Target {
+    Binary(&'static str),
+    Example(&'static str),
+}
+
+/// Where a program's C library is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Linking {
+    /// In the program.
+    Static,
+    /// On the machine that runs it.
+    Dynamic,
+}
+
+/// A command that builds a program.
+#[derive(Debug)]
+pub(crate) struct Build {
+    pub(crate) cargo: Command,
+    what: String,
+    file: PathBuf,
+}
+
+impl Build {
+    /// Builds it; returns the file.
+    pub(crate) fn run(&mut self, progress: &Progress) -> Result<PathBuf> {
+        let _line = progress.line(format!("building {}", self.what));
+        process::output(&mut self.cargo, BUILD)
+            .with_context(|| format!("can't build {}", self.what))?;
+        Ok(self.file.clone())
+    }
 }
 
 /// What a program is compiled with.
@@ -77,71 +111,107 @@ impl Toolchains {
         }
         for arch in by_debian {
             let sysroot = debian::sysroot(arch, mirror, progress)?;
+            if sysroot.display().to_string().contains(char::is_whitespace) {
+                bail!(
+                    "{}: cargo takes no flags with spaces in them; set XDG_CACHE_HOME to a \
+                     directory without spaces",
+                    sysroot.display()
+                );
+            }
             compilers.insert(arch.name, Compiler::Debian(sysroot));
         }
         Ok(Self { compilers })
     }
 
-    /// Builds `program` for one of the architectures; returns the file.
+    /// Builds `program` as it runs in guests, for one of the architectures; returns the file.
     pub(crate) fn build(
         &self,
         program: Program,
         arch: &Arch,
         progress: &Progress,
     ) -> Result<PathBuf> {
-        let _line = progress.line(format!("building {} for {}", program.binary, arch.name));
-        compile(program, arch, &self.compilers[arch.name])
-            .with_context(|| format!("can't build {} for {}", program.binary, arch.name))
+        let mut flags = Vec::new();
+        if arch.is_main() {
+            // Each case is a process of its own, and most of what starting one costs in an emulated
+            // machine is relocating itself. The others boot too few guests for it to matter.
+            flags.push("-Crelocation-model=static");
+        }
+        let mut build = self.with_flags(program, arch, Linking::Static, "guests", &flags);
+        build
+            .cargo
+            .arg("--quiet")
+            // As it is shipped, but with the assertions that only tests have.
+            .env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true")
+            .env("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true")
+            // It is unpacked into the guest's memory.
+            .env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo");
+        build.run(progress)
+    }
+
+    /// The command that builds `program` for one of the architectures, as a user would type it.
+    pub(crate) fn command(&self, program: Program, arch: &Arch, linking: Linking) -> Build {
+        self.with_flags(program, arch, linking, "cross", &[])
+    }
+
+    fn with_flags(
+        &self,
+        program: Program,
+        arch: &Arch,
+        linking: Linking,
+        dir: &str,
+        more_flags: &[&str],
+    ) -> Build {
+        // Apart from the workspace's own, which a cargo that started us may hold the lock of; and
+        // one for each compiler, as neither can use what the other made.
+        let compiler = &self.compilers[arch.name];
+        let target_dir = workspace::target_dir().join(match compiler {
+            Compiler::Own => dir.to_owned(),
+            Compiler::Debian(_) => format!("{dir}-debian"),
+        });
+        let (option, name, below) = match program.target {
+            Target::Binary(name) => ("--bin", name, PathBuf::from(name)),
+            Target::Example(name) => ("--example", name, Path::new("examples").join(name)),
+        };
+        let mut cargo = workspace::cargo();
+        cargo
+            .args(["build", "--release"])
+            .args(
+                program
+                    .manifest
+                    .map(|file| format!("--manifest-path={file}")),
+            )
+            .args(["--package", program.package, option, name])
+            .args(["--target", arch.triple])
+            .env("CARGO_TARGET_DIR", &target_dir)
+            // Either would be taken instead of the flags for this target.
+            .env_remove("RUSTFLAGS")
+            .env_remove("CARGO_ENCODED_RUSTFLAGS");
+        let mut flags = more_flags.join(" ");
+        if linking == Linking::Static {
+            flags += " -Ctarget-feature=+crt-static";
+        }
+        if let Compiler::Debian(sysroot) = compiler {
+            cargo.env("RUSTC", debian::RUSTC.program);
+            flags += &format!(" --sysroot={}", sysroot.display());
+        }
+        if !arch.is_native() {
+            cargo.env(variable(arch, "LINKER"), arch.linker.program);
+        }
+        if !flags.is_empty() {
+            cargo.env(variable(arch, "RUSTFLAGS"), flags.trim_start());
+        }
+        Build {
+            cargo,
+            what: format!("{name} for {}", arch.name),
+            file: target_dir.join(arch.triple).join("release").join(below),
+        }
     }
 }
 
-fn compile(program: Program, arch: &Arch, compiler: &Compiler) -> Result<PathBuf> {
-    // Apart from the workspace's own, which a cargo that started us may hold the lock of; and one
-    // for each compiler, as neither can use what the other made.
-    let (dir, sysroot) = match compiler {
-        Compiler::Own => ("guests", None),
-        Compiler::Debian(sysroot) => ("guests-debian", Some(sysroot)),
-    };
-    let target_dir = workspace::target_dir().join(dir);
-    let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
-    if arch.is_main() {
-        // Each case is a process of its own, and relocating itself is most of what starting one costs
-        // in an emulated machine. The others boot too few guests for it to matter.
-        flags.push("-Crelocation-model=static".to_owned());
-    }
-    let mut cargo = workspace::cargo();
-    cargo
-        .args([
-            "build",
-            "--quiet",
-            "--release",
-            "--manifest-path",
-            program.manifest,
-            "--package",
-            program.package,
-        ])
-        .current_dir(workspace::root())
-        .args(["--bin", program.binary, "--target", arch.triple])
-        .env("CARGO_TARGET_DIR", &target_dir)
-        // As it is shipped, but with the assertions that only tests have.
-        .env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true")
-        .env("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true")
-        // It is unpacked into the guest's memory.
-        .env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo")
-        .env_remove("RUSTFLAGS");
-    if let Some(sysroot) = sysroot {
-        cargo.env("RUSTC", debian::RUSTC.program);
-        flags.push(format!("--sysroot={}", sysroot.display()));
-    }
-    if !arch.is_native() {
-        flags.push(format!("-Clinker={}", arch.linker.program));
-    }
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
-    process::output(&mut cargo, BUILD)?;
-    Ok(target_dir
-        .join(arch.triple)
-        .join("release")
-        .join(program.binary))
+/// cargo's environment variable for a setting of one target.
+fn variable(arch: &Arch, setting: &str) -> String {
+    let triple = arch.triple.to_uppercase().replace('-', "_");
+    format!("CARGO_TARGET_{triple}_{setting}")
 }
 
 /// The system root of the compiler that cargo uses.
