@@ -1,7 +1,7 @@
 //! The workspace's own commands: `cargo xtask COMMAND`.
 //!
-//! This file only dispatches. Each command is a module of its own, and what several commands need
-//! is a small module beside them.
+//! This file only dispatches. Each command is a module, and so is each thing that several commands
+//! need.
 
 mod abi_check;
 mod apt;
@@ -10,6 +10,7 @@ mod asan;
 mod bench;
 mod cross;
 mod interrupt;
+mod lint;
 mod lock;
 mod loom;
 mod packages;
@@ -42,6 +43,7 @@ enum Command {
     AbiCheck(abi_check::Args),
     Cross(cross::Args),
     Loom(loom::Args),
+    Lint(lint::Args),
     Bench(bench::Args),
 }
 
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Command::AbiCheck(args) => abi_check::run(&args),
         Command::Cross(args) => cross::run(&args),
         Command::Loom(args) => loom::run(&args),
+        Command::Lint(args) => lint::run(&args),
         Command::Bench(args) => bench::run(&args),
     };
     match done {
