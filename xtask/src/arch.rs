@@ -1,5 +1,5 @@
-//! The architectures: how a program for each is built, which kernels it runs on, and the machine
-//! that QEMU is to be.
+//! The table of architectures: how a program for each is built, which kernels it runs on, and which
+//! machine QEMU emulates.
 
 use std::env::consts;
 
@@ -10,11 +10,11 @@ use crate::packages::Tool;
 /// One kind of user space.
 #[derive(Debug)]
 pub(crate) struct Arch {
-    /// What `--arch` and reports call it.
+    /// Its name in `--arch` and in reports.
     pub(crate) name: &'static str,
     /// The Rust target.
     pub(crate) triple: &'static str,
-    /// Debian's name, as the libraries for it are packaged under.
+    /// Debian's name of it, which packages of libraries have.
     pub(crate) deb: &'static str,
     /// The C cross compiler, which links for it.
     pub(crate) linker: Tool,
@@ -24,7 +24,7 @@ pub(crate) struct Arch {
     pub(crate) platform: &'static Platform,
     /// The series that it runs on when none are named.
     pub(crate) series: Series,
-    /// The program without libc in aio-sys's examples is written for it.
+    /// Whether the example without libc in aio-sys supports it.
     pub(crate) no_libc: bool,
 }
 
@@ -33,10 +33,10 @@ pub(crate) struct Arch {
 pub(crate) struct Platform {
     /// Debian's name of the architecture.
     pub(crate) deb: &'static str,
-    /// What the names of the kernels' packages end in.
+    /// The end of the names of the kernels' packages.
     pub(crate) flavour: &'static str,
     pub(crate) qemu: Tool,
-    /// The machine, but for its accelerator, memory and devices.
+    /// QEMU's options for the machine, without its accelerator, memory and devices.
     pub(crate) machine: &'static [&'static str],
     /// The processor that is emulated.
     pub(crate) cpu: Option<&'static str>,
@@ -44,11 +44,11 @@ pub(crate) struct Platform {
     pub(crate) bus: &'static str,
     /// The console's name in the guest.
     pub(crate) console: &'static str,
-    /// What else the kernel is told.
+    /// More words for the kernel's command line.
     pub(crate) words: &'static [&'static str],
-    /// What attaches the console to the character device `console`.
+    /// QEMU's options that attach the console to the character device `console`.
     pub(crate) console_device: &'static [&'static str],
-    /// What `std::env::consts::ARCH` is where hardware acceleration can serve.
+    /// `std::env::consts::ARCH` on hosts that can run its kernels with hardware acceleration.
     pub(crate) host: &'static str,
 }
 
@@ -103,12 +103,12 @@ static AMD64: Platform = Platform {
         packages: &["qemu-system-x86"],
     },
     machine: &["-machine", "q35"],
-    // Without cmpxchg16b: kernels use it in their memory allocator where there is one, and with
-    // QEMU 7.2 now and then panic there with garbage in the flags.
+    // Without cmpxchg16b: the kernel's memory allocator uses that instruction if there is one, and
+    // on QEMU 7.2 the kernel then sometimes panics there, with garbage in the flags.
     cpu: Some("max,-cx16"),
     bus: "pci",
     console: "ttyS0",
-    // On a busy host the emulated timer can be too late for the kernel's test of it.
+    // The kernel tests the timer, and on a busy host the emulated timer can be too late.
     words: &["no_timer_check"],
     console_device: SERIAL,
     host: "x86_64",
@@ -122,8 +122,8 @@ static ARM64: Platform = Platform {
         packages: &["qemu-system-arm"],
     },
     machine: &["-machine", "virt"],
-    // Has the atomic instructions of ARMv8.1 and runs 32-bit programs as well. `max` has features
-    // that old kernels can't start with in new versions of QEMU.
+    // It has the atomic instructions of ARMv8.1 and runs 32-bit programs. With `max`, newer
+    // versions of QEMU have features that old kernels can't start with.
     cpu: Some("neoverse-n1"),
     bus: "pci",
     console: "ttyAMA0",

@@ -1,5 +1,5 @@
-//! What is missing on the machine, and how it gets there: Debian packages, installed with apt
-//! after the command has been printed.
+//! Finding programs on the machine, and installing the packages of those that are missing: with
+//! apt, after printing the command.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -17,7 +17,7 @@ use crate::{lock::Lock, process, progress::Progress, workspace};
 pub(crate) enum Install {
     /// Install them, after printing the command.
     Yes,
-    /// Only say what to type.
+    /// Fail, and say what to type.
     No,
 }
 
@@ -26,7 +26,7 @@ pub(crate) enum Install {
 pub(crate) struct Tool {
     /// The program's name, or the absolute path of a file.
     pub(crate) program: &'static str,
-    /// The package's names in different releases of Debian: the first that there is counts.
+    /// The package's names in different releases of Debian. The first one that apt knows is used.
     pub(crate) packages: &'static [&'static str],
 }
 
@@ -37,8 +37,8 @@ impl Tool {
     }
 }
 
-/// The path of a program in `PATH`; the directories for the administrator's programs are looked
-/// into as well, as an ordinary user's `PATH` lacks them.
+/// The path of a program in `PATH` or in a directory for the administrator's programs, which an
+/// ordinary user's `PATH` lacks.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
@@ -47,7 +47,7 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// Why nothing may be installed, if it is so.
+/// Why nothing may be installed, unless it may.
 pub(crate) fn forbidden(install: Install) -> Option<&'static str> {
     match install {
         Install::No => Some("--no-install was given"),
@@ -60,7 +60,7 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Installs the packages of the tools that aren't there. Nothing happens when all are.
+/// Installs the packages of the tools that are missing.
 pub(crate) fn ensure(tools: &[Tool], install: Install, progress: &Progress) -> Result<()> {
     ensure_with(tools, &[], install, progress)
 }
@@ -140,7 +140,7 @@ fn install_in_parts(missing: &[Tool], exact: &[String], progress: &Progress) -> 
     for tool in still_missing() {
         let alone = |apt: &Apt| vec![name(apt, tool)];
         if let Err(error) = install_from(&system, &alone, progress) {
-            // The first failure is the one that the user can do something about.
+            // The user can do something about the first failure.
             install_with_backports(&alone, progress)
                 .map_err(|second| error.context(format!("{second:#}")))?;
         }
@@ -148,8 +148,8 @@ fn install_in_parts(missing: &[Tool], exact: &[String], progress: &Progress) -> 
     Ok(())
 }
 
-/// What to type to install packages. Lists that are old or not there at all are as common as missing
-/// packages, so they are brought up to date first.
+/// What to type to install packages. It brings apt's lists up to date first, as a machine that
+/// lacks packages often has old lists, or none.
 pub(crate) fn by_hand(names: &[impl AsRef<str>]) -> String {
     by_hand_as(names, is_root())
 }
@@ -163,8 +163,8 @@ fn by_hand_as(names: &[impl AsRef<str>], is_root: bool) -> String {
     )
 }
 
-/// Brings the lists of the system's apt up to date, once in a run. What can't be had now is said, and
-/// the lists that are there are used.
+/// Brings the lists of the system's apt up to date, once in a run. When a list can't be had now, it
+/// prints a notice, and the old one stays in use.
 pub(crate) fn refresh(progress: &Progress) {
     static DONE: AtomicBool = AtomicBool::new(false);
     if DONE.swap(true, Ordering::Relaxed) {
@@ -174,7 +174,7 @@ pub(crate) fn refresh(progress: &Progress) {
     let _line = progress.line("apt-get update");
     if let Err(error) = Apt::default().update() {
         progress.say(format!(
-            "notice: part of apt's lists can't be had now: {}",
+            "notice: apt couldn't bring all its lists up to date: {}",
             first_line(&error)
         ));
     }
@@ -188,8 +188,8 @@ fn install_from(apt: &Apt, names: &dyn Fn(&Apt) -> Vec<String>, progress: &Progr
     apt.run(&mut command)
 }
 
-/// Installs with the backports of the system's release beside its own packages: where a part of
-/// QEMU is already there from backports, only the rest from backports goes with it.
+/// Installs with the backports of the system's release as a further source. If a part of QEMU was
+/// installed from backports, the other parts have to come from there too.
 fn install_with_backports(names: &dyn Fn(&Apt) -> Vec<String>, progress: &Progress) -> Result<()> {
     let release = release().context("only Debian has backports")?;
     let mirror = Mirror::find(None)?;

@@ -1,4 +1,4 @@
-//! Holds the table of facts in a section of its own, where `cargo xtask abi-check` reads it, and one
+//! Has the table of facts in a section of its own, where `cargo xtask abi-check` reads it, and one
 //! function for each call, which it looks at the instructions of. Run, it prints the table.
 #![allow(
     unsafe_code,

@@ -105,8 +105,8 @@ impl<'a> Headers<'a> {
         table::read(&object)
     }
 
-    /// Finds the names in the preprocessed text, which still has the definitions of macros in it and
-    /// says which file each line comes from.
+    /// Finds the names in the preprocessed text. The text still has the definitions of macros in
+    /// it, and says which file each line comes from.
     fn scan(&mut self, text: &str) {
         let mut file = "";
         let mut code = String::new();

@@ -1,9 +1,9 @@
 //! `cargo xtask abi-check`: the Rust side of the kernel's interface against the C headers, for each
 //! target.
 //!
-//! Both sides are tables of names and values, compiled for the target and read from the files that
-//! the compilers made: nothing runs. The names are expressions in C, so the C side is made from the
-//! names: those of the Rust side, and those of every constant that the headers define.
+//! Both sides are tables of names and values, which are compiled for the target. They are read from
+//! the compilers' output, so nothing runs. Each name is an expression in C. The C side is generated
+//! from the names of the Rust side and from every constant that the headers define.
 
 mod compare;
 mod headers;
@@ -39,14 +39,14 @@ const NATIVE_HEADERS: Tool = Tool {
     packages: &["linux-libc-dev"],
 };
 
-/// Compares aio-abi and aio-sys with the kernel's headers in C, and looks at the calls' instructions.
+/// Compares aio-abi and aio-sys with the kernel's C headers, and checks the calls' instructions.
 ///
 /// For each target it compares every constant, size, alignment, offset and system call number, and
 /// checks that Rust has every constant of the headers. For the architectures whose instructions it
 /// can read, it also checks that each call is nothing but its instruction, the loads of its
 /// arguments and the check of its result: no call, no use of the stack.
 ///
-/// Cross compilers that are missing are installed with apt, after printing the command.
+/// Installs missing cross compilers with apt, after printing the command.
 ///
 /// Exits with 1 when there is a difference.
 #[derive(Debug, clap::Args)]
@@ -55,7 +55,7 @@ pub(crate) struct Args {
     #[arg(long = "target", value_name = "TARGET", value_parser = arch::values())]
     targets: Vec<String>,
 
-    /// Compare with the newest headers that the archive has as well: those of the compiler may be
+    /// Compare with the newest headers of the archive as well. The compiler's own headers may be
     /// too old for some constants.
     #[arg(long)]
     newest: bool,
@@ -64,7 +64,8 @@ pub(crate) struct Args {
     #[arg(long)]
     stubs: bool,
 
-    /// The Debian archive to get standard libraries and headers from, instead of the one in apt's configuration.
+    /// The Debian archive to get standard libraries and headers from, instead of the one in apt's
+    /// configuration.
     #[arg(long, value_name = "URI")]
     mirror: Option<String>,
 

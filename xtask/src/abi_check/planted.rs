@@ -1,5 +1,5 @@
-//! Mistakes planted in a copy of the header, one at a time: each has to be found by the whole way from
-//! the scan to the comparison, with the host's compiler.
+//! Mistakes planted in a copy of the header, one at a time. The host's compiler is used, and every
+//! step from the scan to the comparison runs: it has to find each mistake.
 
 use std::fs;
 use std::path::PathBuf;

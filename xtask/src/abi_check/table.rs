@@ -71,7 +71,7 @@ fn facts(records: &[u8], endian: Endianness) -> Result<Table> {
 
 #[cfg(test)]
 impl Table {
-    /// The host's own facts, from the library that the program for other targets is made of.
+    /// The host's own facts, from the library that the program for other targets uses.
     pub(crate) fn of_host() -> Self {
         let mut records = Vec::new();
         for fact in abi_facts::facts() {

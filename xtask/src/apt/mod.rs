@@ -1,6 +1,6 @@
-//! Debian's package manager, used in two ways: on the system itself, to install what is missing,
-//! and on private roots with sources of their own, to get kernels and libraries of any suite and
-//! architecture. A private root changes nothing of the system; its signatures are checked by apt.
+//! Debian's package manager, used in two ways. On the system itself it installs missing packages.
+//! On private roots, which have sources of their own, it gets kernels and libraries of any suite
+//! and architecture. A private root changes nothing on the system, and apt checks its signatures.
 
 mod root;
 mod sources;
@@ -22,7 +22,7 @@ const FETCH: Duration = Duration::from_secs(1800);
 /// How long apt may take to answer from what it has.
 const LOOK_UP: Duration = Duration::from_secs(120);
 
-/// apt with a set of options: the system's own when there are none.
+/// apt with a set of options. Without options it is the system's own.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Apt {
     options: Vec<String>,
@@ -39,7 +39,7 @@ impl Apt {
         command
     }
 
-    /// Brings the index up to date; an error when a part of it couldn't be had.
+    /// Brings the index up to date. It is an error if a part of it can't be downloaded.
     pub(crate) fn update(&self) -> Result<()> {
         let mut command = self.command("apt-get");
         command.args(["update", "-qq", "-o", "APT::Update::Error-Mode=any"]);
@@ -48,7 +48,7 @@ impl Apt {
 
     /// Whether a package of that name can be installed.
     pub(crate) fn has(&self, name: &str) -> bool {
-        // Without a version there is no candidate: a name that others only refer to.
+        // A name that only other packages' dependencies mention has no candidate.
         let mut command = self.command("apt-cache");
         command.args(["policy", name]);
         process::output(&mut command, LOOK_UP)
@@ -80,7 +80,7 @@ impl Apt {
             .collect())
     }
 
-    /// The command that installs packages without asking, and never removes one that is there.
+    /// The command that installs packages without asking, and never removes any.
     pub(crate) fn install(&self, names: &[String]) -> Command {
         let mut command = self.command("apt-get");
         command.args([

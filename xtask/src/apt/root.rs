@@ -1,5 +1,5 @@
-//! A private root of apt: its own sources, lists and cache in a directory of ours, for one
-//! architecture. Nothing of the system is read but its apt configuration (proxies, say) and keys.
+//! A private root of apt: sources, lists and a cache in a directory of ours, for one architecture.
+//! Of the system, only apt's configuration (proxies, for example) and keys are read.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub(crate) struct Root {
 }
 
 impl Root {
-    /// How old an index may be that is only looked into.
+    /// How old an index may be when nothing speaks against using it.
     pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
 
     /// The root in `dir`, made or set to these suites. The caller holds a lock on `dir`.
@@ -43,7 +43,7 @@ impl Root {
         Self::set_up(dir, mirror, suites, deb_arch, &system)
     }
 
-    /// Sources of our own, but for the system's own packages: what is installed is installed there.
+    /// A root with sources of our own that installs packages on the system itself.
     pub(crate) fn for_system(dir: &Path, mirror: &Mirror, suites: &[&str]) -> Result<Self> {
         let mut dpkg = Command::new("dpkg");
         let native = process::output(dpkg.arg("--print-architecture"), Duration::from_secs(10))?;
@@ -61,7 +61,7 @@ impl Root {
         let sources_file = dir.join("sources/debian.sources");
         let same = fs::read_to_string(&sources_file).is_ok_and(|text| text == sources);
         if !same {
-            // What another archive has must not be taken for what this one has.
+            // The lists of another archive don't describe this one.
             fs::remove_dir_all(dir.join("lists")).ok();
             fs::remove_file(dir.join("updated")).ok();
         }
@@ -110,7 +110,7 @@ impl Root {
                 bail!("can't get the archive's index: {said}");
             }
             progress.say(format!(
-                "notice: part of the archive's index can't be had now: {said}"
+                "notice: apt couldn't bring all of the archive's index up to date: {said}"
             ));
         }
         write(&self.dir.join("updated"), "")
@@ -148,8 +148,7 @@ impl Root {
     }
 }
 
-/// What apt says of the first thing that went wrong. Its other errors mostly follow from that one, or
-/// repeat it for each suite.
+/// The first error in apt's output. The others mostly follow from it, or repeat it for each suite.
 pub(crate) fn first_error(text: &str) -> &str {
     let said = text.lines().find_map(|line| line.strip_prefix("E:"));
     said.map_or(text, str::trim)

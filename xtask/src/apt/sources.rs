@@ -234,7 +234,7 @@ mod tests {
     fn finds_the_archive_in_one_line_sources() {
         let text = "# deb http://old.test/debian bookworm main\n\
                     deb-src http://src.test/debian bookworm main\n\
-                    deb [arch=amd64 signed-by=/k.gpg] http://one.test/debian bookworm main contrib\n";
+                    deb [arch=amd64 signed-by=/k.gpg] http://one.test/debian bookworm main\n";
         let mirror = found(&[("sources.list", text)]).unwrap();
         assert_eq!(mirror.uri, "http://one.test/debian");
         assert_eq!(mirror.signed_by.as_deref(), Some("/k.gpg"));

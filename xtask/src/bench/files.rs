@@ -36,7 +36,7 @@ pub(crate) struct Files {
     _memory: Option<TempDir>,
 }
 
-/// Where the files are to be.
+/// Where the files are.
 #[derive(Debug)]
 struct Where {
     /// A directory, for what is made.

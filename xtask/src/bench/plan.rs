@@ -98,7 +98,7 @@ impl Place {
     }
 }
 
-/// Who is measured.
+/// Which engines are measured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Engines {
     /// Every engine that there is.
@@ -107,7 +107,7 @@ pub(crate) enum Engines {
     Named(Vec<&'static str>),
 }
 
-/// One cell, but for its file.
+/// One cell, without its file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Planned {
     pub(crate) section: Section,
@@ -161,12 +161,12 @@ impl Planned {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Unit {
     pub(crate) cells: Vec<Planned>,
-    /// How often each has its turn, of so many rounds as the cell says.
+    /// How many turns each engine has, of the rounds that the cell has.
     pub(crate) turns: u32,
 }
 
 impl Unit {
-    /// How long it takes at the least, where there are so many engines.
+    /// How long it takes at least, with this many engines.
     pub(crate) fn time(&self, engines: usize) -> Duration {
         let once: Duration = self.cells.iter().map(|cell| cell.time(engines)).sum();
         once * self.turns
@@ -278,7 +278,7 @@ fn targets(effort: Effort) -> Vec<Unit> {
     for depth in DEPTHS {
         let mut engines = vec![FLOOR, LANE, BATCH, IO_URING, LIBAIO];
         match depth {
-            // One operation at a time is what a thread that waits does, many at once is what futures do.
+            // A thread that waits has one operation in flight; futures have many.
             1 => engines.push(SINGLE),
             DEPTH => engines.extend([LANE_FUTURE, BATCH_FUTURE, FUTURE, FLOOR_SINGLE]),
             _ => {}

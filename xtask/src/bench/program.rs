@@ -16,7 +16,7 @@ use crate::{interrupt, process, workspace};
 const BUILD: Duration = Duration::from_secs(1800);
 /// How long preparing a file may take.
 const PREPARE: Duration = Duration::from_secs(600);
-/// How long one count may take, under whatever counts.
+/// How long one count may take, with the tool that counts.
 pub(crate) const COUNT: Duration = Duration::from_secs(180);
 /// How long anything else may take that takes no time on its own.
 const SHORT: Duration = Duration::from_secs(60);
@@ -42,8 +42,8 @@ pub(crate) enum Answer<T> {
 }
 
 impl Program {
-    /// Builds it as a program that is shipped, with all that it is compared with; where there is libclang,
-    /// with the peer that takes it to build.
+    /// Builds it with the options of a release, and with all peers. One peer needs libclang to be
+    /// built, and is left out without it.
     pub(crate) fn build(libclang: bool, results: &mut Results) -> Result<Self> {
         if libclang {
             match Self::built(Some("--cfg linux_aio_tokio")) {
@@ -65,7 +65,8 @@ impl Program {
             .args(["build", "--release", "--package", "aio-bench"])
             .args(["--features", "peers"])
             .env("CARGO_TARGET_DIR", &target_dir)
-            // How code is divided among several changes with flags and names, and what is inlined with it.
+            // With several units, flags and names change how code is divided among them, and that
+            // changes what is inlined.
             .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1");
         if let Some(flags) = flags {
             let own = env::var("RUSTFLAGS").unwrap_or_default();
@@ -108,7 +109,7 @@ impl Program {
         told(&text)
     }
 
-    /// The command that does so many operations with one engine.
+    /// The command that does this many operations with one engine.
     pub(crate) fn count(&self, cell: &Cell, engine: &str, operations: u64) -> Result<Command> {
         let mut command = Command::new(&self.0);
         command
@@ -161,15 +162,22 @@ pub(crate) fn answer<T: DeserializeOwned>(text: &str) -> Result<Answer<T>> {
 mod tests {
     use super::*;
 
-    const ROUND: &str = r#"{"record":"round","engine":"floor","round":0,"operations":64,"ns":47360,"user_ns":2000,"system_ns":45000,"allocations":0}"#;
+    const ROUND: &str = concat!(
+        r#"{"record":"round","engine":"floor","round":0,"operations":64,"ns":47360,"#,
+        r#""user_ns":2000,"system_ns":45000,"allocations":0}"#
+    );
+    const UNAVAILABLE: &str = concat!(
+        r#"{"record":"unavailable","engine":"io-uring","#,
+        r#""reason":"io_uring is disabled (EPERM)"}"#
+    );
+    const LATENCY: &str = concat!(
+        r#"{"record":"latency","engine":"floor","#,
+        r#""percentiles":{"p50":1,"p90":2,"p99":3,"p999":4,"max":5}}"#
+    );
 
     #[test]
     fn a_run_is_understood() {
-        let text = format!(
-            "{}\n{ROUND}\n{}\n",
-            r#"{"record":"unavailable","engine":"io-uring","reason":"io_uring is disabled (EPERM)"}"#,
-            r#"{"record":"latency","engine":"floor","percentiles":{"p50":1,"p90":2,"p99":3,"p999":4,"max":5}}"#
-        );
+        let text = format!("{UNAVAILABLE}\n{ROUND}\n{LATENCY}\n");
         let told = told(&text).unwrap();
         assert_eq!(told.rounds.len(), 1);
         assert_eq!(

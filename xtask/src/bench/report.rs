@@ -1,4 +1,4 @@
-//! What a run came to, as JSON.
+//! The results of a run, as JSON.
 
 use std::fs;
 use std::path::Path;

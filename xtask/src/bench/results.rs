@@ -45,7 +45,7 @@ pub(crate) struct Count {
     pub(crate) instructions: Option<f64>,
     /// Those of them that aren't spent on drawing blocks and checking what was read.
     pub(crate) own_instructions: Option<f64>,
-    /// System calls, of whatever kind.
+    /// System calls of all kinds.
     pub(crate) system_calls: Option<f64>,
     /// System calls by name.
     pub(crate) calls: BTreeMap<String, f64>,

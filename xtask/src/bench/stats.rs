@@ -59,8 +59,8 @@ fn per_operation(round: &Round, all: u64) -> f64 {
     all as f64 / round.operations as f64
 }
 
-/// What `of` cost in terms of what `base` cost, over the rounds that both had: the ratio within each
-/// round, so that what slows the machine for a while slows both sides of it.
+/// How many times the cost of `base` `of` cost, in each round that both had. When the machine is
+/// slow for a while, both sides of a round's ratio are slow.
 pub(crate) fn ratio(of: &[Round], base: &[Round], cost: Cost) -> Option<Spread> {
     let base: BTreeMap<u32, f64> = base
         .iter()
@@ -72,8 +72,8 @@ pub(crate) fn ratio(of: &[Round], base: &[Round], cost: Cost) -> Option<Spread> 
     )
 }
 
-/// How much of something there was for each operation, over all rounds: for what is so seldom, or measured so
-/// coarsely, that one round says nothing.
+/// The average for each operation over all rounds, for quantities that one round says nothing
+/// about: rare ones, and those that are measured coarsely.
 pub(crate) fn overall(rounds: &[Round], of: fn(&Round) -> u64) -> Option<f64> {
     let operations: u64 = rounds.iter().map(|round| round.operations).sum();
     let all: u64 = rounds.iter().map(of).sum();
@@ -84,7 +84,7 @@ pub(crate) fn overall(rounds: &[Round], of: fn(&Round) -> u64) -> Option<f64> {
 pub(super) mod tests {
     use super::*;
 
-    /// A round of a thousand operations, each of which took so many nanoseconds.
+    /// A round of a thousand operations, each of which took `ns` nanoseconds.
     pub(in super::super) fn round(engine: &str, round: u32, ns: u64) -> Round {
         Round {
             engine: engine.into(),

@@ -1,4 +1,4 @@
-//! What a run came to, for people: Markdown, which reads well on a terminal too.
+//! The results of a run as Markdown, which reads well on a terminal too.
 
 use comfy_table::{CellAlignment, Table, presets};
 

@@ -18,7 +18,7 @@ pub(crate) struct Target {
     pub(crate) what: String,
     #[serde(flatten)]
     pub(crate) bound: Bound,
-    /// Whether it is counted: the same in each run, whatever else the machine does.
+    /// Whether it is counted, and so doesn't depend on what else the machine does.
     pub(crate) counted: bool,
     pub(crate) value: Option<f64>,
     /// Where the middle half of the rounds lies.
@@ -434,7 +434,8 @@ pub(super) mod tests {
         assert_eq!(
             remark("futures of a lane, depth 32"),
             Some(
-                "futures of batches: 1.200; submitted one by one: 5.000, and 1.250 over such a floor"
+                "futures of batches: 1.200; submitted one by one: 5.000, \
+                 and 1.250 over such a floor"
             )
         );
         assert_eq!(

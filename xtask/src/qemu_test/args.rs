@@ -12,11 +12,12 @@ use crate::packages::Install;
 
 /// Boots kernels in QEMU and runs the conformance program on each.
 ///
-/// Everything that is missing is installed or downloaded first: QEMU and cross compilers with apt
-/// (after printing the command), kernels from the Debian archive that this machine's apt is set up
-/// for. Kernels stay in the user's cache directory, so that the next run boots at once.
+/// Installs QEMU and cross compilers with apt when they are missing, after printing the command.
+/// Downloads kernels from the Debian archive that this machine's apt uses, and keeps them in the
+/// user's cache directory for the next run.
 ///
-/// Exits with 1 when a case failed or a guest hung, panicked or reported nothing.
+/// Exits with 1 when a case failed, when a guest hung, panicked or reported nothing, or when a
+/// kernel isn't available; the other guests still run.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -26,25 +27,30 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILTER", value_parser = one_word)]
     pub(crate) case: Option<String>,
 
-    /// Seconds that a guest may take from its start to its end.
-    #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = clap::value_parser!(u64).range(1..))]
+    /// The time limit for a guest, in seconds.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value = "300",
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
     pub(crate) timeout: u64,
 
     /// Write the results to this file as well.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
 
-    /// Instead of testing the kernels, test this command: boot guests that fail, hang, panic and die
-    /// on purpose, and check that each is reported as what it is.
+    /// Test this command instead of the kernels: boot guests that fail, hang, panic and die on
+    /// purpose, and check that each is reported correctly.
     #[arg(long, conflicts_with_all = ["case", "json", "keep"])]
     pub(crate) self_check: bool,
 
-    /// What the guest is to do wrong on purpose: fail, hang, panic or die.
+    /// What the guest does wrong on purpose.
     #[arg(long, hide = true, value_parser = ["fail", "hang", "panic", "die"])]
     pub(crate) sabotage: Option<String>,
 }
 
-/// What every command that boots guests is told: which there are to be, and how to come by them.
+/// The options of every command that boots guests: which guests, and where their parts come from.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Guests {
     #[arg(long, value_name = "ARCH", value_parser = arch::values(), help = arch_help())]
@@ -53,11 +59,11 @@ pub(crate) struct Guests {
     #[arg(long = "kernel", value_name = "SERIES", help = kernel_help())]
     pub(crate) kernels: Vec<String>,
 
-    /// How many guests run at once [default: two for each processor, as they wait a lot].
+    /// How many guests run at once [default: two for each processor].
     #[arg(long, value_name = "N")]
     jobs: Option<NonZero<usize>>,
 
-    /// Keep each guest's console log, reported lines and disks, and say where.
+    /// Keep each guest's console log, report and disks, and print the directory.
     #[arg(long)]
     pub(crate) keep: bool,
 
@@ -80,10 +86,12 @@ fn arch_help() -> String {
 
 fn kernel_help() -> String {
     format!(
-        "The kernel series to boot, such as 6.1, or oldest or newest: the newest release of it that \
-         the archive has. Can be repeated [default: {} and newest on {}, one on the others]",
+        "The kernel series to boot: a number such as 6.1, or oldest, or newest. The newest \
+         complete release of the series is used. Can be repeated [default: {} and newest on {}, \
+         {} on the others]",
         LONG_LIVED.join(", "),
-        main_names()
+        main_names(),
+        arch::STABLE_SERIES
     )
 }
 
@@ -92,7 +100,7 @@ fn main_names() -> String {
     names.join(" and ")
 }
 
-/// The kernel's command line has no way to quote a space.
+/// A filter goes through the kernel's command line, where spaces can't be quoted.
 fn one_word(filter: &str) -> Result<String> {
     if filter.is_empty() || filter.contains(|c: char| c.is_whitespace() || c == '"') {
         bail!("a filter is part of a case's name, without spaces or quotes");
@@ -122,7 +130,7 @@ impl Guests {
         }
     }
 
-    /// Whether anything was said about which guests there are to be.
+    /// Whether an architecture or a kernel was named.
     pub(crate) fn were_named(&self) -> bool {
         !self.arch.is_empty() || !self.kernels.is_empty()
     }

@@ -1,4 +1,4 @@
-//! Which guests there are to be: the architectures that were asked for, each on its kernels.
+//! Which guests to boot: each architecture that was asked for, on each of its kernels.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::progress::Progress;
 /// The long-lived series that Debian's releases have, oldest first.
 pub(crate) const LONG_LIVED: [&str; 3] = ["5.10", "6.1", "6.12"];
 
-/// One guest to be.
+/// A guest to boot.
 #[derive(Debug, Clone)]
 pub(crate) struct Planned {
     pub(crate) arch: &'static Arch,
@@ -25,12 +25,12 @@ pub(crate) struct Planned {
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     pub(crate) guests: Vec<Planned>,
-    /// The kernels that can't be had, one line each that says why.
+    /// The kernels that aren't available, with the reason, one line each.
     pub(crate) unavailable: Vec<String>,
 }
 
 /// Finds the kernels of all guests, and downloads those that aren't in the cache. A kernel that
-/// can't be had doesn't keep the others from being booted.
+/// isn't available ends up in [`Plan::unavailable`]; the others are booted.
 pub(crate) fn plan(
     archs: &[&'static Arch],
     named: &[String],
@@ -63,7 +63,7 @@ pub(crate) fn plan(
 }
 
 impl Plan {
-    /// Adds the guests of one platform; an error when there can be none.
+    /// Adds the guests of one platform. An error means that it has none.
     fn add<'a>(
         &mut self,
         platform: &'static Platform,
@@ -73,9 +73,8 @@ impl Plan {
         progress: &Progress,
     ) -> Result<()> {
         let archive = Archive::open(platform, mirror, progress)
-            .with_context(|| format!("no kernel can be had for {}", platform.deb))?;
-        // Several architectures run on the same kernels: each is looked for, and complained about,
-        // once.
+            .with_context(|| format!("no kernel is available for {}", platform.deb))?;
+        // Several architectures run on the same kernels. Each kernel is looked for once.
         let mut kernels: BTreeMap<String, Option<Arc<Kernel>>> = BTreeMap::new();
         for arch in archs {
             let wanted = series(arch.series, named, archive.index()).with_context(|| {
@@ -106,14 +105,14 @@ impl Plan {
     }
 }
 
-/// An error on one line: what apt says has several.
+/// An error as one line. apt's errors have several.
 fn one_line(error: &anyhow::Error) -> String {
     let text = format!("{error:#}");
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     lines.join(" ")
 }
 
-/// The series that were named, else the default ones, each once; nothing when the archive has no
+/// The series that were named, or the default ones, each once. `None` if the archive has no
 /// released kernel that is complete.
 fn series(default: Series, named: &[String], index: &Index) -> Option<Vec<String>> {
     let by_name = |name: &String| match name.as_str() {

@@ -1,4 +1,4 @@
-//! `cargo xtask qemu-test`: the conformance program on real kernels, each in a guest of its own.
+//! `cargo xtask qemu-test`: the conformance program on real kernels, each in its own guest.
 
 mod args;
 mod disk;
@@ -39,7 +39,7 @@ const CONFORMANCE: Program = Program {
     target: Target::Binary("aio-conformance"),
 };
 
-/// What one of the cases runs, beside it.
+/// A program that one of the cases runs.
 const NO_LIBC: Program = Program {
     manifest: Some("aio-sys/examples/no-libc/Cargo.toml"),
     package: "no-libc",
@@ -71,16 +71,16 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     report.exit_code()
 }
 
-/// Everything that guests are made of.
+/// Everything that a run needs: the guests to boot, and their programs.
 struct Parts {
     plan: Plan,
     programs: Programs,
 }
 
-/// Gets everything that is missing: tools, kernels, the program.
+/// Installs the tools that are missing, downloads kernels and builds the programs.
 fn prepare(wanted: &Guests, kernels: &[String], progress: &Progress) -> Result<Parts> {
     let archs = wanted.archs();
-    // All at once, so that one command installs all that is missing.
+    // Collected first, so that one command installs all that are missing.
     let mut tools = TOOLS.to_vec();
     for arch in &archs {
         tools.push(arch.platform.qemu);
@@ -107,7 +107,7 @@ fn prepare(wanted: &Guests, kernels: &[String], progress: &Progress) -> Result<P
     Ok(Parts { plan, programs })
 }
 
-/// Boots all guests, and tells what they came to.
+/// Boots all guests, and returns the results.
 pub(crate) fn boot(wanted: &Guests, kernels: &[String], work: &Work) -> Result<Report> {
     let progress = Progress::default();
     let mut parts = prepare(wanted, kernels, &progress)?;
@@ -131,29 +131,28 @@ pub(crate) fn boot(wanted: &Guests, kernels: &[String], work: &Work) -> Result<R
     Ok(Report::new(guests, parts.plan.unavailable))
 }
 
-/// What the guests of a run are to do.
+/// What the guests of a run do.
 #[derive(Debug)]
 pub(crate) struct Work {
-    /// What the program is told: `aio.NAME=VALUE` words.
+    /// The program's words on the kernel's command line: `aio.NAME=VALUE`.
     pub(crate) words: Vec<String>,
-    /// How long a guest may take from its start to its end.
+    /// The time limit for a guest.
     pub(crate) limit: Duration,
-    /// How many operations a second the disk `slow` does, which isn't there otherwise.
+    /// Adds a disk `slow`, with this limit of operations a second.
     pub(crate) slow_iops: Option<u32>,
-    /// The processor time that something takes in the guest is to mean something.
+    /// Whether the guest measures processor time: its clock then counts instructions.
     pub(crate) timed: bool,
-    /// Programs that guests have beside the usual ones.
+    /// More programs for the guests.
     pub(crate) programs: Programs,
 }
 
-/// Programs by the name of the architecture that they are for: what each is called in the guest, and
-/// its file.
+/// The programs of each architecture, by its name: their names in the guest, and their files.
 type Programs = BTreeMap<&'static str, Vec<(&'static str, PathBuf)>>;
 
 impl Work {
     /// Running the conformance cases.
     fn cases(args: &Args) -> Self {
-        // A case is ended by the program itself long before the guest is.
+        // The program ends a case that takes too long, well before the guest's own limit.
         let mut words = vec![format!("aio.timeout={}", (args.timeout / 3).max(1))];
         let word = |name: &str, value: &Option<String>| {
             value.as_ref().map(|value| format!("aio.{name}={value}"))
@@ -178,14 +177,14 @@ struct Lab<'a> {
     programs: &'a Programs,
     dir: &'a Path,
     progress: &'a Progress,
-    /// A guest has shown that hardware acceleration doesn't work here.
+    /// Set when a guest has shown that hardware acceleration doesn't work here.
     kvm_failed: AtomicBool,
-    /// That it can't be used has been said.
+    /// Set when the notice about hardware acceleration has been printed.
     noticed: AtomicBool,
 }
 
 impl Lab<'_> {
-    /// Boots the guests, as many at a time as there are jobs.
+    /// Boots the guests, `jobs` of them at a time.
     fn boot_all(&self, guests: &[Planned]) -> Result<Vec<Guest>> {
         let next = AtomicUsize::new(0);
         let done = Mutex::new(Vec::new());
@@ -212,7 +211,7 @@ impl Lab<'_> {
         done.into_iter().map(|(_, result)| result).collect()
     }
 
-    /// Boots one guest; where hardware acceleration turns out not to work, once more without.
+    /// Boots one guest. If hardware acceleration turns out not to work, boots it again without.
     fn boot(&self, guest: &Planned) -> Result<Guest> {
         interrupt::check()?;
         if self.work.timed {
@@ -226,7 +225,7 @@ impl Lab<'_> {
             accel = Accel::Emulation;
         }
         let result = self.boot_with(guest, accel)?;
-        // Without a word from the program nothing but the machine can be to blame.
+        // The program reported nothing at all, so the machine itself didn't work.
         let said_nothing = result.outcome != Outcome::Passed && result.cases.is_empty();
         if accel == Accel::Emulation || !said_nothing || interrupt::requested() {
             return Ok(result);
@@ -287,7 +286,7 @@ impl Lab<'_> {
 
     fn limits(&self, accel: Accel) -> Limits {
         let wall = self.work.limit;
-        // Whatever it does says something more often.
+        // Every case is reported, so a working guest is never silent for this long.
         let silence = wall / 2;
         match accel {
             Accel::Kvm => Limits {

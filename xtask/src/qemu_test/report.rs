@@ -1,4 +1,4 @@
-//! What a run of guests came to: for people as a table, for programs as JSON.
+//! The results of a run of guests: a table for people, JSON for programs.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::guest::{Case, Outcome, Verdict, rounded};
 
-/// How much of a console is shown.
+/// How many lines of a console are shown.
 const TAIL: usize = 25;
 
 /// One guest's results.
@@ -74,7 +74,7 @@ pub(crate) struct Report {
     pub(crate) guests: Vec<Guest>,
     #[serde(flatten)]
     pub(crate) totals: Totals,
-    /// The kernels that were asked for and can't be had, one line each that says why.
+    /// The kernels that were asked for and aren't available, with the reason, one line each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) unavailable: Vec<String>,
 }
@@ -94,10 +94,10 @@ impl Report {
         }
     }
 
-    /// What the command is to exit with; an error that names the kernels that couldn't be had.
+    /// The command's exit status; an error that names the kernels if some weren't available.
     pub(crate) fn exit_code(&self) -> Result<ExitCode> {
         if !self.unavailable.is_empty() {
-            bail!(cannot_be_had(&self.unavailable));
+            bail!(not_available(&self.unavailable));
         }
         Ok(if self.all_passed() {
             ExitCode::SUCCESS
@@ -106,7 +106,7 @@ impl Report {
         })
     }
 
-    /// Whether every guest passed; a run without guests is no success.
+    /// Whether every guest passed. A run without guests has failed.
     pub(crate) fn all_passed(&self) -> bool {
         !self.guests.is_empty()
             && self
@@ -115,7 +115,7 @@ impl Report {
                 .all(|guest| guest.outcome == Outcome::Passed)
     }
 
-    /// The failures, then the table, then the totals.
+    /// The failures, the table and the totals, in this order.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         for guest in &self.guests {
@@ -166,12 +166,12 @@ impl Report {
     }
 }
 
-/// The error that ends a run of which some kernels can't be had.
-pub(super) fn cannot_be_had(kernels: &[String]) -> String {
-    format!("some kernels couldn't be had:\n  {}", kernels.join("\n  "))
+/// The error that ends a run for which some kernels weren't available.
+pub(super) fn not_available(kernels: &[String]) -> String {
+    format!("some kernels aren't available:\n  {}", kernels.join("\n  "))
 }
 
-/// Why a guest didn't pass: its failed cases and the end of its console. Nothing when it did.
+/// Why a guest didn't pass: its failed cases and the end of its console. Empty if it passed.
 fn failure(guest: &Guest) -> String {
     if guest.outcome == Outcome::Passed {
         return String::new();
@@ -296,9 +296,9 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_that_cannot_be_had_is_an_error_and_in_the_report() {
+    fn a_kernel_that_is_not_available_is_an_error_and_in_the_report() {
         let passed = vec![guest(Outcome::Passed, &[("a", CaseOutcome::Passed)])];
-        let why = "kernel series 7.0 can't be had";
+        let why = "kernel series 7.0 isn't available";
         let report = Report::new(passed, vec![why.to_owned()]);
         let error = report.exit_code().unwrap_err().to_string();
         assert!(error.contains(why), "{error}");

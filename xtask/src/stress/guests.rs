@@ -11,10 +11,10 @@ use crate::arch;
 use crate::interrupt;
 use crate::qemu_test::{self, Work};
 
-/// What booting and powering off may take, and what a guest is slower in than it should be.
+/// How much longer than the stress a guest may take: it boots, powers off, and is emulated.
 const MORE: Duration = Duration::from_secs(180);
 
-/// How many operations a second the disk does that is saturated.
+/// The limit of the saturated disk, in operations a second.
 const IOPS: u32 = 200;
 
 /// Runs the stress in each guest.

@@ -1,6 +1,6 @@
-//! Which of Debian's compilers to use: one of the same upstream version as a standard library that
-//! the archive has for each architecture that is wanted. Nothing here asks apt; what the indexes say
-//! comes in.
+//! Which of Debian's compilers to use. Its upstream version has to be that of a standard library,
+//! which the archive has to have for each wanted architecture. This module doesn't call apt: what
+//! the indexes say is its input.
 
 use anyhow::{Result, bail};
 use deb_version::compare_versions;

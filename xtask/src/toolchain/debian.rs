@@ -1,6 +1,6 @@
-//! Debian's compiler, and the standard libraries that it takes for other architectures. The compiler
-//! is installed on the system; each library is unpacked into a directory of the cache, which the
-//! compiler is given as its system root.
+//! Debian's compiler, and standard libraries for other architectures. The compiler is installed on
+//! the system. Each library is unpacked into a directory of the cache, which the compiler then gets
+//! as its system root.
 
 use std::fs;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use crate::progress::Progress;
 use crate::{process, workspace};
 
 const UNPACK: Duration = Duration::from_secs(300);
-/// How old an index may be that versions were not found in: the archive may have moved on since.
+/// How old an index may be when the versions in it don't fit: a newer one may have others.
 const SECOND_LOOK: Duration = Duration::from_secs(300);
 
 /// The compiler. rustc-web is the newest in a Debian release, and rustc in sid.
@@ -28,8 +28,8 @@ pub(super) const RUSTC: Tool = Tool {
     packages: &["rustc-web", "rustc"],
 };
 
-/// What has to be installed so that the compiler goes with the standard library for each of these
-/// architectures; nothing when the installed one does.
+/// The packages to install so that there is a compiler that takes the standard libraries of all
+/// these architectures, as `NAME=VERSION`. Empty if the installed compiler takes them.
 pub(super) fn compiler_for(
     archs: &[&'static Arch],
     mirror: &Mirror,
@@ -80,8 +80,8 @@ pub(super) fn compiler_for(
     };
     Ok(match choice {
         Choice::Installed => Vec::new(),
-        // The library of the machine's own architecture is named as well: without it apt takes
-        // only the version that it would install by itself.
+        // The library for this machine is named too: otherwise apt installs a dependency only in
+        // the version that it prefers.
         Choice::Install(package) => [package.name.clone(), package.library()]
             .map(|name| format!("{name}={}", package.version))
             .into(),
@@ -195,7 +195,7 @@ pub(super) fn sysroot(arch: &Arch, mirror: &Mirror, progress: &Progress) -> Resu
         dpkg.arg("--extract").arg(deb).arg(work.path().join("tree"));
         process::output(&mut dpkg, UNPACK)?;
     }
-    // Whole or not at all.
+    // A rename, so that the directory is whole even if this process is killed now.
     fs::rename(work.path().join("tree/usr"), &sysroot)?;
     Ok(sysroot)
 }

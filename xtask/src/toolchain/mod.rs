@@ -76,7 +76,7 @@ enum Compiler {
     Debian(PathBuf),
 }
 
-/// What builds programs for a set of architectures.
+/// Compilers for a set of architectures.
 #[derive(Debug)]
 pub(crate) struct Toolchains {
     /// By the architecture's name.

@@ -45,7 +45,8 @@ mod tests {
 
     #[test]
     fn the_total_is_found() {
-        let profile = "# callgrind format\nversion: 1\nevents: Ir\nsummary: 3\n\nfn=(1) main\n10 7\n\ntotals: 1234567\n";
+        let profile = "# callgrind format\nversion: 1\nevents: Ir\nsummary: 3\n\n\
+                       fn=(1) main\n10 7\n\ntotals: 1234567\n";
         assert_eq!(parse(profile), Some(1_234_567));
         assert_eq!(parse("events: Ir\nsummary: 99\n"), Some(99));
     }

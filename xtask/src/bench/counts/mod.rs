@@ -1,8 +1,8 @@
-//! What engines do for each operation, counted: system calls, instructions, allocations; and what their
-//! queues take.
+//! Counts of what engines do for each operation: system calls, instructions, allocations; and the
+//! memory of their queues.
 //!
-//! Each count is the difference between two runs, one of which does twice as many operations: what it
-//! takes to start, to set up and to end is the same in both.
+//! Each count is the difference between two runs. One does twice as many operations as the other,
+//! and both do the same to start, to set up and to end.
 
 mod callgrind;
 mod strace;
@@ -21,15 +21,15 @@ use super::results::{Count, Memory, Results};
 use crate::progress::Progress;
 use crate::{interrupt, process};
 
-/// How many operations the shorter run does, a multiple of the depth: many, so that what the program's
-/// threads do to start and end each other, which isn't the same in each run, is little for each operation.
+/// How many operations the shorter run does: a multiple of the depth. What threads do to start and
+/// to end differs from run to run; with this many operations it is little for each of them.
 const OPERATIONS: u64 = 32 * 1024;
 
 /// The same under strace, which stops the program at each call.
 const TRACED: u64 = 4 * 1024;
 
-/// Whose instructions are counted. What peers do in the kernel instead, or in other threads, would not
-/// be, so that their figures would say little.
+/// The engines whose instructions are counted. Peers do part of their work in the kernel or in
+/// other threads, where it isn't counted, so their figures would say little.
 const INSTRUCTIONS: [&str; 8] = [
     FLOOR,
     FLOOR_SINGLE,
@@ -180,7 +180,7 @@ impl Counting<'_> {
         }))
     }
 
-    /// Runs it as it is.
+    /// Runs it without a tool that counts.
     fn bare(&self, operations: u64) -> Result<Answer<Round>> {
         let mut command = self.program.count(&self.cell, self.engine, operations)?;
         program::answer(&process::output(&mut command, program::COUNT)?)
@@ -238,8 +238,8 @@ fn difference(one: u64, two: u64, operations: u64) -> f64 {
     (two as f64 - one as f64) / operations as f64
 }
 
-/// Allocations for each operation, in thousandths. The program's threads allocate one or two when they
-/// first wait for each other, which is not in each run; so what is less than half a thousandth is none.
+/// Allocations for each operation, rounded to thousandths. In some runs the program's threads
+/// allocate once or twice when they first wait for each other; rounding leaves that out.
 fn few(one: u64, two: u64) -> f64 {
     let more = two.saturating_sub(one);
     (difference(0, more, OPERATIONS) * 1000.0).round() / 1000.0

@@ -48,7 +48,7 @@ fn plots(report: &Report) -> Result<Vec<(String, String)>> {
     Ok(plots)
 }
 
-/// The cells by depth; where they were not measured, those of the targets, which have fewer engines.
+/// The cells of all depths. If they weren't measured, the cells of the targets, with fewer engines.
 fn all_engines(report: &Report, place: Place) -> impl Iterator<Item = &Cell> {
     let of = move |section| {
         report

@@ -1,9 +1,9 @@
 //! Which kernels the archive has.
 //!
-//! Up to 6.18 the package `linux-image-RELEASE` holds the kernel and its modules. Later ones hold
-//! nothing: the kernel is in `linux-binary-RELEASE` and the modules in `linux-modules-RELEASE`,
-//! which the image's package depends on. The archive may have lost one of them; such a release can't
-//! be booted.
+//! Up to 6.18 the package `linux-image-RELEASE` has the kernel and its modules. From 6.19 on it is
+//! empty: it depends on `linux-binary-RELEASE`, which has the kernel, and on
+//! `linux-modules-RELEASE`, which has the modules. The archive sometimes has only one of the two;
+//! then the release can't be booted.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -114,13 +114,13 @@ fn series(number: &str) -> Option<String> {
 /// The kernels of one flavour.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Index {
-    /// Tells whether apt's index is newer: its time, and the flavour.
+    /// The time of apt's index that this was read from, and the flavour.
     stamp: (Duration, String),
     releases: Vec<Release>,
 }
 
 impl Index {
-    /// Reads apt's index, or what an earlier run made of it.
+    /// Reads the list of kernels from apt's index, or from the cache if apt's index is the same.
     pub(super) fn load(
         file: &Path,
         root: &Root,
@@ -146,7 +146,7 @@ impl Index {
             names.extend(found.into_iter().filter(|name| name.ends_with(&ending)));
         }
         let index = Self::new(stamp, &apt.show(&names)?);
-        // Whole or not at all, should we be ended now.
+        // A rename, so that the file is whole even if this process is killed now.
         let new = file.with_extension("new");
         fs::write(&new, serde_json::to_vec(&index)?)?;
         fs::rename(&new, file)?;
@@ -167,7 +167,7 @@ impl Index {
     }
 
     /// The newest complete kernel of a series. The error says why there is none, and which series
-    /// can be had instead.
+    /// are available.
     pub(crate) fn newest_of(&self, series: &str, deb_arch: &str) -> Result<&Release> {
         let mut newest_first = self.releases.iter().rev();
         let of_series = |release: &&Release| release.series == series;
@@ -185,7 +185,7 @@ impl Index {
             );
         };
         bail!(
-            "kernel series {series} can't be had for {deb_arch} at present: the archive lists {} \
+            "kernel series {series} isn't available for {deb_arch}: the archive lists {} \
              without {}, and no older release of {series} is complete; {}",
             newest.release,
             newest.missing.join(" and "),
@@ -193,7 +193,7 @@ impl Index {
         );
     }
 
-    /// Which series can be had, for an error message.
+    /// Which series are available, for an error message.
     fn complete_series(&self) -> String {
         let mut known: Vec<&str> = self
             .releases
@@ -203,23 +203,23 @@ impl Index {
             .collect();
         known.dedup();
         if known.is_empty() {
-            "no other series can be had either".to_owned()
+            "no other series is available".to_owned()
         } else {
-            format!("these can be had: {}", known.join(", "))
+            format!("available: {}", known.join(", "))
         }
     }
 
-    /// The newest series of which a released kernel can be had.
+    /// The newest series with a released kernel that is complete.
     pub(crate) fn newest_series(&self) -> Option<&str> {
         self.available().next_back()
     }
 
-    /// The oldest series of which a released kernel can be had.
+    /// The oldest series with a released kernel that is complete.
     pub(crate) fn oldest_series(&self) -> Option<&str> {
         self.available().next()
     }
 
-    /// The series of each released kernel that can be had, oldest first.
+    /// The series of each released kernel that is complete, oldest first.
     fn available(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.releases
             .iter()

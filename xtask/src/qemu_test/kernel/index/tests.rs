@@ -108,17 +108,17 @@ fn a_series_without_a_complete_release_is_an_error_of_one_line() {
         + &split_release("7.0.13+deb13", "7.0.13-1~bpo13+1", &["binary"]);
     assert_eq!(
         error_of(&index(&text), "7.0"),
-        "kernel series 7.0 can't be had for amd64 at present: the archive lists \
+        "kernel series 7.0 isn't available for amd64: the archive lists \
          7.0.13+deb13-cloud-amd64 without linux-modules-7.0.13+deb13-cloud-amd64, \
-         and no older release of 7.0 is complete; these can be had: 5.10, 6.12, 7.3, 7.4"
+         and no older release of 7.0 is complete; available: 5.10, 6.12, 7.3, 7.4"
     );
     let nothing = index(&split_release("7.0.13+deb13", "7.0.13-1", &[]));
     assert_eq!(
         error_of(&nothing, "7.0"),
-        "kernel series 7.0 can't be had for amd64 at present: the archive lists \
+        "kernel series 7.0 isn't available for amd64: the archive lists \
          7.0.13+deb13-cloud-amd64 without linux-binary-7.0.13+deb13-cloud-amd64 and \
          linux-modules-7.0.13+deb13-cloud-amd64, and no older release of 7.0 is complete; \
-         no other series can be had either"
+         no other series is available"
     );
 }
 
@@ -130,7 +130,7 @@ fn oldest_and_newest_are_released_and_complete() {
     let index = index(&text);
     assert_eq!(index.oldest_series(), Some("5.10"));
     assert_eq!(index.newest_series(), Some("6.12"));
-    // Whoever names a series also gets release candidates and what is in experimental.
+    // A series that is named may also be a release candidate or come from experimental.
     assert_eq!(release_of(&index, "7.3"), "7.3-rc4-cloud-amd64");
 }
 
@@ -139,10 +139,10 @@ fn an_unknown_series_lists_those_there_are() {
     assert_eq!(
         error_of(&index(&whole()), "4.4"),
         "the archive has no kernel of series 4.4 for amd64; \
-         these can be had: 5.10, 6.12, 7.3, 7.4"
+         available: 5.10, 6.12, 7.3, 7.4"
     );
     let empty = index("");
-    assert!(error_of(&empty, "6.1").ends_with("no other series can be had either"));
+    assert!(error_of(&empty, "6.1").ends_with("no other series is available"));
     assert_eq!(empty.newest_series(), None);
     assert_eq!(empty.oldest_series(), None);
 }
