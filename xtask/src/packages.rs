@@ -47,7 +47,7 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// Why nothing may be installed, unless it may.
+/// Why nothing may be installed; `None` if it may.
 pub(crate) fn forbidden(install: Install) -> Option<&'static str> {
     match install {
         Install::No => Some("--no-install was given"),
@@ -65,7 +65,7 @@ pub(crate) fn ensure(tools: &[Tool], install: Install, progress: &Progress) -> R
     ensure_with(tools, &[], install, progress)
 }
 
-/// As [`ensure`], and installs these packages as well, each named as `NAME=VERSION`.
+/// Does what [`ensure`] does, and also installs the packages `exact`, each a `NAME=VERSION`.
 pub(crate) fn ensure_with(
     tools: &[Tool],
     exact: &[String],
@@ -122,8 +122,8 @@ fn name(apt: &Apt, tool: &Tool) -> String {
     tool.known(apt).unwrap_or(tool.packages[0]).to_owned()
 }
 
-/// Installs what can't be installed by one command: a package that has to come from another source
-/// than the rest keeps all of them from being installed.
+/// Installs packages that one command can't install together, as when one has to come from another
+/// source than the rest.
 fn install_in_parts(missing: &[Tool], exact: &[String], progress: &Progress) -> Result<()> {
     let system = Apt::default();
     if !exact.is_empty() {
@@ -140,7 +140,7 @@ fn install_in_parts(missing: &[Tool], exact: &[String], progress: &Progress) -> 
     for tool in still_missing() {
         let alone = |apt: &Apt| vec![name(apt, tool)];
         if let Err(error) = install_from(&system, &alone, progress) {
-            // The user can do something about the first failure.
+            // The first failure is about the user's own sources, so it comes first.
             install_with_backports(&alone, progress)
                 .map_err(|second| error.context(format!("{second:#}")))?;
         }
@@ -163,7 +163,7 @@ fn by_hand_as(names: &[impl AsRef<str>], is_root: bool) -> String {
     )
 }
 
-/// Brings the lists of the system's apt up to date, once in a run. When a list can't be had now, it
+/// Brings the lists of the system's apt up to date, once in a run. If a list can't be downloaded,
 /// prints a notice, and the old one stays in use.
 pub(crate) fn refresh(progress: &Progress) {
     static DONE: AtomicBool = AtomicBool::new(false);

@@ -9,7 +9,7 @@ use super::compare::compare;
 use super::headers::Headers;
 use super::table::Table;
 
-/// What is said when the header reads `to` instead of `from`.
+/// The differences that are found when the header has `to` instead of `from`.
 fn differences(from: &str, to: &str) -> Vec<String> {
     let header = NATIVE_HEADERS.program;
     let text = fs::read_to_string(header)

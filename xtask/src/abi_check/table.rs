@@ -17,7 +17,7 @@ pub(crate) struct Table {
     pub(crate) facts: BTreeMap<String, Fact>,
 }
 
-/// What is said of one name.
+/// The fact of one name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fact {
     pub(crate) value: i64,

@@ -19,7 +19,7 @@ use crate::process;
 const UPDATE: Duration = Duration::from_secs(600);
 /// How long apt may take to download or install packages.
 const FETCH: Duration = Duration::from_secs(1800);
-/// How long apt may take to answer from what it has.
+/// How long apt may take to answer from its index.
 const LOOK_UP: Duration = Duration::from_secs(120);
 
 /// apt with a set of options. Without options it is the system's own.
@@ -109,7 +109,7 @@ impl Stanza {
         Self(text.to_owned())
     }
 
-    /// A field's value where it is on one line; empty when it is missing.
+    /// The value of a field on one line. Empty if the field is missing.
     pub(crate) fn field(&self, name: &str) -> &str {
         self.0
             .lines()

@@ -20,10 +20,11 @@ pub(crate) struct Root {
 }
 
 impl Root {
-    /// How old an index may be when nothing speaks against using it.
+    /// How old an index may be in general.
     pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
 
-    /// The root in `dir`, made or set to these suites. The caller holds a lock on `dir`.
+    /// The root in `dir`, with these suites. Makes it if it is missing. The caller holds a lock on
+    /// `dir`.
     pub(crate) fn open(
         dir: &Path,
         mirror: &Mirror,
@@ -74,7 +75,7 @@ impl Root {
         }
         let config = dir.join("apt.conf");
         write(&config, &(configuration(dir) + system))?;
-        // `-c` is read after the system's configuration, and so has the last word.
+        // apt reads `-c` after the system's configuration, so it overrides that.
         let options = vec!["-c".to_owned(), config.display().to_string()];
         Ok(Self {
             apt: Apt { options },
@@ -92,8 +93,8 @@ impl Root {
         fs::metadata(self.dir.join("updated")).ok()?.modified().ok()
     }
 
-    /// Brings the index up to date when it is older than `age`. Prints a notice about a part that
-    /// can't be had now; what is there from an earlier time is then used.
+    /// Brings the index up to date when it is older than `age`. If a part
+    /// can't be downloaded, prints a notice, and uses the part as it was.
     pub(crate) fn refresh(&self, age: Duration, progress: &Progress) -> Result<()> {
         let since = self.updated().and_then(|time| time.elapsed().ok());
         if since.is_some_and(|since| since < age) {

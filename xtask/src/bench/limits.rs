@@ -1,4 +1,4 @@
-//! What keeps what was reached: counts that must not be exceeded, on every change.
+//! Limits of counts. No change may exceed them, so that what was reached isn't lost.
 
 use super::engines::{BATCH, BATCH_FUTURE, FUTURE, LANE, LANE_FUTURE, SINGLE};
 use super::results::Results;

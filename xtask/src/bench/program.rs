@@ -1,4 +1,4 @@
-//! The program `aio-bench`: built, run, and what it prints understood.
+//! The program `aio-bench`: building it, running it, and parsing what it prints.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -18,14 +18,14 @@ const BUILD: Duration = Duration::from_secs(1800);
 const PREPARE: Duration = Duration::from_secs(600);
 /// How long one count may take, with the tool that counts.
 pub(crate) const COUNT: Duration = Duration::from_secs(180);
-/// How long anything else may take that takes no time on its own.
+/// How long anything short may take.
 const SHORT: Duration = Duration::from_secs(60);
 
 /// The program.
 #[derive(Debug)]
 pub(crate) struct Program(PathBuf);
 
-/// What one run of a cell told.
+/// The results of one run of a cell.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Told {
     pub(crate) rounds: Vec<Round>,
@@ -34,7 +34,7 @@ pub(crate) struct Told {
     pub(crate) unavailable: Vec<(String, String)>,
 }
 
-/// Something that an engine answers, unless it can't run.
+/// An engine's answer, or why it can't run.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Answer<T> {
     Answered(T),
@@ -58,7 +58,7 @@ impl Program {
     }
 
     fn built(flags: Option<&str>) -> Result<Self> {
-        // Apart from the workspace's own, which the cargo that started us may hold the lock of.
+        // Not the workspace's own directory: a cargo that started us may have locked it.
         let target_dir = workspace::target_dir().join("bench");
         let mut cargo = workspace::cargo();
         cargo
@@ -100,11 +100,12 @@ impl Program {
         process::output(&mut command, PREPARE).map(drop)
     }
 
-    /// Runs a cell that takes so long by itself.
+    /// Runs a cell whose turns take `time`.
     pub(crate) fn cell(&self, cell: &Cell, time: Duration) -> Result<Told> {
         let mut command = Command::new(&self.0);
         command.arg("cell").arg(serde_json::to_string(cell)?);
-        // Turns end late where operations are slow, and all engines are set up before and warm up.
+        // More than that: slow operations end a turn late, and all engines are set up and warmed
+        // up.
         let text = process::output(&mut command, time * 3 + SHORT)?;
         told(&text)
     }
@@ -119,7 +120,7 @@ impl Program {
         Ok(command)
     }
 
-    /// What an engine takes in memory.
+    /// The memory that an engine uses.
     pub(crate) fn memory(&self, cell: &Cell, engine: &str) -> Result<Answer<Memory>> {
         let mut command = Command::new(&self.0);
         command
@@ -129,7 +130,7 @@ impl Program {
     }
 }
 
-/// What the lines of a cell's run say.
+/// Parses the lines of a cell's run.
 fn told(text: &str) -> Result<Told> {
     let mut told = Told::default();
     for line in text.lines().filter(|line| !line.trim().is_empty()) {

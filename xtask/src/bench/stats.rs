@@ -18,7 +18,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// Nothing where there are no values, or one that isn't a number.
+    /// `None` if there are no values, or if one isn't a number.
     pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.into_iter().collect();
         if values.is_empty() || values.iter().any(|value| !value.is_finite()) {
@@ -34,7 +34,7 @@ impl Spread {
     }
 }
 
-/// A quantile of sorted values; between two of them it lies on the straight line.
+/// A quantile of sorted values, interpolated between the two nearest.
 fn quantile(sorted: &[f64], at: f64) -> f64 {
     let place = at * (sorted.len() - 1) as f64;
     let below = sorted[place.floor() as usize];
@@ -42,7 +42,7 @@ fn quantile(sorted: &[f64], at: f64) -> f64 {
     below + (above - below) * place.fract()
 }
 
-/// What one operation cost in one round, by some measure.
+/// A measure of what one operation cost in one round.
 pub(crate) type Cost = fn(&Round) -> f64;
 
 /// Nanoseconds of time for each operation.
@@ -59,8 +59,8 @@ fn per_operation(round: &Round, all: u64) -> f64 {
     all as f64 / round.operations as f64
 }
 
-/// How many times the cost of `base` `of` cost, in each round that both had. When the machine is
-/// slow for a while, both sides of a round's ratio are slow.
+/// The ratio of `of`'s cost to `base`'s, over the rounds that both had. It is taken within each
+/// round: when the machine is slow for a while, it is slow for both.
 pub(crate) fn ratio(of: &[Round], base: &[Round], cost: Cost) -> Option<Spread> {
     let base: BTreeMap<u32, f64> = base
         .iter()

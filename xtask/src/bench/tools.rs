@@ -21,7 +21,7 @@ const STRACE: Tool = Tool {
     packages: &["strace"],
 };
 
-/// Its file has another name since Debian counts seconds in 64 bits.
+/// The package was renamed when Debian changed to 64-bit `time_t`.
 const LIBAIO: Tool = Tool {
     program: if cfg!(target_arch = "x86_64") {
         "/usr/lib/x86_64-linux-gnu/libaio.so.1"
@@ -38,7 +38,7 @@ const LIBCLANG: Tool = Tool {
     packages: &["libclang-dev"],
 };
 
-/// What there is.
+/// The tools that are installed.
 pub(crate) struct Tools {
     pub(crate) counters: Counters,
     pub(crate) libclang: bool,

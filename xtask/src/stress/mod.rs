@@ -110,7 +110,7 @@ impl Args {
 
 /// Builds the program for this machine: with the options of a release, and with assertions.
 fn build() -> Result<PathBuf> {
-    // Apart from the workspace's own, which the cargo that started us may hold the lock of.
+    // Not the workspace's own directory: a cargo that started us may have locked it.
     let target_dir = workspace::target_dir().join("stress");
     let mut cargo = workspace::cargo();
     cargo

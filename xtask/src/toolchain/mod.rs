@@ -70,7 +70,7 @@ impl Build {
 /// What a program is compiled with.
 #[derive(Debug, PartialEq, Eq)]
 enum Compiler {
-    /// The one that cargo uses anyway.
+    /// The one that cargo uses by default.
     Own,
     /// Debian's, with this system root.
     Debian(PathBuf),
@@ -84,7 +84,7 @@ pub(crate) struct Toolchains {
 }
 
 impl Toolchains {
-    /// Gets what is missing for building for `archs`, and installs `tools` in the same go.
+    /// Installs what is missing for building for `archs`, together with `tools`.
     pub(crate) fn get(
         archs: &[&'static Arch],
         tools: &[Tool],
@@ -140,10 +140,10 @@ impl Toolchains {
         build
             .cargo
             .arg("--quiet")
-            // As it is shipped, but with the assertions that only tests have.
+            // The options of a release, with assertions.
             .env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true")
             .env("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true")
-            // It is unpacked into the guest's memory.
+            // The guest unpacks it into its memory, so it should be small.
             .env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo");
         build.run(progress)
     }
@@ -161,8 +161,8 @@ impl Toolchains {
         dir: &str,
         more_flags: &[&str],
     ) -> Build {
-        // Apart from the workspace's own, which a cargo that started us may hold the lock of; and
-        // one for each compiler, as neither can use what the other made.
+        // Not the workspace's own directory: a cargo that started us may have locked it. Each
+        // compiler has its own, as neither can use what the other built.
         let compiler = &self.compilers[arch.name];
         let target_dir = workspace::target_dir().join(match compiler {
             Compiler::Own => dir.to_owned(),
@@ -183,7 +183,7 @@ impl Toolchains {
             .args(["--package", program.package, option, name])
             .args(["--target", arch.triple])
             .env("CARGO_TARGET_DIR", &target_dir)
-            // Either would be taken instead of the flags for this target.
+            // Either would replace the flags for this target.
             .env_remove("RUSTFLAGS")
             .env_remove("CARGO_ENCODED_RUSTFLAGS");
         let mut flags = more_flags.join(" ");

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use crate::bench::program::COUNT;
 use crate::process;
 
-/// Runs a command to its end, and counts the instructions of all its threads.
+/// Runs a command, and counts the instructions of all its threads.
 pub(super) fn run(command: &Command, scratch: &Path) -> Result<u64> {
     let mut out = scratch.as_os_str().to_owned();
     let mut valgrind = Command::new("valgrind");
@@ -28,7 +28,7 @@ pub(super) fn run(command: &Command, scratch: &Path) -> Result<u64> {
 
 /// The total in callgrind's profile.
 fn parse(text: &str) -> Option<u64> {
-    // One kind of event is counted unless more is asked for: instructions.
+    // Without further options callgrind counts only instructions.
     text.lines()
         .any(|line| line.trim() == "events: Ir")
         .then_some(())?;
