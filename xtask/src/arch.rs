@@ -1,18 +1,20 @@
-//! The architectures: how a program for each is built, which kernels it runs on, and the machine
-//! that QEMU is to be.
+//! The table of architectures: how a program for each is built, which kernels it runs on, and which
+//! machine QEMU emulates.
 
 use std::env::consts;
+
+use clap::builder::PossibleValuesParser;
 
 use crate::packages::Tool;
 
 /// One kind of user space.
 #[derive(Debug)]
 pub(crate) struct Arch {
-    /// What `--arch` and reports call it.
+    /// Its name in `--arch` and in reports.
     pub(crate) name: &'static str,
     /// The Rust target.
     pub(crate) triple: &'static str,
-    /// Debian's name, as the libraries for it are packaged under.
+    /// Debian's name of it, which packages of libraries have.
     pub(crate) deb: &'static str,
     /// The C cross compiler, which links for it.
     pub(crate) linker: Tool,
@@ -22,7 +24,7 @@ pub(crate) struct Arch {
     pub(crate) platform: &'static Platform,
     /// The series that it runs on when none are named.
     pub(crate) series: Series,
-    /// The program without libc in aio-sys's examples is written for it.
+    /// Whether the example without libc in aio-sys supports it.
     pub(crate) no_libc: bool,
 }
 
@@ -31,10 +33,10 @@ pub(crate) struct Arch {
 pub(crate) struct Platform {
     /// Debian's name of the architecture.
     pub(crate) deb: &'static str,
-    /// What the names of the kernels' packages end in.
+    /// The end of the names of the kernels' packages.
     pub(crate) flavour: &'static str,
     pub(crate) qemu: Tool,
-    /// The machine, but for its accelerator, memory and devices.
+    /// QEMU's options for the machine, without its accelerator, memory and devices.
     pub(crate) machine: &'static [&'static str],
     /// The processor that is emulated.
     pub(crate) cpu: Option<&'static str>,
@@ -42,11 +44,11 @@ pub(crate) struct Platform {
     pub(crate) bus: &'static str,
     /// The console's name in the guest.
     pub(crate) console: &'static str,
-    /// What else the kernel is told.
+    /// More words for the kernel's command line.
     pub(crate) words: &'static [&'static str],
-    /// What attaches the console to the character device `console`.
+    /// QEMU's options that attach the console to the character device `console`.
     pub(crate) console_device: &'static [&'static str],
-    /// What `std::env::consts::ARCH` is where hardware acceleration can serve.
+    /// `std::env::consts::ARCH` on hosts that can run its kernels with hardware acceleration.
     pub(crate) host: &'static str,
 }
 
@@ -64,29 +66,33 @@ impl Arch {
     pub(crate) fn is_native(&self) -> bool {
         self.name == consts::ARCH
     }
+
+    /// Whether it is one of those that commands use when none is named.
+    pub(crate) fn is_main(&self) -> bool {
+        self.series == Series::Matrix
+    }
 }
 
-/// What `--arch all` means.
-pub(crate) const MAIN: [&str; 2] = ["x86_64", "aarch64"];
-
-/// The suites that kernels and libraries for an architecture are looked for in. Each costs an index
-/// of some 10 MB, so that those beside the main ones have fewer.
+/// The suites that kernels and libraries for an architecture, by Debian's name, are looked for in.
+/// Each costs an index of some 10 MB, so the architectures beside the main ones have fewer.
 pub(crate) fn suites(deb_arch: &str) -> &'static [&'static str] {
-    match deb_arch {
-        "amd64" | "arm64" => &[
+    if main().any(|arch| arch.deb == deb_arch) {
+        &[
             "bullseye",
             "bookworm",
             "trixie",
             "trixie-backports",
             "sid",
             "experimental",
-        ],
-        _ => &["bookworm", "trixie", "sid"],
+        ]
+    } else {
+        &["bookworm", "trixie", "sid"]
     }
 }
 
-/// The series that is sure to be there for the architectures beside the main ones.
-const STABLE: Series = Series::Only("6.12");
+/// A series that the archive has for all architectures: Debian's current stable release has it.
+pub(crate) const STABLE_SERIES: &str = "6.12";
+const STABLE: Series = Series::Only(STABLE_SERIES);
 const SERIAL: &[&str] = &["-serial", "chardev:console"];
 
 static AMD64: Platform = Platform {
@@ -97,12 +103,12 @@ static AMD64: Platform = Platform {
         packages: &["qemu-system-x86"],
     },
     machine: &["-machine", "q35"],
-    // Without cmpxchg16b: kernels use it in their memory allocator where there is one, and with
-    // QEMU 7.2 now and then panic there with garbage in the flags.
+    // Without cmpxchg16b: the kernel's memory allocator uses that instruction if there is one, and
+    // on QEMU 7.2 the kernel then sometimes panics there, with garbage in the flags.
     cpu: Some("max,-cx16"),
     bus: "pci",
     console: "ttyS0",
-    // On a busy host the emulated timer can be too late for the kernel's test of it.
+    // The kernel tests the timer, and on a busy host the emulated timer can be too late.
     words: &["no_timer_check"],
     console_device: SERIAL,
     host: "x86_64",
@@ -116,8 +122,8 @@ static ARM64: Platform = Platform {
         packages: &["qemu-system-arm"],
     },
     machine: &["-machine", "virt"],
-    // Has the atomic instructions of ARMv8.1 and runs 32-bit programs as well. `max` has features
-    // that old kernels can't start with in new versions of QEMU.
+    // It has the atomic instructions of ARMv8.1 and runs 32-bit programs. With `max`, newer
+    // versions of QEMU have features that old kernels can't start with.
     cpu: Some("neoverse-n1"),
     bus: "pci",
     console: "ttyAMA0",
@@ -292,4 +298,60 @@ static ALL: [Arch; 7] = [
 /// All of them, the main ones first.
 pub(crate) fn all() -> &'static [Arch] {
     &ALL
+}
+
+/// The main ones.
+pub(crate) fn main() -> impl Iterator<Item = &'static Arch> {
+    all().iter().filter(|arch| arch.is_main())
+}
+
+/// What an option takes that names architectures.
+pub(crate) fn values() -> PossibleValuesParser {
+    let names = all().iter().map(|arch| arch.name);
+    names.chain([EVERY_ONE]).collect::<Vec<_>>().into()
+}
+
+/// The value of such an option that stands for all architectures.
+const EVERY_ONE: &str = "all";
+
+/// The architectures that such an option names, each once, in the table's order.
+pub(crate) fn named(names: &[String]) -> Vec<&'static Arch> {
+    let named = |arch: &&Arch| {
+        names
+            .iter()
+            .any(|name| name == EVERY_ONE || name == arch.name)
+    };
+    all().iter().filter(named).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(asked: &[&str]) -> Vec<&'static str> {
+        let asked: Vec<String> = asked.iter().map(|&name| name.to_owned()).collect();
+        named(&asked).iter().map(|arch| arch.name).collect()
+    }
+
+    #[test]
+    fn architectures_are_named_one_by_one_or_all_together() {
+        assert_eq!(names(&["s390x", "aarch64", "s390x"]), ["aarch64", "s390x"]);
+        let every: Vec<&str> = all().iter().map(|arch| arch.name).collect();
+        assert_eq!(names(&["all"]), every);
+        assert_eq!(names(&["armhf", "all"]), every);
+        assert!(names(&[]).is_empty());
+    }
+
+    #[test]
+    fn the_main_ones_come_first() {
+        let main: Vec<&str> = main().map(|arch| arch.name).collect();
+        assert_eq!(main, ["x86_64", "aarch64"]);
+        assert_eq!(
+            all()[..main.len()]
+                .iter()
+                .filter(|arch| arch.is_main())
+                .count(),
+            main.len()
+        );
+    }
 }

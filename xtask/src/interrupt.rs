@@ -1,4 +1,4 @@
-//! Ctrl-C: noted, not obeyed on the spot, so that what was started is also ended and undone.
+//! Ctrl-C. It only sets a flag, so that the program can still end what it started and clean up.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

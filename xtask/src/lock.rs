@@ -1,4 +1,4 @@
-//! Locks between runs of xtask, of whatever checkout: the cache is shared.
+//! Locks between runs of xtask. All checkouts share the cache, and so the locks.
 
 use std::fs::File;
 use std::path::Path;
@@ -12,12 +12,12 @@ use rustix::io::Errno;
 use crate::interrupt;
 use crate::progress::Progress;
 
-/// Held until it is dropped, or the process ends in whatever way.
+/// Held until it is dropped or the process ends, even if it is killed.
 #[derive(Debug)]
 pub(crate) struct Lock(#[expect(dead_code, reason = "closing the file releases the lock")] File);
 
 impl Lock {
-    /// Waits for the lock `file`, which is made when missing and stays.
+    /// Waits for the lock on `file`. The file is made if it is missing, and it stays.
     pub(crate) fn take(file: &Path, progress: &Progress) -> Result<Self> {
         if let Some(dir) = file.parent() {
             std::fs::create_dir_all(dir)

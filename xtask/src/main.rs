@@ -1,7 +1,7 @@
 //! The workspace's own commands: `cargo xtask COMMAND`.
 //!
-//! This file only dispatches. Each command is a module of its own, and what several commands need
-//! is a small module beside them.
+//! This file only dispatches. Each command is a module, and so is each thing that several commands
+//! need.
 
 mod abi_check;
 mod apt;
@@ -11,6 +11,7 @@ mod attack;
 mod bench;
 mod cross;
 mod interrupt;
+mod lint;
 mod lock;
 mod loom;
 mod packages;
@@ -19,6 +20,7 @@ mod progress;
 mod qemu_test;
 mod stress;
 mod test;
+mod toolchain;
 mod workspace;
 
 use std::process::ExitCode;
@@ -41,7 +43,9 @@ enum Command {
     Attack(attack::Args),
     Asan(asan::Args),
     AbiCheck(abi_check::Args),
+    Cross(cross::Args),
     Loom(loom::Args),
+    Lint(lint::Args),
     Bench(bench::Args),
 }
 
@@ -53,7 +57,9 @@ fn main() -> ExitCode {
         Command::Attack(args) => attack::run(&args),
         Command::Asan(args) => asan::run(&args),
         Command::AbiCheck(args) => abi_check::run(&args),
+        Command::Cross(args) => cross::run(&args),
         Command::Loom(args) => loom::run(&args),
+        Command::Lint(args) => lint::run(&args),
         Command::Bench(args) => bench::run(&args),
     };
     match done {

@@ -1,14 +1,15 @@
-//! What is missing on the machine, and how it gets there: Debian packages, installed with apt
-//! after the command has been printed.
+//! Finding programs on the machine, and installing the packages of those that are missing: with
+//! apt, after printing the command.
 
 use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 
-use crate::apt::{Apt, Mirror, Root};
+use crate::apt::{Apt, Mirror, Root, first_error};
 use crate::{lock::Lock, process, progress::Progress, workspace};
 
 /// Whether missing packages may be installed.
@@ -16,7 +17,7 @@ use crate::{lock::Lock, process, progress::Progress, workspace};
 pub(crate) enum Install {
     /// Install them, after printing the command.
     Yes,
-    /// Only say what to type.
+    /// Fail, and say what to type.
     No,
 }
 
@@ -25,7 +26,7 @@ pub(crate) enum Install {
 pub(crate) struct Tool {
     /// The program's name, or the absolute path of a file.
     pub(crate) program: &'static str,
-    /// The package's names in different releases of Debian: the first that there is counts.
+    /// The package's names in different releases of Debian. The first one that apt knows is used.
     pub(crate) packages: &'static [&'static str],
 }
 
@@ -36,8 +37,8 @@ impl Tool {
     }
 }
 
-/// The path of a program in `PATH`; the directories for the administrator's programs are looked
-/// into as well, as an ordinary user's `PATH` lacks them.
+/// The path of a program in `PATH` or in a directory for the administrator's programs, which an
+/// ordinary user's `PATH` lacks.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
@@ -46,20 +47,44 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// Installs the packages of the tools that aren't there. Nothing happens when all are.
+/// Why nothing may be installed; `None` if it may.
+pub(crate) fn forbidden(install: Install) -> Option<&'static str> {
+    match install {
+        Install::No => Some("--no-install was given"),
+        Install::Yes if !is_root() => Some("only root may install packages"),
+        Install::Yes => None,
+    }
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Installs the packages of the tools that are missing.
 pub(crate) fn ensure(tools: &[Tool], install: Install, progress: &Progress) -> Result<()> {
+    ensure_with(tools, &[], install, progress)
+}
+
+/// Does what [`ensure`] does, and also installs the packages `exact`, each a `NAME=VERSION`.
+pub(crate) fn ensure_with(
+    tools: &[Tool],
+    exact: &[String],
+    install: Install,
+    progress: &Progress,
+) -> Result<()> {
     let missing: Vec<Tool> = tools
         .iter()
         .filter(|tool| find(tool.program).is_none())
         .copied()
         .collect();
-    if missing.is_empty() {
+    if missing.is_empty() && exact.is_empty() {
         return Ok(());
     }
-    let name = |apt: &Apt, tool: &Tool| tool.known(apt).unwrap_or(tool.packages[0]);
-    let names = |apt: &Apt| -> Vec<&str> {
+    let names = |apt: &Apt| -> Vec<String> {
         let names: BTreeSet<_> = missing.iter().map(|tool| name(apt, tool)).collect();
-        names.into_iter().collect()
+        let is_exact = |name: &str| exact.iter().any(|one| one.split('=').next() == Some(name));
+        let names = names.into_iter().filter(|name| !is_exact(name));
+        names.chain(exact.iter().cloned()).collect()
     };
     let system = Apt::default();
     if find("apt-get").is_none() {
@@ -69,31 +94,16 @@ pub(crate) fn ensure(tools: &[Tool], install: Install, progress: &Progress) -> R
             programs.join(", ")
         );
     }
-    let is_root = rustix::process::geteuid().is_root();
-    let by_hand = || {
-        let indexed = missing.iter().all(|tool| tool.known(&system).is_some());
-        by_hand(&names(&system), indexed, is_root)
-    };
-    if install == Install::No {
+    if let Some(why) = forbidden(install) {
         bail!(
-            "packages are missing, and --no-install was given; type: {}",
-            by_hand()
+            "packages are missing, and {why}; type: {}",
+            by_hand(&names(&system))
         );
     }
-    if !is_root {
-        bail!(
-            "packages are missing, and only root may install them; type: {}",
-            by_hand()
-        );
-    }
-    // All at once; where that can't be, one by one: one package that has to come from another source
-    // than the rest keeps all of them from being installed.
-    if install_from(&system, &names, progress).is_err() {
-        for tool in missing.iter().filter(|tool| find(tool.program).is_none()) {
-            let names = |apt: &Apt| vec![name(apt, tool)];
-            install_from(&system, &names, progress)
-                .or_else(|first| install_with_backports(&names, first, progress))?;
-        }
+    refresh(progress);
+    if let Err(error) = install_from(&system, &names, progress) {
+        progress.say(format!("that failed: {}", first_line(&error)));
+        install_in_parts(&missing, exact, progress)?;
     }
     for tool in missing {
         if find(tool.program).is_none() {
@@ -107,75 +117,106 @@ pub(crate) fn ensure(tools: &[Tool], install: Install, progress: &Progress) -> R
     Ok(())
 }
 
-/// What to type to install packages. Machines that are made from an image often have no index yet.
-fn by_hand(names: &[&str], indexed: bool, is_root: bool) -> String {
+/// The package to install for a tool.
+fn name(apt: &Apt, tool: &Tool) -> String {
+    tool.known(apt).unwrap_or(tool.packages[0]).to_owned()
+}
+
+/// Installs packages that one command can't install together, as when one has to come from another
+/// source than the rest.
+fn install_in_parts(missing: &[Tool], exact: &[String], progress: &Progress) -> Result<()> {
+    let system = Apt::default();
+    if !exact.is_empty() {
+        install_from(&system, &|_| exact.to_vec(), progress)?;
+    }
+    let still_missing = || missing.iter().filter(|tool| find(tool.program).is_none());
+    let together = |apt: &Apt| -> Vec<String> {
+        let names: BTreeSet<_> = still_missing().map(|tool| name(apt, tool)).collect();
+        names.into_iter().collect()
+    };
+    if still_missing().next().is_none() || install_with_backports(&together, progress).is_ok() {
+        return Ok(());
+    }
+    for tool in still_missing() {
+        let alone = |apt: &Apt| vec![name(apt, tool)];
+        if let Err(error) = install_from(&system, &alone, progress) {
+            // The first failure is about the user's own sources, so it comes first.
+            install_with_backports(&alone, progress)
+                .map_err(|second| error.context(format!("{second:#}")))?;
+        }
+    }
+    Ok(())
+}
+
+/// What to type to install packages. It brings apt's lists up to date first, as a machine that
+/// lacks packages often has old lists, or none.
+pub(crate) fn by_hand(names: &[impl AsRef<str>]) -> String {
+    by_hand_as(names, is_root())
+}
+
+fn by_hand_as(names: &[impl AsRef<str>], is_root: bool) -> String {
     let sudo = if is_root { "" } else { "sudo " };
-    let install = format!(
-        "{sudo}apt-get install --no-install-recommends {}",
+    let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+    format!(
+        "{sudo}apt-get update && {sudo}apt-get install --no-install-recommends {}",
         names.join(" ")
-    );
-    if indexed {
-        install
-    } else {
-        format!("{sudo}apt-get update && {install}")
+    )
+}
+
+/// Brings the lists of the system's apt up to date, once in a run. If a list can't be downloaded,
+/// prints a notice, and the old one stays in use.
+pub(crate) fn refresh(progress: &Progress) {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    if DONE.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    progress.say("bringing apt's lists up to date: apt-get update");
+    let _line = progress.line("apt-get update");
+    if let Err(error) = Apt::default().update() {
+        progress.say(format!(
+            "notice: apt couldn't bring all its lists up to date: {}",
+            first_line(&error)
+        ));
     }
 }
 
 /// Installs with the system's own sources.
-fn install_from<'a>(
-    apt: &Apt,
-    names: &dyn Fn(&Apt) -> Vec<&'a str>,
-    progress: &Progress,
-) -> Result<()> {
-    let attempt = || {
-        let mut command = apt.install(&names(apt));
-        progress.say(format!("installing: {}", process::shown(&command)));
-        let _line = progress.line("installing packages");
-        apt.run(&mut command)
-    };
-    let Err(error) = attempt() else { return Ok(()) };
-    // An index that is missing or out of date is the common cause.
-    let stale = [
-        "Unable to locate",
-        "no installation candidate",
-        "Unable to fetch",
-        "Failed to fetch",
-    ];
-    let text = format!("{error:#}");
-    if !stale.iter().any(|words| text.contains(words)) {
-        return Err(error);
-    }
-    progress.say("apt's index seems to be out of date: apt-get update");
-    apt.update().context("can't bring apt's index up to date")?;
-    attempt()
+fn install_from(apt: &Apt, names: &dyn Fn(&Apt) -> Vec<String>, progress: &Progress) -> Result<()> {
+    let mut command = apt.install(&names(apt));
+    progress.say(format!("installing: {}", process::shown(&command)));
+    let _line = progress.line("installing packages");
+    apt.run(&mut command)
 }
 
-/// Installs with the backports of the system's release beside its own packages: where a part of
-/// QEMU is already there from backports, only the rest from backports goes with it.
-fn install_with_backports<'a>(
-    names: &dyn Fn(&Apt) -> Vec<&'a str>,
-    first: anyhow::Error,
-    progress: &Progress,
-) -> Result<()> {
-    let Some((mirror, release)) = Mirror::find(None).ok().zip(release()) else {
-        return Err(first);
-    };
+/// Installs with the backports of the system's release as a further source. If a part of QEMU was
+/// installed from backports, the other parts have to come from there too.
+fn install_with_backports(names: &dyn Fn(&Apt) -> Vec<String>, progress: &Progress) -> Result<()> {
+    let release = release().context("only Debian has backports")?;
+    let mirror = Mirror::find(None)?;
     let backports = format!("{release}-backports");
     let dir = workspace::cache_dir()?.join("apt/system");
     let _lock = Lock::take(&dir.join("lock"), progress)?;
-    progress.say(format!(
-        "that failed too; trying again with {backports} as a further source"
-    ));
+    progress.say(format!("trying again with {backports} as a further source"));
     let root = Root::for_system(&dir, &mirror, &[&release, &backports])?;
-    root.refresh(progress)?;
+    root.refresh(Root::DAY, progress)?;
     let apt = root.apt();
     let mut command = apt.install(&names(apt));
     command.args(["--target-release", &backports]);
     progress.say(format!("installing: {}", process::shown(&command)));
     let _line = progress.line("installing packages");
-    // The first failure is the one that the user can do something about.
-    apt.run(&mut command)
-        .map_err(|second| first.context(format!("{second:#}")))
+    apt.run(&mut command).inspect_err(|error| {
+        progress.say(format!("that failed: {}", first_line(error)));
+    })
+}
+
+/// What apt complained about, on one line.
+fn first_line(error: &anyhow::Error) -> String {
+    let text = format!("{error:#}");
+    first_error(&text)
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// The code name of the Debian release that runs here.
@@ -191,16 +232,17 @@ fn release() -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::by_hand;
+    use super::by_hand_as;
 
     #[test]
     fn what_to_type_works_where_it_is_typed() {
         assert_eq!(
-            by_hand(&["qemu-system-arm", "rustc-web"], true, true),
-            "apt-get install --no-install-recommends qemu-system-arm rustc-web"
+            by_hand_as(&["qemu-system-arm", "rustc-web"], true),
+            "apt-get update && \
+             apt-get install --no-install-recommends qemu-system-arm rustc-web"
         );
         assert_eq!(
-            by_hand(&["qemu-system-arm"], false, false),
+            by_hand_as(&["qemu-system-arm"], false),
             "sudo apt-get update && \
              sudo apt-get install --no-install-recommends qemu-system-arm"
         );

@@ -1,7 +1,8 @@
-//! Running other programs: each with a time limit, each failure naming the command.
+//! Running other programs. Each has a time limit, and each error names the command.
 
 use std::ffi::OsStr;
 use std::io::{self, Read};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -11,12 +12,29 @@ use wait_timeout::ChildExt;
 
 use crate::interrupt;
 
-/// How often a wait looks whether the user has pressed Ctrl-C.
+/// How often a wait checks whether the user has pressed Ctrl-C.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// The command as one would type it.
 pub(crate) fn shown(command: &Command) -> String {
-    std::iter::once(command.get_program())
+    words(command.get_program(), command)
+}
+
+/// The command with its environment, as one would type it: on several lines that a shell takes as
+/// one, and with the program looked for in `PATH`.
+pub(crate) fn shown_to_type(command: &Command) -> String {
+    let mut lines: Vec<String> = command
+        .get_envs()
+        .filter_map(|(name, value)| Some((name.to_string_lossy(), value?)))
+        .map(|(name, value)| format!("{name}={}", quoted(value)))
+        .collect();
+    let program = Path::new(command.get_program()).file_name();
+    lines.push(words(program.unwrap_or_default(), command));
+    lines.join(" \\\n    ")
+}
+
+fn words(program: &OsStr, command: &Command) -> String {
+    std::iter::once(program)
         .chain(command.get_args())
         .map(quoted)
         .collect::<Vec<_>>()
@@ -33,7 +51,7 @@ fn quoted(word: &OsStr) -> String {
     }
 }
 
-/// Runs a command whose output goes to the terminal; anything but success is an error.
+/// Runs a command whose output goes to the terminal. An exit status other than 0 is an error.
 pub(crate) fn run(command: &mut Command, limit: Duration) -> Result<()> {
     let status = status(command, limit)?;
     if !status.success() {
@@ -42,14 +60,14 @@ pub(crate) fn run(command: &mut Command, limit: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command whose output goes to the terminal, and says how it ended.
+/// Runs a command whose output goes to the terminal, and returns its exit status.
 pub(crate) fn status(command: &mut Command, limit: Duration) -> Result<ExitStatus> {
     let mut child = spawn(command)?;
     wait(&mut child, command, limit)
 }
 
-/// Runs a command and returns what it wrote to standard output. What it wrote to standard error
-/// is part of the error when it fails, and is dropped otherwise.
+/// Runs a command and returns what it wrote to standard output. When it fails, the error has what
+/// it wrote to standard error.
 pub(crate) fn output(command: &mut Command, limit: Duration) -> Result<String> {
     let (status, stdout, stderr) = captured(command, limit)?;
     if !status.success() {
@@ -60,8 +78,8 @@ pub(crate) fn output(command: &mut Command, limit: Duration) -> Result<String> {
         .with_context(|| format!("`{}` wrote something that isn't UTF-8", shown(command)))
 }
 
-/// Runs a command to its end, whatever it is: its exit code, and what it wrote to standard error and
-/// then to standard output.
+/// Runs a command; success isn't required. Returns its exit code, and what it wrote to standard
+/// error, followed by what it wrote to standard output.
 pub(crate) fn outcome(command: &mut Command, limit: Duration) -> Result<(Option<i32>, String)> {
     let (status, stdout, stderr) = captured(command, limit)?;
     let text = [stderr, stdout].concat();
@@ -95,7 +113,7 @@ fn spawn(command: &mut Command) -> Result<Child> {
     })
 }
 
-/// Waits for the child's end, and ends it itself when the limit has passed or on Ctrl-C.
+/// Waits until the child has ended. Kills it when the limit has passed or on Ctrl-C.
 fn wait(child: &mut Child, command: &Command, limit: Duration) -> Result<ExitStatus> {
     let mut waited = Duration::ZERO;
     loop {
@@ -120,7 +138,7 @@ fn wait(child: &mut Child, command: &Command, limit: Duration) -> Result<ExitSta
     }
 }
 
-/// Reads a pipe to its end beside the child, so that a full pipe never stops it.
+/// Reads a pipe to its end in a thread, so that the child never waits because the pipe is full.
 fn drain(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
     thread::spawn(move || {
         let mut bytes = Vec::new();
@@ -142,6 +160,25 @@ mod tests {
         let mut command = Command::new("echo");
         command.args(["a b", "--c=d", "it's", ""]);
         assert_eq!(shown(&command), r"echo 'a b' --c=d 'it'\''s' ''");
+    }
+
+    #[test]
+    fn shows_what_to_type_so_that_it_does_the_same() {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "echo $XTASK_A-$XTASK_B"]);
+        command.env("XTASK_A", "a b").env("XTASK_B", "c");
+        command.env_remove("XTASK_C");
+        let typed = shown_to_type(&command);
+        assert!(
+            typed.starts_with("XTASK_A='a b' \\\n    XTASK_B=c \\\n"),
+            "{typed}"
+        );
+        let text = output(Command::new("sh").args(["-c", &typed]), SHORT);
+        assert_eq!(text.unwrap(), "a b-c\n");
+        assert!(
+            typed.ends_with(r#" sh -c 'echo $XTASK_A-$XTASK_B'"#),
+            "{typed}"
+        );
     }
 
     #[test]

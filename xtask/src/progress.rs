@@ -1,20 +1,19 @@
-//! What long work shows on a terminal: one line each, gone when the work is done.
+//! Progress on a terminal: one line for each piece of long work, which goes when the work is done.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-/// A set of lines below the output. Where standard error is no terminal nothing is drawn, and only
-/// what [`Progress::say`] prints is seen.
+/// A set of lines below the output. They are drawn only if standard error is a terminal; what
+/// [`Progress::say`] prints is always shown.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Progress {
     lines: MultiProgress,
 }
 
 impl Progress {
-    /// A new line that says `what` is going on, with the time that it has taken so far. It goes
-    /// away when dropped.
+    /// A new line with `what` is being done, and for how long. It goes away when it is dropped.
     pub(crate) fn line(&self, what: impl Into<Cow<'static, str>>) -> Line {
         let style = ProgressStyle::with_template("{spinner} {elapsed:>4} {wide_msg}")
             .expect("the template is a constant");
@@ -24,7 +23,7 @@ impl Progress {
         Line(bar)
     }
 
-    /// Prints a line that stays, above those that move.
+    /// Prints a line that stays, above the lines of progress.
     pub(crate) fn say(&self, text: impl AsRef<str>) {
         self.lines.suspend(|| eprintln!("{}", text.as_ref()));
     }
@@ -35,7 +34,7 @@ impl Progress {
 pub(crate) struct Line(ProgressBar);
 
 impl Line {
-    /// Says something else on this line.
+    /// Changes what the line says.
     pub(crate) fn set(&self, what: impl Into<Cow<'static, str>>) {
         self.0.set_message(what);
     }

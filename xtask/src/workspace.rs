@@ -1,4 +1,4 @@
-//! Where things are: the workspace, its build directory, the cache shared by all checkouts.
+//! Directories: the workspace, its build directory, and the cache, which all checkouts share.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -24,11 +24,11 @@ pub(crate) fn target_dir() -> PathBuf {
     }
 }
 
-/// The directory under the user's cache directory that all checkouts share; made when missing.
+/// The directory in the user's cache directory that all checkouts share. Makes it if it is missing.
 pub(crate) fn cache_dir() -> Result<PathBuf> {
     let base = env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
-        // The XDG specification has relative paths ignored.
+        // The XDG specification says to ignore relative paths.
         .filter(|path| path.is_absolute())
         .or_else(|| {
             Some(PathBuf::from(env::var_os("HOME").filter(|home| !home.is_empty())?).join(".cache"))

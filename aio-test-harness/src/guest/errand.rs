@@ -1,4 +1,5 @@
-//! What a guest does instead of running cases: the program with other arguments, `stress` for example.
+//! What a guest does instead of running cases: the program with other arguments, `stress` for
+//! example, or another program, whose path the first argument is then.
 //!
 //! It is reported as a run of one case with the name of the first argument, which passes when the program succeeds.
 //! What it prints is shown on the console, and its end is the case's reason, also when it passed: the figures are in
@@ -37,7 +38,11 @@ pub(super) fn run(words: &[String], port: &mut File, options: &Options) -> io::R
     })?;
     report(&Line::Start { name: name.clone() })?;
     let started = Instant::now();
-    let mut child = Command::new(INIT)
+    let (program, words) = match words.split_first() {
+        Some((path, words)) if path.starts_with('/') => (path.as_str(), words),
+        _ => (INIT, words),
+    };
+    let mut child = Command::new(program)
         .args(arguments(words)?)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

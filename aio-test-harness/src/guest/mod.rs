@@ -15,7 +15,8 @@
 //! an end.
 //!
 //! With `aio.run=ARGUMENT,ARGUMENT...` on the kernel's command line it runs itself with these
-//! arguments instead of the cases (`disk:SERIAL` and `dir:ext4` stand for their paths).
+//! arguments instead of the cases (`disk:SERIAL` and `dir:ext4` stand for their paths). Where the
+//! first argument is an absolute path, it runs that program with the other arguments.
 //! The command line may also say `aio.case=FILTER`, `aio.timeout=SECONDS` (for one case, 60 otherwise) and
 //! `aio.sabotage=fail|hang|panic|die`, which breaks the guest on purpose so that whoever watches it can be tested: one
 //! case more, which fails; an endless wait, a kernel panic or a silent end just after the first line.

@@ -1,8 +1,9 @@
 //! What `aio-abi` and `aio-sys` say about the kernel's interface: a table of names and values.
 //!
-//! Each name is an expression in C. So the other side of the comparison is a C file with a table of
-//! the same names, each with itself as its value. Both tables lie in a section of their own in a file
-//! that was built for the target, and are read from there: nothing has to run.
+//! Each name is an expression in C. The other side of the comparison is a C file with a table of
+//! the same names, where the value of each name is the name as an expression. Both tables are in a
+//! section of their own, in files that are built for the target. They are read from these files, so
+//! nothing has to run.
 #![no_std]
 
 mod constants;
@@ -22,8 +23,8 @@ pub const NAME: usize = 54;
 pub struct Fact {
     /// The name, filled up with zeros.
     pub name: [u8; NAME],
-    /// The version of Linux whose headers have it first, major and minor; zeros if all do that there
-    /// still are.
+    /// The first version of Linux whose headers have it, major and minor. Zeros if the headers of
+    /// all supported versions have it.
     pub since: [u8; 2],
     /// The value, in the target's byte order.
     pub value: [u8; 8],

@@ -1,4 +1,4 @@
-//! One function for each call and nothing else in it: what the instructions of a call are.
+//! One function for each call, with nothing else in it, so that its instructions can be checked.
 
 use aio_sys::abi::{AioContext, AioSigset, IoEvent, Iocb};
 use aio_sys::{Errno, GetEventsTimespec, PgetEventsTimespec};
@@ -8,17 +8,19 @@ macro_rules! stubs {
         $(
             /// # Safety
             ///
-            /// As for the call.
-            // SAFETY: no other symbol has this name.
+            /// The same as for the call in aio-sys.
+            // SAFETY: no other symbol of the program begins with `stub_io_`.
             #[unsafe(no_mangle)]
             #[inline(never)]
             unsafe fn $stub($($arg: $type),*) -> $result {
-                // SAFETY: the caller's.
+                // SAFETY: only the function's address is used, for `ALL`; nothing calls it. A
+                // caller would have to keep the contract of the call in aio-sys, which gets the
+                // arguments unchanged.
                 unsafe { aio_sys::$call($($arg),*) }
             }
         )*
 
-        /// Keeps them in the program.
+        /// Their addresses. Using these keeps the functions in the program.
         pub(crate) const ALL: &[*const ()] = &[$($stub as *const ()),*];
     };
 }

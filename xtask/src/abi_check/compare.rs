@@ -1,25 +1,25 @@
-//! What differs between the two sides.
+//! Comparing the two sides.
 
 use std::fmt;
 
 use super::headers::Headers;
 use super::table::{Table, Version};
 
-/// What came out of a comparison.
+/// The result of a comparison.
 #[derive(Debug, Default)]
 pub(crate) struct Comparison {
     /// The version of the headers.
     version: Version,
     /// How many facts both sides have.
     pub(crate) compared: usize,
-    /// How many the headers are too old for.
+    /// How many facts the headers are too old for.
     pub(crate) newer: usize,
     /// A sentence for each difference.
     pub(crate) differences: Vec<String>,
 }
 
-/// Compares the two tables: each value, what the headers have and Rust lacks, and what Rust has and
-/// the headers should.
+/// Compares the values of the two tables. It is also a difference if Rust lacks a name of the
+/// headers, or if headers that are new enough lack a name of Rust.
 pub(crate) fn compare(rust: &Table, c: &Table, headers: &Headers<'_>) -> Comparison {
     let mut comparison = Comparison {
         version: headers.version,
@@ -53,7 +53,7 @@ pub(crate) fn compare(rust: &Table, c: &Table, headers: &Headers<'_>) -> Compari
     comparison
 }
 
-/// So many differences, in words.
+/// A number of differences, in words.
 pub(crate) fn count(differences: usize) -> String {
     match differences {
         0 => "no difference".to_owned(),

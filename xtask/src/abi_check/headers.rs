@@ -1,4 +1,4 @@
-//! The C side: which constants the headers define, and a table of values made by the C compiler.
+//! The C side: the constants that the headers define, and the table of values from the C compiler.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -16,7 +16,7 @@ use crate::process;
 
 const COMPILE: Duration = Duration::from_secs(60);
 
-/// The C file's beginning. The macros are names of facts that C has no expression of its own for.
+/// The beginning of the C file. Its macros are the names of facts that aren't plain C expressions.
 const PROLOGUE: &str = "\
 #include <stddef.h>
 #include <linux/types.h>
@@ -39,7 +39,7 @@ const PROLOGUE: &str = "\
 pub(crate) struct Headers<'a> {
     compiler: &'a str,
     include: &'a [PathBuf],
-    /// What can be asked for by its name alone: macros without arguments, and constants of the
+    /// The names that are C expressions: macros without arguments, and constants of the
     /// enumerations that matter here.
     known: BTreeSet<String>,
     /// The names that the Rust side has to have.
@@ -73,7 +73,7 @@ impl<'a> Headers<'a> {
 
     /// The values of these names, where the headers have them, and of all that are wanted.
     pub(crate) fn table<'n>(&'n self, names: impl Iterator<Item = &'n String>) -> Result<Table> {
-        // What isn't a plain name is an expression on structures.
+        // Facts that aren't plain names are about structures.
         let askable = |name: &&String| name.contains('(') || self.known.contains(*name);
         let asked = names.filter(askable).map(String::as_str);
         let names: BTreeSet<&str> = asked
@@ -105,8 +105,8 @@ impl<'a> Headers<'a> {
         table::read(&object)
     }
 
-    /// Finds the names in the preprocessed text, which still has the definitions of macros in it and
-    /// says which file each line comes from.
+    /// Finds the names in the preprocessed text. The text still has the definitions of macros in
+    /// it, and says which file each line comes from.
     fn scan(&mut self, text: &str) {
         let mut file = "";
         let mut code = String::new();
@@ -115,7 +115,7 @@ impl<'a> Headers<'a> {
                 file = marker.split('"').nth(1).unwrap_or(file);
             } else if let Some(definition) = line.strip_prefix("#define ") {
                 let (name, value) = definition.split_once(' ').unwrap_or((definition, ""));
-                // With arguments, or without a value: an include guard.
+                // A macro with arguments, or an include guard, which has no value.
                 if name.contains('(') || value.trim().is_empty() {
                     continue;
                 }
@@ -140,7 +140,7 @@ impl<'a> Headers<'a> {
     }
 }
 
-/// What is in the headers and needn't be in Rust.
+/// Names of the headers that Rust doesn't need.
 const EXEMPT: [&str; 4] = [
     // Arguments of ioprio_set(2): whose priority it sets.
     "IOPRIO_WHO_PROCESS",
@@ -150,7 +150,7 @@ const EXEMPT: [&str; 4] = [
     "RWF_SUPPORTED",
 ];
 
-/// Whether a macro is part of what Rust has to have.
+/// Whether Rust has to have a macro.
 fn is_wanted(file: &str, name: &str) -> bool {
     let family = has_enums(file)
         || name.starts_with("RWF_")
@@ -160,7 +160,7 @@ fn is_wanted(file: &str, name: &str) -> bool {
     family && !EXEMPT.contains(&name)
 }
 
-/// The headers of which everything is wanted.
+/// The headers of which Rust has to have everything.
 fn has_enums(file: &str) -> bool {
     file.ends_with("/linux/aio_abi.h") || file.ends_with("/linux/ioprio.h")
 }
@@ -182,13 +182,13 @@ fn structs(code: &str) -> Vec<String> {
         .collect()
 }
 
-/// The name and the inside of each `keyword name { ... }`. There is none within another here.
+/// The name and the body of each `keyword name { ... }`. They aren't nested here.
 fn blocks<'a>(code: &'a str, keyword: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
     code.split(keyword).skip(1).filter_map(|rest| {
         let (name, rest) = rest.split_once('{')?;
         let (body, _) = rest.split_once('}')?;
         let name = name.trim();
-        // Else the brace belongs to something later: a use of the type.
+        // Otherwise it is a use of the type, and the brace belongs to something later.
         let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         is_name.then_some((name, body))
     })

@@ -1,9 +1,9 @@
 //! `cargo xtask abi-check`: the Rust side of the kernel's interface against the C headers, for each
 //! target.
 //!
-//! Both sides are tables of names and values, compiled for the target and read from the files that
-//! the compilers made: nothing runs. The names are expressions in C, so the C side is made from the
-//! names: those of the Rust side, and those of every constant that the headers define.
+//! Both sides are tables of names and values, which are compiled for the target. They are read from
+//! the compilers' output, so nothing runs. Each name is an expression in C. The C side is generated
+//! from the names of the Rust side and from every constant that the headers define.
 
 mod compare;
 mod headers;
@@ -19,18 +19,18 @@ use anyhow::Result;
 
 use crate::apt::Mirror;
 use crate::arch::{self, Arch};
-use crate::cross::{self, Program};
 use crate::interrupt;
-use crate::packages::{self, Install, Tool};
+use crate::packages::{Install, Tool};
 use crate::progress::Progress;
+use crate::toolchain::{Program, Target, Toolchains};
 use headers::Headers;
 use stubs::Stub;
 
 /// The Rust side.
 const FACTS: Program = Program {
-    manifest: "Cargo.toml",
+    manifest: None,
     package: "abi-facts",
-    binary: "abi-facts",
+    target: Target::Binary("abi-facts"),
 };
 
 /// The kernel's headers for the host.
@@ -39,27 +39,23 @@ const NATIVE_HEADERS: Tool = Tool {
     packages: &["linux-libc-dev"],
 };
 
-/// Compares aio-abi and aio-sys with the kernel's headers in C, and looks at the calls' instructions.
+/// Compares aio-abi and aio-sys with the kernel's C headers, and checks the calls' instructions.
 ///
-/// For each target, every constant, size, alignment, offset and system call number is compared, and
-/// every constant in the headers has to be there in Rust. On x86_64 and aarch64 each call has to be
-/// its instruction, what loads its arguments and what checks its result, without a call or the stack.
+/// For each target it compares every constant, size, alignment, offset and system call number, and
+/// checks that Rust has every constant of the headers. For the architectures whose instructions it
+/// can read, it also checks that each call is nothing but its instruction, the loads of its
+/// arguments and the check of its result: no call, no use of the stack.
 ///
-/// Cross compilers that are missing are installed with apt, after printing the command.
+/// Installs missing cross compilers with apt, after printing the command.
 ///
 /// Exits with 1 when there is a difference.
 #[derive(Debug, clap::Args)]
-#[expect(
-    clippy::doc_markdown,
-    reason = "it is help text too, which shows backticks as they are"
-)]
 pub(crate) struct Args {
-    /// The target to check: x86_64, aarch64, riscv64, s390x, powerpc64le, i686 or armhf; repeatable
-    /// [default: all of them].
-    #[arg(long = "target", value_name = "TARGET", value_parser = names())]
+    /// The target to check, or all of them; repeatable [default: all].
+    #[arg(long = "target", value_name = "TARGET", value_parser = arch::values())]
     targets: Vec<String>,
 
-    /// Compare with the newest headers that the archive has as well: those of the compiler may be
+    /// Compare with the newest headers of the archive as well. The compiler's own headers may be
     /// too old for some constants.
     #[arg(long)]
     newest: bool,
@@ -68,7 +64,8 @@ pub(crate) struct Args {
     #[arg(long)]
     stubs: bool,
 
-    /// The Debian archive to get standard libraries and headers from, instead of the one in apt's configuration.
+    /// The Debian archive to get standard libraries and headers from, instead of the one in apt's
+    /// configuration.
     #[arg(long, value_name = "URI")]
     mirror: Option<String>,
 
@@ -77,28 +74,27 @@ pub(crate) struct Args {
     no_install: bool,
 }
 
-fn names() -> clap::builder::PossibleValuesParser {
-    arch::all()
-        .iter()
-        .map(|arch| arch.name)
-        .collect::<Vec<_>>()
-        .into()
-}
-
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     interrupt::catch()?;
     let progress = Progress::default();
     let mirror = Mirror::find(args.mirror.as_deref())?;
+    let install = if args.no_install {
+        Install::No
+    } else {
+        Install::Yes
+    };
+    let asked =
+        |arch: &&Arch| args.targets.is_empty() || args.targets.iter().any(|name| name == arch.name);
+    let archs: Vec<&'static Arch> = arch::all().iter().filter(asked).collect();
+    let tools = archs.iter().filter(|arch| arch.is_native());
+    let tools: Vec<Tool> = tools.map(|_| NATIVE_HEADERS).collect();
+    let toolchains = Toolchains::get(&archs, &tools, &mirror, install, &progress)?;
     let mut differences = 0;
-    let mut targets = 0;
-    for arch in arch::all() {
-        if args.targets.is_empty() || args.targets.iter().any(|name| name == arch.name) {
-            targets += 1;
-            differences += check(arch, args, &mirror, &progress)?;
-        }
+    for arch in &archs {
+        differences += check(arch, args, &toolchains, &mirror, &progress)?;
     }
-    let s = if targets == 1 { "" } else { "s" };
-    println!("{targets} target{s}: {}", compare::count(differences));
+    let s = if archs.len() == 1 { "" } else { "s" };
+    println!("{} target{s}: {}", archs.len(), compare::count(differences));
     Ok(if differences == 0 {
         ExitCode::SUCCESS
     } else {
@@ -107,20 +103,19 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// Checks one target, prints what came out, and returns how many differences there are.
-fn check(arch: &Arch, args: &Args, mirror: &Mirror, progress: &Progress) -> Result<usize> {
-    let install = if args.no_install {
-        Install::No
-    } else {
-        Install::Yes
-    };
+fn check(
+    arch: &Arch,
+    args: &Args,
+    toolchains: &Toolchains,
+    mirror: &Mirror,
+    progress: &Progress,
+) -> Result<usize> {
     let compiler = if arch.is_native() {
-        packages::ensure(&[NATIVE_HEADERS], install, progress)?;
         "cc"
     } else {
-        packages::ensure(&[arch.linker, arch.libc], install, progress)?;
         arch.linker.program
     };
-    let program = cross::build(FACTS, arch, mirror, install, progress)?;
+    let program = toolchains.build(FACTS, arch, progress)?;
     let rust = table::read(&program)?;
     let mut includes = vec![Vec::new()];
     if args.newest {

@@ -1,4 +1,4 @@
-//! The newest released headers of the kernel that the archive has. One package has those of all
+//! The newest headers of a released kernel in the archive. One package has the headers of all
 //! architectures.
 
 use std::fs;
@@ -17,16 +17,16 @@ use crate::progress::Progress;
 use crate::workspace;
 
 const PACKAGE: &str = "linux-libc-dev";
-/// The index that the package is looked up in, which `qemu-test` has as well.
+/// The architecture in whose index the package is looked up. `qemu-test` uses the same index.
 const INDEX: &str = "amd64";
 
-/// The directories to include, of the cache.
+/// The include directories, in the cache.
 pub(crate) fn include(arch: &Arch, mirror: &Mirror, progress: &Progress) -> Result<Vec<PathBuf>> {
     let cache = workspace::cache_dir()?;
     let dir = cache.join("apt").join(INDEX);
     let _lock = Lock::take(&dir.join("lock"), progress)?;
     let root = Root::open(&dir, mirror, arch::suites(INDEX), INDEX)?;
-    root.refresh(progress)?;
+    root.refresh(Root::DAY, progress)?;
     let stanzas = root.apt().show(&[PACKAGE.to_owned()])?;
     let newest = stanzas
         .iter()
@@ -49,7 +49,7 @@ pub(crate) fn include(arch: &Arch, mirror: &Mirror, progress: &Progress) -> Resu
                 .arg(work.path().join("tree"));
             process::output(&mut dpkg, Duration::from_secs(300))?;
         }
-        // Whole or not at all.
+        // A rename, so that the directory is whole even if this process is killed now.
         fs::rename(work.path().join("tree"), &unpacked)?;
     }
     let include = unpacked.join("usr/include");

@@ -1,5 +1,5 @@
-//! Mistakes planted in a copy of the header, one at a time: each has to be found by the whole way from
-//! the scan to the comparison, with the host's compiler.
+//! Mistakes planted in a copy of the header, one at a time. The host's compiler is used, and every
+//! step from the scan to the comparison runs: it has to find each mistake.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use super::compare::compare;
 use super::headers::Headers;
 use super::table::Table;
 
-/// What is said when the header reads `to` instead of `from`.
+/// The differences that are found when the header has `to` instead of `from`.
 fn differences(from: &str, to: &str) -> Vec<String> {
     let header = NATIVE_HEADERS.program;
     let text = fs::read_to_string(header)

@@ -26,7 +26,7 @@ struct Rules {
     arch: &'static str,
     /// The instruction that enters the kernel.
     call: &'static str,
-    /// Moves of registers and numbers, and arithmetic on them. Memory is nobody's business here.
+    /// Moves of registers and numbers, and arithmetic on them, but no access to memory.
     allowed: &'static [&'static str],
     /// How an operand in memory is written.
     memory: char,
@@ -57,7 +57,7 @@ pub(crate) struct Stub {
     rules: &'static str,
 }
 
-/// The instructions of all calls in the program, where there are rules for the architecture.
+/// The instructions of all calls in the program. Empty if the architecture has no rules here.
 pub(crate) fn of(arch: &Arch, program: &Path) -> Result<Vec<Stub>> {
     let Some(rules) = RULES.iter().find(|rules| rules.arch == arch.name) else {
         return Ok(Vec::new());
@@ -112,7 +112,7 @@ fn instructions(text: &str) -> Vec<String> {
 }
 
 impl Stub {
-    /// What is in it that shouldn't be, as sentences.
+    /// The instructions that shouldn't be in it, as sentences.
     pub(crate) fn faults(&self) -> Vec<String> {
         let rules = RULES
             .iter()

@@ -17,7 +17,7 @@ pub(crate) struct Table {
     pub(crate) facts: BTreeMap<String, Fact>,
 }
 
-/// What is said of one name.
+/// The fact of one name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fact {
     pub(crate) value: i64,
@@ -71,7 +71,7 @@ fn facts(records: &[u8], endian: Endianness) -> Result<Table> {
 
 #[cfg(test)]
 impl Table {
-    /// The host's own facts, from the library that the program for other targets is made of.
+    /// The host's own facts, from the library that the program for other targets uses.
     pub(crate) fn of_host() -> Self {
         let mut records = Vec::new();
         for fact in abi_facts::facts() {

@@ -1,6 +1,6 @@
-//! Debian's package manager, used in two ways: on the system itself, to install what is missing,
-//! and on private roots with sources of their own, to get kernels and libraries of any suite and
-//! architecture. A private root changes nothing of the system; its signatures are checked by apt.
+//! Debian's package manager, used in two ways. On the system itself it installs missing packages.
+//! On private roots, which have sources of their own, it gets kernels and libraries of any suite
+//! and architecture. A private root changes nothing on the system, and apt checks its signatures.
 
 mod root;
 mod sources;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-pub(crate) use root::Root;
+pub(crate) use root::{Root, first_error};
 pub(crate) use sources::Mirror;
 
 use crate::process;
@@ -19,10 +19,10 @@ use crate::process;
 const UPDATE: Duration = Duration::from_secs(600);
 /// How long apt may take to download or install packages.
 const FETCH: Duration = Duration::from_secs(1800);
-/// How long apt may take to answer from what it has.
+/// How long apt may take to answer from its index.
 const LOOK_UP: Duration = Duration::from_secs(120);
 
-/// apt with a set of options: the system's own when there are none.
+/// apt with a set of options. Without options it is the system's own.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Apt {
     options: Vec<String>,
@@ -39,7 +39,7 @@ impl Apt {
         command
     }
 
-    /// Brings the index up to date; an error when a part of it couldn't be had.
+    /// Brings the index up to date. It is an error if a part of it can't be downloaded.
     pub(crate) fn update(&self) -> Result<()> {
         let mut command = self.command("apt-get");
         command.args(["update", "-qq", "-o", "APT::Update::Error-Mode=any"]);
@@ -48,7 +48,7 @@ impl Apt {
 
     /// Whether a package of that name can be installed.
     pub(crate) fn has(&self, name: &str) -> bool {
-        // Without a version there is no candidate: a name that others only refer to.
+        // A name that only other packages' dependencies mention has no candidate.
         let mut command = self.command("apt-cache");
         command.args(["policy", name]);
         process::output(&mut command, LOOK_UP)
@@ -80,8 +80,8 @@ impl Apt {
             .collect())
     }
 
-    /// The command that installs packages without asking, and never removes one that is there.
-    pub(crate) fn install(&self, names: &[&str]) -> Command {
+    /// The command that installs packages without asking, and never removes any.
+    pub(crate) fn install(&self, names: &[String]) -> Command {
         let mut command = self.command("apt-get");
         command.args([
             "install",
@@ -109,7 +109,7 @@ impl Stanza {
         Self(text.to_owned())
     }
 
-    /// A field's value where it is on one line; empty when it is missing.
+    /// The value of a field on one line. Empty if the field is missing.
     pub(crate) fn field(&self, name: &str) -> &str {
         self.0
             .lines()

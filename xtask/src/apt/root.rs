@@ -1,5 +1,5 @@
-//! A private root of apt: its own sources, lists and cache in a directory of ours, for one
-//! architecture. Nothing of the system is read but its apt configuration (proxies, say) and keys.
+//! A private root of apt: sources, lists and a cache in a directory of ours, for one architecture.
+//! Of the system, only apt's configuration (proxies, for example) and keys are read.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,9 +11,6 @@ use anyhow::{Context, Result, bail};
 use super::{Apt, FETCH, Mirror};
 use crate::{process, progress::Progress};
 
-/// An index older than this is brought up to date before it is used.
-const FRESH: Duration = Duration::from_secs(24 * 3600);
-
 /// apt for one architecture, with an index of its own.
 #[derive(Debug)]
 pub(crate) struct Root {
@@ -23,7 +20,11 @@ pub(crate) struct Root {
 }
 
 impl Root {
-    /// The root in `dir`, made or set to these suites. The caller holds a lock on `dir`.
+    /// How old an index may be in general.
+    pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    /// The root in `dir`, with these suites. Makes it if it is missing. The caller holds a lock on
+    /// `dir`.
     pub(crate) fn open(
         dir: &Path,
         mirror: &Mirror,
@@ -43,7 +44,7 @@ impl Root {
         Self::set_up(dir, mirror, suites, deb_arch, &system)
     }
 
-    /// Sources of our own, but for the system's own packages: what is installed is installed there.
+    /// A root with sources of our own that installs packages on the system itself.
     pub(crate) fn for_system(dir: &Path, mirror: &Mirror, suites: &[&str]) -> Result<Self> {
         let mut dpkg = Command::new("dpkg");
         let native = process::output(dpkg.arg("--print-architecture"), Duration::from_secs(10))?;
@@ -61,7 +62,7 @@ impl Root {
         let sources_file = dir.join("sources/debian.sources");
         let same = fs::read_to_string(&sources_file).is_ok_and(|text| text == sources);
         if !same {
-            // What another archive has must not be taken for what this one has.
+            // The lists of another archive don't describe this one.
             fs::remove_dir_all(dir.join("lists")).ok();
             fs::remove_file(dir.join("updated")).ok();
         }
@@ -74,7 +75,7 @@ impl Root {
         }
         let config = dir.join("apt.conf");
         write(&config, &(configuration(dir) + system))?;
-        // `-c` is read after the system's configuration, and so has the last word.
+        // apt reads `-c` after the system's configuration, so it overrides that.
         let options = vec!["-c".to_owned(), config.display().to_string()];
         Ok(Self {
             apt: Apt { options },
@@ -92,11 +93,11 @@ impl Root {
         fs::metadata(self.dir.join("updated")).ok()?.modified().ok()
     }
 
-    /// Brings the index up to date when it is a day old. What can't be had now is said, and what is
-    /// there from an earlier time used.
-    pub(crate) fn refresh(&self, progress: &Progress) -> Result<()> {
-        let age = self.updated().and_then(|time| time.elapsed().ok());
-        if age.is_some_and(|age| age < FRESH) {
+    /// Brings the index up to date when it is older than `age`. If a part
+    /// can't be downloaded, prints a notice, and uses the part as it was.
+    pub(crate) fn refresh(&self, age: Duration, progress: &Progress) -> Result<()> {
+        let since = self.updated().and_then(|time| time.elapsed().ok());
+        if since.is_some_and(|since| since < age) {
             return Ok(());
         }
         let _line = progress.line(format!("package index for {}", self.deb_arch));
@@ -110,7 +111,7 @@ impl Root {
                 bail!("can't get the archive's index: {said}");
             }
             progress.say(format!(
-                "notice: part of the archive's index can't be had now: {said}"
+                "notice: apt couldn't bring all of the archive's index up to date: {said}"
             ));
         }
         write(&self.dir.join("updated"), "")
@@ -148,9 +149,8 @@ impl Root {
     }
 }
 
-/// What apt says of the first thing that went wrong: the others mostly follow from it, or repeat it
-/// for each suite.
-fn first_error(text: &str) -> &str {
+/// The first error in apt's output. The others mostly follow from it, or repeat it for each suite.
+pub(crate) fn first_error(text: &str) -> &str {
     let said = text.lines().find_map(|line| line.strip_prefix("E:"));
     said.map_or(text, str::trim)
 }

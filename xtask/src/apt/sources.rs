@@ -21,22 +21,22 @@ const SUITES: [&str; 11] = [
     "experimental",
 ];
 
-/// A Debian archive: its address, and what apt is to check its signatures with.
+/// A Debian archive: its address, and the key that apt checks its signatures with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mirror {
     pub(crate) uri: String,
     /// A keyring's path, or a key itself with its line breaks, as in the `Signed-By` field.
     pub(crate) signed_by: Option<String>,
-    /// The user's apt takes this archive without signatures.
+    /// Whether the user's apt accepts this archive without signatures.
     pub(crate) trusted: bool,
 }
 
 impl Mirror {
-    /// The named archive, else the first that the system's apt has Debian itself from.
+    /// The named archive, or the one that the system's apt gets Debian from.
     pub(crate) fn find(named: Option<&str>) -> Result<Self> {
         let configured = best(&read(Path::new("/etc/apt")));
         match (named, configured) {
-            // The user's own settings go with the user's own archive.
+            // The system's settings for signatures apply to the system's archive only.
             (Some(uri), Some(found)) if same(uri, &found.uri) => Ok(found),
             (Some(uri), _) => Ok(Self::with_keyring(uri.to_owned(), None)),
             (None, Some(found)) => Ok(found),
@@ -183,8 +183,8 @@ fn deb822(text: &str) -> Vec<Entry> {
     entries
 }
 
-/// The source that is most like Debian's own archive. Others use the names of Debian's suites and
-/// components too, so an address that says Debian goes before one that doesn't.
+/// The source that is Debian's own archive most likely. Other archives use the names of Debian's
+/// suites and components too, so an address with `debian` in it comes first.
 fn best(entries: &[Entry]) -> Option<Mirror> {
     let debian = |entry: &&Entry| {
         entry.components.iter().any(|name| name == "main")
@@ -234,7 +234,7 @@ mod tests {
     fn finds_the_archive_in_one_line_sources() {
         let text = "# deb http://old.test/debian bookworm main\n\
                     deb-src http://src.test/debian bookworm main\n\
-                    deb [arch=amd64 signed-by=/k.gpg] http://one.test/debian bookworm main contrib\n";
+                    deb [arch=amd64 signed-by=/k.gpg] http://one.test/debian bookworm main\n";
         let mirror = found(&[("sources.list", text)]).unwrap();
         assert_eq!(mirror.uri, "http://one.test/debian");
         assert_eq!(mirror.signed_by.as_deref(), Some("/k.gpg"));

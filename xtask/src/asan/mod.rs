@@ -10,8 +10,8 @@ use crate::{interrupt, packages, process, workspace};
 
 /// What the sanitizer does at run time, unless `ASAN_OPTIONS` in the environment says otherwise.
 ///
-/// Leaks aren't looked for: a forgotten handle keeps its buffer for ever, by design, and tests forget
-/// handles. What has to be freed is counted by the tests themselves.
+/// It doesn't look for leaks: a forgotten handle keeps its buffer for ever, by design, and tests
+/// forget handles. The tests themselves count what has to be freed.
 pub(crate) const OPTIONS: &str =
     "detect_leaks=0:detect_stack_use_after_return=1:strict_init_order=1";
 
@@ -20,15 +20,20 @@ pub(crate) const FLAGS: &str = "-Zsanitizer=address --cfg aio_asan";
 
 /// Runs aio-safe's tests under the address sanitizer.
 ///
-/// Needs a nightly toolchain (`rustup toolchain install nightly`), as the sanitizer is not in stable
-/// Rust; where there is none, it says so and runs nothing. The standard library isn't instrumented.
-/// What a read in flight is to fill is poisoned, so that the program can't look at it unnoticed.
+/// Needs a nightly toolchain (`rustup toolchain install nightly`), as stable Rust has no sanitizer.
+/// Without one it runs no tests, says so, and exits with 0. The standard library isn't
+/// instrumented. The buffer of a read in flight is poisoned: a program that looks at it is stopped.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Seconds that it may take, building included.
-    #[arg(long, value_name = "SECONDS", default_value = "900", value_parser = clap::value_parser!(u64).range(1..))]
+    /// The time limit in seconds, building included.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value = "900",
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
     timeout: u64,
-    /// Arguments for the tests: names, for example.
+    /// Arguments for the test programs, such as names of tests.
     #[arg(last = true)]
     tests: Vec<String>,
 }
@@ -87,8 +92,8 @@ fn nightly() -> Result<Option<String>> {
     Ok(pick(&list))
 }
 
-/// The nightly toolchain in the output of `rustup toolchain list`: the channel itself before ones of
-/// a certain day.
+/// The nightly toolchain in the output of `rustup toolchain list`. The channel itself comes before
+/// toolchains of a certain day.
 fn pick(list: &str) -> Option<String> {
     list.lines()
         .filter_map(|line| line.split_whitespace().next())

@@ -1,5 +1,6 @@
 //! `cargo xtask attack`: random calls on every handle of aio-safe, from safe code.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -101,14 +102,11 @@ fn in_guests(args: &Args) -> Result<ExitCode> {
         limit: args.limit(),
         slow_iops: None,
         timed: false,
+        programs: BTreeMap::new(),
     };
     let report = qemu_test::boot(&args.machines, &args.machines.kernels, &work)?;
-    print!("{}{}", stress::figures(&report), report.text());
-    Ok(if report.all_passed() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    print!("{}{}", report.printed(), report.text());
+    report.exit_code()
 }
 
 /// Builds the program with the address sanitizer, if there is a toolchain that has it.

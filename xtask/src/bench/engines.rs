@@ -1,10 +1,10 @@
 //! The engines that targets name; `aio-bench engines` lists all.
 
-/// Preallocated iocbs, batched submission, userspace reaping, nothing else.
+/// The bare calls: preallocated iocbs, batched submission, reaping from the ring in user space.
 pub(crate) const FLOOR: &str = "floor";
-/// The same, but that each operation is submitted by itself.
+/// The same, with a submission for each operation.
 pub(crate) const FLOOR_SINGLE: &str = "floor-single";
-/// The safe queue, with a lane: how it submits many operations at the least cost.
+/// The safe queue, with a lane: its cheapest way to do many operations.
 pub(crate) const LANE: &str = "aio-safe-lane";
 /// The same, with one task that awaits the lane's results.
 pub(crate) const LANE_FUTURE: &str = "aio-safe-lane-future";
@@ -12,13 +12,14 @@ pub(crate) const LANE_FUTURE: &str = "aio-safe-lane-future";
 pub(crate) const BATCH: &str = "aio-safe-batch";
 /// The safe queue, with single operations and `wait`.
 pub(crate) const SINGLE: &str = "aio-safe-single";
-/// The safe queue, with futures under a plain executor: a task and a submission for each operation.
+/// The safe queue, with futures under a simple executor: a task and a submission for each
+/// operation.
 pub(crate) const FUTURE: &str = "aio-safe-future";
 /// The safe queue, with futures of batches, which one task awaits all at once.
 pub(crate) const BATCH_FUTURE: &str = "aio-safe-batch-future";
 /// C libaio.
 pub(crate) const LIBAIO: &str = "libaio";
-/// The crate io-uring, bare.
+/// The crate io-uring, without anything on top.
 pub(crate) const IO_URING: &str = "io-uring";
 /// `tokio::fs`.
 pub(crate) const TOKIO_FS: &str = "tokio-fs";

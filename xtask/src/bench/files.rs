@@ -1,4 +1,4 @@
-//! The files that are read and written: made before, gone afterwards.
+//! The files that engines read and write. They are made before the run and removed after it.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -18,35 +18,36 @@ use crate::workspace;
 
 const UNWRITTEN: u64 = 256 << 20;
 const IN_MEMORY: u64 = 128 << 20;
-/// Where there is a tmpfs on every Linux.
+/// A directory that is a tmpfs on every Linux.
 const SHM: &str = "/dev/shm";
 
-/// As an option for opening; the bit is far from the sign's.
+/// The flag for `OpenOptions`, as an `i32`. The cast can't change it: the bit isn't the sign.
 const O_DIRECT: i32 = OFlags::DIRECT.bits() as i32;
 
-/// A block that every device and file system takes.
+/// A block size that every device and file system accepts for `O_DIRECT`.
 const BLOCK: usize = 4096;
 
 /// The files, by their place.
 #[derive(Debug)]
 pub(crate) struct Files {
     files: Vec<(Place, PathBuf)>,
-    /// Where other files may go for the time of the run.
+    /// A directory for other temporary files.
     scratch: TempDir,
     _memory: Option<TempDir>,
 }
 
-/// Where the files are to be.
+/// Where the files are.
 #[derive(Debug)]
 struct Where {
-    /// A directory, for what is made.
+    /// A directory, for the files that are made.
     dir: PathBuf,
-    /// A file of the user's that is overwritten.
+    /// The user's own file, which is overwritten.
     given: Option<PathBuf>,
 }
 
 impl Files {
-    /// Makes what is wanted. Places that this machine doesn't have are left out, with the reason.
+    /// Makes the files for these places. Places that this machine doesn't have are left out, with
+    /// the reason.
     pub(crate) fn prepare(
         program: &Program,
         wanted: &[Place],
@@ -93,7 +94,7 @@ impl Files {
         self.get(Place::Disk).unwrap_or_else(|| self.scratch())
     }
 
-    /// A directory that goes away with the files.
+    /// A directory for other temporary files.
     pub(crate) fn scratch(&self) -> &Path {
         self.scratch.path()
     }
@@ -109,7 +110,7 @@ impl Files {
             .map(|()| file))
     }
 
-    /// A file that was written, or the user's own.
+    /// A file with written blocks, or the user's own file.
     fn written(&self, program: &Program, place: &Where, effort: Effort) -> Result<PathBuf> {
         let bytes = match effort {
             Effort::Full => 1 << 30,
@@ -178,14 +179,14 @@ fn open_direct(file: &Path) -> std::io::Result<File> {
         .open(file)
 }
 
-/// An error where the file can't be opened with `O_DIRECT`.
+/// Fails if the file can't be opened with `O_DIRECT`.
 fn takes_direct(file: &Path) -> Result<()> {
     open_direct(file)
         .map(drop)
         .context("the file system doesn't take O_DIRECT")
 }
 
-/// An error where reads of the file come from a device after all.
+/// Fails if reads of the file go to a device.
 fn asks_no_device(file: &Path) -> Result<()> {
     const READS: u64 = 256;
     let direct = open_direct(file)?;
@@ -198,7 +199,7 @@ fn asks_no_device(file: &Path) -> Result<()> {
         }
         Ok(())
     };
-    // The first time where the extents lie has to be read.
+    // The first read also reads from the device where the extents are.
     read()?;
     let Some(before) = read_from_devices() else {
         return Ok(()); // This kernel keeps no account of it.
@@ -211,7 +212,7 @@ fn asks_no_device(file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// How many bytes this process has had read from devices.
+/// How many bytes were read from devices for this process.
 fn read_from_devices() -> Option<u64> {
     let text = fs::read_to_string("/proc/self/io").ok()?;
     let line = text
@@ -220,7 +221,7 @@ fn read_from_devices() -> Option<u64> {
     line.trim().parse().ok()
 }
 
-/// What a file in this place holds.
+/// What is in a file of this place.
 pub(crate) fn contents(place: Place) -> Contents {
     match place {
         Place::NoDevice => Contents::Zeros,

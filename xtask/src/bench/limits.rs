@@ -1,12 +1,12 @@
-//! What keeps what was reached: counts that must not be exceeded, on every change.
+//! Limits of counts. No change may exceed them, so that what was reached isn't lost.
 
 use super::engines::{BATCH, BATCH_FUTURE, FUTURE, LANE, LANE_FUTURE, SINGLE};
 use super::results::Results;
 use super::targets::Target;
 
-/// Instructions of aio-safe's ways for each operation, with room for what another compiler does: some 3 % for lanes, which
-/// are what is held to a target, and some 5 % for the others. Who makes one faster lowers its limit; who has to raise
-/// one says why.
+/// Instructions for each operation, by engine of aio-safe. Other compilers need a little more: the
+/// limits leave 3 % for lanes, which have a target as well, and 5 % for the others. A change that
+/// makes an engine faster lowers its limit; a change that raises a limit says why.
 const INSTRUCTIONS: [(&str, f64); 6] = [
     (LANE, 111.0),
     (BATCH, 277.0),

@@ -1,4 +1,4 @@
-//! What the figures were measured on.
+//! The machine that the figures were measured on.
 
 use std::fs;
 use std::path::Path;
@@ -10,12 +10,12 @@ use serde::Serialize;
 
 use crate::{process, workspace};
 
-/// The machine, as far as it bears upon the figures.
+/// What matters for the figures about a machine.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Machine {
     pub(crate) cpu: String,
     pub(crate) cores: usize,
-    /// Whether it says that it is a virtual one.
+    /// Whether it says that it is a virtual machine.
     pub(crate) hypervisor: bool,
     pub(crate) kernel: String,
     pub(crate) arch: &'static str,
@@ -115,7 +115,7 @@ impl Device {
         words.join(", ")
     }
 
-    /// What is known of the device with these numbers: "254:0".
+    /// The device with these numbers, such as `254:0`.
     fn with_numbers(numbers: &str) -> Option<Self> {
         let link = Path::new("/sys/dev/block").join(numbers);
         let dir = fs::canonicalize(link).ok()?;
@@ -151,7 +151,7 @@ impl FileSystem {
     }
 }
 
-/// The scheduler in use, of those that there are: `mq-deadline [none]`.
+/// The scheduler in use: the one in brackets in `mq-deadline [none]`.
 fn chosen(text: &str) -> &str {
     let inner = |text: &str| text.find('[').zip(text.find(']'));
     inner(text).map_or(text, |(from, to)| &text[from + 1..to])
@@ -167,7 +167,7 @@ fn mount<'a>(mounts: &'a str, dir: &Path) -> Option<(&'a str, &'a str)> {
         dir.starts_with(&point)
             .then(|| Some((point.len(), (system.split(' ').next()?, numbers))))?
     });
-    // Of those at one point the last is on top, which is what max_by_key takes.
+    // Of several mounts at one point the last is on top, and max_by_key takes the last.
     Some(entries.max_by_key(|(length, _)| *length)?.1)
 }
 
@@ -178,7 +178,7 @@ fn field<'a>(cpuinfo: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
-/// The CPU's name; on machines that have none there, its numbers.
+/// The CPU's name, or its numbers on machines where /proc/cpuinfo has no name.
 fn cpu(cpuinfo: &str) -> String {
     let named = ["model name", "Model", "cpu", "uarch"]
         .iter()

@@ -1,8 +1,8 @@
 //! `cargo xtask bench`: this stack and what people use instead, measured side by side.
 //!
-//! In the order of a run: `plan` (which cells), `program` (aio-bench, which measures), `files` (that it
-//! reads and writes), `run`, `counts` (what is counted rather than timed), `results`, `stats`, `targets`,
-//! `report`, and that as a `table`, JSON or `plots`.
+//! In the order of a run: `plan` (which cells), `program` (aio-bench, which measures), `files`
+//! (which it reads and writes), `run`, `counts` (what is counted instead of timed), `results`,
+//! `stats`, `targets`, and `report` as a `table`, JSON or `plots`.
 
 mod counts;
 mod engines;
@@ -37,19 +37,19 @@ use results::Results;
 
 /// Measures this stack and what people use instead, side by side, and compares it with its targets.
 ///
-/// The engines of a cell - so deep, so many bytes, this file - run in one process and take turns of a
-/// few dozen milliseconds; what is compared is the time of one turn with that of the other engine's turn
-/// in the same round, and the figure is the median of these ratios. Every block that is read is checked.
-/// What is counted - system calls, instructions, allocations - is the difference between two runs, one
-/// of which does twice as many operations.
+/// A cell is a file, a queue depth and a block size. The engines of a cell run in one process and
+/// take turns of a few dozen milliseconds. In each round, the time of one engine's turn is divided
+/// by the time of the other engine's turn; the figure is the median of these ratios. Every block
+/// that is read is checked. System calls, instructions and allocations are counted instead: each
+/// count is the difference between two runs, one of which does twice as many operations.
 ///
-/// Prints Markdown to standard output: the machine, the targets with what was measured, and all figures.
-/// What can't run on this machine (io_uring switched off, a library missing) is left out, and the reason
-/// is printed.
+/// Prints Markdown to standard output: the machine, the targets with what was measured, and all
+/// figures. An engine that can't run on this machine (io_uring is switched off, a library is
+/// missing) is left out, and the reason is printed.
 ///
-/// Exits with 1 when a target or a limit that is counted (instructions, allocations) was missed, or an engine
-/// failed or read something wrong. Targets for time that are missed are shown, and change nothing about the
-/// exit status: how much they vary depends on what else the machine does.
+/// Exits with 1 when instructions or allocations are over a target or a limit, or when an engine
+/// failed or read wrong data. A missed target for time is shown, but doesn't change the exit
+/// status: times depend on what else the machine does.
 #[derive(Debug, clap::Args)]
 #[expect(
     clippy::doc_markdown,
@@ -60,24 +60,25 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "full")]
     quick: bool,
 
-    /// The targets in many rounds, and every dimension by every engine: about 20 minutes. Without this
-    /// and --quick it is about five.
+    /// The targets in many rounds, and every dimension for every engine: about 20 minutes. Without
+    /// --full and --quick it takes about five minutes.
     #[arg(long)]
     full: bool,
 
-    /// Only count: instructions, allocations, system calls and memory. The same on a busy machine as on
-    /// an idle one, and done in a minute. Exits with 1 when a count is over its limit, which is what was
-    /// reached so far, or couldn't be taken.
+    /// Only count: instructions, allocations, system calls and memory. Takes about a minute, and a
+    /// busy machine doesn't change the result. Exits with 1 when a count is over its limit or
+    /// couldn't be taken. The limits are the best counts reached so far.
     #[arg(long, conflicts_with_all = ["quick", "full", "plots"])]
     counts: bool,
 
-    /// Where to read and write: a directory, in which files are made for the time, or a file, WHICH IS
-    /// OVERWRITTEN, as the real disk [default: a directory in the build directory].
+    /// The real disk to measure: a directory, in which temporary files are made, or a file, WHICH
+    /// IS OVERWRITTEN [default: a directory in the build directory].
     #[arg(long, value_name = "PATH")]
     path: Option<PathBuf>,
 
-    /// Only what has this in its name. Names are like depth/no-device/random-read/4KiB/depth-32/1-thread
-    /// and counts/floor/depth-32; one that nothing has gets a list of all.
+    /// Measure only what has this in its name, which is for example
+    /// depth/no-device/random-read/4KiB/depth-32/1-thread or counts/floor/depth-32. All names are
+    /// listed when none matches.
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
 
@@ -86,7 +87,7 @@ pub(crate) struct Args {
     json: Option<PathBuf>,
 
     /// Draw throughput by depth, latency by percentile and CPU time by engine as SVG files in this
-    /// directory, which is made when missing.
+    /// directory, which is made if it is missing.
     #[arg(long, value_name = "DIR")]
     plots: Option<PathBuf>,
 

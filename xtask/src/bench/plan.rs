@@ -1,4 +1,4 @@
-//! What is measured: which cells, and how long each.
+//! Which cells are measured, and for how long.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::engines::{
 pub(crate) enum Effort {
     /// The targets only, in few rounds.
     Quick,
-    /// The targets, and a look at everything else.
+    /// The targets, and everything else in few rounds.
     Middle,
     /// The targets in many rounds, and every dimension.
     Full,
@@ -27,13 +27,13 @@ pub(crate) enum Effort {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Section {
-    /// What there are targets for: few engines, many rounds.
+    /// The cells with targets: few engines, many rounds.
     Targets,
     /// All engines, by depth.
     Depth,
     /// All engines, by the size of an operation.
     Block,
-    /// All engines, by what is done.
+    /// All engines, by kind of operation.
     Workload,
     /// All engines, two threads.
     Threads,
@@ -80,7 +80,7 @@ impl Section {
 pub(crate) enum Place {
     /// A file of unwritten extents: the file system answers with zeros, and no device is involved.
     NoDevice,
-    /// A file that was written.
+    /// A file with written blocks.
     Disk,
     /// A file in memory.
     Tmpfs,
@@ -98,16 +98,16 @@ impl Place {
     }
 }
 
-/// Who is measured.
+/// Which engines are measured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Engines {
-    /// Every engine that there is.
+    /// Every engine.
     All,
     /// These.
     Named(Vec<&'static str>),
 }
 
-/// One cell, but for its file.
+/// One cell, without its file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Planned {
     pub(crate) section: Section,
@@ -124,7 +124,7 @@ pub(crate) struct Planned {
 }
 
 impl Planned {
-    /// What `--filter` is compared with: `depth/no-device/random-read/4KiB/depth-32/1-thread`.
+    /// Its name, for `--filter`: `depth/no-device/random-read/4KiB/depth-32/1-thread`.
     pub(crate) fn name(&self) -> String {
         format!(
             "{}/{}/{}/{}/depth-{}/{}",
@@ -137,7 +137,7 @@ impl Planned {
         )
     }
 
-    /// The engines that it names.
+    /// The names of its engines.
     pub(crate) fn named(&self) -> &[&'static str] {
         match &self.engines {
             Engines::All => &[],
@@ -145,7 +145,7 @@ impl Planned {
         }
     }
 
-    /// How long its turns take at the least, all in all.
+    /// The least time that all its turns take.
     pub(crate) fn time(&self, engines: usize) -> Duration {
         let engines = match &self.engines {
             Engines::All => engines,
@@ -157,16 +157,16 @@ impl Planned {
     }
 }
 
-/// Cells that are measured in turns, so that they can be compared with one another: mostly one.
+/// Cells that take turns, so that they can be compared with one another. Mostly it is one cell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Unit {
     pub(crate) cells: Vec<Planned>,
-    /// How often each has its turn, of so many rounds as the cell says.
+    /// How many turns each engine has, of the rounds that the cell has.
     pub(crate) turns: u32,
 }
 
 impl Unit {
-    /// How long it takes at the least, where there are so many engines.
+    /// How long it takes at least, with this many engines.
     pub(crate) fn time(&self, engines: usize) -> Duration {
         let once: Duration = self.cells.iter().map(|cell| cell.time(engines)).sum();
         once * self.turns
@@ -190,7 +190,7 @@ pub(crate) fn threads_name(threads: u32, sharing: Sharing) -> String {
     }
 }
 
-/// A size as people write it.
+/// A size with its unit, such as `4 KiB`.
 pub(crate) fn bytes(bytes: u32) -> String {
     struct Size(u32);
     impl fmt::Display for Size {
@@ -205,9 +205,9 @@ pub(crate) fn bytes(bytes: u32) -> String {
     Size(bytes).to_string()
 }
 
-/// The depth that everything but the depth is varied at.
+/// The depth when something else is varied.
 pub(crate) const DEPTH: u32 = 32;
-/// The size that everything but the size is varied at.
+/// The block size when something else is varied.
 pub(crate) const BLOCK: u32 = 4096;
 /// The depths at which lanes are compared with the floor and with `io_uring`.
 pub(crate) const DEPTHS: [u32; 4] = [1, 8, 32, 128];
@@ -225,7 +225,7 @@ const fn turns(rounds: u32, round_ms: u32) -> Turns {
     Turns { rounds, round_ms }
 }
 
-/// Everything that is measured with such effort, in this order.
+/// All units for this effort, in the order of a run.
 pub(crate) fn plan(effort: Effort) -> Vec<Unit> {
     let mut units = targets(effort);
     if effort != Effort::Quick {
@@ -254,7 +254,7 @@ fn base(section: Section, place: Place, depth: u32, engines: Engines, turns: Tur
     }
 }
 
-/// The cells that there are targets for.
+/// The cells with targets.
 fn targets(effort: Effort) -> Vec<Unit> {
     let (memory, disk, pairs) = match effort {
         Effort::Quick => (turns(26, 40), turns(8, 100), 8),
@@ -278,7 +278,7 @@ fn targets(effort: Effort) -> Vec<Unit> {
     for depth in DEPTHS {
         let mut engines = vec![FLOOR, LANE, BATCH, IO_URING, LIBAIO];
         match depth {
-            // One operation at a time is what a thread that waits does, many at once is what futures do.
+            // A thread that waits has one operation in flight; futures have many.
             1 => engines.push(SINGLE),
             DEPTH => engines.extend([LANE_FUTURE, BATCH_FUTURE, FUTURE, FLOOR_SINGLE]),
             _ => {}
@@ -343,7 +343,7 @@ fn survey(effort: Effort) -> Vec<Planned> {
                 ..cell(Section::Block, place, DEPTH)
             });
         }
-        // Writes would turn unwritten extents into written ones.
+        // Writes would make the unwritten extents written.
         let workloads: &[Workload] = match place {
             Place::NoDevice => &[Workload::SequentialRead],
             _ => &[
@@ -399,7 +399,7 @@ mod tests {
     const EFFORTS: [Effort; 3] = [Effort::Quick, Effort::Middle, Effort::Full];
 
     fn seconds(effort: Effort) -> u64 {
-        // As many engines as there are now.
+        // The present number of engines.
         plan(effort)
             .iter()
             .map(|unit| unit.time(16))
@@ -409,7 +409,7 @@ mod tests {
 
     #[test]
     fn each_effort_keeps_within_its_time() {
-        // Counting, preparing and starting programs come on top.
+        // Counting, preparing and starting programs take time too.
         assert!(seconds(Effort::Quick) < 60, "{}", seconds(Effort::Quick));
         assert!(seconds(Effort::Middle) < 270, "{}", seconds(Effort::Middle));
         assert!(seconds(Effort::Full) < 20 * 60, "{}", seconds(Effort::Full));

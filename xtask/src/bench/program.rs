@@ -1,4 +1,4 @@
-//! The program `aio-bench`: built, run, and what it prints understood.
+//! The program `aio-bench`: building it, running it, and parsing what it prints.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -16,16 +16,16 @@ use crate::{interrupt, process, workspace};
 const BUILD: Duration = Duration::from_secs(1800);
 /// How long preparing a file may take.
 const PREPARE: Duration = Duration::from_secs(600);
-/// How long one count may take, under whatever counts.
+/// How long one count may take, with the tool that counts.
 pub(crate) const COUNT: Duration = Duration::from_secs(180);
-/// How long anything else may take that takes no time on its own.
+/// How long anything short may take.
 const SHORT: Duration = Duration::from_secs(60);
 
 /// The program.
 #[derive(Debug)]
 pub(crate) struct Program(PathBuf);
 
-/// What one run of a cell told.
+/// The results of one run of a cell.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Told {
     pub(crate) rounds: Vec<Round>,
@@ -34,7 +34,7 @@ pub(crate) struct Told {
     pub(crate) unavailable: Vec<(String, String)>,
 }
 
-/// Something that an engine answers, unless it can't run.
+/// An engine's answer, or why it can't run.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Answer<T> {
     Answered(T),
@@ -42,8 +42,8 @@ pub(crate) enum Answer<T> {
 }
 
 impl Program {
-    /// Builds it as a program that is shipped, with all that it is compared with; where there is libclang,
-    /// with the peer that takes it to build.
+    /// Builds it with the options of a release, and with all peers. One peer needs libclang to be
+    /// built, and is left out without it.
     pub(crate) fn build(libclang: bool, results: &mut Results) -> Result<Self> {
         if libclang {
             match Self::built(Some("--cfg linux_aio_tokio")) {
@@ -58,14 +58,15 @@ impl Program {
     }
 
     fn built(flags: Option<&str>) -> Result<Self> {
-        // Apart from the workspace's own, which the cargo that started us may hold the lock of.
+        // Not the workspace's own directory: a cargo that started us may have locked it.
         let target_dir = workspace::target_dir().join("bench");
         let mut cargo = workspace::cargo();
         cargo
             .args(["build", "--release", "--package", "aio-bench"])
             .args(["--features", "peers"])
             .env("CARGO_TARGET_DIR", &target_dir)
-            // How code is divided among several changes with flags and names, and what is inlined with it.
+            // With several units, flags and names change how code is divided among them, and that
+            // changes what is inlined.
             .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1");
         if let Some(flags) = flags {
             let own = env::var("RUSTFLAGS").unwrap_or_default();
@@ -99,16 +100,17 @@ impl Program {
         process::output(&mut command, PREPARE).map(drop)
     }
 
-    /// Runs a cell that takes so long by itself.
+    /// Runs a cell whose turns take `time`.
     pub(crate) fn cell(&self, cell: &Cell, time: Duration) -> Result<Told> {
         let mut command = Command::new(&self.0);
         command.arg("cell").arg(serde_json::to_string(cell)?);
-        // Turns end late where operations are slow, and all engines are set up before and warm up.
+        // More than that: slow operations end a turn late, and all engines are set up and warmed
+        // up.
         let text = process::output(&mut command, time * 3 + SHORT)?;
         told(&text)
     }
 
-    /// The command that does so many operations with one engine.
+    /// The command that does this many operations with one engine.
     pub(crate) fn count(&self, cell: &Cell, engine: &str, operations: u64) -> Result<Command> {
         let mut command = Command::new(&self.0);
         command
@@ -118,7 +120,7 @@ impl Program {
         Ok(command)
     }
 
-    /// What an engine takes in memory.
+    /// The memory that an engine uses.
     pub(crate) fn memory(&self, cell: &Cell, engine: &str) -> Result<Answer<Memory>> {
         let mut command = Command::new(&self.0);
         command
@@ -128,7 +130,7 @@ impl Program {
     }
 }
 
-/// What the lines of a cell's run say.
+/// Parses the lines of a cell's run.
 fn told(text: &str) -> Result<Told> {
     let mut told = Told::default();
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
@@ -161,15 +163,22 @@ pub(crate) fn answer<T: DeserializeOwned>(text: &str) -> Result<Answer<T>> {
 mod tests {
     use super::*;
 
-    const ROUND: &str = r#"{"record":"round","engine":"floor","round":0,"operations":64,"ns":47360,"user_ns":2000,"system_ns":45000,"allocations":0}"#;
+    const ROUND: &str = concat!(
+        r#"{"record":"round","engine":"floor","round":0,"operations":64,"ns":47360,"#,
+        r#""user_ns":2000,"system_ns":45000,"allocations":0}"#
+    );
+    const UNAVAILABLE: &str = concat!(
+        r#"{"record":"unavailable","engine":"io-uring","#,
+        r#""reason":"io_uring is disabled (EPERM)"}"#
+    );
+    const LATENCY: &str = concat!(
+        r#"{"record":"latency","engine":"floor","#,
+        r#""percentiles":{"p50":1,"p90":2,"p99":3,"p999":4,"max":5}}"#
+    );
 
     #[test]
     fn a_run_is_understood() {
-        let text = format!(
-            "{}\n{ROUND}\n{}\n",
-            r#"{"record":"unavailable","engine":"io-uring","reason":"io_uring is disabled (EPERM)"}"#,
-            r#"{"record":"latency","engine":"floor","percentiles":{"p50":1,"p90":2,"p99":3,"p999":4,"max":5}}"#
-        );
+        let text = format!("{UNAVAILABLE}\n{ROUND}\n{LATENCY}\n");
         let told = told(&text).unwrap();
         assert_eq!(told.rounds.len(), 1);
         assert_eq!(

@@ -1,4 +1,4 @@
-//! What a run came to, as JSON.
+//! The results of a run, as JSON.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ use super::results::{Count, LeftOut, Measured, Memory, Results};
 use super::stats::{self, Spread};
 use super::targets::{self, Target, Verdict};
 
-/// Everything that a run tells.
+/// All results of a run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) machine: Machine,
@@ -47,11 +47,12 @@ pub(crate) struct Cell {
 pub(crate) struct Figures {
     pub(crate) engine: String,
     pub(crate) time: Option<Spread>,
-    /// Time in terms of the floor's, within rounds.
+    /// The ratio of its time to the floor's, taken within rounds.
     pub(crate) over_floor: Option<Spread>,
     pub(crate) operations_per_second: Option<f64>,
     pub(crate) cpu: Option<Spread>,
-    /// The kernel samples whether it was in user space or its own: over all rounds.
+    /// CPU time over all rounds: the kernel only samples whether it was spent in user space or in
+    /// the kernel.
     pub(crate) cpu_user: Option<f64>,
     pub(crate) cpu_system: Option<f64>,
     pub(crate) allocations: Option<f64>,
@@ -73,14 +74,14 @@ impl Report {
         }
     }
 
-    /// Whether nothing went wrong, and no target or limit that is counted was missed.
+    /// Whether no measurement failed, and no target or limit of a count was missed.
     pub(crate) fn acceptable(&self) -> bool {
         let counted = self.targets.iter().filter(|target| target.counted);
         let missed = |target: &Target| target.verdict == Verdict::Missed;
         self.failures.is_empty() && !counted.chain(&self.limits).any(missed)
     }
 
-    /// Whether nothing went wrong, and every limit was counted and kept.
+    /// Whether no measurement failed, and every count with a limit was taken and is within it.
     pub(crate) fn keeps_limits(&self) -> bool {
         let kept = |limit: &Target| limit.verdict == Verdict::Met;
         self.failures.is_empty() && self.limits.iter().all(kept)

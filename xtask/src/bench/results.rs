@@ -1,4 +1,4 @@
-//! What was measured, and how it is found again.
+//! The results of a run, and finding one of them.
 
 use std::collections::BTreeMap;
 
@@ -14,9 +14,9 @@ pub(crate) struct Results {
     pub(crate) cells: Vec<Measured>,
     pub(crate) counts: Vec<Count>,
     pub(crate) memory: Vec<Memory>,
-    /// What couldn't be measured, and why: machines differ.
+    /// What couldn't be measured on this machine, and why.
     pub(crate) left_out: Vec<LeftOut>,
-    /// What should have been measured but went wrong.
+    /// Measurements that failed, and why.
     pub(crate) failures: Vec<String>,
 }
 
@@ -36,24 +36,24 @@ pub(crate) struct Engine {
     pub(crate) latency: Option<Percentiles>,
 }
 
-/// What one engine does for each operation, counted rather than timed.
+/// Counts for each operation of one engine.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Count {
     pub(crate) engine: String,
     pub(crate) depth: u32,
     /// Instructions in user space.
     pub(crate) instructions: Option<f64>,
-    /// Those of them that aren't spent on drawing blocks and checking what was read.
+    /// The same without drawing blocks and checking what was read.
     pub(crate) own_instructions: Option<f64>,
-    /// System calls, of whatever kind.
+    /// System calls of all kinds.
     pub(crate) system_calls: Option<f64>,
     /// System calls by name.
     pub(crate) calls: BTreeMap<String, f64>,
-    /// Requests for memory.
+    /// Allocations.
     pub(crate) allocations: Option<f64>,
 }
 
-/// What a queue takes.
+/// The memory of a queue.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Memory {
     pub(crate) engine: String,
@@ -70,7 +70,7 @@ pub(crate) struct LeftOut {
 }
 
 impl Results {
-    /// Notes that something couldn't be measured; once is enough.
+    /// Notes that something couldn't be measured, once.
     pub(crate) fn leave_out(&mut self, what: impl Into<String>, reason: impl Into<String>) {
         let left_out = LeftOut {
             what: what.into(),
@@ -81,8 +81,8 @@ impl Results {
         }
     }
 
-    /// The cell of random 4 KiB reads by one thread at this depth: of several the first, which is
-    /// the one that was measured for the targets.
+    /// The cell of random 4 KiB reads by one thread at this depth. If there are several, it is the
+    /// first, which was measured for the targets.
     pub(crate) fn base(&self, place: Place, depth: u32) -> Option<&Measured> {
         self.cells.iter().find(|cell| {
             let planned = &cell.planned;
@@ -94,7 +94,7 @@ impl Results {
         })
     }
 
-    /// The cell in which two threads share so, without a device.
+    /// The cell without a device in which two threads share in this way.
     pub(crate) fn two_threads(&self, sharing: Sharing) -> Option<&Measured> {
         self.cells.iter().find(|cell| {
             let planned = &cell.planned;
@@ -112,19 +112,19 @@ impl Measured {
         self.engines.iter().find(|engine| engine.name == name)
     }
 
-    /// What one engine costs in terms of another, within rounds.
+    /// The ratio of two engines' costs, taken within rounds.
     pub(crate) fn ratio(&self, of: &str, base: &str, cost: Cost) -> Option<Spread> {
         stats::ratio(&self.engine(of)?.rounds, &self.engine(base)?.rounds, cost)
     }
 }
 
 impl Engine {
-    /// What an operation cost, over all rounds.
+    /// The cost of an operation, over all rounds.
     pub(crate) fn cost(&self, cost: Cost) -> Option<Spread> {
         Spread::of(self.rounds.iter().map(cost))
     }
 
-    /// Operations in a second, in the middle round.
+    /// Operations a second, in the median round.
     pub(crate) fn throughput(&self) -> Option<f64> {
         Some(1e9 / self.cost(stats::time)?.median)
     }

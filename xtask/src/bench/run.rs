@@ -13,7 +13,7 @@ use super::results::{Engine, Measured, Results};
 use crate::interrupt;
 use crate::progress::Progress;
 
-/// Measures all cells whose place there is.
+/// Measures all cells whose place this machine has.
 pub(crate) fn cells(
     units: &[Unit],
     engines: &[String],
@@ -44,7 +44,7 @@ pub(crate) fn cells(
         ));
         done += unit.cells.len();
         left = left.saturating_sub(unit.time(engines.len()));
-        // Why a place isn't there was said when its file couldn't be made.
+        // The reason was noted when the file couldn't be made.
         let planned: Vec<(&Planned, &Path)> = unit
             .cells
             .iter()
@@ -85,7 +85,7 @@ pub(crate) fn cells(
 }
 
 impl Planned {
-    /// The cell as the program is told it, where there are these engines.
+    /// The cell as the program's input, with those of its engines that the program has.
     fn on(&self, file: &Path, engines: &[String]) -> Cell {
         Cell {
             file: file.to_owned(),
@@ -118,7 +118,7 @@ impl Measured {
         }
     }
 
-    /// Adds what a further run told: its rounds follow those of the runs before.
+    /// Adds the results of another run. Its rounds follow those of earlier runs.
     fn add(&mut self, turn: u32, told: Told) {
         let first = turn * self.planned.rounds;
         for round in told.rounds {
@@ -184,7 +184,7 @@ mod tests {
             .flat_map(|unit| &unit.cells)
             .map(|planned| planned.on(file, &engines))
             .collect();
-        // The others that the targets name aren't there.
+        // The program doesn't have the other engines of the targets.
         assert_eq!(cells[0].engines, ["floor"]);
         assert_eq!(cells.last().unwrap().engines, engines);
         assert_eq!(cells[0].contents, aio_bench::Contents::Zeros);

@@ -18,7 +18,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// Nothing where there are no values, or one that isn't a number.
+    /// `None` if there are no values, or if one isn't a number.
     pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.into_iter().collect();
         if values.is_empty() || values.iter().any(|value| !value.is_finite()) {
@@ -34,7 +34,7 @@ impl Spread {
     }
 }
 
-/// A quantile of sorted values; between two of them it lies on the straight line.
+/// A quantile of sorted values, interpolated between the two nearest.
 fn quantile(sorted: &[f64], at: f64) -> f64 {
     let place = at * (sorted.len() - 1) as f64;
     let below = sorted[place.floor() as usize];
@@ -42,7 +42,7 @@ fn quantile(sorted: &[f64], at: f64) -> f64 {
     below + (above - below) * place.fract()
 }
 
-/// What one operation cost in one round, by some measure.
+/// A measure of what one operation cost in one round.
 pub(crate) type Cost = fn(&Round) -> f64;
 
 /// Nanoseconds of time for each operation.
@@ -59,8 +59,8 @@ fn per_operation(round: &Round, all: u64) -> f64 {
     all as f64 / round.operations as f64
 }
 
-/// What `of` cost in terms of what `base` cost, over the rounds that both had: the ratio within each
-/// round, so that what slows the machine for a while slows both sides of it.
+/// The ratio of `of`'s cost to `base`'s, over the rounds that both had. It is taken within each
+/// round: when the machine is slow for a while, it is slow for both.
 pub(crate) fn ratio(of: &[Round], base: &[Round], cost: Cost) -> Option<Spread> {
     let base: BTreeMap<u32, f64> = base
         .iter()
@@ -72,8 +72,8 @@ pub(crate) fn ratio(of: &[Round], base: &[Round], cost: Cost) -> Option<Spread> 
     )
 }
 
-/// How much of something there was for each operation, over all rounds: for what is so seldom, or measured so
-/// coarsely, that one round says nothing.
+/// The average for each operation over all rounds, for quantities that one round says nothing
+/// about: rare ones, and those that are measured coarsely.
 pub(crate) fn overall(rounds: &[Round], of: fn(&Round) -> u64) -> Option<f64> {
     let operations: u64 = rounds.iter().map(|round| round.operations).sum();
     let all: u64 = rounds.iter().map(of).sum();
@@ -84,7 +84,7 @@ pub(crate) fn overall(rounds: &[Round], of: fn(&Round) -> u64) -> Option<f64> {
 pub(super) mod tests {
     use super::*;
 
-    /// A round of a thousand operations, each of which took so many nanoseconds.
+    /// A round of a thousand operations, each of which took `ns` nanoseconds.
     pub(in super::super) fn round(engine: &str, round: u32, ns: u64) -> Round {
         Round {
             engine: engine.into(),

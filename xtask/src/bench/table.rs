@@ -1,4 +1,4 @@
-//! What a run came to, for people: Markdown, which reads well on a terminal too.
+//! The results of a run as Markdown, which reads well on a terminal too.
 
 use comfy_table::{CellAlignment, Table, presets};
 
@@ -103,7 +103,7 @@ fn targets(title: &str, targets: &[Target]) -> String {
     )
 }
 
-/// A bound as it is written in the targets.
+/// How the table of targets shows a bound.
 fn bare(bound: f64) -> String {
     if bound == 1.0 / 3.0 {
         "1/3".into()
@@ -179,7 +179,7 @@ fn over_floor(spread: Spread) -> String {
     )
 }
 
-/// How many system calls are named of each engine.
+/// How many system calls of each engine are named.
 const MOST_CALLS: usize = 3;
 
 fn counts(report: &Report) -> String {

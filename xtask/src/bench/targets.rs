@@ -14,21 +14,21 @@ use super::stats::{self, Spread};
 /// One target, and what was measured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Target {
-    /// What has a target.
+    /// What the target is for.
     pub(crate) what: String,
     #[serde(flatten)]
     pub(crate) bound: Bound,
-    /// Whether it is counted: the same in each run, whatever else the machine does.
+    /// Whether it is counted, and so doesn't depend on what else the machine does.
     pub(crate) counted: bool,
     pub(crate) value: Option<f64>,
-    /// Where the middle half of the rounds lies.
+    /// The quartiles of the rounds.
     pub(crate) quartiles: Option<[f64; 2]>,
     pub(crate) verdict: Verdict,
-    /// What else belongs to it.
+    /// A remark to go with it.
     pub(crate) remark: Option<String>,
 }
 
-/// Which values are good enough.
+/// The values that meet a target.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Bound {
@@ -45,7 +45,7 @@ impl Bound {
     }
 }
 
-/// What came of a target.
+/// The outcome of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Verdict {
@@ -84,7 +84,7 @@ impl From<f64> for Value {
 impl Target {
     fn new(what: impl Into<String>, bound: Bound, value: Option<Value>) -> Self {
         let verdict = match &value {
-            // What isn't a number holds no bound.
+            // NaN meets no bound.
             Some(value) if bound.holds(value.value) => Verdict::Met,
             Some(_) => Verdict::Missed,
             None => Verdict::NotMeasured,
@@ -147,7 +147,7 @@ fn over_the_floor(results: &Results) -> Vec<Target> {
     let mut futures = over("futures of a lane", LANE_FUTURE, DEPTH, 1.10);
     let batches = ratio(BATCH_FUTURE, FLOOR, DEPTH)
         .map(|batches| format!("futures of batches: {:.3}", batches.median));
-    // A call for each operation is what such futures cost before anything else.
+    // These futures cost at least one system call for each operation.
     let single = ratio(FUTURE, FLOOR, DEPTH)
         .zip(ratio(FUTURE, FLOOR_SINGLE, DEPTH))
         .map(|(floor, own)| {
@@ -161,7 +161,7 @@ fn over_the_floor(results: &Results) -> Vec<Target> {
     targets
 }
 
-/// The remarks that there are, as one.
+/// All remarks as one.
 fn joined<const N: usize>(remarks: [Option<String>; N]) -> Option<String> {
     let remarks: Vec<String> = remarks.into_iter().flatten().collect();
     (!remarks.is_empty()).then(|| remarks.join("; "))
@@ -171,7 +171,7 @@ fn against_io_uring(results: &Results) -> Vec<Target> {
     DEPTHS
         .map(|depth| {
             let cell = results.base(Place::NoDevice, depth);
-            // How many times io_uring's throughput: its time over ours.
+            // The ratio of throughputs is io_uring's time divided by ours.
             let times = |engine| cell?.ratio(IO_URING, engine, stats::time);
             let (lanes, floors) = (times(LANE), times(FLOOR));
             let batches = times(BATCH).map(|batches| format!("batches: {:.3}", batches.median));
@@ -209,7 +209,7 @@ fn against_io_uring(results: &Results) -> Vec<Target> {
 
 fn against_threads(results: &Results) -> Vec<Target> {
     let cell = results.base(Place::Disk, DEPTH);
-    // Where there are several ways to use something, the best of them counts.
+    // If there are several ways to do it, the best one counts.
     let best = |engines: &[&'static str], ratio: &dyn Fn(&'static str) -> Option<Spread>, least| {
         let ratios = engines
             .iter()
@@ -255,7 +255,7 @@ fn against_threads(results: &Results) -> Vec<Target> {
 fn two_threads(results: &Results) -> Target {
     let of = |engine| {
         let rounds = |sharing| Some(&results.two_threads(sharing)?.engine(engine)?.rounds);
-        // How many times the throughput: the others' time over that on one queue.
+        // The ratio of throughputs is the time with other sharing divided by that on one queue.
         let (own, one) = (rounds(Sharing::OwnQueues)?, rounds(Sharing::OneQueue)?);
         stats::ratio(own, one, stats::time)
     };
@@ -264,7 +264,7 @@ fn two_threads(results: &Results) -> Target {
         Bound::AtLeast(0.9),
         of(LANE).map(Value::from),
     );
-    // What is lost within the kernel.
+    // The part that is lost in the kernel.
     let floor = of(FLOOR).map(|floor| format!("the floor: {:.3}", floor.median));
     let batches = of(BATCH).map(|batches| format!("batches: {:.3}", batches.median));
     target.remark = joined([floor, batches]);
@@ -299,7 +299,7 @@ pub(super) mod tests {
     use crate::bench::results::{Count, Engine, Measured};
     use crate::bench::stats::tests::round;
 
-    /// What the cells of the targets would say if each engine took always as long, in nanoseconds.
+    /// Results in which each engine always takes the same time, in nanoseconds.
     pub(in super::super) fn results(ns: impl Fn(&str, &plan::Planned) -> u64) -> Results {
         let mut results = Results::default();
         for planned in plan::plan(Effort::Quick)
@@ -434,7 +434,8 @@ pub(super) mod tests {
         assert_eq!(
             remark("futures of a lane, depth 32"),
             Some(
-                "futures of batches: 1.200; submitted one by one: 5.000, and 1.250 over such a floor"
+                "futures of batches: 1.200; submitted one by one: 5.000, \
+                 and 1.250 over such a floor"
             )
         );
         assert_eq!(

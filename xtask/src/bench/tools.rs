@@ -1,5 +1,5 @@
-//! What isn't built here: programs that count, and a library that is measured. Each is got if it can be,
-//! and left out if not.
+//! What isn't built here: programs that count, and a library that is measured. Each is installed if
+//! that is possible, and left out otherwise.
 
 use std::env;
 use std::fs;
@@ -21,7 +21,7 @@ const STRACE: Tool = Tool {
     packages: &["strace"],
 };
 
-/// Its file has another name since Debian counts seconds in 64 bits.
+/// The package was renamed when Debian changed to 64-bit `time_t`.
 const LIBAIO: Tool = Tool {
     program: if cfg!(target_arch = "x86_64") {
         "/usr/lib/x86_64-linux-gnu/libaio.so.1"
@@ -31,27 +31,28 @@ const LIBAIO: Tool = Tool {
     packages: &["libaio1t64", "libaio1"],
 };
 
-/// One of the peers is built with it. The library's name has a version in it that nobody knows before.
+/// Needed to build one of the peers. The library's file name has a version in it, so the installed
+/// library is looked for by [`has_libclang`].
 const LIBCLANG: Tool = Tool {
     program: "/usr/lib/libclang.so",
     packages: &["libclang-dev"],
 };
 
-/// What there is.
+/// The tools that are installed.
 pub(crate) struct Tools {
     pub(crate) counters: Counters,
     pub(crate) libclang: bool,
 }
 
-/// Installs what is missing, if that is allowed, and says what there is then. What is large is only got
-/// where `all` is wanted.
+/// Installs what is missing, if that is allowed, and returns what there is then. Large packages are
+/// installed only if `all`.
 pub(crate) fn get(
     all: bool,
     install: Install,
     results: &mut Results,
     progress: &Progress,
 ) -> Tools {
-    // Where it can't be had, its engine says so.
+    // When it is missing, its engine says so.
     if !has_libaio() {
         packages::ensure(&[LIBAIO], install, progress).ok();
     }
@@ -61,7 +62,7 @@ pub(crate) fn get(
     let libclang = has_libclang();
     if !libclang {
         let reason =
-            "building it takes libclang, which is large: install libclang-dev, or give --full";
+            "libclang is needed to build it, and is large: install libclang-dev, or give --full";
         results.leave_out("linux-aio-tokio", reason);
     }
     let mut there = |what: &str, tool: Tool| {
@@ -90,7 +91,7 @@ fn has_libclang() -> bool {
         || has_library(|name| is_it(name) && name.contains(".so"))
 }
 
-/// Whether a library of such a name is where libraries are.
+/// Whether one of the directories for libraries has a file whose name `is_it` accepts.
 fn has_library(is_it: impl Fn(&str) -> bool) -> bool {
     let own = LIBAIO.program.rsplit_once('/').map(|(dir, _)| dir);
     ["/usr/lib64", "/usr/lib"]

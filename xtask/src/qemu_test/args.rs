@@ -6,16 +6,18 @@ use std::thread;
 
 use anyhow::{Result, bail};
 
+use super::matrix::LONG_LIVED;
 use crate::arch::{self, Arch};
 use crate::packages::Install;
 
 /// Boots kernels in QEMU and runs the conformance program on each.
 ///
-/// Everything that is missing is installed or downloaded first: QEMU and cross compilers with apt
-/// (after printing the command), kernels from the Debian archive that this machine's apt is set up
-/// for. Kernels stay in the user's cache directory, so that the next run boots at once.
+/// Installs QEMU and cross compilers with apt when they are missing, after printing the command.
+/// Downloads kernels from the Debian archive that this machine's apt uses, and keeps them in the
+/// user's cache directory for the next run.
 ///
-/// Exits with 1 when a case failed or a guest hung, panicked or reported nothing.
+/// Exits with 1 when a case failed, when a guest hung, panicked or reported nothing, or when a
+/// kernel isn't available; the other guests still run.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -25,47 +27,43 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILTER", value_parser = one_word)]
     pub(crate) case: Option<String>,
 
-    /// Seconds that a guest may take from its start to its end.
-    #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = clap::value_parser!(u64).range(1..))]
+    /// The time limit for a guest, in seconds.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value = "300",
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
     pub(crate) timeout: u64,
 
     /// Write the results to this file as well.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
 
-    /// Instead of testing the kernels, test this command: boot guests that fail, hang, panic and die
-    /// on purpose, and check that each is reported as what it is.
+    /// Test this command instead of the kernels: boot guests that fail, hang, panic and die on
+    /// purpose, and check that each is reported correctly.
     #[arg(long, conflicts_with_all = ["case", "json", "keep"])]
     pub(crate) self_check: bool,
 
-    /// What the guest is to do wrong on purpose: fail, hang, panic or die.
+    /// What the guest does wrong on purpose.
     #[arg(long, hide = true, value_parser = ["fail", "hang", "panic", "die"])]
     pub(crate) sabotage: Option<String>,
 }
 
-/// What every command that boots guests is told: which there are to be, and how to come by them.
+/// The options of every command that boots guests: which guests, and where their parts come from.
 #[derive(Debug, clap::Args)]
-#[expect(
-    clippy::doc_markdown,
-    reason = "it is help text too, which shows backticks as they are"
-)]
 pub(crate) struct Guests {
-    /// The user space to test: x86_64, aarch64, riscv64, s390x, powerpc64le, i686 (on x86_64
-    /// kernels), armhf (on aarch64 kernels), all (the first two) or every (all seven); repeatable
-    /// [default: all].
-    #[arg(long, value_name = "ARCH", value_parser = arch_names())]
+    #[arg(long, value_name = "ARCH", value_parser = arch::values(), help = arch_help())]
     arch: Vec<String>,
 
-    /// The kernel series to boot, such as 6.1, or `oldest` or `newest`; repeatable [default: 5.10, 6.1,
-    /// 6.12 and the newest released one on x86_64 and aarch64, 6.12 elsewhere].
-    #[arg(long = "kernel", value_name = "SERIES")]
+    #[arg(long = "kernel", value_name = "SERIES", help = kernel_help())]
     pub(crate) kernels: Vec<String>,
 
-    /// How many guests run at once [default: two for each processor, as they wait a lot].
+    /// How many guests run at once [default: two for each processor].
     #[arg(long, value_name = "N")]
     jobs: Option<NonZero<usize>>,
 
-    /// Keep each guest's console log, reported lines and disks, and say where.
+    /// Keep each guest's console log, report and disks, and print the directory.
     #[arg(long)]
     pub(crate) keep: bool,
 
@@ -78,12 +76,31 @@ pub(crate) struct Guests {
     no_install: bool,
 }
 
-fn arch_names() -> clap::builder::PossibleValuesParser {
-    let names = arch::all().iter().map(|arch| arch.name);
-    names.chain(["all", "every"]).collect::<Vec<_>>().into()
+fn arch_help() -> String {
+    format!(
+        "The user space to test, or all of them. 32-bit programs run on 64-bit kernels. Can be \
+         repeated [default: {}]",
+        main_names()
+    )
 }
 
-/// The kernel's command line has no way to quote a space.
+fn kernel_help() -> String {
+    format!(
+        "The kernel series to boot: a number such as 6.1, or oldest, or newest. The newest \
+         complete release of the series is used. Can be repeated [default: {} and newest on {}, \
+         {} on the others]",
+        LONG_LIVED.join(", "),
+        main_names(),
+        arch::STABLE_SERIES
+    )
+}
+
+fn main_names() -> String {
+    let names: Vec<&str> = arch::main().map(|arch| arch.name).collect();
+    names.join(" and ")
+}
+
+/// A filter goes through the kernel's command line, where spaces can't be quoted.
 fn one_word(filter: &str) -> Result<String> {
     if filter.is_empty() || filter.contains(|c: char| c.is_whitespace() || c == '"') {
         bail!("a filter is part of a case's name, without spaces or quotes");
@@ -92,21 +109,28 @@ fn one_word(filter: &str) -> Result<String> {
 }
 
 impl Guests {
-    /// The architectures that were asked for, each once, in the table's order.
-    pub(crate) fn archs(&self) -> Vec<&'static Arch> {
-        let asked = |arch: &&Arch| {
-            let main = arch::MAIN.contains(&arch.name);
-            self.arch.is_empty() && main
-                || self.arch.iter().any(|name| match name.as_str() {
-                    "every" => true,
-                    "all" => main,
-                    name => name == arch.name,
-                })
-        };
-        arch::all().iter().filter(asked).collect()
+    /// Guests of these architectures.
+    pub(crate) fn of(archs: &[&'static Arch], mirror: Option<String>, install: Install) -> Self {
+        Self {
+            arch: archs.iter().map(|arch| arch.name.to_owned()).collect(),
+            kernels: Vec::new(),
+            jobs: None,
+            keep: false,
+            mirror,
+            no_install: install == Install::No,
+        }
     }
 
-    /// Whether anything was said about which guests there are to be.
+    /// The architectures that were asked for; the main ones when none was.
+    pub(crate) fn archs(&self) -> Vec<&'static Arch> {
+        if self.arch.is_empty() {
+            arch::main().collect()
+        } else {
+            arch::named(&self.arch)
+        }
+    }
+
+    /// Whether an architecture or a kernel was named.
     pub(crate) fn were_named(&self) -> bool {
         !self.arch.is_empty() || !self.kernels.is_empty()
     }
@@ -148,18 +172,13 @@ mod tests {
     }
 
     #[test]
-    fn architectures_are_named_one_by_one_or_together() {
+    fn the_main_architectures_are_the_default() {
         assert_eq!(archs(&[]), ["x86_64", "aarch64"]);
-        assert_eq!(
-            archs(&["--arch", "s390x", "--arch", "i686"]),
-            ["s390x", "i686"]
-        );
-        assert_eq!(archs(&["--arch", "every"]).len(), 7);
-        assert_eq!(
-            archs(&["--arch", "all", "--arch", "x86_64"]),
-            ["x86_64", "aarch64"]
-        );
-        assert!(Cli::try_parse_from(["qemu-test", "--arch", "vax"]).is_err());
+        assert_eq!(archs(&["--arch", "s390x"]), ["s390x"]);
+        assert_eq!(archs(&["--arch", "all"]).len(), arch::all().len());
+        for unknown in ["vax", "every"] {
+            assert!(Cli::try_parse_from(["qemu-test", "--arch", unknown]).is_err());
+        }
     }
 
     #[test]

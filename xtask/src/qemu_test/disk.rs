@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use crate::{packages, process};
 
-/// Sparse files: what isn't written takes no room.
+/// Bytes of a disk. The files are sparse: blocks that aren't written take no room.
 const SIZE: u64 = 128 << 20;
 
 /// A disk of a guest.
@@ -19,12 +19,12 @@ pub(crate) struct Disk {
     /// Bytes of a logical block.
     pub(crate) block: u32,
     pub(crate) file: PathBuf,
-    /// How many operations a second it does at most.
+    /// The limit of operations a second, if it has one.
     pub(crate) iops: Option<u32>,
 }
 
-/// Makes the disks in `dir`: two raw ones, and one with an ext4 file system. With `slow_iops` there is
-/// one more, `slow`, which does so many operations a second.
+/// Makes the disks in `dir`: two raw ones, and one with an ext4 file system. With `slow_iops` there
+/// is another one, `slow`, which is limited to that many operations a second.
 pub(crate) fn make(dir: &Path, slow_iops: Option<u32>) -> Result<Vec<Disk>> {
     let disk = |serial, block, iops| -> Result<Disk> {
         let file = dir.join(format!("{serial}.img"));

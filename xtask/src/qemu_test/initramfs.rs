@@ -1,4 +1,4 @@
-//! The guest's first and only file system: programs, one of them `/init`, and the modules that it loads.
+//! The guest's root file system: programs, one of which is `/init`, and the modules that it loads.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -11,8 +11,8 @@ const DIRECTORY: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
 const PLAIN: u32 = 0o100_644;
 
-/// Writes the archive to `file`, with programs by their names in the guest. `/modules/order` has the modules' paths, one a line, in the order
-/// in which they are to be loaded.
+/// Writes the archive to `file`. `programs` are their names in the guest and their files. In the
+/// guest, `/modules/order` has the paths of the modules in the order of loading, one on each line.
 pub(crate) fn write(file: &Path, programs: &[(&str, PathBuf)], modules: &[PathBuf]) -> Result<()> {
     let open = || -> Result<()> {
         let mut archive = Archive {

@@ -1,5 +1,6 @@
-//! Which guests there are to be: the architectures that were asked for, each on its kernels.
+//! Which guests to boot: each architecture that was asked for, on each of its kernels.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -7,25 +8,35 @@ use anyhow::{Context, Result};
 use super::kernel::{Archive, Index, Kernel};
 use crate::apt::Mirror;
 use crate::arch::{Arch, Platform, Series};
+use crate::interrupt;
 use crate::progress::Progress;
 
 /// The long-lived series that Debian's releases have, oldest first.
-const LONG_LIVED: [&str; 3] = ["5.10", "6.1", "6.12"];
+pub(crate) const LONG_LIVED: [&str; 3] = ["5.10", "6.1", "6.12"];
 
-/// One guest to be.
+/// A guest to boot.
 #[derive(Debug, Clone)]
 pub(crate) struct Planned {
     pub(crate) arch: &'static Arch,
     pub(crate) kernel: Arc<Kernel>,
 }
 
-/// Finds, and gets where they aren't in the cache, the kernels of all guests.
+/// All guests of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    pub(crate) guests: Vec<Planned>,
+    /// The kernels that aren't available, with the reason, one line each.
+    pub(crate) unavailable: Vec<String>,
+}
+
+/// Finds the kernels of all guests, and downloads those that aren't in the cache. A kernel that
+/// isn't available ends up in [`Plan::unavailable`]; the others are booted.
 pub(crate) fn plan(
     archs: &[&'static Arch],
     named: &[String],
     mirror: &Mirror,
     progress: &Progress,
-) -> Result<Vec<Planned>> {
+) -> Result<Plan> {
     let mut platforms: Vec<&'static Platform> = Vec::new();
     for arch in archs {
         if !platforms
@@ -35,40 +46,77 @@ pub(crate) fn plan(
             platforms.push(arch.platform);
         }
     }
-    let mut planned = Vec::new();
+    let mut plan = Plan::default();
     for platform in platforms {
-        let archive = Archive::open(platform, mirror, progress)?;
-        let mut kernels: Vec<Arc<Kernel>> = Vec::new();
-        for arch in archs
+        let archs = archs
             .iter()
-            .filter(|arch| arch.platform.deb == platform.deb)
-        {
-            for series in series(arch.series, named, archive.index()).with_context(|| {
-                format!("the archive has no released kernel for {}", platform.deb)
-            })? {
-                let known = kernels
-                    .iter()
-                    .find(|kernel| kernel.series == series)
-                    .cloned();
-                let kernel = match known {
-                    Some(kernel) => kernel,
-                    None => Arc::new(archive.kernel(&series, progress)?),
-                };
-                kernels.push(Arc::clone(&kernel));
-                planned.push(Planned { arch, kernel });
-            }
+            .filter(|arch| arch.platform.deb == platform.deb);
+        let added = plan.add(platform, archs, named, mirror, progress);
+        interrupt::check()?;
+        if let Err(error) = added {
+            plan.unavailable.push(one_line(&error));
         }
     }
     let place = |guest: &Planned| archs.iter().position(|arch| arch.name == guest.arch.name);
-    planned.sort_by_key(place);
-    Ok(planned)
+    plan.guests.sort_by_key(place);
+    Ok(plan)
 }
 
-/// The series that were named, else the default ones, each once; nothing when the archive has no
-/// released kernel at all.
+impl Plan {
+    /// Adds the guests of one platform. An error means that it has none.
+    fn add<'a>(
+        &mut self,
+        platform: &'static Platform,
+        archs: impl Iterator<Item = &'a &'static Arch>,
+        named: &[String],
+        mirror: &Mirror,
+        progress: &Progress,
+    ) -> Result<()> {
+        let archive = Archive::open(platform, mirror, progress)
+            .with_context(|| format!("no kernel is available for {}", platform.deb))?;
+        // Several architectures run on the same kernels. Each kernel is looked for once.
+        let mut kernels: BTreeMap<String, Option<Arc<Kernel>>> = BTreeMap::new();
+        for arch in archs {
+            let wanted = series(arch.series, named, archive.index()).with_context(|| {
+                format!(
+                    "the archive has no released kernel for {} that is complete",
+                    platform.deb
+                )
+            })?;
+            for series in wanted {
+                if !kernels.contains_key(&series) {
+                    let kernel = match archive.kernel(&series, progress) {
+                        Ok(kernel) => Some(Arc::new(kernel)),
+                        Err(error) => {
+                            interrupt::check()?;
+                            self.unavailable.push(one_line(&error));
+                            None
+                        }
+                    };
+                    kernels.insert(series.clone(), kernel);
+                }
+                if let Some(kernel) = &kernels[&series] {
+                    let kernel = Arc::clone(kernel);
+                    self.guests.push(Planned { arch, kernel });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An error as one line. apt's errors have several.
+fn one_line(error: &anyhow::Error) -> String {
+    let text = format!("{error:#}");
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    lines.join(" ")
+}
+
+/// The series that were named, or the default ones, each once. `None` if the archive has no
+/// released kernel that is complete.
 fn series(default: Series, named: &[String], index: &Index) -> Option<Vec<String>> {
     let by_name = |name: &String| match name.as_str() {
-        "oldest" => Some(LONG_LIVED[0].to_owned()),
+        "oldest" => index.oldest_series().map(str::to_owned),
         "newest" => index.newest_series().map(str::to_owned),
         _ => Some(name.clone()),
     };
@@ -76,12 +124,9 @@ fn series(default: Series, named: &[String], index: &Index) -> Option<Vec<String
         _ if !named.is_empty() => named.iter().map(by_name).collect::<Option<_>>()?,
         Series::Only(series) => vec![series.to_owned()],
         Series::Matrix => {
-            let newest = index.newest_series()?.to_owned();
-            LONG_LIVED
-                .iter()
-                .map(|&series| series.to_owned())
-                .chain([newest])
-                .collect()
+            let newest = index.newest_series()?;
+            let all = LONG_LIVED.iter().copied().chain([newest]);
+            all.map(str::to_owned).collect()
         }
     };
     let mut seen = Vec::new();

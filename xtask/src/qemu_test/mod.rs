@@ -1,4 +1,4 @@
-//! `cargo xtask qemu-test`: the conformance program on real kernels, each in a guest of its own.
+//! `cargo xtask qemu-test`: the conformance program on real kernels, each in its own guest.
 
 mod args;
 mod disk;
@@ -23,28 +23,27 @@ use anyhow::{Context, Result};
 
 use crate::apt::Mirror;
 use crate::interrupt;
-use crate::packages::{self, Tool};
+use crate::packages::Tool;
 use crate::progress::Progress;
-
-use crate::cross::{self, Program};
+use crate::toolchain::{Program, Target, Toolchains};
 pub(crate) use args::{Args, Guests};
 use guest::{Accel, Files, Limits, Machine, Outcome, Verdict};
-use matrix::Planned;
+use matrix::{Plan, Planned};
 use report::Guest;
 pub(crate) use report::Report;
 
 /// What runs in the guests.
 const CONFORMANCE: Program = Program {
-    manifest: "Cargo.toml",
+    manifest: None,
     package: "aio-test-harness",
-    binary: "aio-conformance",
+    target: Target::Binary("aio-conformance"),
 };
 
-/// What one of the cases runs, beside it.
+/// A program that one of the cases runs.
 const NO_LIBC: Program = Program {
-    manifest: "aio-sys/examples/no-libc/Cargo.toml",
+    manifest: Some("aio-sys/examples/no-libc/Cargo.toml"),
     package: "no-libc",
-    binary: "no-libc",
+    target: Target::Binary("no-libc"),
 };
 
 const TOOLS: [Tool; 2] = [
@@ -69,49 +68,52 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if let Some(file) = &args.json {
         report.write_json(file)?;
     }
-    Ok(if report.all_passed() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    report.exit_code()
 }
 
-/// Everything that guests are made of.
+/// Everything that a run needs: the guests to boot, and their programs.
 struct Parts {
-    guests: Vec<Planned>,
-    /// The programs for each architecture, by its name, and what they are called in the guest.
-    programs: BTreeMap<&'static str, Vec<(&'static str, PathBuf)>>,
+    plan: Plan,
+    programs: Programs,
 }
 
-/// Gets everything that is missing: tools, kernels, the program.
+/// Installs the tools that are missing, downloads kernels and builds the programs.
 fn prepare(wanted: &Guests, kernels: &[String], progress: &Progress) -> Result<Parts> {
     let archs = wanted.archs();
-    // All at once, so that one command installs all that is missing.
+    // Collected first, so that one command installs all that are missing.
     let mut tools = TOOLS.to_vec();
     for arch in &archs {
         tools.push(arch.platform.qemu);
-        tools.extend(cross::tools(arch)?);
     }
-    packages::ensure(&tools, wanted.install(), progress)?;
     let mirror = Mirror::find(wanted.mirror.as_deref())?;
-    let guests = matrix::plan(&archs, kernels, &mirror, progress)?;
+    let toolchains = Toolchains::get(&archs, &tools, &mirror, wanted.install(), progress)?;
+    let plan = matrix::plan(&archs, kernels, &mirror, progress)?;
+    for why in &plan.unavailable {
+        progress.say(format!("notice: {why}"));
+    }
     let mut programs = BTreeMap::new();
     for arch in archs {
+        if !plan.guests.iter().any(|guest| guest.arch.name == arch.name) {
+            continue;
+        }
         interrupt::check()?;
-        let build = |program| cross::build(program, arch, &mirror, wanted.install(), progress);
+        let build = |program| toolchains.build(program, arch, progress);
         let mut built = vec![("init", build(CONFORMANCE)?)];
         if arch.no_libc {
             built.push(("no-libc", build(NO_LIBC)?));
         }
         programs.insert(arch.name, built);
     }
-    Ok(Parts { guests, programs })
+    Ok(Parts { plan, programs })
 }
 
-/// Boots all guests, and tells what they came to.
+/// Boots all guests, and returns the results.
 pub(crate) fn boot(wanted: &Guests, kernels: &[String], work: &Work) -> Result<Report> {
     let progress = Progress::default();
-    let parts = prepare(wanted, kernels, &progress)?;
+    let mut parts = prepare(wanted, kernels, &progress)?;
+    for (arch, programs) in &mut parts.programs {
+        programs.extend_from_slice(work.programs.get(arch).map_or(&[], Vec::as_slice));
+    }
     let dir = tempfile::Builder::new().prefix("aio-guests-").tempdir()?;
     let lab = Lab {
         jobs: wanted.jobs(),
@@ -122,30 +124,35 @@ pub(crate) fn boot(wanted: &Guests, kernels: &[String], work: &Work) -> Result<R
         kvm_failed: AtomicBool::new(false),
         noticed: AtomicBool::new(false),
     };
-    let report = lab.boot_all(&parts.guests)?;
+    let guests = lab.boot_all(&parts.plan.guests)?;
     if wanted.keep {
         progress.say(format!("kept: {}", dir.keep().display()));
     }
-    Ok(report)
+    Ok(Report::new(guests, parts.plan.unavailable))
 }
 
-/// What the guests of a run are to do.
+/// What the guests of a run do.
 #[derive(Debug)]
 pub(crate) struct Work {
-    /// What the program is told: `aio.NAME=VALUE` words.
+    /// The program's words on the kernel's command line: `aio.NAME=VALUE`.
     pub(crate) words: Vec<String>,
-    /// How long a guest may take from its start to its end.
+    /// The time limit for a guest.
     pub(crate) limit: Duration,
-    /// How many operations a second the disk `slow` does, which isn't there otherwise.
+    /// Adds a disk `slow`, with this limit of operations a second.
     pub(crate) slow_iops: Option<u32>,
-    /// The processor time that something takes in the guest is to mean something.
+    /// Whether the guest measures processor time: its clock then counts instructions.
     pub(crate) timed: bool,
+    /// More programs for the guests.
+    pub(crate) programs: Programs,
 }
+
+/// The programs of each architecture, by its name: their names in the guest, and their files.
+type Programs = BTreeMap<&'static str, Vec<(&'static str, PathBuf)>>;
 
 impl Work {
     /// Running the conformance cases.
     fn cases(args: &Args) -> Self {
-        // A case is ended by the program itself long before the guest is.
+        // The program ends a case that takes too long, well before the guest's own limit.
         let mut words = vec![format!("aio.timeout={}", (args.timeout / 3).max(1))];
         let word = |name: &str, value: &Option<String>| {
             value.as_ref().map(|value| format!("aio.{name}={value}"))
@@ -157,6 +164,7 @@ impl Work {
             limit: Duration::from_secs(args.timeout),
             slow_iops: None,
             timed: false,
+            programs: Programs::new(),
         }
     }
 }
@@ -166,18 +174,18 @@ struct Lab<'a> {
     /// How many run at once.
     jobs: usize,
     work: &'a Work,
-    programs: &'a BTreeMap<&'static str, Vec<(&'static str, PathBuf)>>,
+    programs: &'a Programs,
     dir: &'a Path,
     progress: &'a Progress,
-    /// A guest has shown that hardware acceleration doesn't work here.
+    /// Set when a guest has shown that hardware acceleration doesn't work here.
     kvm_failed: AtomicBool,
-    /// That it can't be used has been said.
+    /// Set when the notice about hardware acceleration has been printed.
     noticed: AtomicBool,
 }
 
 impl Lab<'_> {
-    /// Boots the guests, as many at a time as there are jobs.
-    fn boot_all(&self, guests: &[Planned]) -> Result<Report> {
+    /// Boots the guests, `jobs` of them at a time.
+    fn boot_all(&self, guests: &[Planned]) -> Result<Vec<Guest>> {
         let next = AtomicUsize::new(0);
         let done = Mutex::new(Vec::new());
         thread::scope(|scope| {
@@ -200,14 +208,10 @@ impl Lab<'_> {
         interrupt::check()?;
         let mut done = done.into_inner().expect("all threads are done");
         done.sort_by_key(|(place, _)| *place);
-        let guests = done
-            .into_iter()
-            .map(|(_, result)| result)
-            .collect::<Result<Vec<_>>>()?;
-        Ok(Report::new(guests))
+        done.into_iter().map(|(_, result)| result).collect()
     }
 
-    /// Boots one guest; where hardware acceleration turns out not to work, once more without.
+    /// Boots one guest. If hardware acceleration turns out not to work, boots it again without.
     fn boot(&self, guest: &Planned) -> Result<Guest> {
         interrupt::check()?;
         if self.work.timed {
@@ -221,7 +225,7 @@ impl Lab<'_> {
             accel = Accel::Emulation;
         }
         let result = self.boot_with(guest, accel)?;
-        // Without a word from the program nothing but the machine can be to blame.
+        // The program reported nothing at all, so the machine itself didn't work.
         let said_nothing = result.outcome != Outcome::Passed && result.cases.is_empty();
         if accel == Accel::Emulation || !said_nothing || interrupt::requested() {
             return Ok(result);
@@ -282,7 +286,7 @@ impl Lab<'_> {
 
     fn limits(&self, accel: Accel) -> Limits {
         let wall = self.work.limit;
-        // Whatever it does says something more often.
+        // Every case is reported, so a working guest is never silent for this long.
         let silence = wall / 2;
         match accel {
             Accel::Kvm => Limits {

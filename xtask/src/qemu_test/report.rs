@@ -1,15 +1,16 @@
-//! What a run of guests came to: for people as a table, for programs as JSON.
+//! The results of a run of guests: a table for people, JSON for programs.
 
 use std::fs;
 use std::path::Path;
+use std::process::ExitCode;
 
 use aio_test_harness::report::{Outcome as CaseOutcome, Totals};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use super::guest::{Case, Outcome, Verdict, rounded};
 
-/// How much of a console is shown.
+/// How many lines of a console are shown.
 const TAIL: usize = 25;
 
 /// One guest's results.
@@ -73,20 +74,39 @@ pub(crate) struct Report {
     pub(crate) guests: Vec<Guest>,
     #[serde(flatten)]
     pub(crate) totals: Totals,
+    /// The kernels that were asked for and aren't available, with the reason, one line each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unavailable: Vec<String>,
 }
 
 impl Report {
-    pub(crate) fn new(guests: Vec<Guest>) -> Self {
+    pub(crate) fn new(guests: Vec<Guest>, unavailable: Vec<String>) -> Self {
         let mut totals = Totals::default();
         for guest in &guests {
             totals.passed += guest.totals.passed;
             totals.failed += guest.totals.failed;
             totals.skipped += guest.totals.skipped;
         }
-        Self { guests, totals }
+        Self {
+            guests,
+            totals,
+            unavailable,
+        }
     }
 
-    /// Whether every guest passed; a run without guests is no success.
+    /// The command's exit status; an error that names the kernels if some weren't available.
+    pub(crate) fn exit_code(&self) -> Result<ExitCode> {
+        if !self.unavailable.is_empty() {
+            bail!(not_available(&self.unavailable));
+        }
+        Ok(if self.all_passed() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    }
+
+    /// Whether every guest passed. A run without guests has failed.
     pub(crate) fn all_passed(&self) -> bool {
         !self.guests.is_empty()
             && self
@@ -95,7 +115,7 @@ impl Report {
                 .all(|guest| guest.outcome == Outcome::Passed)
     }
 
-    /// The failures, then the table, then the totals.
+    /// The failures, the table and the totals, in this order.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         for guest in &self.guests {
@@ -127,13 +147,31 @@ impl Report {
         text
     }
 
+    /// What was printed in each guest, for guests that ran one program instead of the cases.
+    pub(crate) fn printed(&self) -> String {
+        let mut text = String::new();
+        for guest in &self.guests {
+            text += &format!("\n{} {}:\n", guest.arch, guest.release);
+            let printed = guest.cases.iter().filter_map(|case| case.reason.as_deref());
+            for line in printed.flat_map(str::lines) {
+                text += &format!("  {line}\n");
+            }
+        }
+        text
+    }
+
     pub(crate) fn write_json(&self, file: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self)? + "\n";
         fs::write(file, text).with_context(|| format!("can't write {}", file.display()))
     }
 }
 
-/// Why a guest didn't pass: its failed cases and the end of its console. Nothing when it did.
+/// The error that ends a run for which some kernels weren't available.
+pub(super) fn not_available(kernels: &[String]) -> String {
+    format!("some kernels aren't available:\n  {}", kernels.join("\n  "))
+}
+
+/// Why a guest didn't pass: its failed cases and the end of its console. Empty if it passed.
 fn failure(guest: &Guest) -> String {
     if guest.outcome == Outcome::Passed {
         return String::new();
@@ -201,9 +239,13 @@ mod tests {
         }
     }
 
+    fn report(guests: Vec<Guest>) -> Report {
+        Report::new(guests, Vec::new())
+    }
+
     #[test]
     fn the_json_has_the_agreed_shape() {
-        let report = Report::new(vec![guest(Outcome::Passed, &[("a", CaseOutcome::Passed)])]);
+        let report = report(vec![guest(Outcome::Passed, &[("a", CaseOutcome::Passed)])]);
         let json: serde_json::Value = serde_json::to_value(&report).unwrap();
         let expected = serde_json::json!({
             "guests": [{
@@ -223,7 +265,7 @@ mod tests {
             Outcome::Failed,
             &[("a", CaseOutcome::Passed), ("b", CaseOutcome::Failed)],
         );
-        let report = Report::new(vec![
+        let report = report(vec![
             failed,
             guest(Outcome::Passed, &[("a", CaseOutcome::Passed)]),
         ]);
@@ -240,16 +282,28 @@ mod tests {
 
     #[test]
     fn only_guests_that_all_passed_are_a_success() {
-        assert!(!Report::new(Vec::new()).all_passed());
+        assert!(!report(Vec::new()).all_passed());
         let passed = || guest(Outcome::Passed, &[("a", CaseOutcome::Passed)]);
-        assert!(Report::new(vec![passed(), passed()]).all_passed());
+        assert!(report(vec![passed(), passed()]).all_passed());
         for outcome in [
             Outcome::Failed,
             Outcome::Timeout,
             Outcome::Panic,
             Outcome::Lost,
         ] {
-            assert!(!Report::new(vec![passed(), guest(outcome, &[])]).all_passed());
+            assert!(!report(vec![passed(), guest(outcome, &[])]).all_passed());
         }
+    }
+
+    #[test]
+    fn a_kernel_that_is_not_available_is_an_error_and_in_the_report() {
+        let passed = vec![guest(Outcome::Passed, &[("a", CaseOutcome::Passed)])];
+        let why = "kernel series 7.0 isn't available";
+        let report = Report::new(passed, vec![why.to_owned()]);
+        let error = report.exit_code().unwrap_err().to_string();
+        assert!(error.contains(why), "{error}");
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["unavailable"], serde_json::json!([why]));
+        assert_eq!(json["passed"], 1);
     }
 }

@@ -1,5 +1,5 @@
-//! `cargo xtask qemu-test --self-check`: real guests that go wrong on purpose. A test command is
-//! worth what it does with them.
+//! `cargo xtask qemu-test --self-check`: real guests that go wrong on purpose, to see whether the
+//! command notices.
 
 use std::env;
 use std::fs;
@@ -13,9 +13,10 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::args::Args;
-use crate::{interrupt, process, progress::Progress};
+use super::report;
+use crate::{arch, interrupt, process, progress::Progress};
 
-/// What a guest does wrong, and what it has to be reported as.
+/// What a guest does wrong, and the outcome that has to be reported.
 const SABOTAGE: [(&str, &str); 4] = [
     ("fail", "failed"),
     ("hang", "timeout"),
@@ -23,26 +24,26 @@ const SABOTAGE: [(&str, &str); 4] = [
     ("die", "lost"),
 ];
 
-/// Seconds for a guest that is going to end, and for the one that isn't.
+/// The time limits, in seconds, of a guest that ends and of the one that hangs.
 const TIMEOUT: u64 = 120;
 const HANG_TIMEOUT: u64 = 30;
 const LIMIT: Duration = Duration::from_secs(1800);
 
-/// The series that is booted when none is named: one is enough, as it is not the kernels that are
-/// tested.
-const SERIES: &str = "6.12";
-
-/// Runs this very command once for each way to go wrong, and looks at its exit status, its report
-/// and what it prints.
+/// Runs this command once for each way to go wrong, and checks its exit status, its report and its
+/// output.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     interrupt::catch()?;
     let progress = Progress::default();
     let kernels = match args.guests.kernels.as_slice() {
-        [] => vec![SERIES.to_owned()],
+        // One is enough: it is not the kernels that are tested.
+        [] => vec![arch::STABLE_SERIES.to_owned()],
         named => named.to_vec(),
     };
-    // Here and now, so that those that go on at the same time have nothing left to get.
-    super::prepare(&args.guests, &kernels, &progress)?;
+    // Done first, so that the commands that then run side by side have nothing left to download.
+    let parts = super::prepare(&args.guests, &kernels, &progress)?;
+    if !parts.plan.unavailable.is_empty() {
+        bail!(report::not_available(&parts.plan.unavailable));
+    }
     let dir = tempfile::Builder::new()
         .prefix("aio-self-check-")
         .tempdir()?;
@@ -70,7 +71,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
                         expected,
                         ..
                     } = check;
-                    let line = progress.line(format!("{arch}, a guest that is to {sabotage}"));
+                    let line = progress.line(format!("{arch}: a guest that should {sabotage}"));
                     let result = check.run(args, dir.path());
                     drop(line);
                     if let Err(error) = result {
@@ -115,7 +116,7 @@ impl Check<'_> {
         } else {
             TIMEOUT
         };
-        // Few cases: those of one sort, or the one that fails on purpose.
+        // A few cases are enough: those about setup, or the one that fails on purpose.
         let case = if *sabotage == "fail" {
             "sabotage"
         } else {

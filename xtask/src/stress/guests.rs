@@ -1,22 +1,20 @@
 //! The stress and the saturation in guests.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
 
 use super::Args;
+use crate::arch;
 use crate::interrupt;
-use crate::qemu_test::{self, Report, Work};
+use crate::qemu_test::{self, Work};
 
-/// What booting and powering off may take, and what a guest is slower in than it should be.
+/// How much longer than the stress a guest may take: it boots, powers off, and is emulated.
 const MORE: Duration = Duration::from_secs(180);
 
-/// The series that the saturation is measured on when none is named: it is not the kernels that are
-/// tested.
-const SERIES: &str = "6.12";
-
-/// How many operations a second the disk does that is saturated.
+/// The limit of the saturated disk, in operations a second.
 const IOPS: u32 = 200;
 
 /// Runs the stress in each guest.
@@ -31,6 +29,7 @@ pub(super) fn stress(args: &Args) -> Result<ExitCode> {
         limit: Duration::from_secs(args.seconds) + MORE,
         slow_iops: None,
         timed: false,
+        programs: BTreeMap::new(),
     };
     boot(args, &args.machines.kernels, &work)
 }
@@ -38,7 +37,8 @@ pub(super) fn stress(args: &Args) -> Result<ExitCode> {
 /// Runs the saturation in each guest, on a disk that is slow on purpose.
 pub(super) fn saturation(args: &Args) -> Result<ExitCode> {
     let kernels = match args.machines.kernels.as_slice() {
-        [] => vec![SERIES.to_owned()],
+        // One is enough: it is not the kernels that are tested.
+        [] => vec![arch::STABLE_SERIES.to_owned()],
         named => named.to_vec(),
     };
     let work = Work {
@@ -46,6 +46,7 @@ pub(super) fn saturation(args: &Args) -> Result<ExitCode> {
         limit: MORE,
         slow_iops: Some(IOPS),
         timed: true,
+        programs: BTreeMap::new(),
     };
     boot(args, &kernels, &work)
 }
@@ -53,27 +54,6 @@ pub(super) fn saturation(args: &Args) -> Result<ExitCode> {
 fn boot(args: &Args, kernels: &[String], work: &Work) -> Result<ExitCode> {
     interrupt::catch()?;
     let report = qemu_test::boot(&args.machines, kernels, work)?;
-    print!("{}{}", figures(&report), report.text());
-    Ok(if report.all_passed() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
-}
-
-/// What the program printed at its end in each guest.
-pub(crate) fn figures(report: &Report) -> String {
-    let mut text = String::new();
-    for guest in &report.guests {
-        text += &format!("\n{} {}:\n", guest.arch, guest.release);
-        for line in guest
-            .cases
-            .iter()
-            .filter_map(|case| case.reason.as_deref())
-            .flat_map(str::lines)
-        {
-            text += &format!("  {line}\n");
-        }
-    }
-    text
+    print!("{}{}", report.printed(), report.text());
+    report.exit_code()
 }

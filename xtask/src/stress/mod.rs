@@ -1,8 +1,6 @@
-//! `cargo xtask stress`: aio-safe under all the load that there is, every block's contents checked.
+//! `cargo xtask stress`: aio-safe under heavy load, with the contents of every block checked.
 
 mod guests;
-
-pub(crate) use guests::figures;
 
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -17,43 +15,48 @@ use crate::{interrupt, process, workspace};
 /// How long building may take.
 const BUILD: Duration = Duration::from_secs(1800);
 
-/// What a run may take beyond its seconds: writing the first contents, checking the last, and noticing a hang.
+/// How much longer than its seconds a run may take: it writes the first contents, checks the last,
+/// and notices a hang.
 const MORE: Duration = Duration::from_secs(180);
 
-/// Stresses aio-safe: threads share queues and do whatever they like with them - reads, writes,
-/// batches, syncs, polls, refusals, drops, cancels, closes, forks - and every block's contents are
-/// checked.
+/// Stresses aio-safe: threads share queues, and the contents of every block are checked.
 ///
-/// Each thread's plan derives from the seed: with the same seed, threads and commit it plans the same
-/// operations. Exits with 1 when something was wrong, or a thread made no progress, after printing
-/// what each thread was doing.
+/// The threads read, write, sync and poll, in batches and one by one; they drop, cancel, close and
+/// fork, and provoke refusals. Each thread plans its operations from the seed: the same seed,
+/// number of threads and commit give the same plan. Exits with 1 when something went wrong or a
+/// thread made no progress, after printing what each thread was doing.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// How long, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u64).range(1..))]
+    /// How long to run, in seconds.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value = "60",
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
     seconds: u64,
 
-    /// What the plans derive from [default: a random number, which is printed].
+    /// The number that the plans are derived from [default: a random one, which is printed].
     #[arg(long)]
     seed: Option<u64>,
 
-    /// How many threads submit [default: four].
+    /// How many threads submit operations [default: four].
     #[arg(long, value_name = "N")]
     threads: Option<NonZero<usize>>,
 
-    /// A file or a block device, WHICH IS OVERWRITTEN, or a directory, in which a file is made for the
-    /// time; repeatable [default: the build directory].
+    /// A file or a block device, WHICH IS OVERWRITTEN, or a directory for a temporary file. Can be
+    /// repeated [default: the build directory].
     #[arg(long = "path", value_name = "PATH")]
     paths: Vec<PathBuf>,
 
-    /// Run it in guests instead, one for each kernel of each architecture, on their disks; see
-    /// `cargo xtask qemu-test`.
+    /// Run it in guests instead, on their disks: one guest for each kernel of each architecture, as
+    /// with `cargo xtask qemu-test`.
     #[arg(long, conflicts_with_all = ["paths", "saturation"])]
     guests: bool,
 
-    /// Instead, measure what a full queue costs: in one guest for each architecture, 50 threads do
-    /// 2000 operations through a queue of depth 8, on a disk that does 200 a second. Fails when that
-    /// takes 5 % of a processor, or when a thread starves.
+    /// Measure what a full queue costs instead: in one guest for each architecture, 50 threads do
+    /// 2000 operations through a queue of depth 8, on a disk that is limited to 200 a second. Fails
+    /// when that takes 5 % of a processor, or when a thread starves.
     #[arg(long, conflicts_with_all = ["paths", "seconds", "seed", "threads"])]
     saturation: bool,
 
@@ -96,7 +99,7 @@ fn on_this_machine(args: &Args) -> Result<ExitCode> {
 }
 
 impl Args {
-    /// What the program is told in any place.
+    /// The program's arguments, on this machine and in guests.
     fn words(&self) -> Vec<String> {
         let mut words = vec![format!("--seconds={}", self.seconds)];
         words.extend(self.seed.map(|seed| format!("--seed={seed}")));
@@ -105,10 +108,9 @@ impl Args {
     }
 }
 
-/// Builds the program for this machine, as it is shipped but with the assertions that only tests
-/// have.
+/// Builds the program for this machine: with the options of a release, and with assertions.
 pub(crate) fn build() -> Result<PathBuf> {
-    // Apart from the workspace's own, which the cargo that started us may hold the lock of.
+    // Not the workspace's own directory: a cargo that started us may have locked it.
     let target_dir = workspace::target_dir().join("stress");
     let mut cargo = workspace::cargo();
     cargo

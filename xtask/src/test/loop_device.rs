@@ -1,4 +1,4 @@
-//! Block devices made of files.
+//! Block devices that are backed by files.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use crate::{packages, process};
 
-/// Sparse: what isn't written takes no room.
+/// Bytes of the device. The file is sparse: blocks that aren't written take no room.
 const SIZE: u64 = 128 << 20;
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -17,12 +17,12 @@ const LIMIT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct LoopDevice {
     path: PathBuf,
-    /// As long as this is open, so is the device.
+    /// Keeps the device: the kernel removes it when nobody has it open.
     _open: File,
 }
 
 impl LoopDevice {
-    /// A device on a new file, with logical blocks of so many bytes. The inner error says why this
+    /// A device on a new file, with logical blocks of `block` bytes. The inner error says why this
     /// machine can't have one.
     pub(super) fn new(file: &Path, block: u32) -> Result<Result<Self>> {
         let sized = File::create(file).and_then(|disk| disk.set_len(SIZE));

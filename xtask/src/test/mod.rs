@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything that can be tested on this machine's own kernel.
+//! `cargo xtask test`: everything that this machine's own kernel can test.
 
 mod loop_device;
 
@@ -14,14 +14,19 @@ use loop_device::LoopDevice;
 
 /// Runs all tests of the workspace on this machine, then the conformance program on its kernel.
 ///
-/// The conformance program works in a directory of its own inside the build directory and, when
-/// root, on two loop devices with 512-byte and 4096-byte logical blocks, which go away again.
-/// Needs nothing but the Rust toolchain; what can't be tested here is said and skipped.
+/// The conformance program works in a temporary directory inside the build directory. Root also
+/// gets two temporary loop devices, with logical blocks of 512 and 4096 bytes. Only the Rust
+/// toolchain is needed. Tests that can't run here are skipped, and the reason is printed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Seconds that the workspace's tests may take, building included, and the conformance program
-    /// after them.
-    #[arg(long, value_name = "SECONDS", default_value = "1800", value_parser = clap::value_parser!(u64).range(1..))]
+    /// The time limit in seconds, once for the workspace's tests, building included, and once for
+    /// the conformance program.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value = "1800",
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
     timeout: u64,
 }
 
@@ -60,7 +65,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Loop devices with 512-byte and 4096-byte logical blocks, or none where there can't be any.
+/// Loop devices with logical blocks of 512 and 4096 bytes: those that this machine can have.
 fn loop_devices(dir: &Path) -> Result<Vec<LoopDevice>> {
     if !rustix::process::geteuid().is_root() {
         eprintln!("skipped: loop devices, as only root can set them up");

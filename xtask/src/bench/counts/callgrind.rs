@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use crate::bench::program::COUNT;
 use crate::process;
 
-/// Runs a command to its end, and counts the instructions of all its threads.
+/// Runs a command, and counts the instructions of all its threads.
 pub(super) fn run(command: &Command, scratch: &Path) -> Result<u64> {
     let mut out = scratch.as_os_str().to_owned();
     let mut valgrind = Command::new("valgrind");
@@ -28,7 +28,7 @@ pub(super) fn run(command: &Command, scratch: &Path) -> Result<u64> {
 
 /// The total in callgrind's profile.
 fn parse(text: &str) -> Option<u64> {
-    // One kind of event is counted unless more is asked for: instructions.
+    // Without further options callgrind counts only instructions.
     text.lines()
         .any(|line| line.trim() == "events: Ir")
         .then_some(())?;
@@ -45,7 +45,8 @@ mod tests {
 
     #[test]
     fn the_total_is_found() {
-        let profile = "# callgrind format\nversion: 1\nevents: Ir\nsummary: 3\n\nfn=(1) main\n10 7\n\ntotals: 1234567\n";
+        let profile = "# callgrind format\nversion: 1\nevents: Ir\nsummary: 3\n\n\
+                       fn=(1) main\n10 7\n\ntotals: 1234567\n";
         assert_eq!(parse(profile), Some(1_234_567));
         assert_eq!(parse("events: Ir\nsummary: 99\n"), Some(99));
     }

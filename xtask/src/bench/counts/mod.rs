@@ -1,8 +1,8 @@
-//! What engines do for each operation, counted: system calls, instructions, allocations; and what their
-//! queues take.
+//! Counts of what engines do for each operation: system calls, instructions, allocations; and the
+//! memory of their queues.
 //!
-//! Each count is the difference between two runs, one of which does twice as many operations: what it
-//! takes to start, to set up and to end is the same in both.
+//! Each count is the difference between two runs. One does twice as many operations as the other,
+//! and both do the same to start, to set up and to end.
 
 mod callgrind;
 mod strace;
@@ -21,15 +21,15 @@ use super::results::{Count, Memory, Results};
 use crate::progress::Progress;
 use crate::{interrupt, process};
 
-/// How many operations the shorter run does, a multiple of the depth: many, so that what the program's
-/// threads do to start and end each other, which isn't the same in each run, is little for each operation.
+/// How many operations the shorter run does: a multiple of the depth. What threads do to start and
+/// to end differs from run to run; with this many operations it is little for each of them.
 const OPERATIONS: u64 = 32 * 1024;
 
-/// The same under strace, which stops the program at each call.
+/// The same under strace, which is slow: it stops the program at each call.
 const TRACED: u64 = 4 * 1024;
 
-/// Whose instructions are counted. What peers do in the kernel instead, or in other threads, would not
-/// be, so that their figures would say little.
+/// The engines whose instructions are counted. Peers do part of their work in the kernel or in
+/// other threads, where it isn't counted, so their figures would say little.
 const INSTRUCTIONS: [&str; 8] = [
     FLOOR,
     FLOOR_SINGLE,
@@ -41,20 +41,20 @@ const INSTRUCTIONS: [&str; 8] = [
     FUTURE,
 ];
 
-/// Draws the blocks and checks them, as all engines do, and nothing else.
+/// The engine that only draws the blocks and checks them, as all engines do.
 const NOTHING: &str = "nothing";
 
-/// The depths that memory is told at.
+/// The depths at which memory is measured.
 const MEMORY: [u32; 3] = [1, 32, 1024];
 
-/// What there is to count with.
+/// The tools for counting that are installed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Counters {
     pub(crate) strace: bool,
     pub(crate) valgrind: bool,
 }
 
-/// What is counted of one engine.
+/// The counts to take of one engine.
 #[derive(Clone, Debug)]
 pub(crate) struct Planned {
     pub(crate) engine: String,
@@ -62,26 +62,26 @@ pub(crate) struct Planned {
 }
 
 impl Planned {
-    /// What `--filter` is compared with.
+    /// Its name, for `--filter`.
     pub(crate) fn name(&self) -> String {
         format!("counts/{}/depth-{}", self.engine, self.depth)
     }
 }
 
-/// What is counted when there are these engines.
+/// The counts to take of these engines.
 pub(crate) fn plan(engines: &[String], filter: Option<&str>) -> Vec<Planned> {
     engines
         .iter()
         .map(|engine| Planned {
             engine: engine.clone(),
-            // One operation at a time is what a thread that waits does.
+            // A thread that waits has one operation in flight.
             depth: if engine == SINGLE { 1 } else { DEPTH },
         })
         .filter(|planned| filter.is_none_or(|filter| planned.name().contains(filter)))
         .collect()
 }
 
-/// Counts, in reads for which no device is asked.
+/// Takes the counts, with reads that don't go to a device.
 pub(crate) fn count(
     planned: &[Planned],
     program: &Program,
@@ -153,7 +153,7 @@ struct Counting<'a> {
 }
 
 impl Counting<'_> {
-    /// What is counted `around` the I/O is by depth, and the same for all engines.
+    /// `around` caches, by depth, the count without I/O, which is the same for all engines.
     fn all(&self, counters: Counters, around: &mut BTreeMap<u32, f64>) -> Result<Answer<Count>> {
         let allocations = match (self.bare(OPERATIONS)?, self.bare(2 * OPERATIONS)?) {
             (Answer::Answered(one), Answer::Answered(two)) => few(one.allocations, two.allocations),
@@ -180,7 +180,7 @@ impl Counting<'_> {
         }))
     }
 
-    /// Runs it as it is.
+    /// Runs it without a tool that counts.
     fn bare(&self, operations: u64) -> Result<Answer<Round>> {
         let mut command = self.program.count(&self.cell, self.engine, operations)?;
         program::answer(&process::output(&mut command, program::COUNT)?)
@@ -199,12 +199,12 @@ impl Counting<'_> {
                 let calls = difference(calls(&one, name), calls(&two, name), TRACED);
                 (name.clone(), calls)
             })
-            // What there is less of with more operations has nothing to do with them.
+            // A call that is rarer in the longer run doesn't belong to the operations.
             .filter(|&(_, calls)| calls > 0.0)
             .collect())
     }
 
-    /// What its queue takes at several depths.
+    /// The memory of its queue at several depths.
     fn memory(&self) -> Result<Vec<Memory>> {
         let mut told = Vec::new();
         for depth in MEMORY {
@@ -233,13 +233,13 @@ impl Counting<'_> {
     }
 }
 
-/// What each of the further operations of the longer run took.
+/// The count for each operation that the longer run has more.
 fn difference(one: u64, two: u64, operations: u64) -> f64 {
     (two as f64 - one as f64) / operations as f64
 }
 
-/// Allocations for each operation, in thousandths. The program's threads allocate one or two when they
-/// first wait for each other, which is not in each run; so what is less than half a thousandth is none.
+/// Allocations for each operation, rounded to thousandths. In some runs the program's threads
+/// allocate once or twice when they first wait for each other; rounding leaves that out.
 fn few(one: u64, two: u64) -> f64 {
     let more = two.saturating_sub(one);
     (difference(0, more, OPERATIONS) * 1000.0).round() / 1000.0

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::bench::program::COUNT;
 use crate::process;
 
-/// Runs a command to its end, and counts its system calls, of all its threads, by name.
+/// Runs a command, and counts the system calls of all its threads by name.
 pub(super) fn run(command: &Command, scratch: &Path) -> Result<BTreeMap<String, u64>> {
     let mut strace = Command::new("strace");
     strace.args(["-f", "-c", "-o"]).arg(scratch);

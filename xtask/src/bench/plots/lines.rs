@@ -1,4 +1,4 @@
-//! Lines: one for each engine, over a few points, with a logarithmic scale upwards.
+//! Lines: one for each engine, over a few points, with a logarithmic vertical axis.
 
 use anyhow::{Context, Result, anyhow};
 use plotters::coord::Shift;
@@ -39,7 +39,7 @@ impl Line {
     }
 }
 
-/// Where the point of this number lies: evenly spaced, as this scale is logarithmic too.
+/// The horizontal place of a point. Points are evenly spaced, as their axis is logarithmic too.
 fn across(n: i32) -> f64 {
     2_f64.powi(n)
 }

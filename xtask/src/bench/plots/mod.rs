@@ -14,7 +14,7 @@ use super::report::{Cell, Figures, Report};
 use bars::Bar;
 use lines::{Line, Lines};
 
-/// Draws everything that there are figures for.
+/// Draws all plots for which there are figures.
 pub(crate) fn draw(report: &Report, dir: &Path) -> Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("can't make {}", dir.display()))?;
     for (name, svg) in plots(report)? {
@@ -24,7 +24,7 @@ pub(crate) fn draw(report: &Report, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The plots' names, and what they look like.
+/// The plots as SVG, by name.
 fn plots(report: &Report) -> Result<Vec<(String, String)>> {
     let mut plots = Vec::new();
     for (place, on) in [
@@ -48,7 +48,7 @@ fn plots(report: &Report) -> Result<Vec<(String, String)>> {
     Ok(plots)
 }
 
-/// The cells by depth; where they were not measured, those of the targets, which have fewer engines.
+/// The cells of all depths. If they weren't measured, the cells of the targets, with fewer engines.
 fn all_engines(report: &Report, place: Place) -> impl Iterator<Item = &Cell> {
     let of = move |section| {
         report

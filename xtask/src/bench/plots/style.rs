@@ -1,15 +1,15 @@
-//! How plots look, on white paper and on black.
+//! The style of plots, on light and dark backgrounds.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 pub(super) const TITLE: i32 = 16;
 pub(super) const TEXT: i32 = 13;
-/// Where nobody looks at the style sheet: of middling brightness, to be seen on either ground.
+/// The colour where the style sheet isn't used. It is visible on light and dark backgrounds.
 pub(super) const INK: RGBColor = RGBColor(0x76, 0x7c, 0x85);
 pub(super) const GRID: RGBAColor = RGBAColor(0x80, 0x80, 0x80, 0.25);
 
-/// Text is darker on light ground and lighter on dark; everything else has colours for both.
+/// Text is dark on light backgrounds and light on dark ones. The other colours fit both.
 const SHEET: &str = "<style>\
 @media (prefers-color-scheme:light){text{fill:#1f2328}}\
 @media (prefers-color-scheme:dark){text{fill:#e6edf3}}\
@@ -30,7 +30,7 @@ pub(super) enum Marker {
     Cross,
 }
 
-/// The colours have a contrast of at least 3 to both white and the dark ground of usual pages.
+/// The colours have a contrast of at least 3 to white and to the usual dark background of pages.
 pub(super) fn look(engine: &str) -> Look {
     let (colour, marker) = match engine {
         "floor" => (0x7d_85_90, Marker::Cross),

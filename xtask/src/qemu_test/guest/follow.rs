@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
-/// A file that grows; it may not be there yet.
+/// A file that grows, and may not exist yet.
 #[derive(Debug)]
 pub(super) struct Follow {
     path: PathBuf,
     file: Option<File>,
     length: u64,
-    /// The beginning of a line whose end isn't there yet.
+    /// The beginning of a line whose end hasn't been written yet.
     partial: Vec<u8>,
 }
 

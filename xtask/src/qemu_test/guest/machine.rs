@@ -1,4 +1,4 @@
-//! The machine that QEMU is to be, as a command line.
+//! QEMU's command line for a guest.
 
 use std::fs;
 use std::path::Path;
@@ -18,13 +18,14 @@ pub(crate) enum Accel {
     Kvm,
     /// QEMU.
     Emulation,
-    /// QEMU, with a clock that goes on by a nanosecond with each instruction while the guest's processor
-    /// is busy: how busy the host is doesn't show in the guest's figures.
+    /// QEMU, with a clock that advances by a nanosecond with each instruction while the guest's
+    /// processor is busy. A busy host then doesn't change the times that the guest measures.
     Counted,
 }
 
 impl Accel {
-    /// What this host offers guests of a platform, and a notice where it offers less than it seems.
+    /// What this host offers the guests of a platform. The notice says why /dev/kvm isn't used if
+    /// it exists.
     pub(crate) fn offered(platform: &Platform) -> (Self, Option<String>) {
         if platform.host != std::env::consts::ARCH || !Path::new("/dev/kvm").exists() {
             return (Self::Emulation, None);
@@ -35,7 +36,7 @@ impl Accel {
             .open("/dev/kvm");
         let why_not = match opened {
             Err(error) => Some(error.to_string()),
-            // Other processors don't say it there.
+            // Only x86-64 lists virtualization in /proc/cpuinfo.
             Ok(_) if platform.host == "x86_64" && !has_virtualization() => {
                 Some("the processor has neither vmx nor svm".to_owned())
             }
@@ -82,7 +83,7 @@ impl Machine<'_> {
     /// The command that starts it.
     pub(crate) fn command(&self, files: &Files) -> Command {
         let platform = self.platform;
-        // Ends with us, even where we are killed.
+        // QEMU then ends with this process, even if this process is killed.
         let mut qemu = match packages::find("setpriv") {
             Some(setpriv) => {
                 let mut command = Command::new(setpriv);
@@ -110,7 +111,7 @@ impl Machine<'_> {
                 qemu.args(["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=on"])
             }
         };
-        // oops=panic: a kernel that went wrong must not go on and pass.
+        // oops=panic: after an oops the guest must not go on and pass.
         let mut words = vec![format!("console={} panic=-1 oops=panic", platform.console)];
         words.extend(platform.words.iter().map(|&word| word.to_owned()));
         words.extend_from_slice(self.words);
@@ -158,8 +159,8 @@ impl Machine<'_> {
         qemu
     }
 
-    /// How long a guest may take to say its first word when the host's processor runs it; one that
-    /// can't makes it stand still.
+    /// How long a guest may be silent at first with hardware acceleration. Where that doesn't work,
+    /// the guest stands still.
     pub(crate) const KVM_START: Duration = Duration::from_secs(20);
 }
 

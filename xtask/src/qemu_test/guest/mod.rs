@@ -1,4 +1,4 @@
-//! One guest: started, watched until it ends or has to be ended, and judged.
+//! One guest: starting it, watching it until it ends or has to be killed, and judging it.
 
 mod follow;
 mod machine;
@@ -19,7 +19,7 @@ use follow::Follow;
 pub(crate) use machine::{Accel, Machine};
 pub(crate) use verdict::{Case, Outcome, Verdict, rounded};
 
-/// How often a running guest is looked at.
+/// How often a running guest is checked.
 const LOOK: Duration = Duration::from_millis(20);
 /// How long a guest may take to power off once it has reported its end.
 const POWER_OFF: Duration = Duration::from_secs(20);
@@ -41,7 +41,7 @@ impl Files {
         self.dir.join("results.jsonl")
     }
 
-    /// What QEMU itself says.
+    /// What QEMU itself prints.
     pub(crate) fn qemu(&self) -> PathBuf {
         self.dir.join("qemu.log")
     }
@@ -52,21 +52,21 @@ impl Files {
 pub(crate) struct Limits {
     /// From its start to its end.
     pub(crate) wall: Duration,
-    /// Without a word on the console or in the report.
+    /// Without any output on the console or in the report.
     pub(crate) silence: Duration,
 }
 
-/// How a guest came to its end.
+/// How a guest ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     Exited(ExitStatus),
-    /// Ended by us, having run for this long.
+    /// Killed after it had run for this long.
     TooLong(Duration),
-    /// Ended by us, having said nothing for this long.
+    /// Killed after it had been silent for this long.
     Silent(Duration),
-    /// Ended by us: it had reported its end, and went on for this long.
+    /// Killed because it was still on this long after it had reported its end.
     StillOn(Duration),
-    /// Ended by us, as the user wanted.
+    /// Killed because the user pressed Ctrl-C.
     Interrupted,
 }
 
@@ -75,7 +75,7 @@ pub(crate) enum End {
 pub(crate) struct Observed {
     /// What it reported.
     pub(crate) lines: Vec<Line>,
-    /// The first line of the report that made no sense.
+    /// The first line of the report that can't be parsed.
     pub(crate) nonsense: Option<String>,
     pub(crate) end: End,
     pub(crate) console: String,
@@ -93,7 +93,7 @@ impl Drop for Running {
     }
 }
 
-/// Runs a guest to its end, and tells of each line that it reports.
+/// Runs a guest until it ends, and calls `on_line` with each line that it reports.
 pub(crate) fn run(
     command: &mut Command,
     files: &Files,
@@ -118,7 +118,7 @@ pub(crate) fn run(
     let mut last_word = start;
     let mut ended_at = None;
     let end = loop {
-        // Looked at before the files, so that what it wrote last is still read.
+        // Checked before the files are read, so that its last output is still read.
         let exited = child.0.try_wait().context("waiting for a guest")?;
         let report = results.lines()?;
         if !report.is_empty() || console.grew()? {

@@ -1,4 +1,4 @@
-//! What a guest's end means.
+//! Judging a guest by what was seen of it.
 
 use aio_test_harness::report::{Line, Outcome as CaseOutcome, Totals};
 use serde::{Serialize, Serializer};
@@ -13,7 +13,7 @@ pub(crate) enum Outcome {
     Passed,
     /// It ran all cases, and some failed.
     Failed,
-    /// It had to be ended.
+    /// It took too long and was killed.
     Timeout,
     /// Its kernel panicked.
     Panic,
@@ -48,19 +48,19 @@ pub(crate) fn rounded<S: Serializer>(seconds: &f64, serializer: S) -> Result<S::
     serializer.serialize_f64((seconds * 1000.0).round() / 1000.0)
 }
 
-/// What a guest's run came to.
+/// The result of a guest's run.
 #[derive(Debug)]
 pub(crate) struct Verdict {
     pub(crate) outcome: Outcome,
-    /// Why it didn't pass, where failed cases don't say it.
+    /// Why it didn't pass, if failed cases aren't the reason.
     pub(crate) reason: Option<String>,
-    /// The kernel's release, as the guest said it.
+    /// The kernel's release, as the guest reported it.
     pub(crate) release: Option<String>,
     pub(crate) cases: Vec<Case>,
     pub(crate) totals: Totals,
 }
 
-/// What the kernel prints when it gives up.
+/// What the kernel prints when it panics.
 const PANIC: &str = "Kernel panic - not syncing";
 
 impl Verdict {
@@ -97,7 +97,7 @@ impl Verdict {
     }
 }
 
-/// The case that had begun and not ended.
+/// The case that was running at the end.
 fn running_case(lines: &[Line]) -> Option<String> {
     let mut running = None;
     for line in lines {
@@ -130,7 +130,7 @@ fn finished_cases(lines: &[Line]) -> Vec<Case> {
 
 fn judge(seen: &Observed, panic: Option<&str>, running: Option<&str>) -> (Outcome, Option<String>) {
     let during = running.map_or_else(String::new, |name| format!(", in case {name}"));
-    // A panic explains everything that comes after it.
+    // A panic is the cause of everything that comes after it.
     if let Some(line) = panic {
         let line = line.find(PANIC).map_or(line, |at| &line[at..]);
         return (Outcome::Panic, Some(format!("{}{during}", line.trim_end())));
@@ -175,7 +175,7 @@ fn totals(lines: &[Line]) -> Option<Totals> {
     })
 }
 
-/// Whether a guest that ended by itself had done what it should.
+/// Checks that a guest that ended by itself had run and reported all cases.
 fn complete(seen: &Observed) -> Result<(), String> {
     match seen.end {
         End::Exited(status) if !status.success() => {

@@ -1,9 +1,11 @@
 //! Which kernels the archive has.
 //!
-//! Up to 6.18 the package `linux-image-RELEASE` holds the kernel and its modules. Later ones hold
-//! nothing: the kernel is in `linux-binary-RELEASE` and the modules in `linux-modules-RELEASE`,
-//! which the image's package depends on.
+//! Up to 6.18 the package `linux-image-RELEASE` has the kernel and its modules. From 6.19 on it is
+//! empty: it depends on `linux-binary-RELEASE`, which has the kernel, and on
+//! `linux-modules-RELEASE`, which has the modules. The archive sometimes has only one of the two;
+//! then the release can't be booted.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
@@ -26,7 +28,12 @@ pub(crate) struct Release {
     version: String,
     /// Names and versions of the packages that hold it.
     pub(crate) packages: Vec<(String, String)>,
+    /// Those of them that the index doesn't have.
+    missing: Vec<String>,
 }
+
+/// The packages that the kernel and its modules are in, for releases whose image package is empty.
+const PARTS: [&str; 2] = ["linux-binary-", "linux-modules-"];
 
 impl Release {
     /// Whether the kernel itself is released; release candidates and what Debian keeps in
@@ -35,7 +42,17 @@ impl Release {
         !self.version.contains("~rc") && !self.version.contains("~exp")
     }
 
-    fn from_stanza(stanza: &Stanza, flavour: &str) -> Option<Self> {
+    /// Whether the archive has all packages that hold it.
+    fn is_complete(&self) -> bool {
+        self.missing.is_empty()
+    }
+
+    /// `indexed` are the names and versions of all packages in the index.
+    fn from_stanza(
+        stanza: &Stanza,
+        flavour: &str,
+        indexed: &BTreeSet<(&str, &str)>,
+    ) -> Option<Self> {
         let name = stanza.field("Package");
         let release = name.strip_prefix("linux-image-")?;
         let number = release.strip_suffix(flavour)?.strip_suffix('-')?;
@@ -51,27 +68,39 @@ impl Release {
             return None;
         }
         let version = stanza.field("Version").to_owned();
-        let parts = ["linux-binary-", "linux-modules-"].map(|prefix| format!("{prefix}{release}"));
-        let depends = stanza.field("Depends");
-        let is_split = depends
-            .split(',')
-            .any(|dependency| dependency.split_whitespace().next() == Some(parts[0].as_str()));
-        let holders = if is_split {
-            parts.to_vec()
-        } else {
-            vec![name.to_owned()]
-        };
-        let packages = holders
-            .into_iter()
-            .map(|name| (name, version.clone()))
+        let mut packages: Vec<(String, String)> = PARTS
+            .iter()
+            .filter_map(|part| depends_on(stanza, &format!("{part}{release}")))
+            .collect();
+        if packages.is_empty() {
+            packages.push((name.to_owned(), version.clone()));
+        }
+        let missing = packages
+            .iter()
+            .filter(|(name, version)| !indexed.contains(&(name, version)))
+            .map(|(name, _)| name.clone())
             .collect();
         Some(Self {
             release: release.to_owned(),
             series,
             version,
             packages,
+            missing,
         })
     }
+}
+
+/// The package `name` and its version, if `stanza` depends on it as `NAME (= VERSION)`.
+fn depends_on(stanza: &Stanza, name: &str) -> Option<(String, String)> {
+    stanza.field("Depends").split(',').find_map(|dependency| {
+        let version = dependency
+            .trim()
+            .strip_prefix(name)?
+            .trim_start()
+            .strip_prefix("(=")?
+            .strip_suffix(')')?;
+        Some((name.to_owned(), version.trim().to_owned()))
+    })
 }
 
 /// `6.12` of `6.12.107+deb13`.
@@ -85,13 +114,13 @@ fn series(number: &str) -> Option<String> {
 /// The kernels of one flavour.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Index {
-    /// Tells whether apt's index is newer: its time, and the flavour.
+    /// The time of apt's index that this was read from, and the flavour.
     stamp: (Duration, String),
     releases: Vec<Release>,
 }
 
 impl Index {
-    /// Reads apt's index, or what an earlier run made of it.
+    /// Reads the list of kernels from apt's index, or from the cache if apt's index is the same.
     pub(super) fn load(
         file: &Path,
         root: &Root,
@@ -110,13 +139,14 @@ impl Index {
         }
         let _line = progress.line("list of kernels");
         let apt = root.apt();
-        let names: Vec<String> = apt
-            .names("linux-image-")?
-            .into_iter()
-            .filter(|name| name.ends_with(&format!("-{flavour}")))
-            .collect();
+        let ending = format!("-{flavour}");
+        let mut names = Vec::new();
+        for prefix in ["linux-image-"].iter().chain(&PARTS) {
+            let found = apt.names(prefix)?;
+            names.extend(found.into_iter().filter(|name| name.ends_with(&ending)));
+        }
         let index = Self::new(stamp, &apt.show(&names)?);
-        // Whole or not at all, should we be ended now.
+        // A rename, so that the file is whole even if this process is killed now.
         let new = file.with_extension("new");
         fs::write(&new, serde_json::to_vec(&index)?)?;
         fs::rename(&new, file)?;
@@ -124,141 +154,79 @@ impl Index {
     }
 
     fn new(stamp: (Duration, String), stanzas: &[Stanza]) -> Self {
+        let indexed = stanzas
+            .iter()
+            .map(|stanza| (stanza.field("Package"), stanza.field("Version")))
+            .collect();
         let mut releases: Vec<Release> = stanzas
             .iter()
-            .filter_map(|stanza| Release::from_stanza(stanza, &stamp.1))
+            .filter_map(|stanza| Release::from_stanza(stanza, &stamp.1, &indexed))
             .collect();
         releases.sort_by(|a, b| compare_versions(&a.version, &b.version));
         Self { stamp, releases }
     }
 
-    /// The newest kernel of a series; what there is when there is none.
+    /// The newest complete kernel of a series. The error says why there is none, and which series
+    /// are available.
     pub(crate) fn newest_of(&self, series: &str, deb_arch: &str) -> Result<&Release> {
+        let mut newest_first = self.releases.iter().rev();
         let of_series = |release: &&Release| release.series == series;
-        let found = self.releases.iter().rev().find(of_series);
-        let Some(found) = found else {
-            let mut known: Vec<&str> = self
-                .releases
-                .iter()
-                .map(|release| release.series.as_str())
-                .collect();
-            known.dedup();
-            if known.is_empty() {
-                bail!("the archive has no kernels for {deb_arch}");
-            }
+        if let Some(found) = newest_first
+            .clone()
+            .filter(of_series)
+            .find(|release| release.is_complete())
+        {
+            return Ok(found);
+        }
+        let Some(newest) = newest_first.find(of_series) else {
             bail!(
-                "the archive has no kernel of series {series} for {deb_arch}; there are: {}",
-                known.join(", ")
+                "the archive has no kernel of series {series} for {deb_arch}; {}",
+                self.complete_series()
             );
         };
-        Ok(found)
+        bail!(
+            "kernel series {series} isn't available for {deb_arch}: the archive lists {} \
+             without {}, and no older release of {series} is complete; {}",
+            newest.release,
+            newest.missing.join(" and "),
+            self.complete_series()
+        );
     }
 
-    /// The newest series that is released.
+    /// Which series are available, for an error message.
+    fn complete_series(&self) -> String {
+        let mut known: Vec<&str> = self
+            .releases
+            .iter()
+            .filter(|release| release.is_complete())
+            .map(|release| release.series.as_str())
+            .collect();
+        known.dedup();
+        if known.is_empty() {
+            "no other series is available".to_owned()
+        } else {
+            format!("available: {}", known.join(", "))
+        }
+    }
+
+    /// The newest series with a released kernel that is complete.
     pub(crate) fn newest_series(&self) -> Option<&str> {
-        let released = |release: &&Release| release.is_released();
-        Some(&self.releases.iter().rev().find(released)?.series)
+        self.available().next_back()
+    }
+
+    /// The oldest series with a released kernel that is complete.
+    pub(crate) fn oldest_series(&self) -> Option<&str> {
+        self.available().next()
+    }
+
+    /// The series of each released kernel that is complete, oldest first.
+    fn available(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.releases
+            .iter()
+            .filter(|release| release.is_released() && release.is_complete())
+            .map(|release| release.series.as_str())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn stanza(name: &str, version: &str, depends: &str) -> Stanza {
-        Stanza::new(&format!(
-            "Package: {name}\nVersion: {version}\nDepends: {depends}\n"
-        ))
-    }
-
-    fn index(stanzas: &[Stanza]) -> Index {
-        Index::new((Duration::ZERO, "cloud-amd64".into()), stanzas)
-    }
-
-    fn sample() -> Index {
-        let split = "linux-base (= 1), linux-binary-7.2.13+deb14-cloud-amd64 (= 7.2.13-1), \
-                     linux-modules-7.2.13+deb14-cloud-amd64 (= 7.2.13-1)";
-        index(&[
-            stanza("linux-image-7.2.13+deb14-cloud-amd64", "7.2.13-1", split),
-            stanza("linux-image-7.3-rc4-cloud-amd64", "7.3~rc4-1~exp1", "kmod"),
-            stanza("linux-image-7.4-cloud-amd64", "7.4.1-1~exp1", "kmod"),
-            stanza("linux-image-5.10.0-32-cloud-amd64", "5.10.223-1", "kmod"),
-            stanza("linux-image-5.10.0-9-cloud-amd64", "5.10.70-1", "kmod"),
-            stanza("linux-image-6.12.94+deb13-cloud-amd64", "6.12.94-1", "kmod"),
-            stanza(
-                "linux-image-6.12.107+deb13-cloud-amd64",
-                "6.12.107-1",
-                "kmod",
-            ),
-            stanza(
-                "linux-image-6.12.200+deb13-rt-cloud-amd64",
-                "6.12.200-1",
-                "kmod",
-            ),
-            stanza("linux-image-cloud-amd64", "9.9-1", "kmod"),
-        ])
-    }
-
-    #[test]
-    fn the_newest_of_a_series_is_by_version_not_by_name() {
-        let index = sample();
-        assert_eq!(
-            index.newest_of("5.10", "amd64").unwrap().release,
-            "5.10.0-32-cloud-amd64"
-        );
-        let newest = index.newest_of("6.12", "amd64").unwrap();
-        assert_eq!(newest.release, "6.12.107+deb13-cloud-amd64");
-        let image = (
-            "linux-image-6.12.107+deb13-cloud-amd64".into(),
-            "6.12.107-1".into(),
-        );
-        assert_eq!(newest.packages, [image]);
-    }
-
-    #[test]
-    fn newer_kernels_are_in_two_packages() {
-        let index = sample();
-        let names: Vec<_> = index
-            .newest_of("7.2", "amd64")
-            .unwrap()
-            .packages
-            .iter()
-            .map(|(name, _)| name)
-            .collect();
-        assert_eq!(
-            names,
-            [
-                "linux-binary-7.2.13+deb14-cloud-amd64",
-                "linux-modules-7.2.13+deb14-cloud-amd64"
-            ]
-        );
-    }
-
-    #[test]
-    fn only_what_is_released_is_a_default() {
-        let index = sample();
-        assert_eq!(index.newest_series(), Some("7.2"));
-        // Whoever names a series gets what there is.
-        assert_eq!(
-            index.newest_of("7.3", "amd64").unwrap().release,
-            "7.3-rc4-cloud-amd64"
-        );
-    }
-
-    #[test]
-    fn an_unknown_series_lists_those_there_are() {
-        let error = sample().newest_of("4.4", "amd64").unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "the archive has no kernel of series 4.4 for amd64; \
-             there are: 5.10, 6.12, 7.2, 7.3, 7.4"
-        );
-        assert!(
-            index(&[])
-                .newest_of("6.1", "s390x")
-                .unwrap_err()
-                .to_string()
-                .contains("no kernels")
-        );
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! Kernels of the Debian archive: which there are, and getting them.
+//! Kernels of the Debian archive: listing and downloading them.
 
 mod index;
 mod modules;
@@ -17,8 +17,7 @@ use crate::{interrupt, workspace};
 
 pub(crate) use index::{Index, Release};
 
-/// What a guest needs beside what is built into the kernel. What a kernel doesn't have as a module
-/// is built in.
+/// The modules that a guest needs. A kernel that lacks one of them has it built in.
 const WANTED: [&str; 5] = [
     "virtio_pci",
     "virtio_blk",
@@ -45,7 +44,7 @@ pub(crate) struct Archive {
     root: Root,
     kernels: PathBuf,
     index: Index,
-    /// One run at a time changes what is cached for a platform.
+    /// Only one run at a time changes the cache of a platform.
     _lock: Lock,
 }
 
@@ -60,7 +59,7 @@ impl Archive {
         let dir = cache.join("apt").join(platform.deb);
         let lock = Lock::take(&dir.join("lock"), progress)?;
         let root = Root::open(&dir, mirror, arch::suites(platform.deb), platform.deb)?;
-        root.refresh(progress)?;
+        root.refresh(Root::DAY, progress)?;
         let index = Index::load(&dir.join("kernels.json"), &root, platform.flavour, progress)?;
         let kernels = cache.join("kernels").join(platform.deb);
         fs::create_dir_all(&kernels)
@@ -90,8 +89,8 @@ impl Archive {
         load(&dir, release)
     }
 
-    /// Downloads and unpacks beside the place where the kernel belongs; a rename puts it there
-    /// whole.
+    /// Downloads and unpacks into a temporary directory, and then renames it. The kernel's
+    /// directory is therefore always whole.
     fn fetch(&self, release: &Release, dir: &Path) -> Result<()> {
         let work = tempfile::Builder::new()
             .prefix(".new-")
@@ -105,7 +104,7 @@ impl Archive {
         unpack::kernel(&packages, &kernel, &WANTED)?;
         fs::write(kernel.join("wanted"), WANTED.join("\n"))?;
         if dir.exists() {
-            // From a version of this program that wanted other modules.
+            // An older version of this program unpacked it with other modules.
             fs::rename(dir, work.path().join("old"))?;
         }
         fs::rename(&kernel, dir)?;

@@ -1,11 +1,11 @@
-//! What a module says it needs, and the order to load modules in.
+//! The dependencies of modules, and the order in which to load them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use object::read::{Object, ObjectSection};
 
-/// The names of the modules that this one needs: its dependencies, and what it asks to be loaded
-/// before it (`softdep`), both from the module's `.modinfo` section.
+/// The names of the modules that have to be loaded before this one: its dependencies (`depends`)
+/// and its soft dependencies (`softdep`), from its `.modinfo` section.
 pub(super) fn needs(module: &[u8]) -> Vec<String> {
     let Ok(file) = object::File::parse(module) else {
         return Vec::new();
@@ -37,7 +37,7 @@ fn needs_of_info(info: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// All modules of `needs` that are wanted, each behind those that it needs.
+/// The wanted modules and those that they need, each after the ones that it needs.
 pub(super) fn order(needs: &BTreeMap<String, Vec<String>>, wanted: &[&str]) -> Vec<String> {
     fn visit(
         name: &str,
@@ -45,7 +45,7 @@ pub(super) fn order(needs: &BTreeMap<String, Vec<String>>, wanted: &[&str]) -> V
         seen: &mut BTreeSet<String>,
         order: &mut Vec<String>,
     ) {
-        // What isn't there as a module is built in.
+        // It isn't a module, so it is built in.
         let Some(first) = needs.get(name) else { return };
         if seen.insert(name.to_owned()) {
             for name in first {

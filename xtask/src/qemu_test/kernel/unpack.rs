@@ -1,4 +1,4 @@
-//! From a kernel's packages: the kernel, and the modules that are wanted with all that they need.
+//! Unpacking a kernel's packages: the kernel, the wanted modules, and the modules that they need.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -15,7 +15,7 @@ pub(super) fn kernel(packages: &[PathBuf], to: &Path, wanted: &[&str]) -> Result
     let mut found = BTreeMap::new();
     let mut missing: BTreeSet<String> = wanted.iter().map(|&name| name.to_owned()).collect();
     let mut asked = BTreeSet::new();
-    // What a module needs is known only when it has been read, and it may be in front of it.
+    // What a module needs is known only once it has been read, and may be earlier in the package.
     while !missing.is_empty() {
         for package in packages {
             read(package, to, &missing, &mut found)
@@ -44,7 +44,7 @@ pub(super) fn kernel(packages: &[PathBuf], to: &Path, wanted: &[&str]) -> Result
     Ok(())
 }
 
-/// Goes through one package.
+/// Reads one package.
 fn read(
     package: &Path,
     to: &Path,
@@ -85,7 +85,8 @@ fn read(
     Ok(())
 }
 
-/// `boot/vmlinuz-RELEASE` or `vmlinux-RELEASE`, later `usr/lib/modules/RELEASE/vmlinuz`.
+/// Whether it is the kernel: `boot/vmlinuz-RELEASE` or `boot/vmlinux-RELEASE` in older packages,
+/// `usr/lib/modules/RELEASE/vmlinuz` in newer ones.
 fn is_image(path: &Path, name: &str) -> bool {
     let stem = name.split('-').next().unwrap_or_default();
     let in_boot = path.parent().is_some_and(|dir| dir.ends_with("boot"));
