@@ -1,6 +1,6 @@
 //! The end of a queue: draining it, closing it, and destroying its context.
 
-#![allow(unsafe_code, reason = "kicks, and completes what io_destroy ends")]
+#![allow(unsafe_code, reason = "completes what io_destroy ends")]
 
 use std::{
     panic::resume_unwind,
@@ -42,9 +42,7 @@ impl Shared {
         // MECHANISM: the kick of a leader that waits for a slot
         // `self.line.close(&self.slab)` becomes `{ self.line.close(&self.slab); false }`
         if self.line.close(&self.slab) {
-            // SAFETY: this thread closed the gate, so the context is its own to destroy. Only a
-            // leader that gives up would do so before, because the context is broken already.
-            unsafe { self.kick() };
+            self.kick();
         }
         // A request that is being submitted can't be cancelled before `io_submit` returns.
         while self.gate.count().inside > 0 {
@@ -127,10 +125,8 @@ impl Shared {
         let mut kicked = false;
         loop {
             // MECHANISM: the kick
-            // `kicked || unsafe { self.kick() }` becomes `true`
-            // SAFETY: this thread closed the gate, so the context is its own to destroy. Only a
-            // leader that gives up would do so before, because the context is broken already.
-            kicked = kicked || unsafe { self.kick() };
+            // `kicked || self.kick()` becomes `true`
+            kicked = kicked || self.kick();
             // If the kick was refused, it is tried again soon. The leader also looks by itself from
             // time to time.
             let deadline = (!kicked).then(|| Instant::now() + Duration::from_millis(10));

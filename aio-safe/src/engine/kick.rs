@@ -18,7 +18,7 @@ use std::{
 
 use aio_abi::Iocb;
 
-use crate::engine::shared::Shared;
+use crate::{engine::shared::Shared, sync::atomic::Ordering::Relaxed};
 
 /// The `aio_data` of a kick. No slot has it.
 pub(crate) const KICK: u64 = u64::MAX;
@@ -75,29 +75,24 @@ impl Shared {
     }
 
     /// Ends the leader's wait in the kernel. Returns false if the kick couldn't be submitted.
-    ///
-    /// # Safety
-    ///
-    /// The context isn't destroyed during the call: the caller is inside the gate, or is the thread
-    /// that closes the queue.
-    pub(crate) unsafe fn kick(&self) -> bool {
+    pub(crate) fn kick(&self) -> bool {
+        // Also on a closed queue: whoever destroys the context marks it as dead, and then waits until
+        // nobody is inside.
+        self.gate.enter_to_kick();
+        let kicked = !self.dead.load(Relaxed) && self.submit_kick();
+        self.exit_gate(0);
+        kicked
+    }
+
+    /// Submits the kick. The caller is inside the gate, and the context wasn't dead after it came in.
+    fn submit_kick(&self) -> bool {
         let Some(reader) = self.kick.reader() else {
             return false;
         };
         let mut iocb = Iocb::pread(reader.as_raw_fd(), std::ptr::null_mut(), 0, 0);
         iocb.aio_data = KICK;
         // SAFETY: the iocb is this function's own, and points to no memory. The context isn't
-        // destroyed during the call, as the caller promises.
+        // destroyed during the call: `destroy` waits until the caller has left the gate.
         unsafe { self.kernel.io_submit(self.ctx, &[&raw mut iocb]) }.is_ok()
-    }
-
-    /// As [`kick`](Self::kick), from inside the gate. A queue that is being closed needs no kick.
-    pub(crate) fn kick_from_outside(&self) {
-        if self.gate.enter(0) {
-            // SAFETY: this thread is inside the gate, and the context is destroyed only when nobody
-            // is.
-            unsafe { self.kick() };
-        }
-        self.exit_gate(0);
     }
 }

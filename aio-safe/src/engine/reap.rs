@@ -285,11 +285,17 @@ impl Shared {
 
     /// Destroys the context, once. The caller leads, the gate is closed and nobody is inside.
     pub(crate) fn destroy(&self) -> Result<(), Errno> {
+        // MECHANISM: the mark of a dead context
+        // `self.dead.swap(true, Relaxed)` becomes `self.dead.load(Relaxed)`
         if self.dead.swap(true, Relaxed) {
             return Err(Errno::EINVAL);
         }
+        // A thread may have come in to kick. One that comes in later sees that the context is dead.
+        while self.gate.count_at_last().inside > 0 {
+            self.watch_gate(None);
+        }
         // SAFETY: only the leader reads the ring, which the caller is, and looks at `dead` before.
-        // Only threads inside the gate submit, and there are none.
+        // Only threads inside the gate submit, and none will that didn't leave before.
         unsafe { self.kernel.io_destroy(self.ctx) }
     }
 }

@@ -54,7 +54,8 @@ pub(crate) struct Shared {
     pub(crate) leadership: Leadership,
     pub(crate) kick: Kick,
     pub(crate) process: Process,
-    /// The context is destroyed, or couldn't be. Only the leader reads and writes this.
+    /// The context is destroyed, or couldn't be. Only the leader writes this. Besides the leader, only
+    /// threads that kick read it.
     pub(crate) dead: AtomicBool,
     /// How many events matched no request in flight.
     pub(crate) strays: AtomicUsize,
@@ -142,7 +143,9 @@ impl Shared {
         for index in slots {
             match hold.line.give(index, &hold.slab) {
                 Given::Taken => {}
-                Given::Kick => hold.kick_from_outside(),
+                Given::Kick => {
+                    hold.kick();
+                }
                 // SAFETY: nobody took this slot, so it keeps the shared part. It belongs to this
                 // slab and to the caller, is empty and was retired.
                 Given::Nobody => unsafe { Self::free(this, Group::one(index)) },

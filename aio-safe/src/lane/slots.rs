@@ -145,32 +145,32 @@ mod tests {
         };
         for round in 0..4_usize {
             assert_eq!(slots.taken(), start.plus(round * 4));
-            let slots = slots.empty().to_vec();
+            let all = slots.empty().to_vec();
             slots.fill(3);
-            deliver(&[slots[2], slots[0]]);
+            deliver(&[all[2], all[0]]);
             slots.delivered(inbox.count());
             assert_eq!(
                 (slots.results(), indices(&slots)),
-                (2, vec![slots[3].index()])
+                (2, vec![all[3].index()])
             );
             // SAFETY: there is a result.
-            assert!(std::ptr::eq(unsafe { slots.take(inbox) }, slots[2]));
+            assert!(std::ptr::eq(unsafe { slots.take(inbox) }, all[2]));
             // The last one is refused.
             slots.fill(1);
-            slots.put(slots[3]);
-            deliver(&[slots[1]]);
+            slots.put(all[3]);
+            deliver(&[all[1]]);
             assert_eq!(slots.results(), 1);
             slots.delivered(inbox.count());
             assert_eq!(slots.results(), 2);
             // SAFETY: as above.
-            assert!(std::ptr::eq(unsafe { slots.take_away(inbox) }, slots[0]));
+            assert!(std::ptr::eq(unsafe { slots.take_away(inbox) }, all[0]));
             // SAFETY: as above.
-            assert!(std::ptr::eq(unsafe { slots.take(inbox) }, slots[1]));
+            assert!(std::ptr::eq(unsafe { slots.take(inbox) }, all[1]));
             assert_eq!(slots.results(), 0);
-            slots.put(slots[0]);
+            slots.put(all[0]);
             // A fourth one, so that each round moves on by as many as there are slots.
             slots.fill(1);
-            deliver(&[slots[3]]);
+            deliver(&[all[3]]);
             slots.delivered(inbox.count());
             // SAFETY: as above.
             unsafe { slots.take(inbox) };
