@@ -181,11 +181,14 @@ impl Shared {
     }
 
     /// Claims up to `want` slots, after taking what completions are there: some may be those of
-    /// abandoned operations. This runs foreign code. None on a closed queue.
+    /// abandoned operations. This runs foreign code, but doesn't panic. None on a closed queue.
     #[cold]
     pub(crate) fn claim_after_all(&self, want: u32) -> Group {
         if self.process.is_current() && !self.gate.is_closed() {
-            self.take_completed();
+            // The caller has an operation to submit, which a panic would drop. It is somebody else's
+            // panic, and the panic hook has told of it. What it carries is leaked, as that may panic in
+            // its own destructor.
+            mem::forget(self.take_completed());
             // Foreign code may have forked: then it makes no difference.
             return self.slab.claim(want);
         }
