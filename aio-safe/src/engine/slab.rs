@@ -237,7 +237,9 @@ impl Slab {
     pub(crate) unsafe fn orphan(this: NonNull<Self>) -> bool {
         // SAFETY: nobody frees the slab before the addition below: until then the count of what is
         // left doesn't come to zero.
-        let (slab, left) = unsafe { (&*this.as_ptr(), &(*this.as_ptr()).left) };
+        let slab = unsafe { &*this.as_ptr() };
+        // SAFETY: the slab is valid until that addition, which uses the count last.
+        let left = unsafe { &(*this.as_ptr()).left };
         let free: u32 = slab
             .free
             .iter()
