@@ -1,5 +1,5 @@
-//! A context that doesn't answer any more: operations end with EIO when it can be destroyed, and keep
-//! their buffers for ever when it can't.
+//! A context that doesn't answer any more: operations end with EIO when it can be destroyed, and
+//! keep their buffers for ever when it can't.
 
 #![allow(unsafe_code, reason = "destroys a context behind its queue's back")]
 
@@ -281,7 +281,7 @@ fn operations_of_lanes_end_with_eio_when_the_context_can_be_destroyed() {
             .unwrap();
         fake.complete(39);
         assert_eq!(waited.wait_ready(None), 1);
-        assert_eq!(waited.try_take().unwrap().1.result, Ok(64));
+        assert_eq!(waited.try_take().unwrap().1.result, Ok(16));
         thread::scope(|scope| {
             let leader = scope.spawn(|| waited.wait_ready(None));
             fake.until_blocked(1);
@@ -334,7 +334,7 @@ fn buffers_of_lanes_are_leaked_when_the_context_cannot_be_destroyed() {
         fake.touch_all();
         // What was done before can be had; the rest will never be.
         assert_eq!(delivered.wait_ready(None), 2);
-        assert_eq!(delivered.try_take().unwrap().1.result, Ok(64));
+        assert_eq!(delivered.try_take().unwrap().1.result, Ok(16));
         for lane in [&mut kept, &mut delivered] {
             assert!(lane.wait_ready(None) > 0);
             assert_broken(catch_unwind(AssertUnwindSafe(|| drop(lane.try_take()))));

@@ -21,8 +21,8 @@ use aio_safe::{
 };
 use common::{Fake, Tracked, caught, poll_once, room, text, within};
 
-/// A buffer that panics when it is asked where it is, if it has 13 bytes, or when it is told that 7 bytes
-/// were read.
+/// A buffer that panics when it is asked where it is, if it has 13 bytes, or when it is told that 7
+/// bytes were read.
 struct PanicsOnInit(Tracked);
 
 // SAFETY: as for what is inside.

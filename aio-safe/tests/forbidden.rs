@@ -1,5 +1,5 @@
-//! System calls that are forbidden, and descriptors that are used up: nothing that ends a queue waits
-//! for ever.
+//! System calls that are forbidden, and descriptors that are used up: nothing that ends a queue
+//! waits for ever.
 
 mod common;
 

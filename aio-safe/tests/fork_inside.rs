@@ -166,8 +166,8 @@ enum On {
     LinuxWithoutRing,
 }
 
-/// Lets foreign code fork within a call. Two operations are in flight then: one that is over, and a poll
-/// that gets ready in the child.
+/// Lets foreign code fork within a call. Two operations are in flight then: one that is over, and a
+/// poll that gets ready in the child.
 fn fork_within((name, run, expected): Call, who: Who, on: On) {
     let case = format!("{name}, {who:?}, {on:?}");
     let fake = Fake::new();

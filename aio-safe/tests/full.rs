@@ -1,5 +1,5 @@
-//! A full queue: nothing is turned away while operations that are over, and that nobody waits for, have
-//! slots.
+//! A full queue: nothing is turned away while operations that are over, and that nobody waits for,
+//! have slots.
 
 mod common;
 

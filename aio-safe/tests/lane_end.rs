@@ -94,8 +94,8 @@ fn a_thread_may_close_the_queue_with_its_own_operations_in_flight() {
     });
 }
 
-/// Lets go of one operation in each way there is, and counts what is dropped. `value` makes the values: small ones that
-/// are stored in the slot with the buffer, or large ones that aren't.
+/// Lets go of one operation in each way there is, and counts what is dropped. `value` makes the
+/// values: small ones that are stored in the slot with the buffer, or large ones that aren't.
 fn dropped_once<V: Send + 'static>(value: impl Fn(&Arc<AtomicUsize>) -> V) {
     let fake = Fake::new();
     let queue = Queue::with_kernel(8, fake.clone()).unwrap();

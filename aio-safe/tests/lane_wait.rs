@@ -1,4 +1,5 @@
-//! Waiting for a lane's results, in threads and in tasks: by whoever reaps, and nobody is left behind asleep.
+//! Waiting for a lane's results, in threads and in tasks: by whoever reaps, and nobody is left
+//! behind asleep.
 
 mod common;
 
@@ -447,7 +448,8 @@ fn wakers_that_change_while_completions_come_are_never_lost() {
         let mut lane: Reads = queue.lane(3).unwrap();
         for n in 0..20_000 {
             refill(&mut lane);
-            // Replaced a few times, each time by another; then waited for by the last, in either way.
+            // Replaced a few times, each time by another; then waited for by the last, in either
+            // way.
             for _ in 0..n % 4 {
                 let (_, waker) = Woken::new();
                 let _ = poll_lane(&mut lane, &waker);

@@ -75,7 +75,7 @@ fn a_dropped_queue_waits_for_waiters_of_other_threads() {
         let waiters: Vec<_> = (0..4)
             .map(|_| {
                 let pending = tracked(&queue, &drops);
-                thread::spawn(move || pending.wait().buffer.bytes[..] == [Fake::BYTE; 128])
+                thread::spawn(move || pending.wait().buffer.bytes[..] == [Fake::BYTE; 64])
             })
             .collect();
         drop(tracked(&queue, &drops));

@@ -79,8 +79,8 @@ impl Fork {
         self.0.load(SeqCst) == Self::CHILD
     }
 
-    /// Ends the child: `good` says whether all was well. Returns in the parent only, and fails if the
-    /// child didn't end well.
+    /// Ends the child: `good` says whether all was well. Returns in the parent only, and fails if
+    /// the child didn't end well.
     pub(crate) fn join(&self, good: impl FnOnce() -> bool) {
         if self.is_in_child() {
             exit(catch_unwind(AssertUnwindSafe(good)).unwrap_or(false));
@@ -91,8 +91,8 @@ impl Fork {
     }
 }
 
-/// Runs the body of the test of this name in a process of its own, where it may do what would disturb
-/// other tests.
+/// Runs the body of the test of this name in a process of its own, where it may do what would
+/// disturb other tests.
 pub(crate) fn alone(test: &str, body: impl FnOnce()) {
     if std::env::var_os(ALONE).is_some() {
         // SAFETY: sets a timer of this process, which is here for one test.
