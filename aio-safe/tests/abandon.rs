@@ -10,17 +10,8 @@ use std::{
     thread,
 };
 
-use aio_safe::{
-    Op, Pending, Queue,
-    error::QueueError,
-    op::{PollEvents, Transfer},
-};
-use common::{Fake, Tracked, Woken, poll_once, within};
-
-fn tracked(queue: &Queue, drops: &Arc<AtomicUsize>) -> Pending<Transfer<Tracked>> {
-    let op = Op::read(Tracked::new(4096, drops), 0);
-    queue.submit(std::io::stdin(), op).unwrap()
-}
+use aio_safe::{Op, Queue, error::QueueError, op::PollEvents};
+use common::{Fake, Tracked, With, Woken, poll_once, tracked, within};
 
 #[test]
 fn a_dropped_handle_leaves_the_buffer_to_the_kernel() {
@@ -99,41 +90,11 @@ fn a_forgotten_handle_keeps_buffer_and_place_for_ever() {
 
 #[test]
 fn buffers_larger_than_a_slot_are_dropped_once_too() {
-    /// Too large to be stored in line.
-    struct Large(#[allow(dead_code, reason = "ballast")] [u64; 40], Tracked);
-
-    #[allow(unsafe_code, reason = "a test's buffer")]
-    const _: () = {
-        // SAFETY: as for what is inside.
-        unsafe impl aio_safe::buf::IoBuf for Large {
-            fn io_ptr(&self) -> *const u8 {
-                self.1.io_ptr()
-            }
-
-            fn io_len(&self) -> usize {
-                self.1.io_len()
-            }
-        }
-
-        // SAFETY: as for what is inside.
-        unsafe impl aio_safe::buf::IoBufMut for Large {
-            fn io_mut_ptr(&mut self) -> *mut u8 {
-                self.1.io_mut_ptr()
-            }
-
-            fn io_capacity(&self) -> usize {
-                self.1.io_capacity()
-            }
-
-            unsafe fn set_init(&mut self, _len: usize) {}
-        }
-    };
-
     let fake = Fake::new();
     let queue = Queue::with_kernel(4, fake.clone()).unwrap();
     let drops = Arc::new(AtomicUsize::new(0));
     let submit = || {
-        let op = Op::read(Large([7; 40], Tracked::new(64, &drops)), 0);
+        let op = Op::read(With(Tracked::new(64, &drops), [7_u64; 40]), 0);
         queue.submit(std::io::stdin(), op).unwrap()
     };
     drop(submit());
@@ -142,8 +103,8 @@ fn buffers_larger_than_a_slot_are_dropped_once_too() {
     assert_eq!(queue.reap(2, None), Ok(2));
     assert_eq!(drops.load(SeqCst), 1);
     let done = kept.wait();
-    assert_eq!(done.buffer.1.bytes[..], [Fake::BYTE; 64]);
-    assert_eq!(done.buffer.0, [7; 40]);
+    assert_eq!(done.buffer.0.bytes[..], [Fake::BYTE; 64]);
+    assert_eq!(done.buffer.1, [7; 40]);
     drop(done);
     assert_eq!(drops.load(SeqCst), 2);
 }

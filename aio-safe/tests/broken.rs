@@ -1,5 +1,5 @@
-//! A context that doesn't answer any more: operations end with EIO when it can be destroyed, and keep
-//! their buffers for ever when it can't.
+//! A context that doesn't answer any more: operations end with EIO when it can be destroyed, and
+//! keep their buffers for ever when it can't.
 
 #![allow(unsafe_code, reason = "destroys a context behind its queue's back")]
 
@@ -16,16 +16,13 @@ use std::{
 };
 
 use aio_safe::{
-    Errno, Lane, Op, OpError, Pending, Queue,
+    Errno, Op, OpError, Queue,
     error::{CloseError, QueueError, ReapError},
-    op::Transfer,
 };
-use common::{Fake, Spy, Tracked, WithRing, WithoutRing, Woken, poll_once, within};
-
-fn read(queue: &Queue, drops: &Arc<AtomicUsize>) -> Pending<Transfer<Tracked>> {
-    let op = Op::read(Tracked::new(64, drops), 0);
-    queue.submit(std::io::stdin(), op).unwrap()
-}
+use common::{
+    Fake, Spy, Tracked, Verdict, WithRing, WithoutRing, Woken, poll_once, text, tracked,
+    tracked_lane, within,
+};
 
 #[test]
 fn operations_end_with_eio_when_the_context_can_be_destroyed() {
@@ -33,17 +30,17 @@ fn operations_end_with_eio_when_the_context_can_be_destroyed() {
         let fake = Fake::new();
         let queue = Queue::with_kernel(100, fake.clone()).unwrap();
         let drops = Arc::new(AtomicUsize::new(0));
-        let waited = read(&queue, &drops);
-        let mut polled = read(&queue, &drops);
+        let waited = tracked(&queue, &drops);
+        let mut polled = tracked(&queue, &drops);
         let (woken, waker) = Woken::new();
         assert!(poll_once(&mut polled, &waker).is_pending());
         // More than one turn's worth.
         for _ in 0..80 {
-            drop(read(&queue, &drops));
+            drop(tracked(&queue, &drops));
         }
         let followers: Vec<_> = (0..3)
             .map(|_| {
-                let pending = read(&queue, &drops);
+                let pending = tracked(&queue, &drops);
                 thread::spawn(move || pending.wait().result)
             })
             .collect();
@@ -84,7 +81,7 @@ fn a_reap_says_what_broke_and_leaves_the_rest_to_close() {
     let fake = Fake::new();
     let queue = Queue::with_kernel(4, fake.clone()).unwrap();
     let drops = Arc::new(AtomicUsize::new(0));
-    let pending = read(&queue, &drops);
+    let pending = tracked(&queue, &drops);
     fake.break_down(Errno::EPERM);
     assert_eq!(queue.reap(1, None), Err(ReapError::Os(Errno::EPERM)));
     assert_eq!(queue.reap(0, None), Err(ReapError::Os(Errno::EPERM)));
@@ -100,14 +97,14 @@ fn buffers_are_leaked_when_the_context_cannot_be_destroyed() {
         let fake = Fake::new();
         let queue = Queue::with_kernel(8, fake.clone()).unwrap();
         let drops = Arc::new(AtomicUsize::new(0));
-        drop(read(&queue, &drops));
+        drop(tracked(&queue, &drops));
         let waiters: Vec<_> = (0..3)
             .map(|_| {
-                let pending = read(&queue, &drops);
+                let pending = tracked(&queue, &drops);
                 thread::spawn(move || drop(pending.wait()))
             })
             .collect();
-        let kept = read(&queue, &drops);
+        let kept = tracked(&queue, &drops);
         fake.until_blocked(1);
         fake.keep(Errno::EINVAL);
         fake.break_down(Errno::EINVAL);
@@ -138,8 +135,8 @@ fn a_future_reads_no_ring_of_a_context_that_was_given_up() {
         let queue = Queue::with_kernel(2, kernel.clone()).unwrap();
         assert!(queue.reads_ring());
         let drops = Arc::new(AtomicUsize::new(0));
-        let waited = read(&queue, &drops);
-        let mut kept = read(&queue, &drops);
+        let waited = tracked(&queue, &drops);
+        let mut kept = tracked(&queue, &drops);
         fake.keep(Errno::EINVAL);
         fake.break_down(Errno::EINVAL);
         assert!(catch_unwind(AssertUnwindSafe(|| drop(waited.wait()))).is_err());
@@ -158,15 +155,15 @@ fn futures_are_woken_when_the_context_cannot_be_destroyed() {
         let fake = Fake::new();
         let queue = Queue::with_kernel(8, fake.clone()).unwrap();
         let drops = Arc::new(AtomicUsize::new(0));
-        let mut future = read(&queue, &drops);
+        let mut future = tracked(&queue, &drops);
         let (woken, waker) = Woken::new();
         assert!(poll_once(&mut future, &waker).is_pending());
-        let mut lane = lane_of(&queue, 2, &drops);
+        let mut lane = tracked_lane(&queue, 2, &drops);
         let (lane_woken, lane_waker) = Woken::new();
         let mut context = std::task::Context::from_waker(&lane_waker);
         assert!(lane.poll_ready(&mut context).is_pending());
-        let waited = read(&queue, &drops);
-        let dropped = read(&queue, &drops);
+        let waited = tracked(&queue, &drops);
+        let dropped = tracked(&queue, &drops);
         fake.keep(Errno::EINVAL);
         fake.break_down(Errno::EINVAL);
         assert_broken(catch_unwind(AssertUnwindSafe(|| drop(waited.wait()))));
@@ -188,7 +185,7 @@ fn a_context_that_cannot_be_destroyed_when_idle_is_an_error_of_close() {
     let fake = Fake::prompt();
     let queue = Queue::with_kernel(4, fake.clone()).unwrap();
     let drops = Arc::new(AtomicUsize::new(0));
-    let pending = read(&queue, &drops);
+    let pending = tracked(&queue, &drops);
     fake.keep(Errno::EPERM);
     let other = queue.clone();
     assert_eq!(queue.close(), Err(CloseError::Destroy(Errno::EPERM)));
@@ -204,8 +201,8 @@ fn a_submitter_that_is_turned_away_while_the_context_is_given_up_keeps_its_opera
             let fake = Fake::new();
             let queue = Queue::with_kernel(16, fake.clone()).unwrap();
             let drops = Arc::new(AtomicUsize::new(0));
-            let waited = read(&queue, &drops);
-            fake.on_submit(|_| common::Verdict::Refuse(Errno::EAGAIN));
+            let waited = tracked(&queue, &drops);
+            fake.on_submit(|_| Verdict::Refuse(Errno::EAGAIN));
             let submitters: Vec<_> = (0..3)
                 .map(|_| {
                     let (queue, drops) = (queue.clone(), Arc::clone(&drops));
@@ -257,22 +254,8 @@ fn a_real_context_destroyed_behind_the_queues_back() {
 /// Checks that a wait ended with a panic that says what happened.
 fn assert_broken(result: thread::Result<()>) {
     let panic = result.unwrap_err();
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap();
+    let text = text(&*panic);
     assert!(text.contains("broken from outside"), "{text}");
-}
-
-type Reads = Lane<Transfer<Tracked>, Tracked>;
-
-/// A lane with so many operations in flight.
-fn lane_of(queue: &Queue, places: u32, drops: &Arc<AtomicUsize>) -> Reads {
-    let mut lane = queue.lane(places).unwrap();
-    let op = |_| (Op::read(Tracked::new(64, drops), 0), Tracked::new(0, drops));
-    common::submit(&mut lane, &std::io::stdin(), (0..places).map(op));
-    lane
 }
 
 #[test]
@@ -282,11 +265,11 @@ fn operations_of_lanes_end_with_eio_when_the_context_can_be_destroyed() {
         let queue = Queue::with_kernel(120, fake.clone()).unwrap();
         let drops = Arc::new(AtomicUsize::new(0));
         // More than one turn's worth, in turns with another's; and one that is gone.
-        let mut waited = lane_of(&queue, 40, &drops);
-        let mut polled = lane_of(&queue, 5, &drops);
-        drop(lane_of(&queue, 30, &drops));
-        let mut followed = lane_of(&queue, 40, &drops);
-        let handle = read(&queue, &drops);
+        let mut waited = tracked_lane(&queue, 40, &drops);
+        let mut polled = tracked_lane(&queue, 5, &drops);
+        drop(tracked_lane(&queue, 30, &drops));
+        let mut followed = tracked_lane(&queue, 40, &drops);
+        let handle = tracked(&queue, &drops);
         let (woken, waker) = Woken::new();
         let mut context = std::task::Context::from_waker(&waker);
         assert!(polled.poll_ready(&mut context).is_pending());
@@ -298,7 +281,7 @@ fn operations_of_lanes_end_with_eio_when_the_context_can_be_destroyed() {
             .unwrap();
         fake.complete(39);
         assert_eq!(waited.wait_ready(None), 1);
-        assert_eq!(waited.try_take().unwrap().1.result, Ok(64));
+        assert_eq!(waited.try_take().unwrap().1.result, Ok(16));
         thread::scope(|scope| {
             let leader = scope.spawn(|| waited.wait_ready(None));
             fake.until_blocked(1);
@@ -330,12 +313,12 @@ fn buffers_of_lanes_are_leaked_when_the_context_cannot_be_destroyed() {
         let fake = Fake::new();
         let queue = Queue::with_kernel(16, fake.clone()).unwrap();
         let drops = Arc::new(AtomicUsize::new(0));
-        let mut kept = lane_of(&queue, 2, &drops);
-        let mut delivered = lane_of(&queue, 2, &drops);
-        drop(lane_of(&queue, 2, &drops));
+        let mut kept = tracked_lane(&queue, 2, &drops);
+        let mut delivered = tracked_lane(&queue, 2, &drops);
+        drop(tracked_lane(&queue, 2, &drops));
         fake.complete(2);
         queue.reap(1, None).unwrap();
-        let lanes: Vec<_> = (0..3).map(|_| lane_of(&queue, 2, &drops)).collect();
+        let lanes: Vec<_> = (0..3).map(|_| tracked_lane(&queue, 2, &drops)).collect();
         thread::scope(|scope| {
             let waiters: Vec<_> = lanes
                 .into_iter()
@@ -351,7 +334,7 @@ fn buffers_of_lanes_are_leaked_when_the_context_cannot_be_destroyed() {
         fake.touch_all();
         // What was done before can be had; the rest will never be.
         assert_eq!(delivered.wait_ready(None), 2);
-        assert_eq!(delivered.try_take().unwrap().1.result, Ok(64));
+        assert_eq!(delivered.try_take().unwrap().1.result, Ok(16));
         for lane in [&mut kept, &mut delivered] {
             assert!(lane.wait_ready(None) > 0);
             assert_broken(catch_unwind(AssertUnwindSafe(|| drop(lane.try_take()))));

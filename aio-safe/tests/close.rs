@@ -18,7 +18,9 @@ use aio_safe::{
     error::{CloseError, QueueError, ReapError},
     op::PollEvents,
 };
-use common::{Fake, Flag, Scratch, Tracked, Verdict, pattern, within};
+use common::{
+    Bytes, Fake, Flag, Scratch, Tracked, Verdict, Woken, block_on, pattern, poll_once, read, within,
+};
 
 const A_WHILE: Duration = Duration::from_millis(50);
 
@@ -192,7 +194,7 @@ fn other_handles_of_a_closed_queue_say_so() {
     drop(batch);
     assert_eq!(other.reserve().wait().unwrap_err(), QueueError::Closed);
     assert!(matches!(
-        common::poll_once(&mut other.reserve(), std::task::Waker::noop()),
+        poll_once(&mut other.reserve(), std::task::Waker::noop()),
         Poll::Ready(Err(QueueError::Closed))
     ));
     assert_eq!(other.reap(0, None), Err(ReapError::Closed));
@@ -200,6 +202,62 @@ fn other_handles_of_a_closed_queue_say_so() {
     assert_eq!(other.in_flight(), 0);
     assert_eq!(other.drain(), Err(CloseError::Closed));
     assert_eq!(other.close(), Err(CloseError::Closed));
+}
+
+#[test]
+fn a_full_queue_that_is_closed_says_that_it_is_closed() {
+    let queue = Queue::with_kernel(2, Fake::prompt()).unwrap();
+    let file = std::io::stdin();
+    let held = [0; 2].map(|_| read(&queue));
+    let mut joined = queue.reserve();
+    let (woken, waker) = Woken::new();
+    assert!(poll_once(&mut joined, &waker).is_pending());
+    queue.clone().close().unwrap();
+    assert_eq!(woken.count(), 1);
+    let reasons = [
+        queue.submit(&file, Op::fsync()).unwrap_err().reason,
+        queue
+            .batch()
+            .push(&file, Op::read(vec![0; 8], 0))
+            .unwrap_err()
+            .reason,
+        queue.reserve().wait().unwrap_err(),
+        queue
+            .reserve()
+            .wait_timeout(Duration::from_millis(5))
+            .unwrap_err(),
+        block_on(queue.reserve()).unwrap_err(),
+        block_on(joined).unwrap_err(),
+        queue.lane::<Bytes, ()>(1).unwrap_err(),
+        queue.lane::<Bytes, ()>(3).unwrap_err(),
+    ];
+    assert_eq!(reasons, [QueueError::Closed; 8]);
+    assert_eq!(queue.drain(), Err(CloseError::Closed));
+    assert_eq!(queue.reaper().reap(1, None), Err(ReapError::Closed));
+    for read in held {
+        assert_eq!(read.wait().result, Ok(8));
+    }
+}
+
+#[test]
+fn what_had_slots_before_the_queue_was_closed_says_that_it_is_closed() {
+    let fake = Fake::prompt();
+    let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+    let file = std::io::stdin();
+    let permit = queue.reserve().wait().unwrap();
+    let mut batch = queue.batch();
+    batch.expect_more(3);
+    batch.push(&file, Op::read(vec![0; 8], 0)).unwrap();
+    let mut lane = queue.lane::<Bytes, u64>(2).unwrap();
+    queue.clone().close().unwrap();
+    let back = permit.submit(&file, Op::read(vec![7; 3], 0)).unwrap_err();
+    assert_eq!(back.reason, QueueError::Closed);
+    assert_eq!(back.op.into_payload().into_buffer(), [7; 3]);
+    assert_eq!(batch.submit(&mut Vec::new()), Err(QueueError::Closed));
+    let mut pushed = lane.batch();
+    common::push(&mut pushed, &file, 0);
+    assert_eq!(pushed.submit(), Err(QueueError::Closed));
+    assert_eq!(fake.submits(), 0);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::{
     task::{Context, Waker},
 };
 
-use aio_safe::{AlignedBuf, Op, Queue};
+use aio_safe::{AlignedBuf, Errno, Op, Queue, error::SetupError};
 use common::{Fake, WithoutRing, poll_once};
 
 thread_local! {
@@ -286,4 +286,18 @@ fn a_wait_for_room_that_is_given_up_leaves_nothing_behind() {
         .unwrap()
         .wait()
         .unwrap();
+}
+
+#[test]
+fn a_queue_that_the_kernel_has_no_room_for_allocates_next_to_nothing() {
+    for depth in [1, Queue::MAX_DEPTH] {
+        let fake = Fake::new();
+        fake.refuse_setup(Errno::EAGAIN);
+        let before = BYTES.get();
+        let refused = Queue::with_kernel(depth, fake).unwrap_err();
+        assert!(matches!(refused, SetupError::Limit { .. }), "{refused}");
+        let bytes = BYTES.get() - before;
+        // What the error tells is read from /proc.
+        assert!(bytes < 4096, "{bytes} bytes for a depth of {depth}");
+    }
 }

@@ -22,26 +22,7 @@ use aio_safe::{
     error::{CloseError, QueueError, ReapError},
     op::PollEvents,
 };
-use common::{Fake, Tracked, Woken, poll_once, within};
-
-/// Runs something in a child process, which has 10 seconds, and fails if it panics or dies.
-fn in_child(what: impl FnOnce()) {
-    // SAFETY: the child runs `what` and exits without returning to the test runner.
-    let child = unsafe { libc::fork() };
-    assert!(child >= 0);
-    if child == 0 {
-        // A child that hangs is killed by this signal.
-        // SAFETY: sets a timer of the child's own.
-        unsafe { libc::alarm(10) };
-        let code = i32::from(catch_unwind(AssertUnwindSafe(what)).is_err());
-        // SAFETY: ends the child at once.
-        unsafe { libc::_exit(code) };
-    }
-    let mut status = -1;
-    // SAFETY: `status` is a place for an int.
-    unsafe { libc::waitpid(child, &raw mut status, 0) };
-    assert_eq!(status, 0, "the child's status; 14 is SIGALRM: it hung");
-}
+use common::{Fake, Tracked, Woken, in_child, poll_once, within};
 
 #[test]
 fn results_taken_in_a_child_give_nobody_a_place() {

@@ -4,14 +4,8 @@ mod common;
 
 use std::{panic::AssertUnwindSafe, task::Poll, thread, time::Duration};
 
-use aio_safe::{Op, Pending, Queue, op::Transfer};
-use common::{Fake, Scratch, Woken, block_on, pattern, poll_once, within};
-
-fn read(queue: &Queue) -> Pending<Transfer<Vec<u8>>> {
-    queue
-        .submit(std::io::stdin(), Op::read(vec![0; 8], 0))
-        .unwrap()
-}
+use aio_safe::{Op, Queue};
+use common::{Fake, Scratch, Woken, block_on, pattern, poll_once, read, within};
 
 #[test]
 fn a_future_is_woken_by_whoever_reaps() {

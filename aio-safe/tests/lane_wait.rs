@@ -1,4 +1,5 @@
-//! Waiting for a lane's results, in threads and in tasks: by whoever reaps, and nobody is left behind asleep.
+//! Waiting for a lane's results, in threads and in tasks: by whoever reaps, and nobody is left
+//! behind asleep.
 
 mod common;
 
@@ -8,37 +9,23 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
-    task::{Context, Poll, Waker},
+    task::{Poll, Waker},
     thread,
     time::{Duration, Instant},
 };
 
-use aio_safe::{Errno, Lane, Op, Queue, op::Transfer};
-use common::{Fake, Flag, Scratch, WithRing, Woken, block_on, pattern, poll_once, submit, within};
-
-type Reads = Lane<Transfer<Vec<u8>>, u64>;
+use aio_safe::{Errno, Op, Queue};
+use common::{
+    Fake, Flag, Reads, Scratch, Verdict, WithRing, Woken, block_on, direct_file, lane_of, numbered,
+    pattern, poll_lane, poll_once, submit, submit_reads, within,
+};
 
 const A_WHILE: Duration = Duration::from_millis(30);
-
-fn op(n: u64) -> (Op<Transfer<Vec<u8>>>, u64) {
-    (Op::read(vec![0; 8], n), n)
-}
-
-/// A lane with so many operations in flight, as many as it has places.
-fn in_flight(queue: &Queue, places: u32) -> Reads {
-    let mut lane = queue.lane(places).unwrap();
-    refill(&mut lane);
-    lane
-}
 
 /// Submits as many operations as there are places.
 fn refill(lane: &mut Reads) {
     let room = lane.room() as u64;
-    submit(lane, &std::io::stdin(), (0..room).map(op));
-}
-
-fn poll(lane: &mut Reads, waker: &Waker) -> Poll<usize> {
-    lane.poll_ready(&mut Context::from_waker(waker))
+    submit_reads(lane, 0..room);
 }
 
 #[test]
@@ -50,11 +37,11 @@ fn nothing_in_flight_is_nothing_to_wait_for() {
         for _ in 0..2 {
             assert_eq!(lane.wait_ready(None), 0);
             assert!(lane.wait().is_none());
-            assert_eq!(poll(&mut lane, Waker::noop()), Poll::Ready(0));
+            assert_eq!(poll_lane(&mut lane, Waker::noop()), Poll::Ready(0));
             assert!(block_on(lane.next()).is_none());
             // Nor if something was pushed, and not submitted.
             let file = std::io::stdin();
-            let (op, n) = op(0);
+            let (op, n) = numbered(0);
             lane.batch().push(&file, op, n).unwrap();
         }
         assert_eq!(fake.waits(), 0);
@@ -69,7 +56,7 @@ fn a_reap_keeps_to_its_time() {
     within(20, || {
         let fake = Fake::new();
         let queue = Queue::with_kernel(4, fake.clone()).unwrap();
-        let mut lane = in_flight(&queue, 2);
+        let mut lane = lane_of(&queue, 2);
         for millis in [0, 1, 7, 40] {
             let timeout = Duration::from_millis(millis);
             let start = Instant::now();
@@ -105,7 +92,7 @@ fn a_reap_without_time_makes_no_call_where_the_ring_can_be_read() {
         let fake = Fake::new();
         let kernel = WithRing::new(fake.clone());
         let queue = Queue::with_kernel(2, kernel.clone()).unwrap();
-        let mut lane = in_flight(&queue, 2);
+        let mut lane = lane_of(&queue, 2);
         assert_eq!(
             (lane.wait_ready(Some(Duration::ZERO)), fake.waits()),
             (0, 0)
@@ -125,7 +112,7 @@ fn a_reap_that_is_not_served_in_time_is_served_later() {
     within(20, || {
         let fake = Fake::new();
         let queue = Queue::with_kernel(2, fake.clone()).unwrap();
-        let mut lane = in_flight(&queue, 2);
+        let mut lane = lane_of(&queue, 2);
         thread::scope(|scope| {
             let reaper = scope.spawn(|| lane.wait_ready(Some(Duration::from_secs(10))));
             fake.until_blocked(1);
@@ -144,7 +131,7 @@ fn what_others_reap_arrives() {
     within(20, || {
         let fake = Fake::new();
         let queue = Queue::with_kernel(200, fake.clone()).unwrap();
-        let mut lane = in_flight(&queue, 150);
+        let mut lane = lane_of(&queue, 150);
         fake.complete(3);
         thread::scope(|scope| scope.spawn(|| queue.reap(1, None).unwrap()).join().unwrap());
         let waits = fake.waits();
@@ -182,8 +169,8 @@ fn who_waits_is_served_by_who_reaps_or_becomes_it() {
     within(20, || {
         let fake = Fake::new();
         let queue = Queue::with_kernel(8, fake.clone()).unwrap();
-        let mut first = in_flight(&queue, 2);
-        let mut second = in_flight(&queue, 2);
+        let mut first = lane_of(&queue, 2);
+        let mut second = lane_of(&queue, 2);
         thread::scope(|scope| {
             let leader = scope.spawn(|| first.wait().unwrap());
             fake.until_blocked(1);
@@ -220,7 +207,7 @@ fn each_lane_gets_its_own_whoever_reaps() {
         let mut handles = Vec::new();
         for n in 0..24_u64 {
             let lane = &mut lanes[n as usize % 3];
-            submit(lane, &file, [op(n)]);
+            submit(lane, &file, [numbered(n)]);
             if n % 4 == 0 {
                 handles.push(queue.submit(&file, Op::read(vec![0; 8], n)).unwrap());
             }
@@ -245,8 +232,8 @@ fn what_is_in_the_ring_is_taken_without_a_call() {
     let fake = Fake::new();
     let kernel = WithRing::new(fake.clone());
     let queue = Queue::with_kernel(8, kernel.clone()).unwrap();
-    let mut lane = in_flight(&queue, 4);
-    let mut other = in_flight(&queue, 2);
+    let mut lane = lane_of(&queue, 4);
+    let mut other = lane_of(&queue, 2);
     for _ in 0..2 {
         kernel.post(fake.carry_out(3, None));
     }
@@ -254,21 +241,21 @@ fn what_is_in_the_ring_is_taken_without_a_call() {
     assert_eq!(lane.wait_ready(None), 1);
     assert_eq!(lane.try_take().unwrap().0, 3);
     assert!(other.has_results());
-    assert_eq!(poll(&mut other, Waker::noop()), Poll::Ready(1));
+    assert_eq!(poll_lane(&mut other, Waker::noop()), Poll::Ready(1));
     assert_eq!(other.try_take().unwrap().0, 0);
     // By polling, with a waker stored before: it is not needed.
     let (woken, waker) = Woken::new();
-    assert!(poll(&mut lane, &waker).is_pending());
+    assert!(poll_lane(&mut lane, &waker).is_pending());
     kernel.post(fake.carry_out(0, None));
-    assert_eq!(poll(&mut lane, &waker), Poll::Ready(1));
+    assert_eq!(poll_lane(&mut lane, &waker), Poll::Ready(1));
     assert_eq!(lane.try_take().unwrap().0, 0);
     kernel.post(fake.carry_out(0, None));
-    assert_eq!(poll(&mut other, Waker::noop()), Poll::Pending);
+    assert_eq!(poll_lane(&mut other, Waker::noop()), Poll::Pending);
     assert_eq!((fake.waits(), woken.count()), (0, 0));
     // Nor does it keep a later one from being woken.
     let (later, later_waker) = Woken::new();
     assert_eq!(lane.try_take().unwrap().0, 1);
-    assert!(poll(&mut lane, &later_waker).is_pending());
+    assert!(poll_lane(&mut lane, &later_waker).is_pending());
     kernel.post(fake.carry_out(0, None));
     assert_eq!(queue.reap(0, None), Ok(1));
     assert_eq!((woken.count(), later.count()), (0, 1));
@@ -314,11 +301,11 @@ fn a_task_is_woken_by_whoever_reaps() {
 fn the_latest_waker_counts() {
     let fake = Fake::new();
     let queue = Queue::with_kernel(4, fake.clone()).unwrap();
-    let mut lane = in_flight(&queue, 2);
+    let mut lane = lane_of(&queue, 2);
     let (first, first_waker) = Woken::new();
     let (second, second_waker) = Woken::new();
-    assert!(poll(&mut lane, &first_waker).is_pending());
-    assert!(poll(&mut lane, &first_waker).is_pending());
+    assert!(poll_lane(&mut lane, &first_waker).is_pending());
+    assert!(poll_lane(&mut lane, &first_waker).is_pending());
     {
         let mut next = pin!(lane.next());
         assert!(poll_once(&mut next, &second_waker).is_pending());
@@ -336,20 +323,20 @@ fn the_latest_waker_counts() {
         (Arc::strong_count(&first), Arc::strong_count(&second)),
         (1, 1)
     );
-    assert_eq!(poll(&mut lane, Waker::noop()), Poll::Ready(2));
+    assert_eq!(poll_lane(&mut lane, Waker::noop()), Poll::Ready(2));
 }
 
 #[test]
 fn a_refusal_makes_a_task_ready_and_a_dropped_lane_lets_its_waker_go() {
     let fake = Fake::new();
     let queue = Queue::with_kernel(4, fake.clone()).unwrap();
-    let mut lane = in_flight(&queue, 1);
+    let mut lane = lane_of(&queue, 1);
     let (woken, waker) = Woken::new();
-    assert!(poll(&mut lane, &waker).is_pending());
+    assert!(poll_lane(&mut lane, &waker).is_pending());
     let mut refused: Reads = queue.lane(1).unwrap();
-    fake.on_submit(|_| common::Verdict::Refuse(Errno::EBADF));
+    fake.on_submit(|_| Verdict::Refuse(Errno::EBADF));
     refill(&mut refused);
-    assert_eq!(poll(&mut refused, Waker::noop()), Poll::Ready(1));
+    assert_eq!(poll_lane(&mut refused, Waker::noop()), Poll::Ready(1));
     assert!(block_on(refused.next()).unwrap().1.result.is_err());
     drop(lane);
     drop(waker);
@@ -368,7 +355,7 @@ fn a_lane_that_was_polled_can_be_waited_for() {
         let mut lane: Reads = queue.lane(1).unwrap();
         for as_follower in [false, true] {
             refill(&mut lane);
-            assert!(poll(&mut lane, &waker).is_pending());
+            assert!(poll_lane(&mut lane, &waker).is_pending());
             thread::scope(|scope| {
                 let leader = as_follower.then(|| {
                     let leader = scope.spawn(|| queue.reap(1, None));
@@ -392,11 +379,11 @@ fn a_lane_that_was_polled_can_be_waited_for() {
         refill(&mut lane);
         assert_eq!(lane.wait_ready(Some(Duration::from_millis(5))), 0);
         let (woken, waker) = Woken::new();
-        assert!(poll(&mut lane, &waker).is_pending());
+        assert!(poll_lane(&mut lane, &waker).is_pending());
         fake.complete(0);
         queue.reap(1, None).unwrap();
         assert_eq!(woken.count(), 1);
-        assert_eq!(poll(&mut lane, &waker), Poll::Ready(1));
+        assert_eq!(poll_lane(&mut lane, &waker), Poll::Ready(1));
     });
 }
 
@@ -405,7 +392,7 @@ fn a_signal_does_not_end_a_wait() {
     within(20, || {
         let fake = Fake::new();
         let queue = Queue::with_kernel(4, fake.clone()).unwrap();
-        let mut lane = in_flight(&queue, 1);
+        let mut lane = lane_of(&queue, 1);
         thread::scope(|scope| {
             let waiter = scope.spawn(|| lane.wait_ready(None));
             for _ in 0..5 {
@@ -426,7 +413,7 @@ fn direct_reads_are_waited_for_a_little_at_a_time() {
     within(60, || {
         let scratch = Scratch::new();
         let bytes: Vec<_> = (0..4).flat_map(|n| vec![n; LEN]).collect();
-        let Some(file) = common::direct_file(&scratch, "file", &bytes) else {
+        let Some(file) = direct_file(&scratch, "file", &bytes) else {
             return;
         };
         let queue = Queue::new(4).unwrap();
@@ -461,10 +448,11 @@ fn wakers_that_change_while_completions_come_are_never_lost() {
         let mut lane: Reads = queue.lane(3).unwrap();
         for n in 0..20_000 {
             refill(&mut lane);
-            // Replaced a few times, each time by another; then waited for by the last, in either way.
+            // Replaced a few times, each time by another; then waited for by the last, in either
+            // way.
             for _ in 0..n % 4 {
                 let (_, waker) = Woken::new();
-                let _ = poll(&mut lane, &waker);
+                let _ = poll_lane(&mut lane, &waker);
             }
             let (_, done) = match n % 3 {
                 0 => lane.wait(),

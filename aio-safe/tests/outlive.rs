@@ -11,25 +11,8 @@ use std::{
     time::Duration,
 };
 
-use aio_safe::{Lane, Op, Pending, Queue, op::Transfer};
-use common::{Fake, Scratch, Tracked, Woken, pattern, poll_once, within};
-
-fn tracked(queue: &Queue, drops: &Arc<AtomicUsize>) -> Pending<Transfer<Tracked>> {
-    let op = Op::read(Tracked::new(128, drops), 0);
-    queue.submit(std::io::stdin(), op).unwrap()
-}
-
-/// A lane with so many operations in flight.
-fn lane_of(
-    queue: &Queue,
-    places: u32,
-    drops: &Arc<AtomicUsize>,
-) -> Lane<Transfer<Tracked>, Tracked> {
-    let mut lane = queue.lane(places).unwrap();
-    let op = |_| (Op::read(Tracked::new(16, drops), 0), Tracked::new(0, drops));
-    common::submit(&mut lane, &std::io::stdin(), (0..places).map(op));
-    lane
-}
+use aio_safe::{Op, Queue};
+use common::{Fake, Scratch, Tracked, Woken, pattern, poll_once, tracked, tracked_lane, within};
 
 #[test]
 fn results_are_there_after_the_queue() {
@@ -92,7 +75,7 @@ fn a_dropped_queue_waits_for_waiters_of_other_threads() {
         let waiters: Vec<_> = (0..4)
             .map(|_| {
                 let pending = tracked(&queue, &drops);
-                thread::spawn(move || pending.wait().buffer.bytes[..] == [Fake::BYTE; 128])
+                thread::spawn(move || pending.wait().buffer.bytes[..] == [Fake::BYTE; 64])
             })
             .collect();
         drop(tracked(&queue, &drops));
@@ -192,7 +175,7 @@ fn lanes_and_queues_go_at_once_in_many_threads() {
                 .map(|n| {
                     let (queue, drops) = (queue.clone(), Arc::clone(&drops));
                     thread::spawn(move || {
-                        let mut lane = lane_of(&queue, 3, &drops);
+                        let mut lane = tracked_lane(&queue, 3, &drops);
                         // The lane is a handle, too.
                         drop(queue);
                         match (round + n) % 3 {
@@ -218,7 +201,7 @@ fn a_lane_keeps_its_queue_open() {
         let watch = fake.watch();
         let drops = Arc::new(AtomicUsize::new(0));
         let queue = Queue::with_kernel(8, fake.clone()).unwrap();
-        let mut lane = lane_of(&queue, 3, &drops);
+        let mut lane = tracked_lane(&queue, 3, &drops);
         drop((queue.clone(), queue));
         assert!(!fake.is_destroyed());
         fake.complete(1);
@@ -248,7 +231,10 @@ fn the_last_lane_closes_its_queue_when_what_it_had_in_flight_is_over() {
         let watch = fake.watch();
         let drops = Arc::new(AtomicUsize::new(0));
         let queue = Queue::with_kernel(8, fake.clone()).unwrap();
-        let (lane, other) = (lane_of(&queue, 3, &drops), lane_of(&queue, 2, &drops));
+        let (lane, other) = (
+            tracked_lane(&queue, 3, &drops),
+            tracked_lane(&queue, 2, &drops),
+        );
         drop(queue);
         drop(other);
         assert!(!fake.is_destroyed());

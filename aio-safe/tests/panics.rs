@@ -1,36 +1,24 @@
 //! Panics in foreign code - wakers, destructors, `AsFd` - leave the queue in order: nothing is lost
 //! but what panicked.
 
-#![allow(unsafe_code, reason = "makes a waker by hand")]
-
 mod common;
 
 use std::{
-    os::fd::{AsFd, BorrowedFd},
-    panic::{AssertUnwindSafe, catch_unwind, panic_any},
+    panic::panic_any,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
-    task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker},
+    task::{Wake, Waker},
     thread,
 };
 
-use aio_safe::{
-    Lane, Op, Queue,
-    buf::{IoBuf, IoBufMut},
-    op::Transfer,
+use aio_safe::{Op, Queue};
+use common::{
+    Either, Fake, PanickingFile, PanicsOnDrop, Tracked, WithRing, Woken, caught, panicking_waker,
+    poll_once, read, room, text, tracked, waker_panicking_in_clone, waker_panicking_in_drop,
+    within,
 };
-use common::{Either, Fake, PanicsOnDrop, Tracked, WithRing, Woken, poll_once, within};
-
-/// Panics when woken.
-struct PanicsOnWake;
-
-impl Wake for PanicsOnWake {
-    fn wake(self: Arc<Self>) {
-        panic!("a waker panics");
-    }
-}
 
 /// A panic's payload that panics once more when it is dropped.
 struct PanicsAgain;
@@ -47,28 +35,6 @@ impl Wake for PanicsTwice {
     fn wake(self: Arc<Self>) {
         panic_any(PanicsAgain);
     }
-}
-
-fn panicking_waker() -> Waker {
-    Waker::from(Arc::new(PanicsOnWake))
-}
-
-/// The panic that this ends with.
-fn caught<R>(f: impl FnOnce() -> R) -> Box<dyn std::any::Any + Send> {
-    match catch_unwind(AssertUnwindSafe(f)) {
-        Ok(_) => panic!("there was no panic"),
-        Err(panic) => panic,
-    }
-}
-
-fn text(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic.downcast_ref::<&str>().copied().unwrap_or("")
-}
-
-fn read(queue: &Queue) -> aio_safe::Pending<Transfer<Vec<u8>>> {
-    queue
-        .submit(std::io::stdin(), Op::read(vec![0; 8], 0))
-        .unwrap()
 }
 
 #[test]
@@ -256,15 +222,6 @@ fn a_batch_drops_all_of_its_operations_even_if_one_panics() {
     });
 }
 
-/// A file that panics when asked for its descriptor.
-struct PanickingFile;
-
-impl AsFd for PanickingFile {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        panic!("a file panics");
-    }
-}
-
 #[test]
 fn a_file_that_panics_costs_no_place() {
     within(20, || {
@@ -294,32 +251,13 @@ fn a_file_that_panics_costs_no_place() {
 #[test]
 fn a_waker_that_panics_in_clone_or_drop_is_survived() {
     within(20, || {
-        static CLONES: RawWakerVTable = RawWakerVTable::new(
-            |_| panic!("clone panics"),
-            |_| panic!("wake panics"),
-            |_| panic!("wake_by_ref panics"),
-            |_| (),
-        );
-        static DROPS: RawWakerVTable = RawWakerVTable::new(
-            |data| RawWaker::new(data, &DROPS),
-            |_| (),
-            |_| (),
-            |data| {
-                // SAFETY: it was made of a reference that lives for ever.
-                let armed = unsafe { &*data.cast::<AtomicUsize>() };
-                assert_ne!(armed.swap(0, SeqCst), 1, "drop panics");
-            },
-        );
         let fake = Fake::new();
         let queue = Queue::with_kernel(2, fake.clone()).unwrap();
         let mut pending = read(&queue);
-        // SAFETY: the functions don't look at the data.
-        let waker = unsafe { Waker::new(std::ptr::null(), &CLONES) };
+        let waker = waker_panicking_in_clone();
         caught(|| poll_once(&mut pending, &waker));
 
-        let armed: &'static AtomicUsize = Box::leak(Box::new(AtomicUsize::new(0)));
-        // SAFETY: the functions want a reference that lives for ever.
-        let waker = unsafe { Waker::new(std::ptr::from_ref(armed).cast(), &DROPS) };
+        let (armed, waker) = waker_panicking_in_drop();
         assert!(poll_once(&mut pending, &waker).is_pending());
         armed.store(1, SeqCst);
         let (woken, other) = Woken::new();
@@ -344,351 +282,31 @@ fn a_waker_that_panics_in_clone_or_drop_is_survived() {
     });
 }
 
-type Reads = Lane<Transfer<Vec<u8>>, u64>;
-
-/// A lane with so many operations in flight.
-fn lane_of(queue: &Queue, places: u32) -> Reads {
-    let mut lane = queue.lane(places).unwrap();
-    let ops = (0..places.into()).map(|n| (Op::read(vec![0; 8], n), n));
-    common::submit(&mut lane, &std::io::stdin(), ops);
-    lane
-}
-
-fn poll_lane(lane: &mut Reads, waker: &Waker) -> Poll<usize> {
-    lane.poll_ready(&mut Context::from_waker(waker))
-}
-
 #[test]
-fn a_panicking_waker_of_a_lane_does_not_keep_others_from_being_woken() {
-    within(20, || {
-        let fake = Fake::new();
-        let queue = Queue::with_kernel(16, fake.clone()).unwrap();
-        let mut lanes: Vec<_> = (0..4).map(|_| lane_of(&queue, 2)).collect();
-        let mut polled = read(&queue);
-        let (woken, waker) = Woken::new();
-        for (n, lane) in lanes.iter_mut().enumerate() {
-            let waker = if n % 2 == 0 {
-                panicking_waker()
-            } else {
-                waker.clone()
-            };
-            assert!(poll_lane(lane, &waker).is_pending());
-        }
-        assert!(poll_once(&mut polled, &waker).is_pending());
-        // And what a lane that is gone leaves is cleaned up.
-        drop(lane_of(&queue, 3));
-        fake.complete_all();
-        let panic = caught(|| queue.reap(12, None));
-        assert_eq!(text(&*panic), "a waker panics");
-        assert_eq!(woken.count(), 3);
-        for lane in &mut lanes {
-            assert_eq!(lane.wait_ready(None), 2);
-            assert_eq!(lane.wait().unwrap().1.buffer, [Fake::BYTE; 8]);
-        }
-        drop((lanes, polled));
-        assert_eq!((queue.in_flight(), common::room(&queue)), (0, 16));
-        queue.close().unwrap();
-    });
-}
-
-#[test]
-fn a_lane_survives_the_panic_of_anothers_waker() {
-    within(20, || {
-        for polling in [false, true] {
-            let fake = Fake::new();
-            let kernel = WithRing::new(fake.clone());
-            let queue = Queue::with_kernel(4, kernel.clone()).unwrap();
-            let mut other = lane_of(&queue, 1);
-            let mut lane = lane_of(&queue, 2);
-            assert!(poll_lane(&mut other, &panicking_waker()).is_pending());
-            for _ in 0..2 {
-                kernel.post(fake.carry_out(0, None));
-            }
-            if polling {
-                caught(|| poll_lane(&mut lane, Waker::noop()));
-            } else {
-                caught(|| lane.wait_ready(None));
-            }
-            for lane in [&mut lane, &mut other] {
-                assert_eq!(lane.wait_ready(None), 1);
-                assert_eq!(lane.wait().unwrap().0, 0);
-            }
-            fake.complete(0);
-            assert_eq!(lane.wait().unwrap().0, 1);
-        }
-    });
-}
-
-/// A buffer that panics when it is told what was read, or asked where it is.
-struct PanicsOnInit(Tracked);
-
-// SAFETY: as for what is inside.
-unsafe impl IoBuf for PanicsOnInit {
-    fn io_ptr(&self) -> *const u8 {
-        self.0.io_ptr()
-    }
-
-    fn io_len(&self) -> usize {
-        self.0.io_len()
-    }
-}
-
-// SAFETY: as for what is inside.
-unsafe impl IoBufMut for PanicsOnInit {
-    fn io_mut_ptr(&mut self) -> *mut u8 {
-        assert_ne!(self.0.bytes.len(), 13, "io_mut_ptr panics");
-        self.0.io_mut_ptr()
-    }
-
-    fn io_capacity(&self) -> usize {
-        self.0.io_capacity()
-    }
-
-    unsafe fn set_init(&mut self, len: usize) {
-        assert_ne!(len, 7, "set_init panics");
-    }
-}
-
-#[test]
-fn a_buffer_that_panics_when_it_is_taken_costs_its_lane_no_place() {
-    within(20, || {
-        let fake = Fake::new();
-        let queue = Queue::with_kernel(3, fake.clone()).unwrap();
-        let file = std::io::stdin();
-        let (buffers, values) = (Arc::default(), Arc::default());
-        let mut lane = queue.lane(3).unwrap();
-        let op = |n| {
-            let op = Op::read(PanicsOnInit(Tracked::new(8, &buffers)), 0);
-            (op, (n, Tracked::new(0, &values)))
-        };
-        common::submit(&mut lane, &file, (0..3).map(op));
-        for res in [8, 7, 7] {
-            fake.complete_with(0, res);
-        }
-        assert_eq!(lane.wait_ready(None), 3);
-        assert_eq!(lane.try_take().unwrap().0.0, 0);
-        let panic = caught(|| lane.try_take());
-        assert!(panic.downcast_ref::<String>().unwrap().contains("set_init"));
-        assert_eq!((lane.results(), lane.in_flight(), lane.room()), (1, 1, 2));
-        // It is not touched again, nor is anything in its place.
-        common::submit(&mut lane, &file, (3..5).map(op));
-        fake.complete_all();
-        queue.reap(2, None).unwrap();
-        // Those that nobody takes aren't told of anything.
-        drop(lane);
-        let dropped = |drops: &Arc<AtomicUsize>| drops.load(SeqCst);
-        assert_eq!(
-            (dropped(&buffers), dropped(&values)),
-            (5, 5),
-            "none is lost"
-        );
-        assert_eq!(common::room(&queue), 3);
-    });
-}
-
-#[test]
-fn a_buffer_that_panics_in_a_batch_leaves_what_was_pushed() {
-    let fake = Fake::new();
-    let queue = Queue::with_kernel(4, fake.clone()).unwrap();
-    let file = std::io::stdin();
-    let (buffers, values) = (Arc::default(), Arc::default());
-    let mut lane = queue.lane(4).unwrap();
-    let op = |n, len| {
-        let op = Op::read(PanicsOnInit(Tracked::new(len, &buffers)), n);
-        (op, (n, Tracked::new(0, &values)))
-    };
-    common::submit(&mut lane, &file, [op(0, 8), op(1, 8)]);
-    fake.complete_with(0, 7);
-    fake.complete(0);
-    assert_eq!(queue.reap(2, None), Ok(2));
-    let mut batch = lane.batch();
-    let (pushed, value) = op(2, 8);
-    assert!(batch.push(&file, pushed, value).is_ok());
-    // When it is pushed.
-    let (pushed, value) = op(3, 13);
-    caught(|| batch.push(&file, pushed, value).map_err(drop));
-    assert_eq!((batch.len(), batch.room()), (1, 1));
-    // When it is taken.
-    caught(|| batch.try_take());
-    assert_eq!((batch.len(), batch.room()), (1, 2));
-    let (pushed, value) = op(4, 8);
-    assert!(batch.push(&file, pushed, value).is_ok());
-    assert_eq!(batch.try_take().unwrap().0.0, 1);
-    batch.submit().unwrap();
-    drop(batch);
-    let offsets: Vec<_> = fake.in_flight().iter().map(|r| r.iocb.aio_offset).collect();
-    assert_eq!(offsets, [2, 4]);
-    fake.touch_all();
-    fake.complete_all();
-    for n in [2, 4] {
-        assert_eq!(lane.wait().unwrap().0.0, n);
-    }
-    assert_eq!((lane.in_flight(), lane.room()), (0, 4));
-    drop(lane);
-    let dropped = |drops: &Arc<AtomicUsize>| drops.load(SeqCst);
-    assert_eq!(
-        (dropped(&buffers), dropped(&values)),
-        (5, 5),
-        "none is lost"
-    );
-    assert_eq!(common::room(&queue), 4);
-}
-
-/// What the next test lets panic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Where {
-    Refused,
-    Delivered,
-    Pushed,
-    InFlight,
-}
-
-#[test]
-fn a_lane_and_its_batch_drop_all_that_they_have_even_if_one_panics() {
-    /// Panics, or doesn't.
-    type Maybe = Either<PanicsOnDrop, Tracked>;
-
-    fn tracked(panics: bool, drops: &Arc<AtomicUsize>) -> Maybe {
-        match Tracked::new(8, drops) {
-            inner if panics => Either::A(PanicsOnDrop(inner)),
-            inner => Either::B(inner),
-        }
-    }
-
-    let at = [
-        Where::Refused,
-        Where::Delivered,
-        Where::Pushed,
-        Where::InFlight,
-    ];
-    within(20, move || {
-        for (at, by_value) in at.into_iter().flat_map(|at| [(at, false), (at, true)]) {
-            let fake = Fake::new();
-            let queue = Queue::with_kernel(16, fake.clone()).unwrap();
-            let (buffers, values) = (Arc::default(), Arc::default());
-            let dropped = || {
-                let drops: [&Arc<AtomicUsize>; 2] = [&buffers, &values];
-                drops.map(|drops| drops.load(SeqCst))
-            };
-            let mut lane = queue.lane(12).unwrap();
-            // Three of each, of which the one in the middle panics.
-            let ops = |this| {
-                [false, true, false].map(|middle| {
-                    let panics = at == this && middle;
-                    let op = Op::read(tracked(panics && !by_value, &buffers), 0);
-                    (op, tracked(panics && by_value, &values))
-                })
-            };
-            let file = std::io::stdin();
-            fake.on_submit(|_| common::Verdict::Refuse(aio_safe::Errno::EBADF));
-            common::submit(&mut lane, &file, ops(Where::Refused));
-            fake.on_submit(|_| common::Verdict::Accept);
-            common::submit(&mut lane, &file, ops(Where::Delivered));
-            fake.complete_all();
-            queue.reap(3, None).unwrap();
-            common::submit(&mut lane, &file, ops(Where::InFlight));
-            let panics = |what: Box<dyn FnOnce() + '_>| {
-                let panic = caught(what);
-                assert_eq!(text(&*panic), "a buffer's destructor panics", "{at:?}");
-            };
-            let mut batch = lane.batch();
-            for (op, value) in ops(Where::Pushed) {
-                assert!(batch.push(&file, op, value).is_ok());
-            }
-            match at {
-                Where::Pushed => panics(Box::new(|| drop(batch))),
-                _ => drop(batch),
-            }
-            assert_eq!((dropped(), lane.room()), ([3, 3], 3), "{at:?}");
-            match at {
-                Where::Pushed | Where::InFlight => drop(lane),
-                _ => panics(Box::new(|| drop(lane))),
-            }
-            assert_eq!(dropped(), [9, 9], "{at:?}, by value: {by_value}");
-            assert_eq!(common::room(&queue), 13);
-            fake.touch_all();
-            fake.complete_all();
-            if at == Where::InFlight {
-                caught(|| queue.reap(3, None));
-            } else {
-                assert_eq!(queue.reap(3, None), Ok(3));
-            }
-            assert_eq!(dropped(), [12, 12], "{at:?}, by value: {by_value}");
-            assert_eq!(common::room(&queue), 16);
-        }
-    });
-}
-
-#[test]
-fn a_file_that_panics_costs_a_lane_no_place() {
-    let queue = Queue::with_kernel(2, Fake::new()).unwrap();
-    let drops = Arc::new(AtomicUsize::new(0));
-    let mut lane = queue.lane(2).unwrap();
-    for n in 1..4 {
-        let op = Op::read(Tracked::new(8, &drops), 0);
-        let value = Tracked::new(0, &drops);
-        let mut batch = lane.batch();
-        caught(|| batch.push(&PanickingFile, op, value).map_err(drop));
-        assert!(batch.is_empty() && batch.pop().is_none());
-        drop(batch);
-        assert_eq!((lane.room(), drops.load(SeqCst)), (2, 2 * n));
-    }
-}
-
-#[test]
-fn a_lanes_waker_that_panics_in_clone_or_drop_is_survived() {
-    static CLONES: RawWakerVTable = RawWakerVTable::new(
-        |_| panic!("clone panics"),
-        |_| panic!("wake panics"),
-        |_| panic!("wake_by_ref panics"),
-        |_| (),
-    );
-    static DROPS: RawWakerVTable = RawWakerVTable::new(
-        |data| RawWaker::new(data, &DROPS),
-        |_| (),
-        |_| (),
-        |data| {
-            // SAFETY: it was made of a reference that lives for ever.
-            let armed = unsafe { &*data.cast::<AtomicUsize>() };
-            assert_ne!(armed.swap(0, SeqCst), 1, "drop panics");
-        },
-    );
+fn an_abandoned_buffer_is_dropped_though_the_waker_beside_it_panics_in_its_destructor() {
     within(20, || {
         let fake = Fake::new();
         let queue = Queue::with_kernel(2, fake.clone()).unwrap();
-        let mut lane = lane_of(&queue, 2);
-        // SAFETY: the functions don't look at the data.
-        let waker = unsafe { Waker::new(std::ptr::null(), &CLONES) };
-        caught(|| poll_lane(&mut lane, &waker));
-
-        let armed: &'static AtomicUsize = Box::leak(Box::new(AtomicUsize::new(0)));
-        // SAFETY: the functions want a reference that lives for ever.
-        let waker = unsafe { Waker::new(std::ptr::from_ref(armed).cast(), &DROPS) };
-        // Replaced by another waker, by a thread that waits, and dropped with the lane.
-        assert!(poll_lane(&mut lane, &waker).is_pending());
-        armed.store(1, SeqCst);
-        let (woken, other) = Woken::new();
-        caught(|| poll_lane(&mut lane, &other));
-        assert!(poll_lane(&mut lane, &other).is_pending());
-        fake.complete(0);
-        queue.reap(1, None).unwrap();
-        assert_eq!(woken.count(), 1);
-        assert_eq!(lane.wait().unwrap().0, 0);
-
-        assert!(poll_lane(&mut lane, &waker).is_pending());
+        let drops = Arc::new(AtomicUsize::new(0));
+        let (armed, waker) = waker_panicking_in_drop();
+        let mut future = tracked(&queue, &drops);
+        assert!(poll_once(&mut future, &waker).is_pending());
+        drop(future);
         armed.store(1, SeqCst);
         fake.complete(0);
-        caught(|| lane.wait());
-        assert_eq!(lane.wait().unwrap().0, 1);
+        let panic = caught(|| queue.reap(1, None));
+        assert!(text(&*panic).contains("drop panics"));
+        assert_eq!((drops.load(SeqCst), room(&queue)), (1, 2));
 
-        drop(lane);
-        let mut lane = lane_of(&queue, 2);
-        assert!(poll_lane(&mut lane, &waker).is_pending());
+        // Both panic, and the first panic is told.
+        let op = Op::read(PanicsOnDrop(Tracked::new(8, &drops)), 0);
+        let mut future = queue.submit(std::io::stdin(), op).unwrap();
+        assert!(poll_once(&mut future, &waker).is_pending());
+        drop(future);
         armed.store(1, SeqCst);
-        caught(|| drop(lane));
-        fake.complete_all();
-        queue.drain().unwrap();
-        assert_eq!(common::room(&queue), 2);
-        std::mem::forget(waker);
+        fake.complete(0);
+        let panic = caught(|| queue.reap(1, None));
+        assert!(text(&*panic).contains("drop panics"));
+        assert_eq!((drops.load(SeqCst), room(&queue)), (2, 2));
     });
 }

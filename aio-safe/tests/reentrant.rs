@@ -8,51 +8,15 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
-    task::{Context, Wake, Waker},
+    task::{Context, Waker},
     thread,
     time::Duration,
 };
 
 use aio_safe::{Lane, Op, Queue, op::Transfer};
-use common::{Fake, Flag, Tracked, poll_once, within};
-
-/// Runs something once, when woken or when dropped.
-struct Does<W: FnOnce(), D: FnOnce()> {
-    on_wake: Mutex<Option<W>>,
-    on_drop: Mutex<Option<D>>,
-}
-
-impl<W: FnOnce() + Send + 'static, D: FnOnce() + Send + 'static> Does<W, D> {
-    fn waker(on_wake: W, on_drop: D) -> Waker {
-        Waker::from(Arc::new(Self {
-            on_wake: Mutex::new(Some(on_wake)),
-            on_drop: Mutex::new(Some(on_drop)),
-        }))
-    }
-}
-
-impl<W: FnOnce() + Send + 'static, D: FnOnce() + Send + 'static> Wake for Does<W, D> {
-    fn wake(self: Arc<Self>) {
-        let on_wake = self.on_wake.lock().unwrap().take();
-        if let Some(on_wake) = on_wake {
-            on_wake();
-        }
-    }
-}
-
-impl<W: FnOnce(), D: FnOnce()> Drop for Does<W, D> {
-    fn drop(&mut self) {
-        if let Some(on_drop) = self.on_drop.get_mut().unwrap().take() {
-            on_drop();
-        }
-    }
-}
-
-fn read(queue: &Queue) -> aio_safe::Pending<Transfer<Vec<u8>>> {
-    queue
-        .submit(std::io::stdin(), Op::read(vec![0; 8], 0))
-        .unwrap()
-}
+use common::{
+    Bytes, Does, Fake, Flag, Tracked, TrackedReads, With, poll_once, read, room, tracked_op, within,
+};
 
 #[test]
 fn a_waker_may_reap_submit_and_wait() {
@@ -112,38 +76,6 @@ fn a_waker_may_drop_the_last_queue() {
     });
 }
 
-/// A buffer that holds a queue, and so drops it.
-struct Holds(Tracked, #[allow(dead_code, reason = "held")] Queue);
-
-#[allow(unsafe_code, reason = "a test's buffer")]
-mod holds {
-    use aio_safe::buf::{IoBuf, IoBufMut};
-
-    // SAFETY: as for what is inside.
-    unsafe impl IoBuf for super::Holds {
-        fn io_ptr(&self) -> *const u8 {
-            self.0.io_ptr()
-        }
-
-        fn io_len(&self) -> usize {
-            self.0.io_len()
-        }
-    }
-
-    // SAFETY: as for what is inside.
-    unsafe impl IoBufMut for super::Holds {
-        fn io_mut_ptr(&mut self) -> *mut u8 {
-            self.0.io_mut_ptr()
-        }
-
-        fn io_capacity(&self) -> usize {
-            self.0.io_capacity()
-        }
-
-        unsafe fn set_init(&mut self, _len: usize) {}
-    }
-}
-
 #[test]
 fn a_buffer_may_hold_the_last_handle_of_its_own_queue() {
     within(20, || {
@@ -151,7 +83,7 @@ fn a_buffer_may_hold_the_last_handle_of_its_own_queue() {
         let fake = Fake::new();
         let drops = Arc::new(AtomicUsize::new(0));
         let queue = Queue::with_kernel(8, fake.clone()).unwrap();
-        let op = Op::read(Holds(Tracked::new(16, &drops), queue.clone()), 0);
+        let op = Op::read(With(Tracked::new(16, &drops), queue.clone()), 0);
         let holder = queue.submit(std::io::stdin(), op).unwrap();
         let other = read(&queue);
         drop(holder);
@@ -175,7 +107,7 @@ fn a_buffer_may_hold_the_last_handle_of_its_own_queue() {
         // Completed, and dropped with its handle.
         let fake = Fake::prompt();
         let queue = Queue::with_kernel(8, fake.clone()).unwrap();
-        let op = Op::read(Holds(Tracked::new(16, &drops), queue.clone()), 0);
+        let op = Op::read(With(Tracked::new(16, &drops), queue.clone()), 0);
         let holder = queue.submit(std::io::stdin(), op).unwrap();
         queue.reap(1, None).unwrap();
         drop(queue);
@@ -270,17 +202,15 @@ fn a_waker_of_a_full_queue_may_use_it() {
     });
 }
 
-type Reads = Lane<Transfer<Tracked>, Tracked>;
-
 /// A queue that may be lent to wakers; it is never closed.
 fn lent(depth: u32, fake: &Fake) -> &'static Queue {
     Box::leak(Box::new(Queue::with_kernel(depth, fake.clone()).unwrap()))
 }
 
 /// Lets a lane submit so many operations.
-fn submit(lane: &mut Reads, operations: usize, drops: &Arc<AtomicUsize>) {
-    let op = |_| (Op::read(Tracked::new(16, drops), 0), Tracked::new(0, drops));
-    common::submit(lane, &std::io::stdin(), (0..operations).map(op));
+fn submit(lane: &mut TrackedReads, operations: usize, drops: &Arc<AtomicUsize>) {
+    let operations = (0..operations).map(|_| tracked_op(drops));
+    common::submit(lane, &std::io::stdin(), operations);
 }
 
 #[test]
@@ -296,7 +226,7 @@ fn a_waker_may_drop_lanes_and_its_own() {
             let fake = Fake::new();
             let queue = lent(8, &fake);
             let drops = Arc::new(AtomicUsize::new(0));
-            let lanes: Arc<Mutex<Vec<Reads>>> = Arc::default();
+            let lanes: Arc<Mutex<Vec<TrackedReads>>> = Arc::default();
             let waker = {
                 let lanes = Arc::clone(&lanes);
                 let on_wake = move || {
@@ -324,7 +254,7 @@ fn a_waker_may_drop_lanes_and_its_own() {
             }
             queue.reap(0, None).unwrap();
             assert_eq!((drops.load(SeqCst), queue.in_flight()), (8, 0));
-            assert_eq!(common::room(queue), 8);
+            assert_eq!(room(queue), 8);
         }
     });
 }
@@ -362,40 +292,8 @@ fn a_waker_of_a_lane_may_make_and_use_another() {
         fake.complete(0);
         queue.drain().unwrap();
         drop(lane);
-        assert_eq!((drops.load(SeqCst), common::room(queue)), (10, 8));
+        assert_eq!((drops.load(SeqCst), room(queue)), (10, 8));
     });
-}
-
-/// A buffer that owns a lane, and so drops it.
-struct Owns(Tracked, #[allow(dead_code, reason = "owned")] Option<Reads>);
-
-#[allow(unsafe_code, reason = "a test's buffer")]
-mod owns {
-    use aio_safe::buf::{IoBuf, IoBufMut};
-
-    // SAFETY: as for what is inside.
-    unsafe impl IoBuf for super::Owns {
-        fn io_ptr(&self) -> *const u8 {
-            self.0.io_ptr()
-        }
-
-        fn io_len(&self) -> usize {
-            self.0.io_len()
-        }
-    }
-
-    // SAFETY: as for what is inside.
-    unsafe impl IoBufMut for super::Owns {
-        fn io_mut_ptr(&mut self) -> *mut u8 {
-            self.0.io_mut_ptr()
-        }
-
-        fn io_capacity(&self) -> usize {
-            self.0.io_capacity()
-        }
-
-        unsafe fn set_init(&mut self, _len: usize) {}
-    }
 }
 
 #[test]
@@ -407,8 +305,8 @@ fn a_buffer_of_a_lane_may_own_another() {
             let drops = Arc::new(AtomicUsize::new(0));
             let mut inner = queue.lane(3).unwrap();
             submit(&mut inner, 2, &drops);
-            let mut lane: Lane<Transfer<Owns>, ()> = queue.lane(2).unwrap();
-            let buffer = Owns(Tracked::new(16, &drops), Some(inner));
+            let mut lane: Lane<Transfer<With<TrackedReads>>, ()> = queue.lane(2).unwrap();
+            let buffer = With(Tracked::new(16, &drops), inner);
             common::submit(&mut lane, &std::io::stdin(), [(Op::read(buffer, 0), ())]);
             let lane = if taken {
                 Some(lane)
@@ -432,7 +330,7 @@ fn a_buffer_of_a_lane_may_own_another() {
             fake.complete_all();
             queue.drain().unwrap();
             assert_eq!(drops.load(SeqCst), 5, "{taken} {inner_first}");
-            assert_eq!((common::room(queue), queue.in_flight()), (8, 0));
+            assert_eq!((room(queue), queue.in_flight()), (8, 0));
         }
     });
 }
@@ -481,7 +379,7 @@ fn a_value_of_a_lane_may_hold_a_queue_and_use_it() {
         assert_eq!(uses.load(SeqCst), 4);
         fake.complete_all();
         queue.drain().unwrap();
-        assert_eq!(common::room(&queue), 8);
+        assert_eq!(room(&queue), 8);
     });
 }
 
@@ -500,7 +398,7 @@ fn whoever_gets_a_place_of_a_dropped_lane_may_use_the_queue() {
             let on_wake = move || {
                 // The lane is still giving back its places.
                 queue.reap(0, None).unwrap();
-                drop(queue.lane::<Transfer<Vec<u8>>, ()>(1));
+                drop(queue.lane::<Bytes, ()>(1));
                 ran.set();
             };
             Does::waker(on_wake, || ())
@@ -512,6 +410,6 @@ fn whoever_gets_a_place_of_a_dropped_lane_may_use_the_queue() {
         ran.wait();
         assert_eq!(drops.load(SeqCst), 2);
         drop(reserve.wait().unwrap());
-        assert_eq!(common::room(queue), 3);
+        assert_eq!(room(queue), 3);
     });
 }

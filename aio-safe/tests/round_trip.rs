@@ -374,7 +374,8 @@ fn the_ring_is_read_around_its_end() {
     assert_eq!((queue.strays(), queue.in_flight()), (0, 0));
 }
 
-/// What buffers are told when they, or parts of them, are read into, written, and read into in vain.
+/// What buffers are told when they, or parts of them, are read into, written, and read into in
+/// vain.
 fn told<const ALWAYS_INIT: bool>() -> [Vec<usize>; 4] {
     let whole = || Told::<ALWAYS_INIT>::new(6);
     let read = read_into(whole(), 0);

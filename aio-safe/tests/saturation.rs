@@ -70,13 +70,14 @@ fn fifty_threads_on_a_queue_of_depth_8_sleep_and_nobody_starves() {
         stop.store(true, SeqCst);
         device.join().unwrap();
         eprintln!("400 operations in {wall:?}, {cpu:?} of CPU, longest wait {longest:?}");
-        // A round of all threads takes an eighth of the time; a busy machine is busy with others, too.
+        // A round of all threads takes an eighth of the time; a busy machine is busy with others,
+        // too.
         assert!(
             longest.unwrap() < wall / 2,
             "somebody starves: {longest:?} of {wall:?}"
         );
-        // No other test runs in this program. A twentieth on a machine that is fit for it; unoptimised,
-        // on a busy one and under a sanitizer it is more.
+        // No other test runs in this program. A twentieth on a machine that is fit for it;
+        // unoptimised, on a busy one and under a sanitizer it is more.
         assert!(cpu < wall / 5, "{cpu:?} of CPU in {wall:?}");
     });
 }

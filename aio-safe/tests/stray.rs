@@ -8,13 +8,8 @@ use std::sync::{
 };
 
 use aio_abi::IoEvent;
-use aio_safe::{Errno, Op, OpError, Pending, Queue, op::Transfer};
-use common::{Fake, Tracked, Verdict};
-
-fn read(queue: &Queue, drops: &Arc<AtomicUsize>) -> Pending<Transfer<Tracked>> {
-    let op = Op::read(Tracked::new(64, drops), 0);
-    queue.submit(std::io::stdin(), op).unwrap()
-}
+use aio_safe::{Errno, Op, OpError, Queue};
+use common::{Fake, Tracked, Verdict, tracked};
 
 fn event(data: u64) -> IoEvent {
     IoEvent {
@@ -32,7 +27,7 @@ fn a_duplicate_event_is_dropped() {
     let drops = Arc::new(AtomicUsize::new(0));
     for abandoned in [false, true] {
         let before = queue.strays();
-        let pending = read(&queue, &drops);
+        let pending = tracked(&queue, &drops);
         let event = fake.in_flight()[0].event(64);
         let pending = (!abandoned).then_some(pending);
         fake.complete(0);
@@ -53,12 +48,12 @@ fn an_event_of_an_earlier_use_of_the_slot_completes_nothing() {
     let fake = Fake::new();
     let queue = Queue::with_kernel(1, fake.clone()).unwrap();
     let drops = Arc::new(AtomicUsize::new(0));
-    let first = read(&queue, &drops);
+    let first = tracked(&queue, &drops);
     let stale = fake.in_flight()[0].event(64);
     fake.complete(0);
     first.wait().result.unwrap();
 
-    let mut second = read(&queue, &drops);
+    let mut second = tracked(&queue, &drops);
     assert_eq!(fake.in_flight()[0].obj, stale.obj, "the same slot");
     fake.post(stale);
     assert_eq!(queue.reap(0, None), Ok(0));
@@ -74,7 +69,7 @@ fn foreign_events_complete_nothing() {
     let fake = Fake::new();
     let queue = Queue::with_kernel(2, fake.clone()).unwrap();
     let drops = Arc::new(AtomicUsize::new(0));
-    let pending = read(&queue, &drops);
+    let pending = tracked(&queue, &drops);
     let data = fake.in_flight()[0].iocb.aio_data;
     // Zeroes, as in a place of the ring that was never used; other slots; other generations; the
     // address of an iocb, as other programs have it.
@@ -119,7 +114,7 @@ fn strays_do_not_end_a_wait() {
         let fake = Fake::new();
         let queue = Queue::with_kernel(4, fake.clone()).unwrap();
         let drops = Arc::new(AtomicUsize::new(0));
-        let pending = read(&queue, &drops);
+        let pending = tracked(&queue, &drops);
         let waiter = std::thread::spawn(move || pending.wait());
         for _ in 0..3 {
             fake.until_blocked(1);
@@ -255,7 +250,7 @@ fn stray_events_after_a_lane_is_gone_complete_nothing() {
     assert_eq!(queue.reap(0, None), Ok(1));
     assert_eq!((drops.load(SeqCst), queue.strays()), (4, 2));
     // The slots are a handle's, and again a lane's.
-    let pending = [read(&queue, &drops), read(&queue, &drops)];
+    let pending = [tracked(&queue, &drops), tracked(&queue, &drops)];
     events.into_iter().for_each(|event| fake.post(event));
     assert_eq!(queue.reap(0, None), Ok(0));
     fake.complete_all();

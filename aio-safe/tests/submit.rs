@@ -13,7 +13,7 @@ use std::{
 };
 
 use aio_safe::{Errno, Op, OpError, Queue, error::QueueError};
-use common::{Fake, Scratch, Verdict, Woken, block_on, poll_once, within};
+use common::{Fake, Scratch, Verdict, block_on, within};
 
 #[test]
 fn a_full_queue_hands_the_operation_back() {
@@ -163,119 +163,5 @@ fn a_kernel_without_room_is_not_stormed() {
         device.join().unwrap();
         eprintln!("80 operations in {wall:?}, {} calls", fake.submits());
         assert!(fake.submits() < 80 * 20, "{} calls", fake.submits());
-    });
-}
-
-#[test]
-fn places_are_given_in_the_order_in_which_they_were_asked_for() {
-    let fake = Fake::prompt();
-    let queue = Queue::with_kernel(1, fake).unwrap();
-    let file = std::io::stdin();
-    let first = queue.submit(&file, Op::fsync()).unwrap();
-    let (woken, waker) = Woken::new();
-    let mut line: Vec<_> = (0..3).map(|_| queue.reserve()).collect();
-    for reserve in &mut line {
-        assert!(poll_once(reserve, &waker).is_pending());
-    }
-    // One in the middle goes away.
-    drop(line.remove(1));
-    first.wait().unwrap();
-    assert_eq!(woken.count(), 1);
-    // The place is the first one's: nobody else gets it.
-    let back = queue.submit(&file, Op::fsync()).unwrap_err();
-    assert_eq!(back.reason, QueueError::QueueFull);
-    assert!(poll_once(&mut line[1], &waker).is_pending());
-    let permit = block_on(line.remove(0)).unwrap();
-    // A permit that isn't used passes the place on; a reservation that has got one does, too.
-    drop(permit);
-    assert_eq!(woken.count(), 2);
-    drop(line);
-    queue.submit(&file, Op::fsync()).unwrap().wait().unwrap();
-}
-
-#[test]
-fn a_reservation_ends_with_its_time_or_with_the_queue() {
-    within(20, || {
-        let fake = Fake::new();
-        let queue = Queue::with_kernel(1, fake.clone()).unwrap();
-        let held = queue.submit(std::io::stdin(), Op::fsync()).unwrap();
-        let start = Instant::now();
-        let outcome = queue.reserve().wait_timeout(Duration::from_millis(40));
-        assert_eq!(outcome.unwrap_err(), QueueError::QueueFull);
-        assert!(start.elapsed() >= Duration::from_millis(40));
-        fake.complete(0);
-        queue.reap(1, None).unwrap();
-        // Nothing is in flight now, and the only place holds a result.
-        let outcome = queue.reserve().wait_timeout(Duration::from_millis(40));
-        assert_eq!(outcome.unwrap_err(), QueueError::QueueFull);
-        let waiters: Vec<_> = (0..2)
-            .map(|_| {
-                let queue = queue.clone();
-                thread::spawn(move || queue.reserve().wait().map(drop))
-            })
-            .collect();
-        thread::sleep(Duration::from_millis(30));
-        queue.clone().close().unwrap();
-        for waiter in waiters {
-            assert_eq!(waiter.join().unwrap(), Err(QueueError::Closed));
-        }
-        held.wait().unwrap();
-        let outcome = queue.reserve().wait().and_then(|permit| {
-            permit
-                .submit(std::io::stdin(), Op::fsync())
-                .map(drop)
-                .map_err(|back| back.reason)
-        });
-        assert_eq!(outcome, Err(QueueError::Closed));
-    });
-}
-
-#[test]
-fn whoever_waits_for_room_reaps_for_those_who_came_in() {
-    within(20, || {
-        let fake = Fake::new();
-        let queue = Queue::with_kernel(1, fake.clone()).unwrap();
-        // Full of a result that nobody has taken, and nothing in flight.
-        let first = queue.submit(std::io::stdin(), Op::fsync()).unwrap();
-        fake.complete(0);
-        queue.reap(1, None).unwrap();
-        let mut future = queue.reserve();
-        let (woken, waker) = Woken::new();
-        assert!(poll_once(&mut future, &waker).is_pending());
-        let waiter = {
-            let queue = queue.clone();
-            thread::spawn(move || queue.reserve().wait().map(drop))
-        };
-        thread::sleep(Duration::from_millis(30));
-        first.wait().unwrap();
-        assert_eq!(woken.count(), 1);
-        // A task that counts on somebody else to reap.
-        let permit = block_on(future).unwrap();
-        let second = permit.submit(std::io::stdin(), Op::fsync()).unwrap();
-        fake.until_blocked(1);
-        fake.complete(0);
-        block_on(second).unwrap();
-        waiter.join().unwrap().unwrap();
-    });
-}
-
-#[test]
-fn a_place_that_is_given_is_noticed_while_something_slow_is_in_flight() {
-    within(20, || {
-        let fake = Fake::new();
-        let queue = Queue::with_kernel(2, fake.clone()).unwrap();
-        let slow = queue.submit(std::io::stdin(), Op::fsync()).unwrap();
-        let quick = queue.submit(std::io::stdin(), Op::fsync()).unwrap();
-        fake.complete(1);
-        queue.reap(1, None).unwrap();
-        let waiter = {
-            let queue = queue.clone();
-            thread::spawn(move || queue.reserve().wait().map(drop))
-        };
-        fake.until_blocked(1);
-        quick.wait().unwrap();
-        waiter.join().unwrap().unwrap();
-        fake.complete(0);
-        slow.wait().unwrap();
     });
 }

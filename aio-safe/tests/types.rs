@@ -28,7 +28,8 @@ assert_impl_all!(Pending<FilePoll>: Debug, Future);
 assert_impl_all!(Linux: Kernel, Debug);
 assert_impl_all!(SetupError: Error, Debug, Display, Into<std::io::Error>);
 assert_impl_all!(SubmitError<Op<Bytes>>: Error, Debug, Display, Into<std::io::Error>);
-/// With every payload a `SubmitError` is Send, Sync and 'static. `?` into `anyhow::Error` wants that.
+/// With every payload a `SubmitError` is Send, Sync and 'static. `?` into `anyhow::Error` wants
+/// that.
 macro_rules! errors_go_anywhere {
     ($($payload:ty),* $(,)?) => {$(
         const _: () = {

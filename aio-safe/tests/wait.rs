@@ -15,13 +15,7 @@ use std::{
 };
 
 use aio_safe::{Errno, Op, Pending, Queue, error::ReapError, op::Transfer};
-use common::{Fake, Scratch, pattern, within};
-
-fn read(queue: &Queue) -> Pending<Transfer<Vec<u8>>> {
-    queue
-        .submit(std::io::stdin(), Op::read(vec![0; 8], 0))
-        .unwrap()
-}
+use common::{Fake, Scratch, pattern, read, within};
 
 #[test]
 fn threads_that_wait_are_served_in_whatever_order_the_kernel_likes() {

@@ -4,6 +4,7 @@
 #![allow(unsafe_code, reason = "completes slots")]
 
 use std::{
+    any::Any,
     mem::MaybeUninit,
     time::{Duration, Instant},
 };
@@ -16,6 +17,7 @@ use crate::{
         TURN,
         complete::{Completer, Own},
         jobs::Jobs,
+        keep_first,
         kick::KICK,
         leader::{Goal, Joined, Lead},
         shared::Shared,
@@ -125,18 +127,32 @@ impl Shared {
         jobs.run_and_resume();
     }
 
-    /// Takes the completions that are there, unless there is a leader. Makes a system call if the
-    /// ring can't be read, and doesn't wait.
+    /// Takes all completions that are there, if nobody else is about to: with system calls where the
+    /// ring can't be read, and without waiting. Returns the first panic of the foreign code that it ran.
     #[cold]
-    pub(crate) fn take_completed(&self) {
-        let Some(lead) = self.leadership.try_lead() else {
-            return;
-        };
-        let mut jobs = Jobs::new(self);
-        // An error is for those to hear that wait for something.
-        let _ = self.reap(&lead, Own::NOTHING, 0, Some(Duration::ZERO), &mut jobs);
-        lead.pass_on(|goal| self.reached(goal));
-        jobs.run_and_resume();
+    #[must_use]
+    pub(crate) fn take_completed(&self) -> Option<Box<dyn Any + Send>> {
+        let mut first_panic = None;
+        // As many can have been there at the start. Others may submit meanwhile, without an end.
+        let most = self.slab.depth() as usize;
+        let mut total = 0;
+        while total < most && self.process.is_current() {
+            let Some(lead) = self.leadership.try_lead() else {
+                break;
+            };
+            let mut jobs = Jobs::new(self);
+            let taken = self.reap(&lead, Own::NOTHING, 0, Some(Duration::ZERO), &mut jobs);
+            lead.pass_on(|goal| self.reached(goal));
+            if let Some(panic) = jobs.run() {
+                keep_first(&mut first_panic, panic);
+            }
+            match taken {
+                Ok(n @ 1..) => total += n,
+                // What io_getevents answers is for those to hear who wait for something.
+                Ok(0) | Err(_) => break,
+            }
+        }
+        first_panic
     }
 
     /// Waits for `min` events, completes their slots, and returns how many. Takes at most [`TURN`]

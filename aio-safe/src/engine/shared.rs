@@ -202,14 +202,19 @@ impl Shared {
         }
     }
 
-    /// Takes the completions that are there, then claims up to `want` slots: some of those may have
-    /// been in abandoned operations. Claims none on a closed queue. Runs foreign code.
+    /// Claims up to `want` slots, after taking what completions are there: some may be those of
+    /// abandoned operations. This runs foreign code, but doesn't panic. None on a closed queue.
     #[cold]
     pub(crate) fn claim_after_all(&self, want: u32) -> Group {
         if self.process.is_current() && !self.gate.is_closed() {
-            self.take_completed();
-            // Foreign code may have forked. A child may claim slots: it submits nothing.
-            return self.slab.claim(want);
+            // The caller has an operation to submit, which a panic would drop. It is somebody else's
+            // panic, and the panic hook has told of it. What it carries is leaked, as that may panic in
+            // its own destructor.
+            mem::forget(self.take_completed());
+            // Foreign code may have forked, and a child claims nothing.
+            if self.process.is_current() {
+                return self.slab.claim(want);
+            }
         }
         Group::none()
     }
@@ -459,5 +464,89 @@ impl SlotRef {
         // SAFETY: the pointer is from `QueueRef::new`, and the slot keeps the shared part. The slot
         // is the caller's, empty, and was retired just now.
         unsafe { Shared::free(self.shared, slots) }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::kernel::Linux;
+
+    /// How a child process ends in which this runs: the signal that ended it, or 0.
+    fn signal_of(what: impl FnOnce()) -> i32 {
+        // SAFETY: the child uses no lock that another thread may hold, and ends with `_exit`.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let none = libc::rlimit {
+                rlim_cur: 0,
+                rlim_max: 0,
+            };
+            // SAFETY: `none` is a rlimit: the child leaves no core file behind.
+            unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
+            what();
+            // SAFETY: ends the child at once.
+            unsafe { libc::_exit(0) };
+        }
+        let mut status = -1;
+        // SAFETY: `status` is a place for an int.
+        unsafe { libc::waitpid(child, &raw mut status, 0) };
+        if libc::WIFSIGNALED(status) {
+            libc::WTERMSIG(status)
+        } else {
+            assert_eq!(status, 0);
+            0
+        }
+    }
+
+    #[test]
+    fn queues_that_are_cloned_and_forgotten_abort_before_their_count_overflows() {
+        let queue = QueueRef::new(1, Box::new(Linux)).unwrap();
+        for (count, signal) in [
+            (1, 0),
+            (usize::MAX / 2, 0),
+            (usize::MAX / 2 + 1, libc::SIGABRT),
+            (usize::MAX, libc::SIGABRT),
+        ] {
+            // As if so many had been forgotten.
+            let clone = || {
+                queue.queues.store(count, Relaxed);
+                // It counts itself off nowhere.
+                let _forgotten = queue.clone();
+            };
+            assert_eq!(signal_of(clone), signal, "{count} queues");
+        }
+        end(&queue);
+    }
+
+    #[test]
+    fn holds_that_are_cloned_and_forgotten_abort_before_their_count_overflows() {
+        let queue = QueueRef::new(1, Box::new(Linux)).unwrap();
+        let hold = queue.hold();
+        for (count, signal) in [
+            (2, 0),
+            (usize::MAX / 2, 0),
+            (usize::MAX / 2 + 1, libc::SIGABRT),
+            (usize::MAX, libc::SIGABRT),
+        ] {
+            let clone = || {
+                queue.holds.store(count, Relaxed);
+                mem::forget(hold.clone());
+            };
+            assert_eq!(signal_of(clone), signal, "{count} holds, cloned");
+            let take = || {
+                queue.holds.store(count, Relaxed);
+                mem::forget(queue.hold());
+            };
+            assert_eq!(signal_of(take), signal, "{count} holds, taken");
+        }
+        drop(hold);
+        end(&queue);
+    }
+
+    fn end(queue: &QueueRef) {
+        queue.close().unwrap();
+        assert!(queue.is_last());
+        // SAFETY: it was the last, the context is destroyed, and it isn't used again.
+        unsafe { queue.orphan() };
     }
 }

@@ -102,6 +102,11 @@ impl Queue {
     /// When the queue is full, it first takes the completions that are there. So it may run wakers
     /// and destructors, as [`reap`](Self::reap) does.
     ///
+    /// When the queue is full it takes the completions that are there, as [`reap`](Self::reap) does: some
+    /// may be those of abandoned operations. A panic of a waker or of a buffer's destructor that it runs
+    /// then is told by the panic hook, and doesn't leave this method. So it is with [`Batch::push`] and
+    /// [`lane`](Self::lane), too.
+    ///
     /// # Pipes, terminals and sockets
     ///
     /// A read of an empty pipe, terminal or socket blocks within `io_submit` until something comes,

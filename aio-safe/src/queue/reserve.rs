@@ -3,6 +3,7 @@
 use std::{
     fmt,
     os::fd::AsFd,
+    panic::resume_unwind,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -161,7 +162,9 @@ impl<'q> Future for Reserve<'q> {
         if ticket.register(cx.waker()) {
             // Abandoned operations may be over, and nobody else may be there to notice.
             let shared = self.queue.shared();
-            shared.take_completed();
+            if let Some(panic) = shared.take_completed() {
+                resume_unwind(panic);
+            }
             if !shared.process.is_current() {
                 return Poll::Ready(Err(QueueError::Forked));
             }

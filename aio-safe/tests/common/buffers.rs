@@ -89,6 +89,50 @@ unsafe impl IoBufMut for PanicsOnDrop {
     unsafe fn set_init(&mut self, _len: usize) {}
 }
 
+/// A buffer that owns something else, and so drops it.
+pub(crate) struct With<T>(pub(crate) Tracked, pub(crate) T);
+
+// SAFETY: as for the bytes.
+unsafe impl<T: Send + 'static> IoBuf for With<T> {
+    fn io_ptr(&self) -> *const u8 {
+        self.0.io_ptr()
+    }
+
+    fn io_len(&self) -> usize {
+        self.0.io_len()
+    }
+}
+
+// SAFETY: as for the bytes.
+unsafe impl<T: Send + 'static> IoBufMut for With<T> {
+    fn io_mut_ptr(&mut self) -> *mut u8 {
+        self.0.io_mut_ptr()
+    }
+
+    fn io_capacity(&self) -> usize {
+        self.0.io_capacity()
+    }
+
+    unsafe fn set_init(&mut self, _len: usize) {}
+}
+
+/// Runs something when it is dropped.
+pub(crate) struct OnDrop(Option<Box<dyn FnOnce() + Send>>);
+
+impl OnDrop {
+    pub(crate) fn new(run: impl FnOnce() + Send + 'static) -> Self {
+        Self(Some(Box::new(run)))
+    }
+}
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        if let Some(run) = self.0.take() {
+            run();
+        }
+    }
+}
+
 // SAFETY: as for whichever it is.
 unsafe impl<A: IoBuf, B: IoBuf> IoBuf for Either<A, B> {
     fn io_ptr(&self) -> *const u8 {

@@ -37,6 +37,8 @@ struct State {
     /// `io_getevents` fails for good.
     broken: Option<Errno>,
     destroy_fails: Option<Errno>,
+    setup_fails: Option<Errno>,
+    cancel_fails: Option<Errno>,
     destroyed: bool,
     prompt: bool,
     blocked: usize,
@@ -128,6 +130,8 @@ impl Fake {
             interruptions: VecDeque::new(),
             broken: None,
             destroy_fails: None,
+            setup_fails: None,
+            cancel_fails: None,
             destroyed: false,
             prompt: false,
             blocked: 0,
@@ -184,6 +188,16 @@ impl Fake {
     /// Lets `io_destroy` fail.
     pub(crate) fn keep(&self, errno: Errno) {
         self.lock().destroy_fails = Some(errno);
+    }
+
+    /// Lets `io_setup` fail.
+    pub(crate) fn refuse_setup(&self, errno: Errno) {
+        self.lock().setup_fails = Some(errno);
+    }
+
+    /// Lets `io_cancel` fail.
+    pub(crate) fn forbid_cancel(&self, errno: Errno) {
+        self.lock().cancel_fails = Some(errno);
     }
 
     /// What is in flight, in the order of submission.
@@ -275,6 +289,9 @@ impl Fake {
 // context has nothing in flight. Iocbs are copied.
 unsafe impl Kernel for Fake {
     fn io_setup(&self, _nr_events: u32) -> Result<AioContext, Errno> {
+        if let Some(errno) = self.lock().setup_fails {
+            return Err(errno);
+        }
         Ok(AioContext::from_addr(0x1000))
     }
 
@@ -297,7 +314,9 @@ unsafe impl Kernel for Fake {
             let obj = pointer.expose_provenance() as u64;
             let request = Request { iocb, obj };
             request.touch();
-            if state.prompt {
+            // The queue's own, which ends a wait: it is over at once, as on Linux.
+            let is_kick = iocb.aio_data == u64::MAX;
+            if state.prompt || is_kick {
                 let event = request.event(request.usual_result());
                 state.events.push_back(event);
             } else {
@@ -359,6 +378,9 @@ unsafe impl Kernel for Fake {
     unsafe fn io_cancel(&self, _ctx: AioContext, iocb: *mut Iocb) -> Result<(), Errno> {
         let obj = iocb.expose_provenance() as u64;
         let mut state = self.lock();
+        if let Some(errno) = state.cancel_fails {
+            return Err(errno);
+        }
         let place = state
             .in_flight
             .iter()

@@ -32,8 +32,8 @@ impl Scratch {
     }
 }
 
-/// As [`Scratch::file`], with `O_DIRECT`; `None`, and a line that says so, where the file system has
-/// no direct I/O.
+/// As [`Scratch::file`], with `O_DIRECT`; `None`, and a line that says so, where the file system
+/// has no direct I/O.
 pub(crate) fn direct_file(scratch: &Scratch, name: &str, bytes: &[u8]) -> Option<File> {
     drop(scratch.file(name, bytes));
     match scratch.options(libc::O_DIRECT).open(scratch.path(name)) {

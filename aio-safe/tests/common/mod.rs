@@ -4,10 +4,13 @@
 #![allow(unsafe_code, reason = "implements the crate's unsafe traits")]
 
 mod buffers;
+mod children;
 mod device;
 mod fake;
 mod files;
+mod handles;
 mod lanes;
+mod panics;
 mod ringed;
 mod room;
 mod tasks;
@@ -15,12 +18,21 @@ mod wrapped;
 
 #[allow(unused_imports, reason = "as above")]
 pub(crate) use self::{
-    buffers::{Either, PanicsOnDrop, Tracked},
+    buffers::{Either, OnDrop, PanicsOnDrop, Tracked, With},
+    children::{Fork, alone, forbid, in_child, use_up_descriptors},
     fake::{Fake, Request, Verdict},
     files::{Scratch, direct_file, pattern},
-    lanes::submit,
+    handles::{read, tracked},
+    lanes::{
+        Bytes, Reads, TrackedReads, lane_of, numbered, poll_lane, push, results, submit,
+        submit_reads, take_all, tracked_lane, tracked_op,
+    },
+    panics::{
+        PanickingFile, caught, panicking_waker, text, waker_panicking_in_clone,
+        waker_panicking_in_drop,
+    },
     ringed::WithRing,
     room::room,
-    tasks::{Flag, Woken, block_on, poll_once, within},
+    tasks::{Does, Flag, Woken, block_on, poll_once, within},
     wrapped::{Spy, WithoutRing},
 };

@@ -33,6 +33,38 @@ impl Wake for Woken {
     }
 }
 
+/// Runs something once, when woken or when dropped.
+pub(crate) struct Does<W: FnOnce(), D: FnOnce()> {
+    on_wake: Mutex<Option<W>>,
+    on_drop: Mutex<Option<D>>,
+}
+
+impl<W: FnOnce() + Send + 'static, D: FnOnce() + Send + 'static> Does<W, D> {
+    pub(crate) fn waker(on_wake: W, on_drop: D) -> Waker {
+        Waker::from(Arc::new(Self {
+            on_wake: Mutex::new(Some(on_wake)),
+            on_drop: Mutex::new(Some(on_drop)),
+        }))
+    }
+}
+
+impl<W: FnOnce() + Send + 'static, D: FnOnce() + Send + 'static> Wake for Does<W, D> {
+    fn wake(self: Arc<Self>) {
+        let on_wake = self.on_wake.lock().unwrap().take();
+        if let Some(on_wake) = on_wake {
+            on_wake();
+        }
+    }
+}
+
+impl<W: FnOnce(), D: FnOnce()> Drop for Does<W, D> {
+    fn drop(&mut self) {
+        if let Some(on_drop) = self.on_drop.get_mut().unwrap().take() {
+            on_drop();
+        }
+    }
+}
+
 /// Runs a future on this thread, which sleeps between wake-ups.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(thread::Thread);
