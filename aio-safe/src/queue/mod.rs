@@ -95,10 +95,10 @@ impl Queue {
     /// buffered reads and writes (without `O_DIRECT`), and direct ones that allocate blocks or find the
     /// device's queue full.
     ///
-    /// When the queue is full it takes the completions that are there, as [`reap`](Self::reap) does: some
-    /// may be those of abandoned operations. A panic of a waker or of a buffer's destructor that it runs
-    /// then is told by the panic hook, and doesn't leave this method. So it is with [`Batch::push`] and
-    /// [`lane`](Self::lane), too.
+    /// A full queue first takes the completions that are there, as [`reap`](Self::reap) does: some
+    /// may be those of abandoned operations. That runs wakers and destructors of buffers. If one of
+    /// them panics, the panic hook reports it, and the panic goes no further: it would drop the
+    /// operation. [`Batch::push`] and [`lane`](Self::lane) do the same.
     ///
     /// # Pipes, terminals and sockets
     ///
