@@ -127,8 +127,9 @@ impl Shared {
         jobs.run_and_resume();
     }
 
-    /// Takes all completions that are there, if nobody else is about to: with system calls where the
-    /// ring can't be read, and without waiting. Returns the first panic of the foreign code that it ran.
+    /// Takes all completions that are there, unless another thread leads. It doesn't wait, and it
+    /// makes system calls only where the ring can't be read. Returns the first panic of the foreign
+    /// code that it ran.
     #[cold]
     #[must_use]
     pub(crate) fn take_completed(&self) -> Option<Box<dyn Any + Send>> {

@@ -207,9 +207,9 @@ impl Shared {
     #[cold]
     pub(crate) fn claim_after_all(&self, want: u32) -> Group {
         if self.process.is_current() && !self.gate.is_closed() {
-            // The caller has an operation to submit, which a panic would drop. It is somebody else's
-            // panic, and the panic hook has told of it. What it carries is leaked, as that may panic in
-            // its own destructor.
+            // The caller has an operation to submit, which a panic would drop. The panic is
+            // somebody else's, and the panic hook has reported it. Its payload is leaked, as that
+            // may panic in its own destructor.
             mem::forget(self.take_completed());
             // Foreign code may have forked, and a child claims nothing.
             if self.process.is_current() {

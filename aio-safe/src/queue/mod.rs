@@ -102,10 +102,10 @@ impl Queue {
     /// When the queue is full, it first takes the completions that are there. So it may run wakers
     /// and destructors, as [`reap`](Self::reap) does.
     ///
-    /// When the queue is full it takes the completions that are there, as [`reap`](Self::reap) does: some
-    /// may be those of abandoned operations. A panic of a waker or of a buffer's destructor that it runs
-    /// then is told by the panic hook, and doesn't leave this method. So it is with [`Batch::push`] and
-    /// [`lane`](Self::lane), too.
+    /// A full queue first takes the completions that are there, as [`reap`](Self::reap) does: some
+    /// may be those of abandoned operations. That runs wakers and destructors of buffers. If one of
+    /// them panics, the panic hook reports it, and the panic goes no further: it would drop the
+    /// operation. [`Batch::push`] and [`lane`](Self::lane) do the same.
     ///
     /// # Pipes, terminals and sockets
     ///
