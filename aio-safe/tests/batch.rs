@@ -195,7 +195,7 @@ fn pop_hands_back_what_was_pushed_last() {
 }
 
 #[test]
-fn a_dropped_batch_drops_what_was_not_submitted_and_nothing_else() {
+fn a_cleared_batch_drops_what_was_not_submitted_and_nothing_else() {
     let fake = Fake::new();
     let queue = Queue::with_kernel(8, fake.clone()).unwrap();
     let drops = Arc::new(AtomicUsize::new(0));
@@ -210,6 +210,7 @@ fn a_dropped_batch_drops_what_was_not_submitted_and_nothing_else() {
             batch.submit(&mut handles).unwrap();
         }
     }
+    batch.clear();
     drop(batch);
     assert_eq!(drops.load(SeqCst), 4);
     fake.touch_all();
@@ -221,6 +222,41 @@ fn a_dropped_batch_drops_what_was_not_submitted_and_nothing_else() {
     for _ in 0..8 {
         std::mem::forget(queue.submit(&file, Op::fsync()).unwrap());
     }
+}
+
+#[test]
+#[cfg_attr(not(debug_assertions), ignore = "release builds don't panic")]
+fn a_batch_that_nobody_submits_panics_in_debug_builds() {
+    let queue = Queue::with_kernel(2, Fake::prompt()).unwrap();
+    let file = std::io::stdin();
+    let drops = Arc::new(AtomicUsize::new(0));
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let mut batch = queue.batch();
+        batch
+            .push(&file, Op::read(Tracked::new(16, &drops), 0))
+            .unwrap();
+    }));
+    let text = *panic.unwrap_err().downcast::<String>().unwrap();
+    assert!(
+        text.contains("1 operations that were never submitted"),
+        "{text}"
+    );
+    assert_eq!((drops.load(SeqCst), common::room(&queue)), (1, 2));
+}
+
+#[test]
+fn a_batch_that_has_returned_an_error_may_be_dropped() {
+    let queue = Queue::with_kernel(1, Fake::prompt()).unwrap();
+    let file = std::io::stdin();
+    let mut batch = queue.batch();
+    push(&mut batch, &file, 0);
+    batch.push(&file, Op::read(vec![0; 8], 1)).unwrap_err();
+    drop(batch);
+    let mut batch = queue.batch();
+    push(&mut batch, &file, 0);
+    queue.clone().close().unwrap();
+    batch.submit(&mut Vec::new()).unwrap_err();
+    drop(batch);
 }
 
 #[test]
@@ -242,6 +278,7 @@ fn a_full_queue_hands_the_operation_back_to_the_batch() {
     );
     assert_eq!(results(handles), vec![Ok(8); 3]);
     push(&mut batch, &file, 0);
+    batch.clear();
 }
 
 #[test]

@@ -81,9 +81,10 @@ fn a_child_gets_errors_and_the_parent_goes_on() {
             // What was over before is there in both.
             assert_eq!(done.wait().buffer, [0; 4]);
             assert!(catch_unwind(AssertUnwindSafe(|| poll.wait())).is_err());
-            drop(batch);
+            drop(batch.pop());
         });
         drop((reserve, rest));
+        batch.clear();
         queue.drain().unwrap();
         drop((reader, writer));
     });

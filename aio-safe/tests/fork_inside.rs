@@ -144,6 +144,7 @@ const CALLS: &[Call] = &[
             let file = std::io::stdin();
             let mut batch = queue.batch();
             let pushed = batch.push(&file, Op::read(vec![0; 8], 0));
+            batch.clear();
             queued(pushed.err().map(|back| back.reason))
         },
         Outcome::Forked,

@@ -66,6 +66,7 @@ fn an_operation_that_is_over_makes_room_behind_many_whose_handles_are_held() {
             0 => {
                 let mut batch = queue.batch();
                 batch.push(&file, Op::read(vec![0; 8], 0)).unwrap();
+                batch.clear();
             }
             1 => drop(queue.lane::<Bytes, ()>(1).unwrap()),
             _ => drop(read(&queue)),

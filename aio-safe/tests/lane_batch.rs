@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-use aio_safe::{Errno, Op, Queue, error::QueueError, lane::LaneBatch};
+use aio_safe::{Errno, Op, OpError, Queue, error::QueueError, lane::LaneBatch};
 use common::{
     Bytes, Fake, Scratch, Tracked, Verdict, push, results, room, submit, submit_reads, take_all,
 };
@@ -156,7 +156,37 @@ fn pop_hands_back_what_was_pushed_last() {
 }
 
 #[test]
-fn a_batch_that_is_dropped_drops_what_was_not_submitted() {
+fn what_a_dropped_batch_did_not_submit_comes_back_as_refused() {
+    let fake = Fake::prompt();
+    let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+    let file = std::io::stdin();
+    let mut lane = queue.lane(4).unwrap();
+    let mut batch = lane.batch();
+    push(&mut batch, &file, 0);
+    batch.submit().unwrap();
+    (1..4).for_each(|n| push(&mut batch, &file, n));
+    drop(batch);
+    assert_eq!(fake.submits(), 1, "the kernel hears of nothing");
+    assert_eq!((lane.room(), lane.in_flight()), (0, 4));
+    let refused = OpError::Refused(Errno::ECANCELED);
+    let mut expected: BTreeMap<_, _> = (1..4).map(|n| (n, Err(refused))).collect();
+    expected.insert(0, Ok(8));
+    assert_eq!(results(&mut lane), expected);
+    assert_eq!((lane.room(), lane.in_flight()), (4, 0));
+    // While unwinding, and when the lane goes after it.
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let mut batch = lane.batch();
+        push(&mut batch, &file, 7);
+        panic!("between push and submit");
+    }));
+    assert!(panic.is_err());
+    assert_eq!(lane.wait_ready(None), 1);
+    drop(lane);
+    assert_eq!(room(&queue), 4);
+}
+
+#[test]
+fn a_batch_that_is_cleared_drops_what_was_not_submitted() {
     let fake = Fake::new();
     let queue = Queue::with_kernel(4, fake.clone()).unwrap();
     let (buffers, values) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -172,6 +202,7 @@ fn a_batch_that_is_dropped_drops_what_was_not_submitted() {
                 batch.submit().unwrap();
             }
         }
+        batch.clear();
         drop(batch);
         assert_eq!(dropped(), (round * 4 + 2, round * 4 + 2));
         assert_eq!((lane.room(), lane.in_flight()), (2, 2));

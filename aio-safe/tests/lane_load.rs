@@ -124,6 +124,7 @@ fn whatever_is_done_with_a_lane_each_operation_comes_back_once() {
                 std::mem::forget(batch);
                 leaked += pushed.len() as u64;
             } else {
+                batch.clear();
                 drop(batch);
             }
             pushed.clear();
@@ -230,6 +231,7 @@ fn lanes_handles_and_batches_of_many_threads_share_a_queue() {
                     batch.submit().unwrap();
                 }
             }
+            batch.clear();
             drop(batch);
             for _ in 0..round % 4 {
                 let (block, done) = lane.wait().unwrap();

@@ -42,7 +42,9 @@ fn nothing_in_flight_is_nothing_to_wait_for() {
             // Nor if something was pushed, and not submitted.
             let file = std::io::stdin();
             let (op, n) = numbered(0);
-            lane.batch().push(&file, op, n).unwrap();
+            let mut batch = lane.batch();
+            batch.push(&file, op, n).unwrap();
+            batch.clear();
         }
         assert_eq!(fake.waits(), 0);
         refill(&mut lane);

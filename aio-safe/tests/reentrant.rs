@@ -369,6 +369,7 @@ fn a_value_of_a_lane_may_hold_a_queue_and_use_it() {
         let mut batch = lane.batch();
         let (pushed, value) = op();
         assert!(batch.push(&file, pushed, value).is_ok());
+        batch.clear();
         drop(batch);
         assert_eq!(uses.load(SeqCst), 2);
         // One is delivered, and one in flight.

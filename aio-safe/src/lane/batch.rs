@@ -21,7 +21,7 @@ use crate::{Lane, Op, SubmitError, error::QueueError, lane::Tagged, op::ReadWrit
 /// Nothing is submitted by dropping a batch. Operations that are still in it come back as results
 /// of the lane, [`Refused`](crate::OpError::Refused) with ECANCELED, with their buffers and values.
 /// So a loop that takes results until nothing is in flight hears of them. Use [`pop`](Self::pop) to
-/// take them back before.
+/// take them back before, or [`clear`](Self::clear) to drop them.
 // A batch that is forgotten leaves its operations in slots that the lane takes for empty: they are
 // leaked, and never submitted. Their files need not be open any more.
 #[must_use = "operations that aren't submitted come back as refused"]
@@ -127,6 +127,25 @@ impl<'l, P: ReadWrite, T: Send + 'static> LaneBatch<'l, P, T> {
         let Op { payload, request } = unsafe { slot.unfill::<Tagged<P, T>>() };
         let Tagged { payload, value } = payload;
         Some((Op { payload, request }, value))
+    }
+
+    /// Drops the operations that are in the batch, and their values.
+    ///
+    /// # Panics
+    ///
+    /// With the panic of a destructor, after all of them were dropped.
+    pub fn clear(&mut self) {
+        /// Goes on where a destructor has panicked.
+        struct Rest<'b, 'l, P: ReadWrite, T: Send + 'static>(&'b mut LaneBatch<'l, P, T>);
+
+        impl<P: ReadWrite, T: Send + 'static> Drop for Rest<'_, '_, P, T> {
+            fn drop(&mut self) {
+                while self.0.pop().is_some() {}
+            }
+        }
+
+        let rest = Rest(self);
+        while rest.0.pop().is_some() {}
     }
 
     /// How many operations are in the batch, not yet submitted.
