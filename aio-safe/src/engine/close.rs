@@ -103,6 +103,8 @@ impl Shared {
             let res = if destroyed.is_ok() { 0 } else { LOST };
             // SAFETY: we lead, the gate is closed and nobody is inside. The context is destroyed, or
             // the result is LOST.
+            // MECHANISM: the end of operations that io_destroy has ended
+            // `self.complete_all(lead, res, jobs)` becomes `()`
             unsafe { self.complete_all(lead, res, jobs) };
             return Some(destroyed.map_err(CloseError::Destroy));
         }
@@ -118,6 +120,8 @@ impl Shared {
     /// Takes the role from whoever has it. The gate is closed, so a leader leaves by itself, or waits
     /// in the kernel for an event that it must be given.
     fn take_over(&self) -> Lead<'_> {
+        // MECHANISM: the priority of the thread that closes
+        // `Goal::Close` becomes `Goal::Role`
         let mut seat = match self.leadership.join(Goal::Close) {
             Turn::Lead(lead) => return lead,
             Turn::Follow(seat) => seat,

@@ -78,6 +78,8 @@ impl Gate {
     #[must_use]
     pub(crate) fn exit(&self, n: usize) -> bool {
         let before = self.word.fetch_sub(INSIDE + n * SUBMITTED, Release);
+        // MECHANISM: telling those who watch the gate
+        // `before & WATCHED != 0` becomes `before & WATCHED == WATCHED + 1`
         before & WATCHED != 0 && inside(before) == 1
     }
 
@@ -100,6 +102,8 @@ impl Gate {
     /// They are in different words, so a load could miss that the last thread came out while who watches
     /// misses what was completed. With an exchange one of the two is first, and the other one sees it.
     pub(crate) fn count_at_last(&self) -> Count {
+        // MECHANISM: the exchange in the leader's look at the gate
+        // `fetch_add(0, Release)` becomes `load(Acquire)`
         let word = self.word.fetch_add(0, Release);
         count(word, self.reaped.load(Relaxed))
     }

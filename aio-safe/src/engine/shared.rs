@@ -117,6 +117,8 @@ impl Shared {
     unsafe fn free_in_line(this: NonNull<Self>, slots: Group) {
         // A slot that is given to somebody keeps nothing for us any more.
         // SAFETY: the slots keep the shared part until the first is given.
+        // MECHANISM: the hold of a thread that gives a slot
+        // `Hold::new(this)` becomes `this.as_ref()`
         let hold = unsafe { Hold::new(this) };
         // In a child process whoever waits is the parent's, and a thread that doesn't exist here may
         // hold the line's lock. There is nobody who could use the slots.
@@ -126,6 +128,8 @@ impl Shared {
         for index in slots {
             match hold.line.give(index, &hold.slab) {
                 Given::Taken => {}
+                // MECHANISM: the kick of a leader that is given a slot
+                // `hold.kick_from_outside()` becomes `{}`
                 Given::Kick => hold.kick_from_outside(),
                 // SAFETY: this slot is still the caller's, and keeps the shared part.
                 Given::Nobody => unsafe { Self::free(this, Group::one(index)) },

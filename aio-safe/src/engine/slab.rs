@@ -154,6 +154,8 @@ impl Slab {
             }
             // Words are looked at one after the other: a slot may have been freed in one behind us, and another one
             // claimed in one before us. When nothing was freed from one look to the next, none was free in between.
+            // MECHANISM: the second look for a free slot
+            // `words == 1 || before == Some(freed)` becomes `true`
             if words == 1 || before == Some(freed) {
                 return Group::none();
             }

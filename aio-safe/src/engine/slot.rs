@@ -309,6 +309,8 @@ impl Slot {
     #[inline]
     pub(crate) fn expects(&self, generation: u32) -> bool {
         // Both with one comparison. A "generation" with flags in it is none.
+        // MECHANISM: the generation check
+        // `!FLAGS | ACTIVE | DONE) == generation ^` becomes `ACTIVE | DONE) == 0 * generation +`
         self.word.load(Relaxed) & (!FLAGS | ACTIVE | DONE) == generation ^ ACTIVE
     }
 
@@ -389,6 +391,8 @@ impl Slot {
     #[inline]
     pub(crate) unsafe fn complete_own(&self, res: i64) -> Completed {
         let word = self.word.load(Relaxed);
+        // MECHANISM: the waker of a handle whose thread completes it
+        // `GONE | WAKER` becomes `GONE`
         if word & (GONE | WAKER) != 0 {
             // SAFETY: the caller's promise.
             return unsafe { self.complete(res) };
@@ -405,6 +409,8 @@ impl Slot {
     /// What is left to do after [`complete`](Self::complete) found this in the word.
     #[cold]
     fn completed(&self, before: u32) -> Completed {
+        // MECHANISM: the abandoned state
+        // `before & GONE != 0` becomes `false`
         if before & GONE != 0 {
             return Completed::Abandoned;
         }
@@ -511,6 +517,8 @@ impl Slot {
                 // compares pointers without following them.
                 unsafe { &*cell.cast::<Waker>() }.will_wake(waker)
             });
+            // MECHANISM: the update of the waker
+            // `same` becomes `same || true`
             if same {
                 return true;
             }

@@ -4,7 +4,7 @@ use std::ptr::NonNull;
 
 use loom::{sync::Arc, thread};
 
-use super::check;
+use super::{Bound, check};
 use crate::engine::slab::{Freed, Group, Slab};
 
 fn free(slab: &Slab, slots: &Group) -> Freed {
@@ -16,7 +16,8 @@ fn free(slab: &Slab, slots: &Group) -> Freed {
 /// never fails.
 #[test]
 fn one_slot_for_each_is_found() {
-    check(Some(3), || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &[], |_| {
         let slab = Arc::new(Slab::new(Slab::SLOTS_PER_WORD + 1));
         // One is left in either word.
         assert_eq!(
@@ -41,7 +42,8 @@ fn one_slot_for_each_is_found() {
 /// found all the same.
 #[test]
 fn a_slot_that_moves_is_found() {
-    check(Some(4), || {
+    let bound = Bound::Preemptions(4, "TODO");
+    check(bound, &[], |_| {
         let words = 3;
         let per_word = Slab::SLOTS_PER_WORD;
         let slab = Arc::new(Slab::new((words - 1) * per_word + 1));

@@ -160,6 +160,8 @@ impl<'q> Future for Reserve<'q> {
         if ticket.register(cx.waker()) {
             // Abandoned operations may be over, and nobody else may be there to notice.
             let shared = self.queue.shared();
+            // MECHANISM: the look for completions of a future that waits for a slot
+            // `shared.take_completed();` becomes nothing
             shared.take_completed();
             if !shared.process.is_current() {
                 return Poll::Ready(Err(QueueError::Forked));
