@@ -1,5 +1,5 @@
-//! What can be weakened in a source file: memory orderings and fences, found among its tokens; and
-//! whole mechanisms, found by comments that name them.
+//! What can be weakened in a source file: memory orderings and fences, which are found among its
+//! tokens, and mechanisms, which are marked by comments.
 
 use std::ops::Range;
 
@@ -9,17 +9,17 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 /// One change that makes the code weaker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mutation {
-    /// From the crate's directory.
+    /// The path below the crate's directory.
     pub(super) file: String,
     /// From 1.
     pub(super) line: usize,
-    /// What is there, and what it becomes, for people.
+    /// What is there and what it becomes, as it is shown.
     pub(super) from: String,
     pub(super) to: String,
     /// The bytes that are replaced, and by what.
     range: Range<usize>,
     text: String,
-    /// The argument why no model can notice.
+    /// Why no model can notice.
     pub(super) explanation: Option<String>,
 }
 
@@ -82,7 +82,7 @@ pub(super) fn weakenings(file: &str, source: &str) -> Result<Vec<Mutation>> {
     Ok(found)
 }
 
-/// How many lines below its start an explanation reaches, its own lines included.
+/// How many lines below its first line a comment reaches.
 const REACH: usize = 12;
 
 fn explanations(file: &str, source: &str) -> Result<Vec<Explanation>> {
@@ -130,8 +130,8 @@ fn weaker(word: &str, method: &str) -> &'static [&'static str] {
     }
 }
 
-/// Calls `each` with each word that can be weakened, the method it is an argument of, its line and
-/// where it is. Leaves out imports, and what isn't compiled in a model.
+/// Calls `each` with each word, the method it is an argument of, its line and its range of bytes.
+/// Leaves out imports, and what isn't compiled in a model.
 fn scan(tokens: TokenStream, method: &str, each: &mut impl FnMut(&str, &str, usize, Range<usize>)) {
     let mut tokens = tokens.into_iter().peekable();
     let mut before = String::new();
@@ -183,7 +183,8 @@ fn is_for_others(attribute: &str) -> bool {
     attribute.starts_with("cfg(") && (attribute.contains("not(loom)") || attribute.contains("test"))
 }
 
-/// A comment that names a mechanism of the code below it, and says how the code does without:
+/// A comment that marks a mechanism in the code below it, and says how the code becomes one
+/// without:
 ///
 /// ```text
 /// // MECHANISM: the waker of a lane
@@ -199,8 +200,8 @@ struct Mechanism {
     without: String,
 }
 
-/// Takes each mechanism out that a comment of the file names. A comment whose text isn't in the code
-/// below it is an error, and so is one whose text is there twice.
+/// The file's marked mechanisms, each taken out. A mark is an error when its text isn't in the code
+/// below it, or more than once.
 pub(super) fn removals(file: &str, source: &str) -> Result<Vec<Mutation>> {
     let mechanisms = mechanisms(file, source)?.into_iter();
     mechanisms
@@ -230,8 +231,7 @@ pub(super) fn removals(file: &str, source: &str) -> Result<Vec<Mutation>> {
         .collect()
 }
 
-/// The lines within reach below a line that aren't comments: their numbers, where they start, and
-/// what they say.
+/// The lines of code in reach below a line: the number of each, its first byte's offset, its text.
 fn code_below(source: &str, line: usize) -> impl Iterator<Item = (usize, usize, &str)> {
     let lines = source.split_inclusive('\n').scan(0, |start, text| {
         let this = *start;
@@ -391,7 +391,7 @@ mod tests {
         }";
 
     #[test]
-    fn a_mechanism_is_taken_out_of_the_code_below_its_comment() {
+    fn a_mechanism_is_taken_out_of_the_code_below_its_mark() {
         let all = removals("a.rs", MARKED).unwrap();
         let names: Vec<_> = all.iter().map(|all| (all.line, &*all.from)).collect();
         assert_eq!(names, [(7, "the b"), (10, "the last a")]);
@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mechanism_that_is_not_below_its_comment_is_an_error() {
+    fn a_mark_without_its_mechanism_is_an_error() {
         let far = "\n".repeat(REACH);
         for source in [
             "fn f() { a(); }\n// MECHANISM: a\n// `a()` becomes nothing\nfn g() {}",
