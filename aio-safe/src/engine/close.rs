@@ -103,6 +103,8 @@ impl Shared {
             let res = if destroyed.is_ok() { 0 } else { LOST };
             // SAFETY: this thread leads, the gate is closed and nobody is inside. Either the
             // context is destroyed, or the result is LOST and `dead` keeps everybody from reaping.
+            // MECHANISM: the end of operations that io_destroy has ended
+            // `self.complete_all(lead, res, jobs)` becomes `()`
             unsafe { self.complete_all(lead, res, jobs) };
             return Some(destroyed.map_err(CloseError::Destroy));
         }
@@ -118,6 +120,8 @@ impl Shared {
     /// Takes the role over from the leader. The gate is closed, so the leader either leaves by
     /// itself, or waits in the kernel and has to be kicked.
     fn take_over(&self) -> Lead<'_> {
+        // MECHANISM: the priority of the thread that closes
+        // `Goal::Close` becomes `Goal::Role`
         let mut seat = match self.leadership.join(Goal::Close) {
             Joined::Lead(lead) => return lead,
             Joined::Follow(seat) => seat,

@@ -93,6 +93,8 @@ impl Gate {
     #[must_use]
     pub(crate) fn exit(&self, n: usize) -> bool {
         let before = self.word.fetch_sub(INSIDE + n * SUBMITTED, Release);
+        // MECHANISM: telling those who watch the gate
+        // `before & WATCHED != 0` becomes `before & WATCHED == WATCHED + 1`
         before & WATCHED != 0 && inside(before) == 1
     }
 
@@ -125,6 +127,8 @@ impl Gate {
     /// thread inside, although that one left before anybody watched. And the watcher might not see
     /// `reaped`. Then nobody would notice.
     pub(crate) fn count_at_last(&self) -> Count {
+        // MECHANISM: the exchange in the leader's look at the gate
+        // `fetch_add(0, Release)` becomes `load(Acquire)`
         let word = self.word.fetch_add(0, Release);
         count(word, self.reaped.load(Relaxed))
     }

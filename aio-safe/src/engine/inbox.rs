@@ -257,6 +257,8 @@ impl<T> Inbox<T> {
             unsafe { *cell = last }
         });
         let mut word = inbox.word.load(Relaxed);
+        // MECHANISM: the look at what is delivered while a lane leaves
+        // `while Count::of(word) == seen` becomes `loop`
         while Count::of(word) == seen {
             match inbox
                 .word
@@ -346,6 +348,8 @@ impl<T> Delivery<T> {
         let inbox = unsafe { self.inbox.as_ref() };
         let mut word = inbox.word.load(Relaxed);
         loop {
+            // MECHANISM: the waker of a lane
+            // `word & WAITED != 0` becomes `false`
             if word & WAITED != 0 {
                 word = inbox.word.fetch_and(!WAITED, Relaxed) & !WAITED;
                 if let Some(waker) = inbox.take_waker() {
@@ -358,12 +362,16 @@ impl<T> Delivery<T> {
                 .compare_exchange(word, delivered, AcqRel, Relaxed)
             {
                 Ok(_) => {
+                    // MECHANISM: what a lane leaves to its completer
+                    // `(word & GONE != 0)` becomes `false`
                     return (word & GONE != 0).then_some(Left {
                         inbox: self.inbox,
                         next: Count::of(word),
                         end: Count::of(delivered),
                     });
                 }
+                // MECHANISM: the second look for a lane's waker
+                // `word = now` becomes `word = now & !WAITED`
                 Err(now) => word = now,
             }
         }

@@ -204,6 +204,8 @@ impl Leadership {
     fn hand_over(&self, reached: impl Fn(Goal) -> bool) {
         if self
             .state
+            // MECHANISM: the look at the line when the role is left
+            // `exchange(LED,` becomes `exchange(self.state.load(Relaxed),`
             .compare_exchange(LED, 0, Release, Relaxed)
             .is_err()
         {
@@ -236,6 +238,8 @@ impl Leadership {
             if heir.is_none() {
                 heir = line.take_first(Goal::Room);
             }
+            // MECHANISM: the hand-over of the role
+            // `line.heir.clone_from(&heir);` becomes `let heir = None::<Arc<Parker>>;`
             line.heir.clone_from(&heir);
             let state = match &heir {
                 // All followers left in line have reached their goals, so none needs the role.

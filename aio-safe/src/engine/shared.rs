@@ -134,6 +134,8 @@ impl Shared {
         // A slot that was given away no longer keeps the shared part for this thread.
         // SAFETY: the pointer is from `QueueRef::new`. The slots keep the shared part until the
         // first one is given away, which is later.
+        // MECHANISM: the hold of a thread that gives a slot
+        // `Hold::new(this)` becomes `this.as_ref()`
         let hold = unsafe { Hold::new(this) };
         // In a child process nobody waits: those in line are the parent's threads and tasks. A
         // thread that doesn't exist here may hold the line's lock.
@@ -143,6 +145,8 @@ impl Shared {
         for index in slots {
             match hold.line.give(index, &hold.slab) {
                 Given::Taken => {}
+                // MECHANISM: the kick of a leader that is given a slot
+                // `hold.kick();` becomes nothing
                 Given::Kick => {
                     hold.kick();
                 }

@@ -164,6 +164,8 @@ impl Slab {
             }
             // If no slot was freed between two looks, then none was free at the time between them:
             // see the module.
+            // MECHANISM: the second look for a free slot
+            // `words == 1 || before == Some(freed)` becomes `true`
             if words == 1 || before == Some(freed) {
                 return Group::none();
             }

@@ -322,6 +322,8 @@ impl Slot {
     pub(crate) fn expects(&self, generation: u32) -> bool {
         // One comparison checks flags and generation. A number with flags in it is no generation:
         // it matches nothing.
+        // MECHANISM: the generation check
+        // `!FLAGS | ACTIVE | DONE) == generation ^` becomes `ACTIVE | DONE) == 0 * generation +`
         self.word.load(Relaxed) & (!FLAGS | ACTIVE | DONE) == generation ^ ACTIVE
     }
 
@@ -407,6 +409,8 @@ impl Slot {
     #[inline]
     pub(crate) unsafe fn complete_own(&self, res: i64) -> Completed {
         let word = self.word.load(Relaxed);
+        // MECHANISM: the waker of a handle whose thread completes it
+        // `GONE | WAKER` becomes `GONE`
         if word & (GONE | WAKER) != 0 {
             // SAFETY: the caller is the completer of a slot that expects this completion, which is
             // all that `complete` requires.
@@ -424,6 +428,8 @@ impl Slot {
     /// Ends a `complete` that found these flags when it set `DONE`.
     #[cold]
     fn completed(&self, before: u32) -> Completed {
+        // MECHANISM: the abandoned state
+        // `before & GONE != 0` becomes `false`
         if before & GONE != 0 {
             return Completed::Abandoned;
         }
@@ -535,6 +541,8 @@ impl Slot {
                 // pointers without following them.
                 unsafe { &*cell.cast::<Waker>() }.will_wake(waker)
             });
+            // MECHANISM: the update of the waker
+            // `same` becomes `same || true`
             if same {
                 return true;
             }

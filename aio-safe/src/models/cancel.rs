@@ -2,7 +2,7 @@
 
 use loom::thread;
 
-use super::{Machine, Reached, check, file};
+use super::{Bound, Machine, check, file};
 use crate::{
     Op,
     error::QueueError,
@@ -12,9 +12,8 @@ use crate::{
 /// A poll is cancelled while it becomes ready, and another thread reaps it.
 #[test]
 fn cancel_against_completion() {
-    let reached = Reached::default();
-    let seen = reached.clone();
-    check(Some(3), move || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &["cancelled", "too late"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(1);
         let mut poll = queue.submit(file(), Op::poll(PollEvents::IN)).unwrap();
@@ -42,13 +41,13 @@ fn cancel_against_completion() {
         drop(queue);
         machine.assert_over();
     });
-    reached.assert(&["cancelled", "too late"]);
 }
 
 /// A poll's handle is dropped, which cancels it, while it becomes ready.
 #[test]
 fn dropped_poll_against_completion() {
-    check(Some(3), || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &[], |_| {
         let machine = Machine::new();
         let queue = machine.queue(1);
         let poll = queue.submit(file(), Op::poll(PollEvents::IN)).unwrap();
@@ -71,9 +70,8 @@ fn dropped_poll_against_completion() {
 /// Closing while another thread submits a poll that is never ready, and waits for it.
 #[test]
 fn close_against_poll() {
-    let reached = Reached::default();
-    let seen = reached.clone();
-    check(Some(3), move || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &["cancelled", "handed back"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(1);
         let submitter = thread::spawn({
@@ -93,13 +91,13 @@ fn close_against_poll() {
         submitter.join().unwrap();
         machine.assert_over();
     });
-    reached.assert(&["cancelled", "handed back"]);
 }
 
 /// Closing while another thread drops the handle of a poll.
 #[test]
 fn close_against_dropped_poll() {
-    check(Some(3), || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &[], |_| {
         let machine = Machine::new();
         let queue = machine.queue(1);
         let poll = queue.submit(file(), Op::poll(PollEvents::IN)).unwrap();
@@ -113,9 +111,8 @@ fn close_against_dropped_poll() {
 /// A read can't be cancelled, and one that is over even less.
 #[test]
 fn cancel_of_a_read() {
-    let reached = Reached::default();
-    let seen = reached.clone();
-    check(Some(3), move || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &["too late", "not cancellable"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(1);
         let mut read = queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap();
@@ -135,5 +132,61 @@ fn cancel_of_a_read() {
         drop(queue);
         machine.assert_over();
     });
-    reached.assert(&["too late", "not cancellable"]);
+}
+
+/// Closing where `io_cancel` is forbidden, while another thread waits for a poll that is never ready:
+/// the closing thread takes the role from it, and `io_destroy` ends the poll.
+#[test]
+fn close_that_cannot_cancel() {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &["done", "waits"], |seen| {
+        let machine = Machine::new().uncancellable();
+        let queue = machine.queue(1);
+        let poll = queue.submit(file(), Op::poll(PollEvents::IN)).unwrap();
+        let waiter = thread::spawn({
+            let seen = seen.clone();
+            move || {
+                seen.note(if poll.is_done() { "done" } else { "waits" });
+                assert_eq!(poll.wait().unwrap(), PollEvents::default());
+            }
+        });
+        queue.close().unwrap();
+        waiter.join().unwrap();
+        machine.assert_over();
+    });
+}
+
+/// The same with two threads that wait, each for a poll of its own: the first one's role goes to the
+/// closing thread, not to the second one.
+#[test]
+fn close_that_cannot_cancel_against_two() {
+    let bound = Bound::Preemptions(1, "TODO");
+    check(bound, &[], |_| {
+        let machine = Machine::new().uncancellable();
+        let queue = machine.queue(2);
+        let waiters = [(); 2].map(|()| {
+            let poll = queue.submit(file(), Op::poll(PollEvents::IN)).unwrap();
+            thread::spawn(move || assert_eq!(poll.wait().unwrap(), PollEvents::default()))
+        });
+        queue.close().unwrap();
+        for waiter in waiters {
+            waiter.join().unwrap();
+        }
+        machine.assert_over();
+    });
+}
+
+/// Closing where `io_cancel` is forbidden, while another thread drops the handle of a poll.
+#[test]
+fn close_that_cannot_cancel_against_dropped_poll() {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &[], |_| {
+        let machine = Machine::new().uncancellable();
+        let queue = machine.queue(1);
+        let poll = queue.submit(file(), Op::poll(PollEvents::IN)).unwrap();
+        let dropper = thread::spawn(move || drop(poll));
+        queue.close().unwrap();
+        dropper.join().unwrap();
+        machine.assert_over();
+    });
 }

@@ -1,22 +1,35 @@
 //! The end of a queue, against everything else.
 
+use std::{
+    any::Any,
+    panic::{self, AssertUnwindSafe, catch_unwind},
+    task::Poll,
+};
+
 use loom::thread;
 
 use super::{
-    Machine, Reached, check, file,
+    Bound, Machine, Task, check, file,
     kernel::{NO_ROOM, REFUSED},
+    poll,
 };
 use crate::{
     Op, OpError,
     error::{CloseError, QueueError, ReapError},
 };
 
+/// Whether this is the panic of a thread that takes the result of an operation that is lost.
+fn says_lost(panic: &dyn Any) -> bool {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.is_some_and(|text| text.contains("can't be destroyed"))
+}
+
 /// Closing while another thread submits: the operation is either carried out or handed back.
 #[test]
 fn close_against_submission() {
-    let reached = Reached::default();
-    let seen = reached.clone();
-    check(Some(3), move || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &["carried out", "handed back"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(1);
         let submitter = thread::spawn({
@@ -37,13 +50,13 @@ fn close_against_submission() {
         submitter.join().unwrap();
         machine.assert_over();
     });
-    reached.assert(&["carried out", "handed back"]);
 }
 
 /// Closing while another thread sleeps in the kernel as the leader, with nothing in flight.
 #[test]
 fn close_against_reaper() {
-    check(Some(3), || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &[], |_| {
         let machine = Machine::new();
         let queue = machine.queue(1);
         let reaper = thread::spawn({
@@ -59,7 +72,8 @@ fn close_against_reaper() {
 /// As before, with two threads that reap.
 #[test]
 fn close_against_two_reapers() {
-    check(Some(3), || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &[], |_| {
         let machine = Machine::new();
         let queue = machine.queue(1);
         let reapers = [(); 2].map(|()| {
@@ -77,7 +91,8 @@ fn close_against_two_reapers() {
 /// Closing while a refused operation is submitted, and a third thread sleeps in the kernel.
 #[test]
 fn close_against_refusal_and_reaper() {
-    check(Some(2), || {
+    let bound = Bound::Preemptions(2, "TODO");
+    check(bound, &[], |_| {
         let machine = Machine::new();
         let queue = machine.queue(1);
         let reaper = thread::spawn({
@@ -103,7 +118,8 @@ fn close_against_refusal_and_reaper() {
 /// Closing while another thread waits for its operation.
 #[test]
 fn close_against_waiter() {
-    check(Some(3), || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &[], |_| {
         let machine = Machine::new();
         let queue = machine.queue(2);
         let read = queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap();
@@ -124,7 +140,8 @@ fn close_against_waiter() {
 /// Two threads drop the last two handles of the queue.
 #[test]
 fn last_of_two_queues() {
-    check(Some(3), || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &[], |_| {
         let machine = Machine::new();
         let queue = machine.queue(1);
         let other = thread::spawn({
@@ -143,7 +160,8 @@ fn last_of_two_queues() {
 /// The last queue is dropped while a handle lives on in another thread.
 #[test]
 fn handle_outlives_the_queue() {
-    check(Some(3), || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &[], |_| {
         let machine = Machine::new();
         let queue = machine.queue(1);
         let read = queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap();
@@ -159,7 +177,8 @@ fn handle_outlives_the_queue() {
 /// The last queue is dropped while two handles live on: whoever is last frees the slab.
 #[test]
 fn handles_outlive_the_queue() {
-    check(Some(1), || {
+    let bound = Bound::Preemptions(1, "TODO");
+    check(bound, &[], |_| {
         let machine = Machine::new();
         let queue = machine.queue(2);
         let threads = [1, 2].map(|n| {
@@ -185,9 +204,13 @@ fn handles_outlive_the_queue() {
 #[test]
 fn given_up_while_submitting() {
     for offset in [NO_ROOM, REFUSED, 5] {
-        let reached = Reached::default();
-        let seen = reached.clone();
-        check(Some(3), move || {
+        let answered = if offset == NO_ROOM {
+            "again"
+        } else {
+            "submitted"
+        };
+        let bound = Bound::Preemptions(3, "TODO");
+        check(bound, &[answered, "closed"], move |seen| {
             let machine = Machine::new();
             let queue = machine.queue(2);
             let read = queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap();
@@ -216,19 +239,14 @@ fn given_up_while_submitting() {
             drop(queue);
             machine.assert_over();
         });
-        let answered = if offset == NO_ROOM {
-            "again"
-        } else {
-            "submitted"
-        };
-        reached.assert(&[answered, "closed"]);
     }
 }
 
 /// A context that can't be destroyed: closing says so, and what the kernel may still use stays.
 #[test]
 fn indestructible_context() {
-    check(Some(3), || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &[], |_| {
         let machine = Machine::new().indestructible();
         let queue = machine.queue(1);
         let poll = queue
@@ -238,6 +256,64 @@ fn indestructible_context() {
         let closed = queue.close();
         assert!(matches!(closed, Err(CloseError::Destroy(_))));
         dropper.join().unwrap();
+        machine.assert_over();
+    });
+}
+
+/// A context that can't be destroyed: a task that awaits a poll is woken, and told by a panic.
+#[test]
+fn indestructible_context_against_a_future() {
+    let bound = Bound::Preemptions(3, "TODO");
+    // Loom's report of a failure is a panic, too: only the one that is expected isn't printed.
+    let print = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if !says_lost(info.payload()) {
+            print(info);
+        }
+    }));
+    check(bound, &["woken", "lost at once"], |seen| {
+        let machine = Machine::new().uncancellable().indestructible();
+        let queue = machine.queue(1);
+        let mut never = queue
+            .submit(file(), Op::poll(crate::op::PollEvents::IN))
+            .unwrap();
+        let other = thread::spawn({
+            let seen = seen.clone();
+            move || {
+                let task = Task::new();
+                let mut poll = || catch_unwind(AssertUnwindSafe(|| poll(&mut never, &task)));
+                let mut polled = poll();
+                seen.note(if polled.is_ok() {
+                    "woken"
+                } else {
+                    "lost at once"
+                });
+                while let Ok(Poll::Pending) = polled {
+                    task.sleep();
+                    polled = poll();
+                }
+                assert!(polled.is_err_and(|panic| says_lost(&*panic)));
+            }
+        });
+        assert!(matches!(queue.close(), Err(CloseError::Destroy(_))));
+        other.join().unwrap();
+        machine.assert_over();
+    });
+}
+
+/// Two handles outlive their queue, and are dropped in two threads: the last one frees the slab.
+#[test]
+fn last_of_two_handles() {
+    let bound = Bound::None;
+    check(bound, &[], |_| {
+        let machine = Machine::new();
+        let queue = machine.queue(2);
+        let [first, second] =
+            [1, 2].map(|n| queue.submit(file(), Op::read(machine.buffer(), n)).unwrap());
+        drop(queue);
+        let other = thread::spawn(move || drop(second));
+        assert_eq!(first.wait().into_result().unwrap().1.byte(), 1);
+        other.join().unwrap();
         machine.assert_over();
     });
 }

@@ -4,15 +4,14 @@ use std::task::Poll;
 
 use loom::thread;
 
-use super::{Machine, Reached, Task, block_on, check, file, poll};
+use super::{Bound, Machine, Task, block_on, check, file, poll};
 use crate::Op;
 
 /// One thread waits for the operation, another one reaps.
 #[test]
 fn wait_against_reap() {
-    let reached = Reached::default();
-    let seen = reached.clone();
-    check(Some(3), move || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &["reaped"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(1);
         let read = queue.submit(file(), Op::read(machine.buffer(), 7)).unwrap();
@@ -31,15 +30,13 @@ fn wait_against_reap() {
         drop(queue);
         machine.assert_over();
     });
-    reached.assert(&["reaped"]);
 }
 
 /// The handle is dropped while the operation completes.
 #[test]
 fn abandon_against_completion() {
-    let reached = Reached::default();
-    let seen = reached.clone();
-    check(None, move || {
+    let bound = Bound::None;
+    check(bound, &["done", "in flight"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(1);
         let read = queue.submit(file(), Op::read(machine.buffer(), 7)).unwrap();
@@ -53,94 +50,96 @@ fn abandon_against_completion() {
         drop(queue);
         machine.assert_over();
     });
-    reached.assert(&["done", "in flight"]);
 }
 
 /// A future that is polled takes the role for a moment, while another thread waits for an operation of its
 /// own: whoever looks takes the other's event too, and nobody sleeps on.
 #[test]
 fn poll_against_wait() {
-    let reached = Reached::default();
-    let seen = reached.clone();
-    check(Some(3), move || {
-        let machine = Machine::with_ring(4);
-        let queue = machine.queue(2);
-        let mut read = queue.submit(file(), Op::read(machine.buffer(), 7)).unwrap();
-        let other = queue.submit(file(), Op::read(machine.buffer(), 8)).unwrap();
-        let waiter = thread::spawn({
-            let seen = seen.clone();
-            move || {
-                seen.note(if other.is_done() { "served" } else { "waits" });
-                assert_eq!(other.wait().into_result().unwrap().1.byte(), 8);
-            }
-        });
-        let task = Task::new();
-        let result = match poll(&mut read, &task) {
-            Poll::Ready(result) => {
-                seen.note("ready at once");
-                result
-            }
-            Poll::Pending => {
-                seen.note("led by the other");
-                block_on(read, &task)
-            }
-        };
-        assert_eq!(result.ok().unwrap().1.byte(), 7);
-        waiter.join().unwrap();
-        drop(task);
-        drop(queue);
-        machine.assert_over();
-    });
-    reached.assert(&["served", "waits", "ready at once", "led by the other"]);
+    let bound = Bound::Preemptions(3, "TODO");
+    check(
+        bound,
+        &["served", "waits", "ready at once", "led by the other"],
+        |seen| {
+            let machine = Machine::with_ring(4);
+            let queue = machine.queue(2);
+            let mut read = queue.submit(file(), Op::read(machine.buffer(), 7)).unwrap();
+            let other = queue.submit(file(), Op::read(machine.buffer(), 8)).unwrap();
+            let waiter = thread::spawn({
+                let seen = seen.clone();
+                move || {
+                    seen.note(if other.is_done() { "served" } else { "waits" });
+                    assert_eq!(other.wait().into_result().unwrap().1.byte(), 8);
+                }
+            });
+            let task = Task::new();
+            let result = match poll(&mut read, &task) {
+                Poll::Ready(result) => {
+                    seen.note("ready at once");
+                    result
+                }
+                Poll::Pending => {
+                    seen.note("led by the other");
+                    block_on(read, &task)
+                }
+            };
+            assert_eq!(result.into_result().unwrap().1.byte(), 7);
+            waiter.join().unwrap();
+            drop(task);
+            drop(queue);
+            machine.assert_over();
+        },
+    );
 }
 
 /// A future gets another waker while the operation completes: the latest is woken.
 #[test]
 fn waker_replaced_while_completing() {
-    let reached = Reached::default();
-    let seen = reached.clone();
-    check(Some(3), move || {
-        let machine = Machine::new();
-        let queue = machine.queue(1);
-        let mut read = queue.submit(file(), Op::read(machine.buffer(), 7)).unwrap();
-        let reaper = thread::spawn({
-            let queue = queue.clone();
-            move || assert_eq!(queue.reap(1, None).unwrap(), 1)
-        });
-        let first = Task::new();
-        let second = Task::new();
-        if let Poll::Ready(read) = poll(&mut read, &first) {
-            seen.note("ready at once");
-            assert_eq!(read.ok().unwrap().1.byte(), 7);
-        } else {
-            let read = block_on(read, &second);
-            assert_eq!(read.ok().unwrap().1.byte(), 7);
-            let woken = first.take_woken();
-            seen.note(if woken { "first woken" } else { "second only" });
-        }
-        reaper.join().unwrap();
-        assert_eq!(
-            std::sync::Arc::strong_count(&first),
-            1,
-            "a waker was leaked"
-        );
-        assert_eq!(
-            std::sync::Arc::strong_count(&second),
-            1,
-            "a waker was leaked"
-        );
-        drop(queue);
-        machine.assert_over();
-    });
-    reached.assert(&["ready at once", "first woken", "second only"]);
+    let bound = Bound::Preemptions(3, "TODO");
+    check(
+        bound,
+        &["ready at once", "first woken", "second only"],
+        |seen| {
+            let machine = Machine::new();
+            let queue = machine.queue(1);
+            let mut read = queue.submit(file(), Op::read(machine.buffer(), 7)).unwrap();
+            let reaper = thread::spawn({
+                let queue = queue.clone();
+                move || assert_eq!(queue.reap(1, None).unwrap(), 1)
+            });
+            let first = Task::new();
+            let second = Task::new();
+            if let Poll::Ready(read) = poll(&mut read, &first) {
+                seen.note("ready at once");
+                assert_eq!(read.into_result().unwrap().1.byte(), 7);
+            } else {
+                let read = block_on(read, &second);
+                assert_eq!(read.into_result().unwrap().1.byte(), 7);
+                let woken = first.take_woken();
+                seen.note(if woken { "first woken" } else { "second only" });
+            }
+            reaper.join().unwrap();
+            assert_eq!(
+                std::sync::Arc::strong_count(&first),
+                1,
+                "a waker was leaked"
+            );
+            assert_eq!(
+                std::sync::Arc::strong_count(&second),
+                1,
+                "a waker was leaked"
+            );
+            drop(queue);
+            machine.assert_over();
+        },
+    );
 }
 
 /// A handle with a waker goes while the completer takes that waker, with the result or without.
 #[test]
 fn handle_goes_while_it_is_woken() {
-    let reached = Reached::default();
-    let seen = reached.clone();
-    check(None, move || {
+    let bound = Bound::None;
+    check(bound, &["taken", "abandoned"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(1);
         let mut read = queue.submit(file(), Op::read(machine.buffer(), 7)).unwrap();
@@ -153,7 +152,7 @@ fn handle_goes_while_it_is_woken() {
         match read.try_take() {
             Ok(read) => {
                 seen.note("taken");
-                assert_eq!(read.ok().unwrap().1.byte(), 7);
+                assert_eq!(read.into_result().unwrap().1.byte(), 7);
             }
             Err(read) => {
                 seen.note("abandoned");
@@ -165,14 +164,14 @@ fn handle_goes_while_it_is_woken() {
         drop(queue);
         machine.assert_over();
     });
-    reached.assert(&["taken", "abandoned"]);
 }
 
 /// A handle takes its result while the completer still has its waker: when it has it, the place is free, and is
 /// used again with a waker of its own.
 #[test]
 fn slot_used_again_while_its_waker_is_taken() {
-    check(Some(3), || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &[], |_| {
         let machine = Machine::new();
         let queue = machine.queue(1);
         let mut first = queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap();
@@ -183,10 +182,10 @@ fn slot_used_again_while_its_waker_is_taken() {
             move || assert_eq!(queue.reap(1, None).unwrap(), 1)
         });
         if let Ok(first) = first.try_take() {
-            assert_eq!(first.ok().unwrap().1.byte(), 1);
+            assert_eq!(first.into_result().unwrap().1.byte(), 1);
             let mut second = queue.submit(file(), Op::read(machine.buffer(), 2)).unwrap();
             if let Poll::Ready(second) = poll(&mut second, &task) {
-                assert_eq!(second.ok().unwrap().1.byte(), 2);
+                assert_eq!(second.into_result().unwrap().1.byte(), 2);
             }
         }
         reaper.join().unwrap();
@@ -198,7 +197,8 @@ fn slot_used_again_while_its_waker_is_taken() {
 /// What the writer stored is what the device writes.
 #[test]
 fn writes_carry_what_was_stored() {
-    check(Some(3), || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &[], |_| {
         let machine = Machine::new();
         let queue = machine.queue(1);
         let reaper = thread::spawn({
@@ -209,7 +209,7 @@ fn writes_carry_what_was_stored() {
             .submit(file(), Op::write(machine.filled(9), 9))
             .unwrap();
         reaper.join().unwrap();
-        assert_eq!(write.try_take().unwrap().ok().unwrap().1.byte(), 9);
+        assert_eq!(write.try_take().unwrap().into_result().unwrap().1.byte(), 9);
         drop(queue);
         machine.assert_over();
     });

@@ -74,6 +74,7 @@ struct State {
     one_by_one: bool,
     broken: bool,
     indestructible: bool,
+    uncancellable: bool,
     destroyed: bool,
     freed: bool,
     buffers: Vec<Arc<Memory>>,
@@ -127,6 +128,12 @@ impl Machine {
     /// Can't destroy contexts.
     pub(super) fn indestructible(self) -> Self {
         self.state().indestructible = true;
+        self
+    }
+
+    /// Forbids `io_cancel`, as a filter on system calls does.
+    pub(super) fn uncancellable(self) -> Self {
+        self.state().uncancellable = true;
         self
     }
 
@@ -399,6 +406,9 @@ unsafe impl Kernel for ModelKernel {
         self.0.pass();
         let mut state = self.0.state();
         assert!(!state.destroyed, "io_cancel after io_destroy");
+        if state.uncancellable {
+            return Err(Errno::EPERM);
+        }
         let found = state
             .requests
             .iter_mut()

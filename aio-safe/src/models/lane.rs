@@ -1,16 +1,11 @@
 //! A lane against the thread that completes its operations.
 
-use std::{
-    future::poll_fn,
-    os::fd::BorrowedFd,
-    sync::{Arc, LazyLock},
-    task::Poll,
-};
+use std::{future::poll_fn, sync::Arc, task::Poll};
 
 use loom::thread;
 
 use super::{
-    Machine, Reached, Task, block_on, check, file,
+    Bound, Machine, Reached, Task, block_on, check, file,
     kernel::{Buffer, REASON, REFUSED},
     poll,
 };
@@ -32,7 +27,7 @@ fn submit(lane: &mut Reads, machine: &Machine, values: &[u8]) {
 /// Checks the next result, which is there.
 fn take(lane: &mut Reads) -> u8 {
     let (value, read) = lane.try_take().unwrap();
-    let (n, buffer) = read.ok().unwrap();
+    let (n, buffer) = read.into_result().unwrap();
     assert_eq!((n, buffer.byte()), (1, value));
     value
 }
@@ -55,16 +50,15 @@ fn reaper(queue: &Queue, seen: Reached) -> thread::JoinHandle<()> {
 
 /// One thread waits for both of its operations, another one reaps.
 fn either_reaps(machine: fn() -> Machine, what: &[&str]) {
-    let reached = Reached::default();
-    let seen = reached.clone();
-    check(Some(3), move || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, what, move |seen| {
         let machine = machine();
         let queue = machine.queue(2);
         let mut lane = queue.lane(2).unwrap();
         submit(&mut lane, &machine, &[3, 4]);
         let reaper = reaper(&queue, seen.clone());
         let mut sum = 0;
-        while lane.reap(None) > 0 {
+        while lane.wait_ready(None) > 0 {
             sum += take(&mut lane);
         }
         assert_eq!(sum, 7);
@@ -73,7 +67,6 @@ fn either_reaps(machine: fn() -> Machine, what: &[&str]) {
         reaper.join().unwrap();
         machine.assert_over();
     });
-    reached.assert(what);
 }
 
 #[test]
@@ -92,7 +85,8 @@ fn taken_from_the_ring_by_either() {
 /// A lane of one place uses it, and its inbox's entry, again and again.
 #[test]
 fn place_used_again() {
-    check(Some(3), || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &[], |_| {
         let machine = Machine::new();
         let queue = machine.queue(1);
         let reaper = thread::spawn({
@@ -105,7 +99,7 @@ fn place_used_again() {
         let mut lane = queue.lane(1).unwrap();
         for value in [3, 4] {
             submit(&mut lane, &machine, &[value]);
-            assert_eq!(lane.reap(None), 1);
+            assert_eq!(lane.wait_ready(None), 1);
             assert_eq!(take(&mut lane), value);
         }
         drop(lane);
@@ -118,9 +112,8 @@ fn place_used_again() {
 /// Some of what is submitted is refused, while another thread completes the rest: each gets its own outcome.
 #[test]
 fn refusals_while_another_reaps() {
-    let reached = Reached::default();
-    let seen = reached.clone();
-    check(Some(3), move || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &["one by another", "none by another"], |seen| {
         let machine = Machine::new().one_by_one();
         let queue = machine.queue(3);
         let reaper = reaper(&queue, seen.clone());
@@ -153,16 +146,14 @@ fn refusals_while_another_reaps() {
         reaper.join().unwrap();
         machine.assert_over();
     });
-    reached.assert(&["one by another", "none by another"]);
 }
 
 /// A lane goes while another thread completes its operations: what was delivered is the lane's to drop, the rest the
 /// completer's, and the last of them frees the inbox.
 #[test]
 fn dropped_against_completion() {
-    let reached = Reached::default();
-    let seen = reached.clone();
-    check(Some(3), move || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &["some delivered", "none delivered"], |seen| {
         let machine = Machine::new().one_by_one();
         let queue = machine.queue(2);
         let mut lane = queue.lane(2).unwrap();
@@ -182,13 +173,13 @@ fn dropped_against_completion() {
         drop(queue);
         machine.assert_over();
     });
-    reached.assert(&["some delivered", "none delivered"]);
 }
 
 /// A lane goes, and then its queue, while another one drops its queue too: whoever is last waits for what is in flight.
 #[test]
 fn dropped_with_its_queue() {
-    check(Some(3), || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &[], |_| {
         let machine = Machine::new();
         let queue = machine.queue(1);
         let other = thread::spawn({
@@ -207,9 +198,8 @@ fn dropped_with_its_queue() {
 /// A task awaits the results, while another thread reaps.
 #[test]
 fn awaited_while_another_reaps() {
-    let reached = Reached::default();
-    let seen = reached.clone();
-    check(Some(3), move || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &["ready at once", "awaited"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(1);
         let mut lane = queue.lane(1).unwrap();
@@ -230,46 +220,48 @@ fn awaited_while_another_reaps() {
         drop(queue);
         machine.assert_over();
     });
-    reached.assert(&["ready at once", "awaited"]);
 }
 
 /// The waker is replaced while the result is delivered: the latest one is woken.
 #[test]
 fn waker_replaced_while_delivering() {
-    let reached = Reached::default();
-    let seen = reached.clone();
-    check(Some(4), move || {
-        let machine = Machine::new();
-        let queue = machine.queue(1);
-        let mut lane = queue.lane(1).unwrap();
-        submit(&mut lane, &machine, &[3]);
-        let first = Task::new();
-        assert!(poll_ready(&mut lane, &first).is_pending());
-        let reaper = thread::spawn({
-            let queue = queue.clone();
-            move || assert_eq!(queue.reap(1, None), Ok(1))
-        });
-        // More than one, as the completer may have taken one and find the next.
-        let _ = poll_ready(&mut lane, &Task::new());
-        let last = Task::new();
-        assert_eq!(block_on(poll_fn(|cx| lane.poll_ready(cx)), &last), 1);
-        assert_eq!(take(&mut lane), 3);
-        seen.note(match first.take_woken() {
-            true => "the first was woken",
-            false => "the first was replaced",
-        });
-        drop(lane);
-        reaper.join().unwrap();
-        drop(queue);
-        machine.assert_over();
-    });
-    reached.assert(&["the first was woken", "the first was replaced"]);
+    let bound = Bound::Preemptions(4, "TODO");
+    check(
+        bound,
+        &["the first was woken", "the first was replaced"],
+        |seen| {
+            let machine = Machine::new();
+            let queue = machine.queue(1);
+            let mut lane = queue.lane(1).unwrap();
+            submit(&mut lane, &machine, &[3]);
+            let first = Task::new();
+            assert!(poll_ready(&mut lane, &first).is_pending());
+            let reaper = thread::spawn({
+                let queue = queue.clone();
+                move || assert_eq!(queue.reap(1, None), Ok(1))
+            });
+            // More than one, as the completer may have taken one and find the next.
+            let _ = poll_ready(&mut lane, &Task::new());
+            let last = Task::new();
+            assert_eq!(block_on(poll_fn(|cx| lane.poll_ready(cx)), &last), 1);
+            assert_eq!(take(&mut lane), 3);
+            seen.note(match first.take_woken() {
+                true => "the first was woken",
+                false => "the first was replaced",
+            });
+            drop(lane);
+            reaper.join().unwrap();
+            drop(queue);
+            machine.assert_over();
+        },
+    );
 }
 
 /// A lane goes whose task waits, while the result is delivered.
 #[test]
 fn dropped_with_a_waker() {
-    check(Some(3), || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &[], |_| {
         let machine = Machine::new();
         let queue = machine.queue(1);
         let mut lane = queue.lane(1).unwrap();
@@ -290,9 +282,8 @@ fn dropped_with_a_waker() {
 /// Two threads wait, each at its own lane: one reaps for both, and hands on the role.
 #[test]
 fn two_lanes() {
-    let reached = Reached::default();
-    let seen = reached.clone();
-    check(Some(2), move || {
+    let bound = Bound::Preemptions(2, "TODO");
+    check(bound, &["served", "waits"], |seen| {
         let machine = Machine::new().one_by_one();
         let queue = machine.queue(2);
         let other = thread::spawn({
@@ -304,26 +295,26 @@ fn two_lanes() {
                     true => "served",
                     false => "waits",
                 });
-                assert_eq!(lane.reap(None), 1);
+                assert_eq!(lane.wait_ready(None), 1);
                 assert_eq!(take(&mut lane), 3);
             }
         });
         let mut lane = queue.lane(1).unwrap();
         submit(&mut lane, &machine, &[4]);
-        assert_eq!(lane.reap(None), 1);
+        assert_eq!(lane.wait_ready(None), 1);
         assert_eq!(take(&mut lane), 4);
         drop(lane);
         other.join().unwrap();
         drop(queue);
         machine.assert_over();
     });
-    reached.assert(&["served", "waits"]);
 }
 
 /// A lane and a handle, of two threads.
 #[test]
 fn lane_beside_a_handle() {
-    check(Some(2), || {
+    let bound = Bound::Preemptions(2, "TODO");
+    check(bound, &[], |_| {
         let machine = Machine::with_ring(4);
         let queue = machine.queue(2);
         let read = queue.submit(file(), Op::read(machine.buffer(), 5)).unwrap();
@@ -331,7 +322,7 @@ fn lane_beside_a_handle() {
             thread::spawn(move || assert_eq!(read.wait().into_result().unwrap().1.byte(), 5));
         let mut lane = queue.lane(1).unwrap();
         submit(&mut lane, &machine, &[4]);
-        assert_eq!(lane.reap(None), 1);
+        assert_eq!(lane.wait_ready(None), 1);
         assert_eq!(take(&mut lane), 4);
         drop(lane);
         other.join().unwrap();
@@ -343,7 +334,8 @@ fn lane_beside_a_handle() {
 /// The context is broken from outside, and destroyed: the lane gets what it waits for as errors.
 #[test]
 fn given_up() {
-    check(Some(3), || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &[], |_| {
         let machine = Machine::new();
         let queue = machine.queue(1);
         let mut lane: Reads = queue.lane(1).unwrap();

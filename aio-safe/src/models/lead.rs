@@ -3,7 +3,7 @@
 use loom::thread;
 
 use super::{
-    Machine, Reached, check, file,
+    Bound, Machine, check, file,
     kernel::{REASON, REFUSED},
 };
 use crate::{Op, OpError, error::ReapError};
@@ -12,7 +12,8 @@ use crate::{Op, OpError, error::ReapError};
 /// whoever leads may get the other's event, and the role must be handed on.
 #[test]
 fn waiter_after_waiter() {
-    check(Some(3), || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &[], |_| {
         let machine = Machine::new().one_by_one().last_first();
         let queue = machine.queue(2);
         let first = queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap();
@@ -31,9 +32,8 @@ fn waiter_after_waiter() {
 /// event, or the role.
 #[test]
 fn waiter_and_reaper() {
-    let reached = Reached::default();
-    let seen = reached.clone();
-    check(Some(3), move || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &["reaped", "done", "waits"], |seen| {
         let machine = Machine::new().one_by_one();
         let queue = machine.queue(2);
         let reaper = thread::spawn({
@@ -55,13 +55,13 @@ fn waiter_and_reaper() {
         reaper.join().unwrap();
         machine.assert_over();
     });
-    reached.assert(&["reaped", "done", "waits"]);
 }
 
 /// Three threads in line.
 #[test]
 fn three_waiters() {
-    check(Some(1), || {
+    let bound = Bound::Preemptions(1, "TODO");
+    check(bound, &[], |_| {
         let machine = Machine::new().one_by_one().last_first();
         let queue = machine.queue(3);
         let waiters = [2, 3].map(|n| {
@@ -83,7 +83,8 @@ fn three_waiters() {
 /// Draining while another thread waits for its operation, and one was abandoned.
 #[test]
 fn drain_and_waiter() {
-    check(Some(3), || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &[], |_| {
         let machine = Machine::new().one_by_one();
         let queue = machine.queue(2);
         let read = queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap();
@@ -106,9 +107,8 @@ fn drain_and_waiter() {
 /// What was drained is done, whoever reaped it.
 #[test]
 fn drained_is_done() {
-    let reached = Reached::default();
-    let seen = reached.clone();
-    check(Some(3), move || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &["reaped by another"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(1);
         let read = queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap();
@@ -122,20 +122,18 @@ fn drained_is_done() {
         });
         queue.drain().unwrap();
         assert!(read.is_done());
-        assert_eq!(read.try_take().unwrap().ok().unwrap().1.byte(), 1);
+        assert_eq!(read.try_take().unwrap().into_result().unwrap().1.byte(), 1);
         reaper.join().unwrap();
         drop(queue);
         machine.assert_over();
     });
-    reached.assert(&["reaped by another"]);
 }
 
 /// Draining while another thread submits.
 #[test]
 fn drain_against_submission() {
-    let reached = Reached::default();
-    let seen = reached.clone();
-    check(Some(3), move || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &["drained", "before"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(1);
         let submitter = thread::spawn({
@@ -151,14 +149,14 @@ fn drain_against_submission() {
         drop(queue);
         machine.assert_over();
     });
-    reached.assert(&["drained", "before"]);
 }
 
 /// Draining while another thread submits what is refused, and a third one sleeps in the kernel as the
 /// leader: nothing will ever be reaped that could end the wait.
 #[test]
 fn drain_against_refusal_and_sleeping_leader() {
-    check(Some(3), || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &[], |_| {
         let machine = Machine::new();
         let queue = machine.queue(1);
         let reaper = thread::spawn({
@@ -189,7 +187,8 @@ fn drain_against_refusal_and_sleeping_leader() {
 /// A thread looks for completions without waiting, and so may get the role when it doesn't want it.
 #[test]
 fn reluctant_heir() {
-    check(Some(3), || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &[], |_| {
         let machine = Machine::new().one_by_one();
         let queue = machine.queue(2);
         let first = queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap();

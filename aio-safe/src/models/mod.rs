@@ -26,6 +26,7 @@ mod handle;
 mod kernel;
 mod lane;
 mod lead;
+mod reaper;
 mod ring;
 mod room;
 mod slab;
@@ -45,18 +46,33 @@ use loom::thread::{self, Thread};
 
 use kernel::Machine;
 
-/// Runs a model to exhaustion, and prints how many executions that took. `preemptions` is how often
-/// a thread may be interrupted where it could go on; `None` means that there is no bound.
-fn check(preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
+/// Which of a model's interleavings are tried.
+enum Bound {
+    /// All of them.
+    None,
+    /// Those in which a thread is interrupted at most this often where it could go on; and why no more.
+    Preemptions(usize, &'static str),
+}
+
+/// Runs a model to exhaustion, checks that its executions have noted everything that it `reaches`, and
+/// prints how many there were.
+fn check(bound: Bound, reaches: &[&str], model: impl Fn(&Reached) + Send + Sync + 'static) {
     let executions = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&executions);
+    let reached = Reached::default();
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = preemptions;
     builder.max_branches = 10_000;
-    builder.check(move || {
-        count.fetch_add(1, Relaxed);
-        model();
+    if let Bound::Preemptions(most, why) = bound {
+        builder.preemption_bound = Some(most);
+        println!("bound: {most} preemptions: {why}");
+    }
+    builder.check({
+        let (executions, reached) = (Arc::clone(&executions), reached.clone());
+        move || {
+            executions.fetch_add(1, Relaxed);
+            model(&reached);
+        }
     });
+    reached.assert(reaches);
     println!("executions: {}", executions.load(Relaxed));
 }
 

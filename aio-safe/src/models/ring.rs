@@ -5,7 +5,7 @@ use std::{mem::MaybeUninit, sync::Arc};
 use aio_abi::IoEvent;
 use loom::{sync::Mutex, thread};
 
-use super::{Machine, Reached, check, file};
+use super::{Bound, Machine, check, file};
 use crate::{
     Op,
     kernel::Ring,
@@ -119,9 +119,8 @@ impl RingMemory {
 #[test]
 fn reader_against_producer() {
     const EVENTS: u64 = 4;
-    let reached = Reached::default();
-    let seen = reached.clone();
-    check(Some(2), move || {
+    let bound = Bound::Preemptions(2, "TODO");
+    check(bound, &["one", "two"], |seen| {
         let memory = Arc::new(RingMemory::new(3));
         let producer = thread::spawn({
             let memory = Arc::clone(&memory);
@@ -157,13 +156,13 @@ fn reader_against_producer() {
         }
         producer.join().unwrap();
     });
-    reached.assert(&["one", "two"]);
 }
 
 /// Two threads read the ring in turns, as they lead.
 #[test]
 fn reader_after_reader() {
-    check(Some(2), || {
+    let bound = Bound::Preemptions(2, "TODO");
+    check(bound, &[], |_| {
         let machine = Machine::with_ring(4);
         let queue = machine.queue(2);
         let other = thread::spawn({
@@ -184,7 +183,8 @@ fn reader_after_reader() {
 /// A thread that waits in `io_getevents` while others use the ring.
 #[test]
 fn sleeping_reader() {
-    check(Some(3), || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &[], |_| {
         let machine = Machine::with_ring(4);
         let queue = machine.queue(1);
         let reaper = thread::spawn({
@@ -196,7 +196,7 @@ fn sleeping_reader() {
         let read = queue.submit(file(), Op::read(machine.buffer(), 7)).unwrap();
         reaper.join().unwrap();
         let read = read.try_take().unwrap();
-        assert_eq!(read.ok().unwrap().1.byte(), 7);
+        assert_eq!(read.into_result().unwrap().1.byte(), 7);
         drop(queue);
         machine.assert_over();
     });

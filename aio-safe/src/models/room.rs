@@ -1,22 +1,22 @@
-//! Waiting for a place in a full queue.
+//! Waiting for a slot of a full queue.
 
 use std::task::Poll;
 
 use loom::thread;
 
-use super::{Machine, Reached, Task, block_on, check, file, poll};
+use super::{Bound, Machine, Task, block_on, check, file, poll};
 use crate::{
     Op,
     error::{QueueError, ReapError},
+    op::PollEvents,
 };
 
-/// A thread waits for the only place while another one waits for the operation that has it: whoever
-/// leads, the place is handed on.
+/// A thread waits for the only slot while another one waits for the operation that has it: whoever
+/// leads, the slot is handed on.
 #[test]
-fn place_goes_to_who_waits() {
-    let reached = Reached::default();
-    let seen = reached.clone();
-    check(Some(3), move || {
+fn slot_goes_to_a_waiter() {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &["before", "after"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(1);
         let first = queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap();
@@ -37,19 +37,17 @@ fn place_goes_to_who_waits() {
         drop(queue);
         machine.assert_over();
     });
-    reached.assert(&["before", "after"]);
 }
 
-/// Two wait in line for the place of an abandoned operation, one as a future that gives up: the place
-/// reaches the other one.
+/// A future and a thread wait in line for the slot of a poll that is cancelled. The future gives up:
+/// the slot reaches the thread, which may lead in the kernel.
 #[test]
-fn place_that_nobody_takes_goes_on() {
-    let reached = Reached::default();
-    let seen = reached.clone();
-    check(Some(2), move || {
+fn slot_that_nobody_takes_goes_on() {
+    let bound = Bound::Preemptions(2, "TODO");
+    check(bound, &["given", "in line"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(1);
-        drop(queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap());
+        let never = queue.submit(file(), Op::poll(PollEvents::IN)).unwrap();
         let task = Task::new();
         let mut first = queue.reserve();
         assert!(poll(&mut first, &task).is_pending());
@@ -57,6 +55,7 @@ fn place_that_nobody_takes_goes_on() {
             let queue = queue.clone();
             move || drop(queue.reserve().wait().unwrap())
         });
+        drop(never);
         match poll(&mut first, &task) {
             Poll::Ready(permit) => {
                 seen.note("given");
@@ -70,13 +69,13 @@ fn place_that_nobody_takes_goes_on() {
         drop(queue);
         machine.assert_over();
     });
-    reached.assert(&["given", "in line"]);
 }
 
-/// A future waits for a place, and another thread reaps.
+/// A future waits for a slot, and another thread reaps.
 #[test]
-fn place_for_a_future() {
-    check(Some(2), || {
+fn slot_for_a_future() {
+    let bound = Bound::Preemptions(2, "TODO");
+    check(bound, &[], |_| {
         let machine = Machine::new();
         let queue = machine.queue(1);
         drop(queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap());
@@ -95,12 +94,11 @@ fn place_for_a_future() {
     });
 }
 
-/// Closing while another thread waits for a place: it gets one, or is sent away.
+/// Closing while another thread waits for a slot: it gets one, or is sent away.
 #[test]
 fn close_against_reserve() {
-    let reached = Reached::default();
-    let seen = reached.clone();
-    check(Some(2), move || {
+    let bound = Bound::Preemptions(2, "TODO");
+    check(bound, &["a slot", "sent away"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(1);
         let read = queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap();
@@ -108,7 +106,7 @@ fn close_against_reserve() {
             let (queue, seen) = (queue.clone(), seen.clone());
             move || match queue.reserve().wait() {
                 Ok(permit) => {
-                    seen.note("a place");
+                    seen.note("a slot");
                     drop(permit);
                 }
                 Err(error) => {
@@ -122,13 +120,13 @@ fn close_against_reserve() {
         waiter.join().unwrap();
         machine.assert_over();
     });
-    reached.assert(&["a place", "sent away"]);
 }
 
-/// A place is handed on while a third thread submits without waiting.
+/// A slot is handed on while a third thread submits without waiting.
 #[test]
-fn place_against_submission() {
-    check(Some(1), || {
+fn slot_against_submission() {
+    let bound = Bound::Preemptions(1, "TODO");
+    check(bound, &[], |_| {
         let machine = Machine::new();
         let queue = machine.queue(1);
         let first = queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap();
@@ -146,6 +144,85 @@ fn place_against_submission() {
         assert_eq!(first.wait().into_result().unwrap().1.byte(), 1);
         waiter.join().unwrap();
         pusher.join().unwrap();
+        drop(queue);
+        machine.assert_over();
+    });
+}
+
+/// A thread that waits for a slot leads in the kernel, where nothing comes. Another thread takes a
+/// result, and gives it the slot.
+#[test]
+fn slot_for_a_leader() {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &[], |_| {
+        let machine = Machine::new();
+        let queue = machine.queue(2);
+        let read = queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap();
+        let never = queue.submit(file(), Op::poll(PollEvents::IN)).unwrap();
+        assert_eq!(queue.reap(1, None), Ok(1));
+        let waiter = thread::spawn({
+            let queue = queue.clone();
+            move || drop(queue.reserve().wait().unwrap())
+        });
+        assert_eq!(read.try_take().unwrap().into_result().unwrap().0, 1);
+        waiter.join().unwrap();
+        drop(never);
+        drop(queue);
+        machine.assert_over();
+    });
+}
+
+/// As before, but an event comes as well: the leader may leave with the slot, and drop the last queue,
+/// before the other thread kicks it.
+#[test]
+fn slot_for_a_leader_that_leaves() {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &[], |_| {
+        let machine = Machine::new().one_by_one();
+        let queue = machine.queue(2);
+        let read = queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap();
+        drop(
+            queue
+                .submit(file(), Op::write(machine.filled(2), 2))
+                .unwrap(),
+        );
+        assert_eq!(queue.reap(1, None), Ok(1));
+        let other = thread::spawn(move || {
+            assert_eq!(read.try_take().unwrap().into_result().unwrap().1.byte(), 1);
+        });
+        drop(queue.reserve().wait().unwrap());
+        drop(queue);
+        other.join().unwrap();
+        machine.assert_over();
+    });
+}
+
+/// A future waits for a slot while another thread abandons the only operation, which is over: nobody
+/// else reaps, so the future takes the completion when it is polled.
+#[test]
+fn slot_of_an_abandoned_operation() {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &["given", "in line"], |seen| {
+        let machine = Machine::new();
+        let queue = machine.queue(1);
+        let read = queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap();
+        let other = thread::spawn(move || drop(read));
+        let task = Task::new();
+        let mut reserve = queue.reserve();
+        let permit = match poll(&mut reserve, &task) {
+            Poll::Ready(permit) => {
+                seen.note("given");
+                drop(reserve);
+                permit.unwrap()
+            }
+            Poll::Pending => {
+                seen.note("in line");
+                block_on(reserve, &task).unwrap()
+            }
+        };
+        drop(permit);
+        other.join().unwrap();
+        drop(task);
         drop(queue);
         machine.assert_over();
     });

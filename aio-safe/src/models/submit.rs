@@ -3,7 +3,7 @@
 use loom::thread;
 
 use super::{
-    Machine, Reached, check, file,
+    Bound, Machine, check, file,
     kernel::{NO_ROOM, REASON, REFUSED},
 };
 use crate::{
@@ -14,9 +14,8 @@ use crate::{
 /// Three threads submit to a queue of two places and wait.
 #[test]
 fn many_submitters() {
-    let reached = Reached::default();
-    let seen = reached.clone();
-    check(Some(1), move || {
+    let bound = Bound::Preemptions(1, "TODO");
+    check(bound, &["full"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(2);
         let submit = |n: u64| {
@@ -38,15 +37,13 @@ fn many_submitters() {
         drop(queue);
         machine.assert_over();
     });
-    reached.assert(&["full"]);
 }
 
 /// Two threads use the same slot one after the other.
 #[test]
 fn slot_goes_from_thread_to_thread() {
-    let reached = Reached::default();
-    let seen = reached.clone();
-    check(Some(3), move || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &["first", "second"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(1);
         let submit = |n: u64| {
@@ -65,13 +62,13 @@ fn slot_goes_from_thread_to_thread() {
         drop(queue);
         machine.assert_over();
     });
-    reached.assert(&["first", "second"]);
 }
 
 /// The kernel has no room: the operation comes back, and its slot is free again.
 #[test]
 fn handed_back_for_lack_of_room() {
-    check(Some(3), || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &[], |_| {
         let machine = Machine::new();
         let queue = machine.queue(1);
         let other = thread::spawn({
@@ -95,7 +92,8 @@ fn handed_back_for_lack_of_room() {
 /// A batch with refused operations, while another thread reaps: each operation gets its own outcome.
 #[test]
 fn batch_with_refusals() {
-    check(Some(3), || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &[], |_| {
         let machine = Machine::new();
         let queue = machine.queue(3);
         let reaper = thread::spawn({
@@ -136,9 +134,8 @@ fn batch_with_refusals() {
 /// A batch for the rest of which the kernel has no room, against a closing queue.
 #[test]
 fn batch_against_close() {
-    let reached = Reached::default();
-    let seen = reached.clone();
-    check(Some(2), move || {
+    let bound = Bound::Preemptions(2, "TODO");
+    check(bound, &["again", "closed"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(2);
         let other = thread::spawn({
@@ -174,15 +171,13 @@ fn batch_against_close() {
         other.join().unwrap();
         machine.assert_over();
     });
-    reached.assert(&["again", "closed"]);
 }
 
 /// An event comes twice: the second time it belongs to nothing, though its slot is used again.
 #[test]
 fn stale_event() {
-    let reached = Reached::default();
-    let seen = reached.clone();
-    check(Some(3), move || {
+    let bound = Bound::Preemptions(3, "TODO");
+    check(bound, &["in flight", "before"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(1);
         let first = queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap();
@@ -207,5 +202,4 @@ fn stale_event() {
         drop(queue);
         machine.assert_over();
     });
-    reached.assert(&["in flight", "before"]);
 }

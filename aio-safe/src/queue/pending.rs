@@ -293,6 +293,8 @@ impl Drop for FreeOnPanic<'_> {
 #[cold]
 fn await_completer(slot: &SlotRef) -> bool {
     let mut pause = Pause::new();
+    // MECHANISM: the wait for the completer
+    // `!slot.slot().is_let_go()` becomes `false`
     while !slot.slot().is_let_go() {
         if !slot.shared().process.is_current() {
             return false;

@@ -162,6 +162,8 @@ impl<'q> Future for Reserve<'q> {
         if ticket.register(cx.waker()) {
             // Abandoned operations may be over, and nobody else may be there to notice.
             let shared = self.queue.shared();
+            // MECHANISM: the look for completions of a future that waits for a slot
+            // `shared.take_completed()` becomes `None::<Box<dyn std::any::Any + Send>>`
             if let Some(panic) = shared.take_completed() {
                 resume_unwind(panic);
             }

@@ -1,5 +1,4 @@
-//! `cargo xtask loom`: the models of aio-safe, run to exhaustion; and with `--weaken`, what they are
-//! worth.
+//! `cargo xtask loom`: runs the models of aio-safe. With `--weaken`: shows what the models notice.
 
 mod models;
 mod mutation;
@@ -19,19 +18,23 @@ const LIMIT: Duration = Duration::from_secs(300);
 
 /// Runs the loom models of aio-safe: every interleaving of a few threads that use the real queue.
 ///
-/// Prints for each model how many executions it took and how long. Exits with 1 when one fails.
+/// Prints for each model how many executions it took, how long, and its bound on preemptions if it
+/// has one. Exits with 1 when a model fails.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Only the models with this in their name.
     #[arg(value_name = "NAME")]
     name: Option<String>,
 
-    /// Weaken each memory ordering and remove each fence of the crate, one at a time, in copies of the
-    /// sources, and report which model notices. Also remove whole mechanisms.
+    /// Weaken the crate in copies of the sources, one change at a time, and report which model
+    /// notices: weaken each memory ordering, remove each fence, and take each marked mechanism out.
     ///
-    /// An ordering that no model needs has to be explained beside the code, with a comment above its
-    /// line: `// ORDERING: AcqRel, not Release: because ...`. Exits with 1 when a weakening is neither
-    /// noticed nor explained, or explained and noticed.
+    /// A mechanism is marked in the code with a comment of two lines above it:
+    /// `// MECHANISM: its name`, and then what changes: "// `text` becomes `other text`".
+    ///
+    /// An ordering that no model needs has to be explained with a comment above its line: `//
+    /// ORDERING: AcqRel, not Release: because ...`. Exits with 1 when a change is neither noticed
+    /// nor explained, or both.
     #[arg(long, conflicts_with = "name")]
     weaken: bool,
 
@@ -64,7 +67,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut failed = 0;
     for (model, (outcome, time)) in models.iter().zip(&results) {
         let result = match outcome {
-            Outcome::Passed { executions } => format!("{executions:>9} executions"),
+            Outcome::Passed { executions, bound } => {
+                format!("{executions:>9} executions  {bound}")
+            }
             Outcome::Failed { why, .. } => format!("failed: {why}"),
             Outcome::TimedOut => "took too long".into(),
         };

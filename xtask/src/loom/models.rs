@@ -1,5 +1,4 @@
-//! Building the models and running them, each in a process of its own: one that fails may take its
-//! process with it.
+//! Building the models and running them, each in its own process: a model that fails may abort.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -22,16 +21,18 @@ pub(super) struct Binary(PathBuf);
 /// One model, by the name of its test.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Model {
-    /// Without the modules that all of them are in.
+    /// Without `models::`, where all of them are.
     pub(super) name: String,
 }
 
 pub(super) enum Outcome {
     Passed {
         executions: u64,
+        /// How many preemptions it tries and why not more, as it says. Empty without a bound.
+        bound: String,
     },
     Failed {
-        /// The first thing that went wrong, in a line.
+        /// The first failure, in one line.
         why: String,
         output: String,
     },
@@ -112,7 +113,12 @@ impl Binary {
         if executions == 0 {
             bail!("the model {} ran nothing", model.name);
         }
-        Ok(Outcome::Passed { executions })
+        let bound = output
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("bound: "))
+            .unwrap_or_default()
+            .into();
+        Ok(Outcome::Passed { executions, bound })
     }
 }
 
@@ -154,7 +160,7 @@ pub(super) fn processors() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// What a failed model says, in a line.
+/// Why a model failed, in one line.
 fn reason(output: &str) -> String {
     let mut lines = output.lines().map(str::trim);
     let known = ["deadlock", "Causality violation", "exceeded maximum number"];
@@ -177,7 +183,7 @@ fn messages(output: &str) -> impl DoubleEndedIterator<Item = serde_json::Value> 
         .filter_map(|line| serde_json::from_str(line).ok())
 }
 
-/// The compiler's errors as it would show them; without any, all that was said.
+/// The compiler's errors as it would show them, or all of the output if it has none.
 fn rendered(output: &str) -> String {
     let errors: String = messages(output)
         .filter_map(|message| {

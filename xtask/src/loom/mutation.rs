@@ -1,5 +1,5 @@
-//! What can be weakened in a source file: memory orderings and fences, found among its tokens; and
-//! whole mechanisms, found by their text.
+//! What can be weakened in a source file: memory orderings and fences, which are found among its
+//! tokens, and mechanisms, which are marked by comments.
 
 use std::ops::Range;
 
@@ -9,17 +9,17 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 /// One change that makes the code weaker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mutation {
-    /// From the crate's directory.
+    /// The path below the crate's directory.
     pub(super) file: String,
     /// From 1.
     pub(super) line: usize,
-    /// What is there, and what it becomes, for people.
+    /// What is there and what it becomes, as it is shown.
     pub(super) from: String,
     pub(super) to: String,
     /// The bytes that are replaced, and by what.
     range: Range<usize>,
     text: String,
-    /// The argument why no model can notice.
+    /// Why no model can notice.
     pub(super) explanation: Option<String>,
 }
 
@@ -82,7 +82,7 @@ pub(super) fn weakenings(file: &str, source: &str) -> Result<Vec<Mutation>> {
     Ok(found)
 }
 
-/// How many lines below its start an explanation reaches, its own lines included.
+/// How many lines below its first line a comment reaches.
 const REACH: usize = 12;
 
 fn explanations(file: &str, source: &str) -> Result<Vec<Explanation>> {
@@ -130,8 +130,8 @@ fn weaker(word: &str, method: &str) -> &'static [&'static str] {
     }
 }
 
-/// Calls `each` with each word that can be weakened, the method it is an argument of, its line and
-/// where it is. Leaves out imports, and what isn't compiled in a model.
+/// Calls `each` with each word, the method it is an argument of, its line and its range of bytes.
+/// Leaves out imports, and what isn't compiled in a model.
 fn scan(tokens: TokenStream, method: &str, each: &mut impl FnMut(&str, &str, usize, Range<usize>)) {
     let mut tokens = tokens.into_iter().peekable();
     let mut before = String::new();
@@ -183,157 +183,101 @@ fn is_for_others(attribute: &str) -> bool {
     attribute.starts_with("cfg(") && (attribute.contains("not(loom)") || attribute.contains("test"))
 }
 
-/// A mechanism that can be taken out.
+/// A comment that marks a mechanism in the code below it, and says how the code becomes one
+/// without:
+///
+/// ```text
+/// // MECHANISM: the waker of a lane
+/// // `word & WAITED != 0` becomes `false`
+/// ```
+///
+/// `becomes nothing` takes the text out.
+#[derive(Debug, PartialEq, Eq)]
 struct Mechanism {
-    name: &'static str,
-    file: &'static str,
-    /// Text that is in the file once, and what it becomes.
-    text: &'static str,
-    without: &'static str,
+    line: usize,
+    name: String,
+    text: String,
+    without: String,
 }
 
-const MECHANISMS: &[Mechanism] = &[
-    Mechanism {
-        name: "the generation check",
-        file: "src/engine/slot.rs",
-        text: "self.word.load(Relaxed) & (!FLAGS | ACTIVE | DONE) == generation ^ ACTIVE",
-        without: "(generation, self.word.load(Relaxed) & (ACTIVE | DONE)).1 == ACTIVE",
-    },
-    Mechanism {
-        name: "the abandoned state",
-        file: "src/engine/slot.rs",
-        text: "if before & GONE != 0 {",
-        without: "if false {",
-    },
-    Mechanism {
-        name: "the wait for the completer",
-        file: "src/queue/pending.rs",
-        text: "while !slot.slot().is_let_go() {",
-        without: "while false {",
-    },
-    Mechanism {
-        name: "the hand-over of the role",
-        file: "src/engine/leader.rs",
-        text: "let state = match &heir {",
-        without: "let heir = None::<Arc<Parker>>; line.heir = None; let state = match &heir {",
-    },
-    Mechanism {
-        name: "the update of the waker",
-        file: "src/engine/slot.rs",
-        text: "if same {",
-        without: "if same || true {",
-    },
-    Mechanism {
-        name: "the word to who watches the gate",
-        file: "src/engine/gate.rs",
-        text: "before & WATCHED != 0 && inside(before) == 1",
-        without: "before & WATCHED == WATCHED + 1 && inside(before) == 1",
-    },
-    Mechanism {
-        name: "the exchange of the leader's look at the gate",
-        file: "src/engine/gate.rs",
-        text: "self.word.fetch_add(0, Release)",
-        without: "self.word.load(Acquire)",
-    },
-    Mechanism {
-        name: "the kick",
-        file: "src/engine/close.rs",
-        text: "kicked = kicked || self.kick().is_some();",
-        without: "kicked = true;",
-    },
-    Mechanism {
-        name: "cancelling before closing",
-        file: "src/engine/close.rs",
-        text: "self.cancel_all();",
-        without: "",
-    },
-    Mechanism {
-        name: "the look at the line when the role is left",
-        file: "src/engine/leader.rs",
-        text: ".compare_exchange(LED, 0, Release, Relaxed)",
-        without: ".compare_exchange(self.state.load(Relaxed), 0, Release, Relaxed)",
-    },
-    Mechanism {
-        name: "the waker of who completes its own operation",
-        file: "src/engine/slot.rs",
-        text: "if word & (GONE | WAKER) != 0 {",
-        without: "if word & GONE != 0 {",
-    },
-    Mechanism {
-        name: "the count of slots freed together",
-        file: "src/engine/slab.rs",
-        text: "self.freed_of_orphan(slots.bits.count_ones() as usize)",
-        without: "self.freed_of_orphan(1)",
-    },
-    Mechanism {
-        name: "the waker of a lane",
-        file: "src/engine/inbox.rs",
-        text: "if word & WAITED != 0 {",
-        without: "if false {",
-    },
-    Mechanism {
-        name: "the look for a lane's waker after the delivery was begun",
-        file: "src/engine/inbox.rs",
-        text: "Err(now) => word = now,\n            }\n        }\n    }\n}",
-        without: "Err(now) => word = now & !WAITED,\n            }\n        }\n    }\n}",
-    },
-    Mechanism {
-        name: "what a lane leaves to its completer",
-        file: "src/engine/inbox.rs",
-        text: "return (word & GONE != 0).then_some(Left {",
-        without: "return false.then_some(Left {",
-    },
-    Mechanism {
-        name: "the look at what was delivered while a lane leaves",
-        file: "src/engine/inbox.rs",
-        text: "while Count::of(word) == seen {",
-        without: "loop {",
-    },
-    Mechanism {
-        name: "the look at who waits for a collected place",
-        file: "src/queue/collect.rs",
-        text: "if self.retired.as_ref().is_some_and(Retired::is_waited) {",
-        without: "if false {",
-    },
-    Mechanism {
-        name: "the second look for a free slot",
-        file: "src/engine/slab.rs",
-        text: "if words == 1 || before == Some(freed) {",
-        without: "if true {",
-    },
-    Mechanism {
-        name: "the hand-over of places",
-        file: "src/engine/slab.rs",
-        text: "while bits & WAITED == 0 {",
-        without: "while bits & WAITED <= WAITED {",
-    },
-];
-
-/// All mechanisms of a file that can be taken out.
+/// The file's marked mechanisms, each taken out. A mark is an error when its text isn't in the code
+/// below it, or more than once.
 pub(super) fn removals(file: &str, source: &str) -> Result<Vec<Mutation>> {
-    let mechanisms = MECHANISMS.iter().filter(|mechanism| mechanism.file == file);
+    let mechanisms = mechanisms(file, source)?.into_iter();
     mechanisms
         .map(|mechanism| {
-            let mut places = source.match_indices(mechanism.text);
-            let (Some((start, text)), None) = (places.next(), places.next()) else {
+            let mut places = code_below(source, mechanism.line).flat_map(|(line, start, code)| {
+                let matches = code.match_indices(&mechanism.text);
+                matches.map(move |(n, text)| (line, start + n..start + n + text.len()))
+            });
+            let (Some((line, range)), None) = (places.next(), places.next()) else {
                 anyhow::bail!(
-                    "{file}: {} isn't where it was: `{}` is to be there once",
-                    mechanism.name,
-                    mechanism.text
+                    "{file}:{}: `{}` is to be once in the code below {}",
+                    mechanism.line,
+                    mechanism.text,
+                    mechanism.name
                 );
             };
             Ok(Mutation {
                 file: file.into(),
-                line: source[..start].lines().count()
-                    + usize::from(source[..start].ends_with('\n')),
-                from: mechanism.name.into(),
+                line,
+                from: mechanism.name,
                 to: "nothing".into(),
-                range: start..start + text.len(),
-                text: mechanism.without.into(),
+                range,
+                text: mechanism.without,
                 explanation: None,
             })
         })
         .collect()
+}
+
+/// The lines of code in reach below a line: the number of each, its first byte's offset, its text.
+fn code_below(source: &str, line: usize) -> impl Iterator<Item = (usize, usize, &str)> {
+    let lines = source.split_inclusive('\n').scan(0, |start, text| {
+        let this = *start;
+        *start += text.len();
+        Some((this, text))
+    });
+    (1..)
+        .zip(lines)
+        .map(|(number, (start, text))| (number, start, text))
+        .filter(move |(number, ..)| (line + 1..=line + REACH).contains(number))
+        .filter(|(.., text)| !text.trim_start().starts_with("//"))
+}
+
+fn mechanisms(file: &str, source: &str) -> Result<Vec<Mechanism>> {
+    let mut all = Vec::new();
+    let mut lines = source.lines().enumerate();
+    while let Some((n, line)) = lines.next() {
+        let Some(name) = line.trim().strip_prefix("// MECHANISM: ") else {
+            continue;
+        };
+        let change = lines
+            .next()
+            .and_then(|(_, line)| change(line.trim().strip_prefix("// ")?));
+        let (text, without) = change.with_context(|| {
+            format!(
+                "{file}:{}: write `` // `text` becomes `other text` `` in the line below",
+                n + 1
+            )
+        })?;
+        all.push(Mechanism {
+            line: n + 1,
+            name: name.into(),
+            text: text.into(),
+            without: without.into(),
+        });
+    }
+    Ok(all)
+}
+
+/// What stands in `` `text` becomes `other text` ``.
+fn change(comment: &str) -> Option<(&str, &str)> {
+    let (text, without) = comment.strip_prefix('`')?.split_once("` becomes ")?;
+    match without {
+        "nothing" => Some((text, "")),
+        _ => Some((text, without.strip_prefix('`')?.strip_suffix('`')?)),
+    }
 }
 
 #[cfg(test)]
@@ -434,12 +378,48 @@ mod tests {
         }
     }
 
+    const MARKED: &str = "
+        fn f() {
+            a(); b();
+            // MECHANISM: the b
+            // `b()` becomes `c()`
+            // b() is why.
+            a(); b();
+            // MECHANISM: the last a
+            // `a();` becomes nothing
+            if true { a(); }
+        }";
+
     #[test]
-    fn the_mechanisms_are_where_they_are_said_to_be() {
-        let root = crate::workspace::root().join("aio-safe");
-        for mechanism in MECHANISMS {
-            let source = std::fs::read_to_string(root.join(mechanism.file)).unwrap();
-            removals(mechanism.file, &source).unwrap();
+    fn a_mechanism_is_taken_out_of_the_code_below_its_mark() {
+        let all = removals("a.rs", MARKED).unwrap();
+        let names: Vec<_> = all.iter().map(|all| (all.line, &*all.from)).collect();
+        assert_eq!(names, [(7, "the b"), (10, "the last a")]);
+        let line = |n: usize| {
+            all[n]
+                .apply(MARKED)
+                .lines()
+                .nth(all[n].line - 1)
+                .map(str::to_owned)
+        };
+        assert_eq!(line(0).unwrap().trim(), "a(); c();");
+        assert_eq!(line(1).unwrap().trim(), "if true {  }");
+    }
+
+    #[test]
+    fn a_mark_without_its_mechanism_is_an_error() {
+        let far = "\n".repeat(REACH);
+        for source in [
+            "fn f() { a(); }\n// MECHANISM: a\n// `a()` becomes nothing\nfn g() {}",
+            "// MECHANISM: a\n// `a()` becomes nothing\nfn f() { a(); a(); }",
+            "// MECHANISM: a\n// `a()` becomes\nfn f() { a(); }",
+            "// MECHANISM: a\nfn f() { a(); }",
+            &format!("// MECHANISM: a\n// `a()` becomes nothing{far}fn f() {{ a(); }}"),
+        ] {
+            removals("a.rs", source).unwrap_err();
         }
+        let near = &far[2..];
+        let source = format!("// MECHANISM: a\n// `a()` becomes nothing{near}fn f() {{ a(); }}");
+        assert_eq!(removals("a.rs", &source).unwrap().len(), 1);
     }
 }

@@ -1,8 +1,8 @@
-//! `cargo xtask loom --weaken`: what the models are worth.
+//! `cargo xtask loom --weaken`: weakens the crate and runs the models, which should fail.
 //!
-//! Each worker has a copy of the sources and a build directory of its own, so that nothing of the
-//! workspace changes. A mutation's models are run until the first fails, those first that have
-//! noticed others in the same file.
+//! Each worker has its own copy of the sources and its own build directory, so nothing in the
+//! workspace changes. For each mutation models are run until one fails. Models that have noticed
+//! other mutations of the same file come first.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs;
@@ -20,7 +20,7 @@ use crate::progress::Progress;
 use crate::workspace;
 
 const CRATE: &str = "aio-safe";
-/// The models themselves, and what they are made with.
+/// The models themselves, and the primitives that they run on.
 const NOT_MUTATED: [&str; 2] = ["src/models", "src/sync"];
 
 /// What became of a mutation.
@@ -170,7 +170,7 @@ fn sources(root: &Path, dir: &Path, files: &mut Vec<String>) -> Result<()> {
 
 /// In which order to run the models.
 struct Order {
-    /// With how long each takes, the shortest first.
+    /// Each with its time, the fastest first.
     models: Vec<(Model, Duration)>,
     /// How many mutations each model has noticed, in each file.
     noticed: Mutex<HashMap<(String, String), usize>>,
@@ -205,7 +205,7 @@ impl Order {
     fn for_file(&self, file: &str) -> Vec<(Model, Duration)> {
         let noticed = self.noticed.lock().expect("no worker panics");
         let mut models = self.models.clone();
-        // The sort is stable: the shortest stays first among equals.
+        // The sort is stable: the fastest stays first among equals.
         models.sort_by_key(|(model, _)| {
             let in_file = |file: &str| {
                 let key = (model.name.clone(), file.to_owned());
@@ -230,7 +230,8 @@ struct Copy {
 }
 
 impl Copy {
-    /// The worker's own. The place is the same each time, for the sake of what was built there.
+    /// The worker's own. Its path is the same each time, so that what was built there is used
+    /// again.
     fn new(worker: usize) -> Result<Self> {
         let dir = workspace::target_dir().join(format!("loom-weaken-{worker}"));
         let (source, target) = (dir.join("source"), dir.join("target"));
@@ -256,7 +257,7 @@ impl Copy {
         let mut slow = Vec::new();
         for (model, time) in order.for_file(&mutation.file) {
             line.set(format!("{what}: {}", model.name));
-            // A change can make a model much larger than it was.
+            // A change can make a model take much longer.
             match binary.run(&model, time * 3 + Duration::from_secs(10))? {
                 Outcome::Failed { why, .. } => {
                     order.note(&model, &mutation.file);
@@ -273,7 +274,7 @@ impl Copy {
     }
 }
 
-/// Copies a directory, without what is built, and without hidden files.
+/// Copies a directory, without hidden files and what was built.
 fn copy(from: &Path, to: &Path, target: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
@@ -289,4 +290,15 @@ fn copy(from: &Path, to: &Path, target: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mark_in_the_crate_has_its_mechanism() {
+        let all = mutations(None).unwrap();
+        assert!(all.iter().any(|mutation| mutation.from == "the kick"));
+    }
 }
