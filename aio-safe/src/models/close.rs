@@ -317,3 +317,31 @@ fn last_of_two_handles() {
         machine.assert_over();
     });
 }
+
+/// The context breaks while a thread waits for its operation, and another thread closes the queue.
+/// Whichever destroys the context, the other one's kick doesn't reach it afterwards.
+#[test]
+fn close_against_giving_up() {
+    let bound = Bound::Preemptions(
+        3,
+        "one each: to kick, to mark the context as dead, to leave",
+    );
+    check(bound, &["closed", "given up"], |seen| {
+        let machine = Machine::new();
+        let queue = machine.queue(1);
+        let read = queue.submit(file(), Op::read(machine.buffer(), 1)).unwrap();
+        let waiter = thread::spawn(move || {
+            if let Err(error) = read.wait().result {
+                assert_eq!(error, OpError::Failed(crate::Errno::EIO));
+            }
+        });
+        machine.break_down();
+        seen.note(match queue.close() {
+            Ok(()) => "closed",
+            Err(CloseError::Closed) => "given up",
+            Err(error) => unreachable!("{error}"),
+        });
+        waiter.join().unwrap();
+        machine.assert_over();
+    });
+}
