@@ -79,15 +79,34 @@ impl Facts {
     }
 
     fn will_do(&self, compiler: &Package) -> bool {
-        let has_library = |(_, libraries): &(&str, Vec<Package>)| {
-            libraries.iter().any(|library| compiler.takes(library))
-        };
-        compare_versions(compiler.upstream(), OLDEST).is_ge()
-            && self.libraries.iter().all(has_library)
+        is_new_enough(compiler) && self.lacking(compiler).is_empty()
     }
 
-    /// What there is, where nothing goes together.
-    pub(super) fn mismatch(&self) -> String {
+    /// The architectures without a standard library that this compiler takes.
+    fn lacking(&self, compiler: &Package) -> Vec<&'static str> {
+        let takes_none = |libraries: &[Package]| !libraries.iter().any(|one| compiler.takes(one));
+        self.libraries
+            .iter()
+            .filter(|(_, libraries)| takes_none(libraries))
+            .map(|(arch, _)| *arch)
+            .collect()
+    }
+
+    /// Why the installed compiler won't do.
+    pub(super) fn why_not_installed(&self) -> String {
+        let Some(compiler) = &self.installed else {
+            return "no Rust compiler of Debian's is installed".to_owned();
+        };
+        let installed = format!("{} {} is installed", compiler.name, compiler.upstream());
+        if !is_new_enough(compiler) {
+            return format!("{installed}, but {OLDEST} or newer is needed");
+        }
+        let archs = self.lacking(compiler).join(", ");
+        format!("{installed}, but the archive has no standard library of that version for {archs}")
+    }
+
+    /// The compilers and libraries that there are, when none go together.
+    fn mismatch(&self) -> String {
         let installed = self.installed.as_ref();
         let installed = installed.map_or("none".to_owned(), |one| versions([one]));
         let libraries: Vec<String> = self
@@ -103,6 +122,10 @@ impl Facts {
             libraries.join(", ")
         )
     }
+}
+
+fn is_new_enough(compiler: &Package) -> bool {
+    compare_versions(compiler.upstream(), OLDEST).is_ge()
 }
 
 fn versions<'a>(packages: impl IntoIterator<Item = &'a Package>) -> String {
@@ -197,6 +220,23 @@ mod tests {
                 .choose()
                 .unwrap(),
             Choice::Installed
+        );
+    }
+
+    #[test]
+    fn an_installed_compiler_that_will_not_do_is_explained() {
+        let why = |installed, libraries: &[(&'static str, &[&str])]| {
+            facts(installed, &[], libraries).why_not_installed()
+        };
+        let libraries: [(&str, &[&str]); 2] = [("arm64", &[OLD]), ("riscv64", &[NEW])];
+        assert_eq!(
+            why(Some(OLD), &libraries),
+            "rustc-web 1.85.0 is installed, but the archive has no standard library of that \
+             version for riscv64"
+        );
+        assert_eq!(
+            why(Some("1.78.0+dfsg1-2~deb11u3"), &libraries),
+            "rustc-web 1.78.0 is installed, but 1.85 or newer is needed"
         );
     }
 

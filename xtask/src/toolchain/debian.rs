@@ -62,7 +62,7 @@ pub(super) fn compiler_for(
     if let Some(why) = forbidden {
         bail!(
             "{}; it can't be upgraded, as {why}; type: {}",
-            facts.mismatch(),
+            facts.why_not_installed(),
             packages::by_hand(&[RUSTC.packages[0]])
         );
     }
