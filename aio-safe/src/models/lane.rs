@@ -153,7 +153,7 @@ fn refusals_while_another_reaps() {
 /// delivered, the completer drops the rest, and the last of them frees the inbox.
 #[test]
 fn dropped_against_completion() {
-    let bound = Bound::Preemptions(3, "1,200 executions, several times as many with 4");
+    let bound = Bound::Preemptions(4, "6,400 executions, several times as many with 5");
     check(bound, &["some delivered", "none delivered"], |seen| {
         let machine = Machine::new().one_by_one();
         let queue = machine.queue(2);
@@ -200,7 +200,7 @@ fn dropped_with_its_queue() {
 /// A task awaits the results, while another thread reaps.
 #[test]
 fn awaited_while_another_reaps() {
-    let bound = Bound::Preemptions(3, "2,400 executions, several times as many with 4");
+    let bound = Bound::Preemptions(4, "9,800 executions, several times as many with 5");
     check(bound, &["ready at once", "awaited"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(1);
@@ -315,7 +315,7 @@ fn two_lanes() {
 /// A lane and a handle, of two threads.
 #[test]
 fn lane_beside_a_handle() {
-    let bound = Bound::Preemptions(2, "1,000 executions, several times as many with 3");
+    let bound = Bound::Preemptions(3, "10,000 executions, several times as many with 4");
     check(bound, &[], |_| {
         let machine = Machine::with_ring(4);
         let queue = machine.queue(2);

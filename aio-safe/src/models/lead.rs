@@ -12,7 +12,7 @@ use crate::{Op, OpError, error::ReapError};
 /// first: the leader may get the other thread's event, and the role must be handed on.
 #[test]
 fn waiter_after_waiter() {
-    let bound = Bound::Preemptions(3, "4,300 executions, several times as many with 4");
+    let bound = Bound::Preemptions(3, "4,300 executions, 23,000 with 4");
     check(bound, &[], |_| {
         let machine = Machine::new().one_by_one().last_first();
         let queue = machine.queue(2);
@@ -60,7 +60,7 @@ fn waiter_and_reaper() {
 /// Three threads in line.
 #[test]
 fn three_waiters() {
-    let bound = Bound::Preemptions(1, "1,400 executions, several times as many with 2");
+    let bound = Bound::Preemptions(1, "1,400 executions, 47,000 with 2");
     check(bound, &[], |_| {
         let machine = Machine::new().one_by_one().last_first();
         let queue = machine.queue(3);
@@ -83,7 +83,7 @@ fn three_waiters() {
 /// Draining while another thread waits for its operation, and one was abandoned.
 #[test]
 fn drain_and_waiter() {
-    let bound = Bound::Preemptions(3, "5,500 executions, several times as many with 4");
+    let bound = Bound::Preemptions(3, "5,500 executions, 31,000 with 4");
     check(bound, &[], |_| {
         let machine = Machine::new().one_by_one();
         let queue = machine.queue(2);
@@ -107,7 +107,7 @@ fn drain_and_waiter() {
 /// After `drain` an operation is done, even if another thread has reaped it.
 #[test]
 fn drained_is_done() {
-    let bound = Bound::Preemptions(3, "919 executions, several times as many with 4");
+    let bound = Bound::Preemptions(4, "4,400 executions, several times as many with 5");
     check(bound, &["reaped by another"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(1);

@@ -48,6 +48,9 @@ use loom::thread::{self, Thread};
 use kernel::Machine;
 
 /// Which of a model's interleavings are tried.
+///
+/// All of them where that takes less than some ten thousand executions. Otherwise up to three
+/// preemptions, fewer where three threads take minutes for that, and more where that is quick.
 enum Bound {
     /// All of them.
     None,

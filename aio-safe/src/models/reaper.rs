@@ -37,7 +37,7 @@ fn reaper_against_the_last_queue() {
 /// The last queue is dropped while two reapers wait, one of which leads.
 #[test]
 fn two_reapers_against_the_last_queue() {
-    let bound = Bound::Preemptions(2, "2,000 executions, several times as many with 3");
+    let bound = Bound::Preemptions(2, "2,000 executions, 40,000 with 3");
     check(bound, &[], |_| {
         let machine = Machine::new();
         let queue = machine.queue(1);

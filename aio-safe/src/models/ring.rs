@@ -161,7 +161,7 @@ fn reader_against_producer() {
 /// Two threads read the ring in turn, each while it leads.
 #[test]
 fn reader_after_reader() {
-    let bound = Bound::Preemptions(2, "4,300 executions, several times as many with 3");
+    let bound = Bound::Preemptions(2, "4,300 executions, 52,000 with 3");
     check(bound, &[], |_| {
         let machine = Machine::with_ring(4);
         let queue = machine.queue(2);

@@ -15,7 +15,7 @@ use crate::{
 /// leads, the slot is handed on.
 #[test]
 fn slot_goes_to_a_waiter() {
-    let bound = Bound::Preemptions(3, "5,000 executions, several times as many with 4");
+    let bound = Bound::Preemptions(3, "5,000 executions, 45,000 with 4");
     check(bound, &["before", "after"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(1);
@@ -43,7 +43,7 @@ fn slot_goes_to_a_waiter() {
 /// up: the slot goes to the thread, which may lead in the kernel.
 #[test]
 fn slot_that_nobody_takes_goes_on() {
-    let bound = Bound::Preemptions(2, "5,200 executions, several times as many with 3");
+    let bound = Bound::Preemptions(2, "5,200 executions, 38,000 with 3");
     check(bound, &["given", "in line"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(1);
@@ -74,7 +74,7 @@ fn slot_that_nobody_takes_goes_on() {
 /// A future waits for a slot, and another thread reaps.
 #[test]
 fn slot_for_a_future() {
-    let bound = Bound::Preemptions(2, "615 executions, several times as many with 3");
+    let bound = Bound::Preemptions(3, "6,700 executions, several times as many with 4");
     check(bound, &[], |_| {
         let machine = Machine::new();
         let queue = machine.queue(1);
@@ -97,7 +97,7 @@ fn slot_for_a_future() {
 /// Closing while another thread waits for a slot: it gets one, or is sent away.
 #[test]
 fn close_against_reserve() {
-    let bound = Bound::Preemptions(2, "2,800 executions, several times as many with 3");
+    let bound = Bound::Preemptions(2, "2,800 executions, 48,000 with 3");
     check(bound, &["a slot", "sent away"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(1);

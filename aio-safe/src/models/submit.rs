@@ -134,7 +134,7 @@ fn batch_with_refusals() {
 /// The kernel has no room for the second operation of a batch, and another thread closes the queue.
 #[test]
 fn batch_against_close() {
-    let bound = Bound::Preemptions(2, "4,100 executions, several times as many with 3");
+    let bound = Bound::Preemptions(2, "4,100 executions, 56,000 with 3");
     check(bound, &["again", "closed"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(2);
