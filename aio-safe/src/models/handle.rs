@@ -10,7 +10,7 @@ use crate::Op;
 /// One thread waits for the operation, another one reaps.
 #[test]
 fn wait_against_reap() {
-    let bound = Bound::Preemptions(3, "TODO");
+    let bound = Bound::Preemptions(4, "3,500 executions, several times as many with 5");
     check(bound, &["reaped"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(1);
@@ -52,11 +52,11 @@ fn abandon_against_completion() {
     });
 }
 
-/// A future that is polled takes the role for a moment, while another thread waits for an operation of its
-/// own: whoever looks takes the other's event too, and nobody sleeps on.
+/// A future that is polled takes the role for a moment, while another thread waits for its own
+/// operation. Each may take the other's event, and neither misses it.
 #[test]
 fn poll_against_wait() {
-    let bound = Bound::Preemptions(3, "TODO");
+    let bound = Bound::Preemptions(3, "4,600 executions, 28,000 with 4");
     check(
         bound,
         &["served", "waits", "ready at once", "led by the other"],
@@ -95,7 +95,7 @@ fn poll_against_wait() {
 /// A future gets another waker while the operation completes: the latest is woken.
 #[test]
 fn waker_replaced_while_completing() {
-    let bound = Bound::Preemptions(3, "TODO");
+    let bound = Bound::Preemptions(4, "7,700 executions, several times as many with 5");
     check(
         bound,
         &["ready at once", "first woken", "second only"],
@@ -135,7 +135,8 @@ fn waker_replaced_while_completing() {
     );
 }
 
-/// A handle with a waker goes while the completer takes that waker, with the result or without.
+/// A handle with a waker takes its result, or is dropped without, while the completer takes the
+/// waker.
 #[test]
 fn handle_goes_while_it_is_woken() {
     let bound = Bound::None;
@@ -166,11 +167,11 @@ fn handle_goes_while_it_is_woken() {
     });
 }
 
-/// A handle takes its result while the completer still has its waker: when it has it, the place is free, and is
-/// used again with a waker of its own.
+/// A handle takes its result while the completer still has the handle's waker. The slot is free
+/// when the result is taken, and the next operation stores its own waker there.
 #[test]
 fn slot_used_again_while_its_waker_is_taken() {
-    let bound = Bound::Preemptions(3, "TODO");
+    let bound = Bound::None;
     check(bound, &[], |_| {
         let machine = Machine::new();
         let queue = machine.queue(1);
@@ -197,7 +198,7 @@ fn slot_used_again_while_its_waker_is_taken() {
 /// What the writer stored is what the device writes.
 #[test]
 fn writes_carry_what_was_stored() {
-    let bound = Bound::Preemptions(3, "TODO");
+    let bound = Bound::None;
     check(bound, &[], |_| {
         let machine = Machine::new();
         let queue = machine.queue(1);

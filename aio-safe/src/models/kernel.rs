@@ -1,14 +1,15 @@
 //! The kernel of the models.
 //!
-//! It promises no more than the real one does. Its calls take effect one after the other, but order
-//! nothing between the threads that make them, except what the seam promises: what a thread did
-//! before it submitted a request happens before that request's event is given out. So its state is
-//! behind a lock that loom doesn't see, which no thread holds while loom may switch to another one;
-//! each call goes through a turnstile, a relaxed atomic, to let loom try every order of the calls.
+//! It promises no more than the real one does. Its calls take effect one after the other. They
+//! order no memory between threads, except what [`Kernel`] promises: what a thread did before it
+//! submitted a request happens before that request's event is given out. So the state is behind a
+//! lock that loom doesn't see, and that no thread holds while loom may switch to another one. Each
+//! call first goes through a turnstile, a relaxed atomic, so that loom tries every order of the
+//! calls.
 //!
-//! Reads and writes are over as soon as they are submitted, in the order of submission or in the
-//! opposite one; polls when they are fired or cancelled. The device touches a buffer when its event is
-//! given out, and so as late as it may.
+//! Reads and writes are over as soon as they are submitted, and their events come in the order of
+//! submission or in the opposite one. Polls are over when they are fired or cancelled. The device
+//! touches a buffer when the event is given out, which is as late as it may.
 
 use std::{
     mem::MaybeUninit,
@@ -48,16 +49,16 @@ pub(super) const REASON: Errno = Errno::EBADF;
 /// How many requests a model can submit.
 const REQUESTS: usize = 6;
 
-/// A model's hold on its kernel.
+/// A model's reference to its kernel.
 #[derive(Clone)]
 pub(super) struct Machine(Arc<Inner>);
 
-/// The kernel that the queue has.
+/// The queue's reference to it.
 struct ModelKernel(Arc<Inner>);
 
 struct Inner {
     turnstile: AtomicUsize,
-    /// For each request, what carries the submitter's past to the event.
+    /// One for each request: it orders what the submitter did before the event.
     handed: [AtomicUsize; REQUESTS],
     submitted: Counter,
     ring: Option<RingMemory>,
@@ -190,7 +191,7 @@ impl Machine {
         wake(state);
     }
 
-    /// From now on `io_getevents` fails, as when somebody destroyed the context behind the queue's back.
+    /// From now on `io_getevents` fails, as after an `io_destroy` that the queue doesn't know of.
     pub(super) fn break_down(&self) {
         self.0.pass();
         let mut state = self.state();
@@ -498,8 +499,8 @@ impl Drop for Buffer {
     }
 }
 
-// SAFETY: the address is that of a byte on the heap, which nobody but the model's kernel uses by it,
-// and that goes by the look-up described at `ModelKernel`.
+// SAFETY: the address is that of a byte on the heap. Only the model's kernel gets it, and finds the
+// buffer by comparing it.
 unsafe impl IoBuf for Buffer {
     fn io_ptr(&self) -> *const u8 {
         Arc::as_ptr(&self.0).cast()

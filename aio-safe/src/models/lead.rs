@@ -1,4 +1,4 @@
-//! The reaper's role: who has it, and to whom it goes.
+//! The reaper's role, and how it is handed on.
 
 use loom::thread;
 
@@ -8,11 +8,11 @@ use super::{
 };
 use crate::{Op, OpError, error::ReapError};
 
-/// Two threads wait, each for an operation of its own. Events come one by one, the wrong one first:
-/// whoever leads may get the other's event, and the role must be handed on.
+/// Two threads wait, each for its own operation. Events come one by one, the later operation's
+/// first: the leader may get the other thread's event, and the role must be handed on.
 #[test]
 fn waiter_after_waiter() {
-    let bound = Bound::Preemptions(3, "TODO");
+    let bound = Bound::Preemptions(3, "4,300 executions, 23,000 with 4");
     check(bound, &[], |_| {
         let machine = Machine::new().one_by_one().last_first();
         let queue = machine.queue(2);
@@ -28,11 +28,11 @@ fn waiter_after_waiter() {
     });
 }
 
-/// Threads wait for operations while another one reaps in a loop of its own. Each can get another's
-/// event, or the role.
+/// A thread waits for its operation while another one reaps in a loop. Each can get the role, and
+/// the other's event.
 #[test]
 fn waiter_and_reaper() {
-    let bound = Bound::Preemptions(3, "TODO");
+    let bound = Bound::Preemptions(3, "78,000 executions, several times as many with 4");
     check(bound, &["reaped", "done", "waits"], |seen| {
         let machine = Machine::new().one_by_one();
         let queue = machine.queue(2);
@@ -60,7 +60,7 @@ fn waiter_and_reaper() {
 /// Three threads in line.
 #[test]
 fn three_waiters() {
-    let bound = Bound::Preemptions(1, "TODO");
+    let bound = Bound::Preemptions(1, "1,400 executions, 47,000 with 2");
     check(bound, &[], |_| {
         let machine = Machine::new().one_by_one().last_first();
         let queue = machine.queue(3);
@@ -83,7 +83,7 @@ fn three_waiters() {
 /// Draining while another thread waits for its operation, and one was abandoned.
 #[test]
 fn drain_and_waiter() {
-    let bound = Bound::Preemptions(3, "TODO");
+    let bound = Bound::Preemptions(3, "5,500 executions, 31,000 with 4");
     check(bound, &[], |_| {
         let machine = Machine::new().one_by_one();
         let queue = machine.queue(2);
@@ -104,10 +104,10 @@ fn drain_and_waiter() {
     });
 }
 
-/// What was drained is done, whoever reaped it.
+/// After `drain` an operation is done, even if another thread has reaped it.
 #[test]
 fn drained_is_done() {
-    let bound = Bound::Preemptions(3, "TODO");
+    let bound = Bound::Preemptions(4, "4,400 executions, several times as many with 5");
     check(bound, &["reaped by another"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(1);
@@ -132,7 +132,7 @@ fn drained_is_done() {
 /// Draining while another thread submits.
 #[test]
 fn drain_against_submission() {
-    let bound = Bound::Preemptions(3, "TODO");
+    let bound = Bound::Preemptions(3, "7,300 executions, several times as many with 4");
     check(bound, &["drained", "before"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(1);
@@ -151,11 +151,11 @@ fn drain_against_submission() {
     });
 }
 
-/// Draining while another thread submits what is refused, and a third one sleeps in the kernel as the
-/// leader: nothing will ever be reaped that could end the wait.
+/// Draining while another thread submits an operation that is refused, and a third one sleeps in
+/// the kernel as the leader: no event will end the wait.
 #[test]
 fn drain_against_refusal_and_sleeping_leader() {
-    let bound = Bound::Preemptions(3, "TODO");
+    let bound = Bound::Preemptions(3, "33,000 executions, several times as many with 4");
     check(bound, &[], |_| {
         let machine = Machine::new();
         let queue = machine.queue(1);
@@ -184,10 +184,11 @@ fn drain_against_refusal_and_sleeping_leader() {
     });
 }
 
-/// A thread looks for completions without waiting, and so may get the role when it doesn't want it.
+/// A thread reaps without waiting while two others wait for their operations: it may take their
+/// events, and never keeps the role.
 #[test]
 fn reluctant_heir() {
-    let bound = Bound::Preemptions(3, "TODO");
+    let bound = Bound::Preemptions(3, "74,000 executions, several times as many with 4");
     check(bound, &[], |_| {
         let machine = Machine::new().one_by_one();
         let queue = machine.queue(2);

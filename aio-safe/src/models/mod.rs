@@ -1,18 +1,19 @@
-//! Loom models of the queue: the real slots, slab, gate, roles and handles, with only the
-//! [kernel](kernel) and the primitives of `crate::sync` replaced.
+//! Loom models of the queue. They run the real slots, slab, gate, roles and handles. Only the
+//! [kernel](kernel) and the primitives of `crate::sync` are replaced.
 //!
-//! Each model is one test. It is small enough for loom to try every interleaving, and every value
-//! that the memory model lets a load return, within the bound on preemptions that the model states.
-//! Run them with `cargo xtask loom`.
+//! Each model is one test. Loom tries every interleaving, and every value that the memory model
+//! lets a load return, within the model's [bound](Bound) on preemptions. `cargo xtask loom` runs
+//! the models.
 //!
 //! # What a model fails on
 //!
-//! - A use of a buffer, a result or a waker by two threads that isn't ordered, and memory freed that
-//!   somebody may still use: cells and buffers are loom's, and their end counts as a write.
-//! - A lost wake-up: every thread of a model ends, or loom reports a deadlock.
-//! - A completion lost, doubled or given to somebody else: each model checks its results.
-//! - Leaks: at a model's end every buffer is back, the context destroyed and the queue freed.
-//! - A model that no longer reaches what it is about: [`Reached`].
+//! - Data races on a buffer, a result or a waker, and memory that is freed while another thread may
+//!   still use it. Cells and buffers are loom's, and dropping one counts as a write.
+//! - Lost wake-ups: every thread of a model ends, or loom reports a deadlock.
+//! - Completions that are lost, doubled or given to the wrong handle: each model checks its
+//!   results.
+//! - Leaks: at a model's end every buffer is dropped, the context destroyed and the queue freed.
+//! - A model that no longer reaches what it is about: see [`check`].
 
 #![allow(
     unsafe_code,
@@ -47,15 +48,19 @@ use loom::thread::{self, Thread};
 use kernel::Machine;
 
 /// Which of a model's interleavings are tried.
+///
+/// All of them where that takes less than some ten thousand executions. Otherwise up to three
+/// preemptions, fewer where three threads take minutes for that, and more where that is quick.
 enum Bound {
     /// All of them.
     None,
-    /// Those in which a thread is interrupted at most this often where it could go on; and why no more.
+    /// Those with at most this many preemptions, and the reason for that number. A preemption is a
+    /// switch away from a thread that could go on.
     Preemptions(usize, &'static str),
 }
 
-/// Runs a model to exhaustion, checks that its executions have noted everything that it `reaches`, and
-/// prints how many there were.
+/// Runs a model in every interleaving within the bound, and prints how many executions that took.
+/// Fails if no execution has noted one of the things that the model `reaches`.
 fn check(bound: Bound, reaches: &[&str], model: impl Fn(&Reached) + Send + Sync + 'static) {
     let executions = Arc::new(AtomicUsize::new(0));
     let reached = Reached::default();
@@ -76,7 +81,7 @@ fn check(bound: Bound, reaches: &[&str], model: impl Fn(&Reached) + Send + Sync 
     println!("executions: {}", executions.load(Relaxed));
 }
 
-/// What a model's executions have come by: a model states what it must have reached in the end.
+/// What the executions of a model have reached.
 #[derive(Clone, Default)]
 struct Reached(Arc<Mutex<BTreeMap<&'static str, usize>>>);
 
@@ -139,7 +144,8 @@ impl Wake for Task {
     fn wake(self: Arc<Self>) {
         let mut state = self.state.lock().unwrap();
         state.woken = true;
-        // Loom keeps a wake-up that comes too early for whatever this thread waits for next.
+        // Only a thread that sleeps here: loom keeps an early unpark, and would end the thread's
+        // next wait with it, whatever that is for.
         if std::mem::take(&mut state.sleeps) {
             self.thread.unpark();
         }

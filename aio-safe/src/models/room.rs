@@ -15,7 +15,7 @@ use crate::{
 /// leads, the slot is handed on.
 #[test]
 fn slot_goes_to_a_waiter() {
-    let bound = Bound::Preemptions(3, "TODO");
+    let bound = Bound::Preemptions(3, "5,000 executions, 45,000 with 4");
     check(bound, &["before", "after"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(1);
@@ -39,11 +39,11 @@ fn slot_goes_to_a_waiter() {
     });
 }
 
-/// A future and a thread wait in line for the slot of a poll that is cancelled. The future gives up:
-/// the slot reaches the thread, which may lead in the kernel.
+/// A future and a thread wait in line for the slot of a poll, which is cancelled. The future gives
+/// up: the slot goes to the thread, which may lead in the kernel.
 #[test]
 fn slot_that_nobody_takes_goes_on() {
-    let bound = Bound::Preemptions(2, "TODO");
+    let bound = Bound::Preemptions(2, "5,200 executions, 38,000 with 3");
     check(bound, &["given", "in line"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(1);
@@ -74,7 +74,7 @@ fn slot_that_nobody_takes_goes_on() {
 /// A future waits for a slot, and another thread reaps.
 #[test]
 fn slot_for_a_future() {
-    let bound = Bound::Preemptions(2, "TODO");
+    let bound = Bound::Preemptions(3, "6,700 executions, several times as many with 4");
     check(bound, &[], |_| {
         let machine = Machine::new();
         let queue = machine.queue(1);
@@ -97,7 +97,7 @@ fn slot_for_a_future() {
 /// Closing while another thread waits for a slot: it gets one, or is sent away.
 #[test]
 fn close_against_reserve() {
-    let bound = Bound::Preemptions(2, "TODO");
+    let bound = Bound::Preemptions(2, "2,800 executions, 48,000 with 3");
     check(bound, &["a slot", "sent away"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(1);
@@ -125,7 +125,7 @@ fn close_against_reserve() {
 /// A slot is handed on while a third thread submits without waiting.
 #[test]
 fn slot_against_submission() {
-    let bound = Bound::Preemptions(1, "TODO");
+    let bound = Bound::Preemptions(1, "13,000 executions, several times as many with 2");
     check(bound, &[], |_| {
         let machine = Machine::new();
         let queue = machine.queue(1);
@@ -153,7 +153,7 @@ fn slot_against_submission() {
 /// result, and gives it the slot.
 #[test]
 fn slot_for_a_leader() {
-    let bound = Bound::Preemptions(3, "TODO");
+    let bound = Bound::None;
     check(bound, &[], |_| {
         let machine = Machine::new();
         let queue = machine.queue(2);
@@ -172,11 +172,11 @@ fn slot_for_a_leader() {
     });
 }
 
-/// As before, but an event comes as well: the leader may leave with the slot, and drop the last queue,
-/// before the other thread kicks it.
+/// As before, but an event comes as well: the leader may leave with the slot and drop the last
+/// queue before the other thread kicks it.
 #[test]
 fn slot_for_a_leader_that_leaves() {
-    let bound = Bound::Preemptions(3, "TODO");
+    let bound = Bound::Preemptions(3, "38,000 executions, several times as many with 4");
     check(bound, &[], |_| {
         let machine = Machine::new().one_by_one();
         let queue = machine.queue(2);
@@ -197,11 +197,11 @@ fn slot_for_a_leader_that_leaves() {
     });
 }
 
-/// A future waits for a slot while another thread abandons the only operation, which is over: nobody
-/// else reaps, so the future takes the completion when it is polled.
+/// A future waits for a slot while another thread abandons the only operation, which is over. No
+/// thread reaps, so the future takes the completion when it is polled.
 #[test]
 fn slot_of_an_abandoned_operation() {
-    let bound = Bound::Preemptions(3, "TODO");
+    let bound = Bound::None;
     check(bound, &["given", "in line"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(1);

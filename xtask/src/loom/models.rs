@@ -12,7 +12,8 @@ use anyhow::{Context, Result, bail};
 use crate::progress::Progress;
 use crate::{interrupt, process, workspace};
 
-const BUILD_LIMIT: Duration = Duration::from_secs(600);
+/// The first build in a copy of the sources includes all dependencies.
+const BUILD_LIMIT: Duration = Duration::from_secs(1800);
 const PREFIX: &str = "models::";
 
 /// aio-safe's unit tests, built with `--cfg loom`.
