@@ -1,25 +1,25 @@
-//! Which block is next.
+//! Draws the next block.
 
-/// Draws block numbers: the same few instructions for every engine.
+/// Draws block numbers, with the same few instructions for every engine.
 #[derive(Clone, Debug)]
 pub(crate) struct Blocks {
-    /// How many there are.
+    /// The number of blocks.
     count: u64,
     order: Order,
 }
 
 #[derive(Clone, Debug)]
 enum Order {
-    /// The state of a xorshift generator: never 0.
+    /// The state of a xorshift generator, which is never 0.
     Random(u64),
-    /// The next one.
+    /// The next block.
     Sequential(u64),
 }
 
 impl Blocks {
-    /// In random order. Each seed gives another order.
+    /// Blocks in random order. Each seed gives another order.
     pub(crate) fn random(count: u64, seed: u64) -> Self {
-        // Consecutive seeds are to differ in more than their low bits: a step of splitmix64.
+        // A step of splitmix64: consecutive seeds must differ in more than their low bits.
         let mut state = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         state ^= state >> 27;
@@ -29,7 +29,7 @@ impl Blocks {
         }
     }
 
-    /// One after the other, from a given one, and from the start again behind the last.
+    /// Blocks one after the other, starting at `start`. The first block follows the last.
     pub(crate) fn sequential(count: u64, start: u64) -> Self {
         Self {
             count,

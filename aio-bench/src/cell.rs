@@ -1,38 +1,39 @@
-//! One thing to measure: what is done to which file, how deep, by how many threads.
+//! One measurement: the file, the workload, the queue depth and the threads.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// One thing to measure, by several engines, interleaved. The program takes it as JSON.
+/// One measurement that several engines make in turns. The program takes it as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cell {
-    /// The file that is read or written, opened with `O_DIRECT`. It is as long as the measurement
-    /// may go, a multiple of `block`.
+    /// The file that is read or written, opened with `O_DIRECT`. The whole file is used. Its length
+    /// is a multiple of `block`.
     pub file: PathBuf,
-    /// What it holds. Everything that is read is checked against this.
+    /// The contents of the file. Every read is checked against them.
     pub contents: Contents,
-    /// What is done to it.
+    /// The operations.
     pub workload: Workload,
-    /// Bytes of an operation.
+    /// The length of an operation in bytes.
     pub block: u32,
-    /// Operations in flight, of each thread.
+    /// The number of operations that each thread has in flight.
     pub depth: u32,
-    /// How many threads there are.
+    /// The number of threads.
     pub threads: u32,
-    /// What they share.
+    /// What the threads share.
     pub sharing: Sharing,
-    /// Who does it, in this order in each round: names as `aio-bench engines` lists them.
+    /// The engines, in their order in a round, by the names that `aio-bench engines` lists.
     pub engines: Vec<String>,
-    /// How often each engine has its turn.
+    /// The number of turns of each engine.
     pub rounds: u32,
-    /// How long a turn lasts.
+    /// The length of a turn in milliseconds.
     pub round_ms: u32,
-    /// Take the time of each operation as well, in rounds of their own: it costs time itself.
+    /// Whether to take the time of each operation as well. Taking the time costs time, so this is
+    /// done in rounds of its own.
     pub latency: bool,
 }
 
-/// What is done to the file.
+/// The operations on a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Workload {
@@ -52,17 +53,17 @@ pub enum Workload {
 pub enum Sharing {
     /// Each thread has a queue of its own.
     OwnQueues,
-    /// All use one queue, as deep as all of them need together.
+    /// All threads use one queue, which is as deep as all of them need together.
     OneQueue,
 }
 
-/// What the file holds: as `aio-bench prepare` makes it, and as writes leave it.
+/// The contents of a file. `aio-bench prepare` makes them, and writes keep them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Contents {
-    /// Zeros: space that was allocated and never written, for which no device is asked; or a device that
-    /// answers with zeros.
+    /// Zeros. The space is allocated and was never written, so reads don't reach the device. Or the
+    /// device answers with zeros.
     Zeros,
-    /// Each sector of 512 bytes begins and ends with eight bytes made of its number.
+    /// Each sector of 512 bytes begins and ends with eight bytes that derive from its number.
     Numbered,
 }

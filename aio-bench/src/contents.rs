@@ -1,14 +1,15 @@
-//! What is expected in a block, and how it is checked: the same few instructions for every engine.
+//! The expected contents of a block, and the check of a block that was read. Every engine uses the
+//! same few instructions.
 
 use aio_bench::Contents;
 
-/// Bytes of a sector, the unit that [`Contents::Numbered`] numbers.
+/// The length of a sector in bytes: the unit that [`Contents::Numbered`] numbers.
 pub(crate) const SECTOR: usize = 512;
 
-/// What is in a buffer before something is read to it. No sector has it: see [`Pattern::word`].
+/// The contents of a buffer before a read. No sector has them: see [`Pattern::word`].
 const POISON: u64 = 0x5a5a_a5a5_5a5a_a5a5;
 
-/// What each sector begins and ends with.
+/// The word with which each sector begins and ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pattern {
     factor: u64,
@@ -18,8 +19,8 @@ impl Pattern {
     pub(crate) const fn of(contents: Contents) -> Self {
         let factor = match contents {
             Contents::Zeros => 0,
-            // Odd, so that no two sectors are alike; the one that would have the poison's value lies far beyond
-            // what a file can hold.
+            // The factor is odd, so no two sectors have the same word. The sector whose word would
+            // be the poison lies far beyond the end of any file.
             Contents::Numbered => 0x9e37_79b9_7f4a_7c15,
         };
         Self { factor }
@@ -31,13 +32,14 @@ impl Pattern {
         (sector + 1).wrapping_mul(self.factor)
     }
 
-    /// Whether a block that was read begins with its first sector's word and ends with its last one's.
+    /// Whether a block that was read begins with its first sector's word and ends with its last
+    /// one's.
     #[inline]
     pub(crate) fn is_in(self, block: &[u8], offset: u64) -> bool {
         ends(block) == Some(self.expected(block.len(), offset))
     }
 
-    /// What the block of this length, at this offset of the file, begins and ends with.
+    /// The words with which a block of this length, at this offset of the file, begins and ends.
     #[inline]
     pub(crate) const fn expected(self, len: usize, offset: u64) -> (u64, u64) {
         let first = offset / SECTOR as u64;
@@ -45,7 +47,7 @@ impl Pattern {
         (self.word(first), self.word(last))
     }
 
-    /// Fills in the words of all sectors of a block that is going to be written.
+    /// Writes the words of all sectors into a block that is going to be written.
     #[inline]
     pub(crate) fn stamp(self, block: &mut [u8], offset: u64) {
         let first = offset / SECTOR as u64;
@@ -55,13 +57,13 @@ impl Pattern {
     }
 }
 
-/// Makes sure that a read that transfers nothing to this buffer is noticed.
+/// Poisons a buffer, so that a read that transfers nothing to it is noticed.
 #[inline]
 pub(crate) fn poison(block: &mut [u8]) {
     set_ends(block, POISON);
 }
 
-/// The first and the last word.
+/// The first and the last word of a block.
 #[inline]
 pub(crate) fn ends(block: &[u8]) -> Option<(u64, u64)> {
     let first = block.first_chunk::<8>()?;
@@ -92,7 +94,7 @@ mod tests {
         assert!(!pattern.is_in(&block, 24576));
         assert!(
             pattern.is_in(&block[512..1024], 28672 + 512),
-            "its sectors are blocks of their own"
+            "a sector can be a block"
         );
         block[4095] ^= 1;
         assert!(!pattern.is_in(&block, 28672));
@@ -119,7 +121,7 @@ mod tests {
             poison(&mut block);
             assert!(!pattern.is_in(&block, 0));
         }
-        // The factor's inverse says which sector would look poisoned.
+        // The factor's inverse gives the sector whose word would be the poison.
         let inverse = 0xf1de_83e1_9937_733d_u64;
         assert_eq!(inverse.wrapping_mul(0x9e37_79b9_7f4a_7c15), 1);
         let sector = POISON.wrapping_mul(inverse) - 1;

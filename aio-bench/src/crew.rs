@@ -1,4 +1,4 @@
-//! The threads of one engine, from setting it up to tearing it down.
+//! The threads of one engine, from its set-up to its end.
 
 use std::{
     sync::{
@@ -20,29 +20,30 @@ use crate::{
     work::{Place, Work},
 };
 
-/// One engine of a cell: set up, and between two turns. Its threads wait; they end when it is dropped.
+/// One engine of a cell. It is set up, and its threads wait for the next turn. They end when it is
+/// dropped.
 pub(crate) struct Crew {
     kind: Kind,
     threads: Vec<Thread>,
     reports: Receiver<Report>,
-    /// A thread has failed, and others may be waiting for it for ever.
+    /// Whether a thread has failed. Other threads may wait for it for ever.
     failed: bool,
 }
 
 struct Thread {
-    /// None once it is to end.
+    /// `None` tells the thread to end.
     orders: Option<SyncSender<Order>>,
     handle: Option<JoinHandle<()>>,
 }
 
-/// What a thread is to do.
+/// An order for a thread: one turn.
 #[derive(Clone, Copy)]
 struct Order {
     limit: Limit,
     timed: bool,
 }
 
-/// What a thread says.
+/// A report of a thread.
 enum Report {
     SetUp,
     Turn(Share),
@@ -68,14 +69,15 @@ impl Share {
     }
 }
 
-/// What a turn came to.
+/// The result of a turn.
 pub(crate) struct Turn {
     pub(crate) round: Round,
     pub(crate) timed: Option<Timed>,
 }
 
 impl Crew {
-    /// Sets an engine up, in as many threads as the cell says. `place` is its own among the cell's engines.
+    /// Sets an engine up, in the cell's number of threads. `place` is the engine's position among
+    /// the cell's engines.
     pub(crate) fn assemble(kind: Kind, cell: &Cell, place: Place) -> Result<Self, SetUpError> {
         let set_up = Arc::new((kind.start)(cell)?);
         let mut work = Work::new(cell, place)?;
@@ -122,7 +124,7 @@ impl Crew {
         self.kind.name
     }
 
-    /// Has a turn.
+    /// Runs a turn.
     pub(crate) fn turn(&mut self, round: u32, limit: Limit, timed: bool) -> Result<Turn> {
         let threads = self.threads.len() as u64;
         let before = Usage::now();
@@ -134,7 +136,7 @@ impl Crew {
                 }
             };
             let orders = thread.orders.as_ref();
-            // A thread that can't be told has reported why.
+            // A thread that doesn't take orders any more has reported why.
             let _ = orders.map(|orders| orders.send(Order { limit, timed }));
         }
         let mut sum: Option<Share> = None;
@@ -173,8 +175,9 @@ impl Crew {
     fn next_report(&mut self) -> Result<Report> {
         let report = self.reports.recv();
         self.failed |= !matches!(report, Ok(Report::SetUp | Report::Turn(_)));
-        // Nobody sends any more only when all threads have panicked, each with a message of its own.
-        report.context("its threads have panicked")
+        // The channel is closed only when all threads have panicked. Each panic has printed its
+        // message.
+        report.context("the engine's threads have panicked")
     }
 }
 
@@ -187,17 +190,17 @@ impl Drop for Crew {
             return;
         }
         for thread in &mut self.threads {
-            // Its panic was reported by the panic hook, and by the channel's end.
+            // The panic hook and the channel's end have reported a panic.
             let _ = thread.handle.take().map(JoinHandle::join);
         }
     }
 }
 
-/// What a thread does from its start to its end.
+/// The body of a thread.
 fn follow(set_up: &SetUp, work: Work, orders: &Receiver<Order>, reports: &SyncSender<Report>) {
     let pace = engine::pacer(&work);
     let mut turns = |engine: &mut dyn AnyEngine| {
-        // Whoever doesn't listen any more has given up.
+        // A receiver that is gone has given up.
         let _ = reports.send(Report::SetUp);
         for Order { limit, timed } in orders {
             let mut timed = timed.then(Timed::new);

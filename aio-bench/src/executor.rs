@@ -1,7 +1,9 @@
-//! A plain executor: so many tasks on one thread, and one bit for each that says whether it can go on.
+//! A plain executor: a fixed number of tasks on one thread, and one bit for each that says whether
+//! it can go on.
 //!
-//! What is measured is the queue, so nothing here is done that a task doesn't need. A general one
-//! (`futures`, `async-executor`) can be given new tasks at any time, which costs a list that threads may append to.
+//! The queue is what is measured, so the executor does only what a task needs. A general executor
+//! (`futures`, `async-executor`) takes new tasks at any time, for which it needs a list that
+//! threads append to.
 
 use std::{
     pin::Pin,
@@ -20,7 +22,7 @@ pub(crate) struct Executor {
     wakers: Vec<Waker>,
 }
 
-/// A bit for each task that was woken.
+/// One bit for each task. It is set when the task is woken.
 struct Ready(Box<[AtomicU64]>);
 
 struct Task {
@@ -30,7 +32,7 @@ struct Task {
 
 impl Ready {
     fn set(&self, index: usize) {
-        // What was done before a wake is seen by the task that it lets go on: Release.
+        // Release: the task sees what was done before it was woken.
         self.0[index / 64].fetch_or(1 << (index % 64), Release);
     }
 }
@@ -59,8 +61,8 @@ impl Executor {
         }
     }
 
-    /// Runs the tasks, at most as many as it was made for, until all are over or one fails. Calls `idle` when none of
-    /// them can go on.
+    /// Runs tasks until all have ended or one fails. There may be at most as many as the executor
+    /// was made for. `idle` is called when none of them can go on.
     pub(crate) fn run<F, E>(
         &self,
         tasks: &mut [Option<Pin<Box<F>>>],
@@ -69,9 +71,12 @@ impl Executor {
     where
         F: Future<Output = Result<(), E>>,
     {
-        assert!(tasks.len() <= self.wakers.len(), "made for fewer tasks");
+        assert!(
+            tasks.len() <= self.wakers.len(),
+            "the executor was made for fewer tasks"
+        );
         let words = &self.ready.0[..tasks.len().div_ceil(64)];
-        // Nobody wakes a task of an earlier run, whose operations are all over.
+        // All operations of earlier runs are done, so nobody wakes a task of one.
         for (index, word) in words.iter().enumerate() {
             let bits = (tasks.len() - index * 64).min(64);
             word.store(u64::MAX >> (64 - bits), Relaxed);
@@ -88,7 +93,7 @@ impl Executor {
                 while bits != 0 {
                     let index = start + bits.trailing_zeros() as usize;
                     bits &= bits - 1;
-                    // It may be woken once more after it has seen by itself that it can go on.
+                    // A task may be woken once more after it has seen by itself that it can go on.
                     let Some(task) = &mut tasks[index] else {
                         continue;
                     };

@@ -1,4 +1,4 @@
-//! Files: opening them past the page cache, and making them.
+//! Files: opening them with `O_DIRECT`, and making them.
 
 #![allow(unsafe_code, reason = "fallocate")]
 
@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::contents::{Pattern, SECTOR};
 
-/// Opens a file with `O_DIRECT`, and says how long it is. It may be a block device.
+/// Opens a file or a block device with `O_DIRECT`, and returns its length in bytes.
 pub(crate) fn open(path: &Path, write: bool) -> Result<(File, u64)> {
     let mut file = direct(OpenOptions::new().read(true).write(write), path)?;
     let bytes = file
@@ -42,11 +42,11 @@ fn direct(options: &mut OpenOptions, path: &Path) -> Result<File> {
         })
 }
 
-/// Makes a file anew, durable, with nothing of it left to be written by the kernel.
+/// Makes a new file and syncs it, so that the kernel has nothing left to write.
 pub(crate) fn prepare(path: &Path, contents: Contents, bytes: u64) -> Result<()> {
     ensure!(
         bytes > 0 && bytes % SECTOR as u64 == 0,
-        "a file's length is a multiple of {SECTOR} bytes, not {bytes}"
+        "a file's length must be a multiple of {SECTOR} bytes, not {bytes}"
     );
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
@@ -59,11 +59,11 @@ pub(crate) fn prepare(path: &Path, contents: Contents, bytes: u64) -> Result<()>
         .with_context(|| format!("{}: {bytes} bytes", path.display()))
 }
 
-/// Allocates space that stays unwritten.
+/// Allocates space, which stays unwritten.
 fn allocate(file: &File, bytes: u64) -> io::Result<()> {
     let bytes = libc::off64_t::try_from(bytes).map_err(io::Error::other)?;
     loop {
-        // SAFETY: fallocate takes numbers; the descriptor is open as long as `file` is.
+        // SAFETY: fallocate takes only numbers, and `file` keeps the descriptor open.
         if unsafe { libc::fallocate64(file.as_raw_fd(), 0, 0, bytes) } == 0 {
             return Ok(());
         }
@@ -88,7 +88,7 @@ fn write_numbered(mut file: &File, bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// How many blocks a file has.
+/// Returns the number of blocks of a file.
 pub(crate) fn blocks(path: &Path, bytes: u64, block: u32) -> Result<u64> {
     let block = u64::from(block);
     if bytes < block || bytes % block != 0 {

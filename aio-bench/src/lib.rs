@@ -1,5 +1,5 @@
-//! What `aio-bench` measures, and how it says what it measured: what the program and `cargo xtask bench`
-//! share.
+//! The types that the program `aio-bench` and `cargo xtask bench` share: what is measured, and the
+//! records of it.
 //!
 //! # The program
 //!
@@ -12,27 +12,30 @@
 //! | `aio-bench count --engine E --operations N JSON` | sets up one engine for the cell, does exactly N operations in one turn, and nothing else | a [`Round`] |
 //! | `aio-bench memory --engine E JSON` | sets up one engine for the cell | a [`Memory`] |
 //!
-//! `JSON` is a [`Cell`]; `-` reads it from standard input. `count` and `memory` don't look at its `engines`,
-//! `rounds`, `round_ms` and `latency`, and print a [`Record::Unavailable`] where the engine can't run. The exit
-//! status is 0 if everything that was measured was right: a transfer that fails, is short, or leaves something
-//! else in the buffer than the file holds ends the program with a message and 1.
+//! `JSON` is a [`Cell`], and `-` reads it from standard input. `count` and `memory` ignore its
+//! `engines`, `rounds`, `round_ms` and `latency`. They print a [`Record::Unavailable`] when the
+//! engine can't run. The exit status is 0 if all results were right. It is 1, after a message, when
+//! a transfer fails, is short, or leaves other contents in the buffer than the file holds.
 //!
-//! All engines of a cell are set up once, have a turn that isn't reported to warm up, and then take their turns;
-//! each round begins with the next engine. With [`latency`](Cell::latency), as many rounds again follow in which
-//! the time of each operation is taken; they are reported in [`Record::Latency`] alone.
+//! All engines of a cell are set up once and have a turn to warm up, which isn't reported. Then
+//! they take turns, and each round begins with the next engine. With [`latency`](Cell::latency),
+//! the same number of rounds follows in which the time of each operation is taken. These rounds are
+//! reported only in [`Record::Latency`].
 //!
-//! Two runs of `count`, with N and with 2 N operations, differ by N operations and nothing else: subtracting one
-//! from the other leaves out setting up and tearing down. What is left contains drawing the blocks and checking
-//! them: as much as is counted of `nothing`, which does just that.
+//! Two runs of `count`, with N and with 2 N operations, differ by N operations only. Subtracting
+//! one count from the other removes the set-up and the end. The difference contains drawing and
+//! checking the blocks, which is what `nothing` does.
 //!
 //! # The engines
 //!
-//! Without features: the floor and this stack's own. The feature `peers` adds what people use instead. One that
-//! can't run here, or can't do what a cell asks for, says why in a [`Record::Unavailable`]; so does one that wasn't
-//! built. `linux-aio-tokio` needs libclang to be built, and `--cfg linux_aio_tokio` in `RUSTFLAGS` as well.
+//! Without features, the program has the floor and this stack's engines. The feature `peers` adds
+//! what people use instead. A [`Record::Unavailable`] says why an engine can't run here, can't do
+//! what a cell asks for, or wasn't built. Building `linux-aio-tokio` needs libclang, and `--cfg
+//! linux_aio_tokio` in `RUSTFLAGS`.
 //!
-//! Each draws its blocks with the same generator, checks each block that it reads with the same code, and reuses
-//! aligned buffers that were there before its first turn. What differs is how operations are submitted and reaped.
+//! All engines draw their blocks with the same generator, check each block that they read with the
+//! same code, and reuse aligned buffers that were made before the first turn. They differ in how
+//! they submit and reap.
 
 mod cell;
 mod record;

@@ -1,5 +1,5 @@
-//! Measures this stack and what people use instead, side by side in one process. See the library's page for the
-//! commands.
+//! Measures this stack and what people use instead, side by side in one process. The library's page
+//! describes the commands.
 
 mod blocks;
 mod contents;
@@ -40,13 +40,13 @@ enum Command {
     Engines,
     /// Make a file to measure with
     Prepare {
-        /// What is in it
+        /// Its contents
         #[arg(long)]
         kind: FileKind,
-        /// How long it is
+        /// Its length in bytes
         #[arg(long)]
         bytes: u64,
-        /// Where; replaced if it is there
+        /// Its path. An existing file is replaced
         file: PathBuf,
     },
     /// Run a cell: its engines take turns
@@ -54,20 +54,20 @@ enum Command {
         /// The cell as JSON, or - for standard input
         cell: String,
     },
-    /// Do exactly so many operations with one engine
+    /// Do an exact number of operations with one engine
     Count {
-        /// Its name
+        /// The engine's name
         #[arg(long)]
         engine: String,
-        /// How many
+        /// The number of operations
         #[arg(long)]
         operations: u64,
         /// The cell as JSON, or - for standard input
         cell: String,
     },
-    /// Tell what memory an engine takes
+    /// Measure the memory of an engine
     Memory {
-        /// Its name
+        /// The engine's name
         #[arg(long)]
         engine: String,
         /// The cell as JSON, or - for standard input
@@ -130,10 +130,10 @@ fn parse(json: &str) -> Result<Cell> {
     } else {
         serde_json::from_str(json)
     };
-    cell.context("this isn't a cell")
+    cell.context("the argument isn't a cell")
 }
 
-/// Prints what was found out, or that the engine can't run.
+/// Prints the result, or that the engine can't run.
 fn answer(engine: String, found: Result<impl Serialize, SetUpError>) -> Result<()> {
     match found {
         Ok(found) => say(&found),
@@ -142,7 +142,7 @@ fn answer(engine: String, found: Result<impl Serialize, SetUpError>) -> Result<(
     }
 }
 
-/// Prints a line, at once: whoever reads it shows it.
+/// Prints a line and flushes it, because the reader shows it at once.
 fn say(value: &impl Serialize) -> Result<()> {
     let mut out = io::stdout().lock();
     serde_json::to_writer(&mut out, value)?;

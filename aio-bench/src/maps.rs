@@ -1,14 +1,14 @@
-//! Memory that the kernel shares with the process, from `/proc/self/maps`.
+//! The memory that the kernel shares with the process, from `/proc/self/maps`.
 
 use anyhow::{Context, Result};
 
-/// How many bytes of rings are mapped: native AIO's and `io_uring`'s.
+/// Returns the bytes of all rings that are mapped: those of native AIO and of `io_uring`.
 pub(crate) fn ring_bytes() -> Result<u64> {
     let maps = std::fs::read_to_string("/proc/self/maps").context("/proc/self/maps")?;
     Ok(maps.lines().filter_map(ring).sum())
 }
 
-/// The length of a mapping, if it is a ring's.
+/// The length of a mapping in bytes, if it is a ring.
 fn ring(line: &str) -> Option<u64> {
     let mut fields = line.split_ascii_whitespace();
     let (start, end) = fields.next()?.split_once('-')?;

@@ -1,29 +1,29 @@
-//! How long a turn lasts.
+//! The length of a turn.
 
 use std::time::{Duration, Instant};
 
-/// What ends a turn.
+/// The end of a turn.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Limit {
-    /// So much time, and what is in flight then.
+    /// After this time. Operations in flight are still waited for.
     Time(Duration),
-    /// So many operations.
+    /// After this number of operations.
     Operations(u64),
 }
 
-/// Says how many operations may still be submitted, and looks at the clock only every so often.
+/// Grants operations until the turn ends, and looks at the clock only now and then.
 #[derive(Clone, Debug)]
 pub(crate) struct Pace {
-    /// May be submitted before the clock has to be looked at again.
+    /// The number of operations that may be submitted before the next look at the clock.
     left: u64,
-    /// When the time is up, if there is a time.
+    /// The end of the time, if the turn is limited by time.
     end: Option<Instant>,
-    /// How many operations one look at the clock is good for.
+    /// The number of operations that one look at the clock grants.
     every: u64,
 }
 
 impl Pace {
-    /// For operations of which 32 don't take long, a look at the clock is good for 32.
+    /// One look at the clock grants 32 operations, or one operation if they are slow.
     pub(crate) fn start(limit: Limit, slow: bool) -> Self {
         let every = if slow { 1 } else { 32 };
         match limit {
@@ -40,7 +40,8 @@ impl Pace {
         }
     }
 
-    /// How many of `want` operations may be submitted now. Fewer than that only at the end.
+    /// Returns how many of `want` operations may be submitted now. It is less than `want` only at
+    /// the end.
     #[inline]
     pub(crate) fn grant(&mut self, want: usize) -> usize {
         let want = want as u64;
@@ -57,7 +58,7 @@ impl Pace {
             if Instant::now() < end {
                 self.left += self.every.max(want);
             } else {
-                // What was left over of the last look isn't a batch of the usual size.
+                // The rest of the last grant isn't a batch of the usual size.
                 self.left = 0;
             }
         }

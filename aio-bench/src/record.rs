@@ -1,4 +1,4 @@
-//! How the program says what it measured: one JSON value on each line.
+//! The records that the program prints: one JSON value on each line.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,20 +6,20 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "kebab-case")]
 pub enum Record {
-    /// An engine of the cell can't run here, or not this cell.
+    /// An engine of the cell can't run here, or can't run this cell.
     Unavailable {
-        /// Its name.
+        /// The engine's name.
         engine: String,
-        /// Why, in a few words: "`io_uring` is disabled (EPERM)".
+        /// The reason in a few words: "`io_uring` is disabled (EPERM)".
         reason: String,
     },
     /// One engine's turn.
     Round(Round),
-    /// How long single operations took, over all rounds that took their time.
+    /// The times of single operations, over all rounds in which they were taken.
     Latency {
         /// The engine's name.
         engine: String,
-        /// From submission until the result was taken.
+        /// The times from submission until the result was taken.
         percentiles: Percentiles,
     },
 }
@@ -29,17 +29,17 @@ pub enum Record {
 pub struct Round {
     /// The engine's name.
     pub engine: String,
-    /// Which round it was, from 0: the turns of one round follow each other.
+    /// The number of the round, from 0. The turns of one round follow each other.
     pub round: u32,
-    /// How many operations were done, each with its block checked.
+    /// The number of operations that were done, each with its block checked.
     pub operations: u64,
-    /// How long that took, in nanoseconds.
+    /// The time that they took, in nanoseconds.
     pub ns: u64,
     /// CPU time in user space, of all threads of the process, in nanoseconds.
     pub user_ns: u64,
     /// CPU time in the kernel, of all threads of the process, in nanoseconds.
     pub system_ns: u64,
-    /// How often Rust's allocator was asked for memory.
+    /// The number of allocations by Rust's allocator.
     pub allocations: u64,
 }
 
@@ -54,18 +54,19 @@ pub struct Percentiles {
     pub p99: u64,
     /// 99.9 % took no longer.
     pub p999: u64,
-    /// The longest.
+    /// The longest operation.
     pub max: u64,
 }
 
-/// The memory that an engine takes for the operations of one thread of a cell, without the buffers of their data.
-/// What a C library allocates, the stacks of threads, and what the kernel keeps to itself aren't counted.
+/// The memory that an engine takes for the operations of one thread of a cell, without the data
+/// buffers. It doesn't include what a C library allocates, the stacks of threads, and the kernel's
+/// own memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
-    /// All of it: the two below.
+    /// The sum of `allocated` and `rings`, in bytes.
     pub bytes: u64,
-    /// What Rust's allocator was asked for.
+    /// The bytes that Rust's allocator was asked for.
     pub allocated: u64,
-    /// Rings that the kernel shares with the process.
+    /// The bytes of the rings that the kernel shares with the process.
     pub rings: u64,
 }

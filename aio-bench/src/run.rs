@@ -1,4 +1,4 @@
-//! Running a cell: its engines take turns.
+//! Runs a cell: its engines take turns.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::{
     work::{Place, Work, data_bytes},
 };
 
-/// Runs a cell, and hands out what it measured as it comes.
+/// Runs a cell, and passes each record to `say` as it comes.
 pub(crate) fn cell(cell: &Cell, mut say: impl FnMut(Record) -> Result<()>) -> Result<()> {
     check(cell)?;
     let mut crews = Vec::new();
@@ -51,7 +51,7 @@ pub(crate) fn cell(cell: &Cell, mut say: impl FnMut(Record) -> Result<()>) -> Re
         for round in 0..cell.rounds {
             for index in order(round, crews.len()) {
                 let turn = crews[index].turn(round, Limit::Time(turn), true)?;
-                timed[index].join(turn.timed.context("a timed turn took no time")?);
+                timed[index].join(turn.timed.context("a timed turn without times")?);
             }
         }
         for (crew, timed) in crews.iter().zip(&timed) {
@@ -64,12 +64,13 @@ pub(crate) fn cell(cell: &Cell, mut say: impl FnMut(Record) -> Result<()>) -> Re
     Ok(())
 }
 
-/// Who has a turn when, in a round: each round begins with the next one, so that nobody always follows the same.
+/// The order of the engines in a round. Each round begins with the next engine, so that none always
+/// follows the same one.
 fn order(round: u32, engines: usize) -> impl Iterator<Item = usize> {
     (0..engines).map(move |index| (index + round as usize) % engines)
 }
 
-/// Sets up one engine and does so many operations.
+/// Sets up one engine and does this number of operations.
 pub(crate) fn count(cell: &Cell, engine: &str, operations: u64) -> Result<Round, SetUpError> {
     check(cell)?;
     let place = Place { index: 0, of: 1 };
@@ -77,7 +78,7 @@ pub(crate) fn count(cell: &Cell, engine: &str, operations: u64) -> Result<Round,
     Ok(crew.turn(0, Limit::Operations(operations), false)?.round)
 }
 
-/// Sets up one engine's share of one thread, and says what memory that took.
+/// Sets up one engine's share of one thread, and returns the memory that it takes.
 pub(crate) fn memory(cell: &Cell, engine: &str) -> Result<Memory, SetUpError> {
     check(cell)?;
     let kind = Kind::named(engine)?;
@@ -98,7 +99,7 @@ pub(crate) fn memory(cell: &Cell, engine: &str) -> Result<Memory, SetUpError> {
         let allocated = (allocated_bytes() - before) as u64 - (data_bytes() - data);
         found = Some((allocated, maps::ring_bytes()));
     })?;
-    let (allocated, rings_after) = found.context("it wasn't set up")?;
+    let (allocated, rings_after) = found.context("the engine wasn't set up")?;
     let rings = rings_after?.saturating_sub(rings);
     Ok(Memory {
         bytes: allocated + rings,
@@ -108,8 +109,8 @@ pub(crate) fn memory(cell: &Cell, engine: &str) -> Result<Memory, SetUpError> {
 }
 
 fn check(cell: &Cell) -> Result<()> {
-    ensure!(cell.threads > 0, "0 threads do nothing");
-    ensure!(cell.depth > 0, "a depth of 0 does nothing");
+    ensure!(cell.threads > 0, "a cell needs at least one thread");
+    ensure!(cell.depth > 0, "a cell needs a depth of at least 1");
     Ok(())
 }
 

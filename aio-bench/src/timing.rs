@@ -1,29 +1,29 @@
-//! Taking the time of single operations, or not: a turn is compiled for each.
+//! Takes the time of single operations, or doesn't. A turn is compiled for each of both.
 
 use std::time::Instant;
 
 use hdrhistogram::Histogram;
 
-/// What a turn does with the time of its operations.
+/// What a turn does with the times of its operations.
 pub(crate) trait Timing: Send + Sized + 'static {
-    /// When an operation was submitted.
+    /// The time of a submission.
     type Stamp: Copy + Send + 'static;
 
-    /// One that is empty, to be joined later: for tasks that may not borrow.
+    /// An empty value that is joined later, for tasks that may not borrow.
     #[cfg(feature = "peers")]
     fn fork(&self) -> Self;
 
-    /// Takes over what another one has seen.
+    /// Adds the times of another value.
     fn join(&mut self, other: Self);
 
-    /// An operation is being submitted.
+    /// Takes note that an operation is being submitted.
     fn submitted(&self) -> Self::Stamp;
 
-    /// Its result was taken.
+    /// Takes note that an operation's result was taken.
     fn taken(&mut self, submitted: Self::Stamp);
 }
 
-/// No time is taken.
+/// Takes no times.
 #[derive(Debug)]
 pub(crate) struct Untimed;
 
@@ -44,13 +44,13 @@ impl Timing for Untimed {
     fn taken(&mut self, (): ()) {}
 }
 
-/// Every operation's time is put into a histogram, in nanoseconds.
+/// Puts every operation's time into a histogram, in nanoseconds.
 #[derive(Debug)]
 pub(crate) struct Timed(pub(crate) Histogram<u64>);
 
 impl Timed {
     pub(crate) fn new() -> Self {
-        // A minute is as long as anything can take; three digits are what percentiles are told with.
+        // Nothing takes longer than a minute. Percentiles have three digits.
         Self(Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("these bounds are in order"))
     }
 }

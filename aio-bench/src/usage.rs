@@ -1,4 +1,4 @@
-//! What the process has used so far.
+//! The resources that the process has used so far.
 
 #![allow(
     unsafe_code,
@@ -18,7 +18,7 @@ static BYTES: AtomicI64 = AtomicI64::new(0);
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// The system's allocator, counted.
+/// The system's allocator, with a count of its calls.
 struct Counting;
 
 fn allocated(layout: Layout) {
@@ -30,41 +30,43 @@ fn freed(layout: Layout) {
     BYTES.fetch_sub(layout.size() as i64, Relaxed);
 }
 
-// SAFETY: everything is the system allocator's.
+// SAFETY: each method passes its arguments to the system's allocator, and returns what that
+// returns. The counting allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         allocated(layout);
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller promises that `layout` has a size that isn't 0.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         allocated(layout);
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller promises that `layout` has a size that isn't 0.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, start: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         freed(layout);
-        // As `realloc` demands of the caller, there is a layout of the new size.
+        // The caller of `realloc` promises that there is a layout of the new size.
         allocated(Layout::from_size_align(size, layout.align()).unwrap_or(layout));
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller promises that `start` was allocated here with `layout`, that `size`
+        // isn't 0, and that it doesn't overflow when it is rounded up to the alignment.
         unsafe { System.realloc(start, layout, size) }
     }
 
     unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
         freed(layout);
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller promises that `start` was allocated here with `layout`.
         unsafe { System.dealloc(start, layout) }
     }
 }
 
-/// How many bytes are allocated now.
+/// Returns the bytes that are allocated now.
 pub(crate) fn allocated_bytes() -> i64 {
     BYTES.load(Relaxed)
 }
 
-/// What the process has used, all its threads together.
+/// The time and the allocations that all threads of the process have used.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Usage {
     pub(crate) user: Duration,
@@ -77,11 +79,9 @@ impl Usage {
         let mut usage = MaybeUninit::<libc::rusage>::zeroed();
         // SAFETY: `usage` has room for what getrusage stores.
         let answer = unsafe { libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr()) };
-        assert_eq!(
-            answer, 0,
-            "getrusage of the own process has no reason to fail"
-        );
-        // SAFETY: all zeros are a value of it, and getrusage has stored another.
+        assert_eq!(answer, 0, "getrusage of this process doesn't fail");
+        // SAFETY: all fields are numbers, for which zeros are valid, and getrusage has filled them
+        // in.
         let usage = unsafe { usage.assume_init() };
         Self {
             user: duration(usage.ru_utime),
@@ -103,7 +103,7 @@ mod tests {
     fn what_is_allocated_is_counted() {
         let (before, bytes) = (Usage::now().allocations, allocated_bytes());
         let many: Vec<_> = (0..1000_u32).map(Box::new).collect();
-        // Other tests run beside this one.
+        // Other tests run at the same time.
         assert!(Usage::now().allocations - before >= 1001);
         assert!(allocated_bytes() - bytes >= 4000);
         drop(many);

@@ -1,4 +1,4 @@
-//! What all engines have in common: the file, the blocks, and the check of each.
+//! The common part of all engines: the file, the blocks, and the check of each block.
 
 use std::{
     fs::File,
@@ -19,28 +19,28 @@ use crate::{
     file,
 };
 
-/// Bytes of all buffers that were made.
+/// The bytes of all data buffers that were allocated.
 static DATA: AtomicU64 = AtomicU64::new(0);
 
-/// How many bytes of buffers for data were allocated so far.
+/// Returns the bytes of all data buffers that were allocated so far.
 pub(crate) fn data_bytes() -> u64 {
     DATA.load(Relaxed)
 }
 
-/// What one thread of an engine has to do.
+/// The work of one thread of an engine.
 #[derive(Clone, Debug)]
 pub(crate) struct Work {
-    /// Opened with `O_DIRECT`, by each engine anew.
+    /// The file, opened with `O_DIRECT`. Each engine opens it anew.
     pub(crate) file: Arc<File>,
-    /// Bytes of an operation.
+    /// The length of an operation in bytes.
     pub(crate) block: usize,
-    /// Operations in flight.
+    /// The number of operations in flight.
     pub(crate) depth: usize,
-    /// Writes, not reads.
+    /// Whether the operations are writes.
     pub(crate) write: bool,
-    /// An fdatasync follows each `depth` writes.
+    /// Whether an fdatasync follows each `depth` writes.
     pub(crate) sync: bool,
-    /// Which of its engine's threads this is for.
+    /// The number of the thread among its engine's threads.
     pub(crate) thread: usize,
     blocks: Blocks,
     pattern: Pattern,
@@ -48,8 +48,8 @@ pub(crate) struct Work {
     sequential: bool,
 }
 
-/// Tells turns of engines and threads apart, so that no two read the same blocks: what one has read, a device may
-/// give the other out of its cache.
+/// The position of an engine's thread among all of them. It gives each thread other blocks, because
+/// a device may answer from its cache when a block is read again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     pub(crate) index: u64,
@@ -60,10 +60,10 @@ impl Work {
     pub(crate) fn new(cell: &Cell, place: Place) -> Result<Self> {
         ensure!(
             cell.block > 0 && cell.block as usize % SECTOR == 0,
-            "a block is a multiple of {SECTOR} bytes, not {}",
+            "a block must be a multiple of {SECTOR} bytes, not {}",
             cell.block
         );
-        ensure!(cell.depth > 0, "a depth of 0 does nothing");
+        ensure!(cell.depth > 0, "a cell needs a depth of at least 1");
         let write = match cell.workload {
             Workload::RandomRead | Workload::SequentialRead => false,
             Workload::RandomWrite | Workload::WriteFdatasync => true,
@@ -85,7 +85,7 @@ impl Work {
         })
     }
 
-    /// The same for one of the engine's threads.
+    /// The work of one of the engine's threads.
     pub(crate) fn of_thread(&self, thread: usize, place: Place) -> Self {
         Self {
             thread,
@@ -107,7 +107,8 @@ impl Work {
         (0..self.depth).map(|_| self.buffer()).collect()
     }
 
-    /// Draws the next block, and makes the buffer ready for it. Returns where it is in the file, in bytes.
+    /// Draws the next block, and makes the buffer ready for it. Returns the block's offset in the
+    /// file, in bytes.
     #[inline]
     pub(crate) fn next(&mut self, buffer: &mut [u8]) -> u64 {
         let offset = self.blocks.next() * self.block as u64;
@@ -117,12 +118,12 @@ impl Work {
         offset
     }
 
-    /// Checks what an operation on the block at `offset` did, `result` being what the kernel said: a count, or an
-    /// errno times -1. The buffer is then ready for another one.
+    /// Checks an operation on the block at `offset`. `result` is what the kernel said: a count of
+    /// bytes, or an errno times -1. Afterwards the buffer is ready for the next operation.
     ///
     /// # Errors
     ///
-    /// If it failed, was short, or read something else than the file holds.
+    /// The operation failed or was short, or a read got wrong contents.
     #[inline]
     pub(crate) fn done(&self, buffer: &mut [u8], offset: u64, result: i64) -> Result<()> {
         if result != self.block as i64 {
@@ -152,8 +153,8 @@ impl Work {
         let (first, last) = self.pattern.expected(self.block, offset);
         let (found_first, found_last) = contents::ends(buffer).unwrap_or_default();
         anyhow!(
-            "{}: wrong contents: it begins with {found_first:#018x} instead of {first:#018x} and ends with \
-             {found_last:#018x} instead of {last:#018x}",
+            "{}: wrong contents: it begins with {found_first:#018x} instead of {first:#018x} \
+             and ends with {found_last:#018x} instead of {last:#018x}",
             self.what(offset)
         )
     }
@@ -181,7 +182,8 @@ mod tests {
 
     use super::*;
 
-    /// Work on a file of zeros, with blocks of 1024 bytes. It isn't opened with `O_DIRECT`: nothing is transferred.
+    /// Work on a file of zeros, with blocks of 1024 bytes. The file isn't opened with `O_DIRECT`,
+    /// because nothing is transferred.
     fn work(write: bool) -> Work {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&[0; 4096]).unwrap();
@@ -212,7 +214,7 @@ mod tests {
         assert!(message(work.done(&mut buffer, offset, 1024)).contains("wrong contents"));
         buffer.fill(0);
         work.done(&mut buffer, offset, 1024).unwrap();
-        // The next one didn't happen either.
+        // The next read doesn't happen either.
         let offset = work.next(&mut buffer);
         assert!(message(work.done(&mut buffer, offset, 1024)).contains("wrong contents"));
     }

@@ -1,4 +1,4 @@
-//! Every engine, for a moment, on a file; and the same with what is wrong.
+//! Runs every engine for a moment on a file, and on files that are wrong.
 
 use std::{
     fs::OpenOptions,
@@ -91,7 +91,7 @@ fn engines() -> Vec<String> {
         .collect()
 }
 
-/// Runs a cell and takes what it printed.
+/// Runs a cell and returns its records.
 fn records(cell: &Cell) -> Vec<Record> {
     let ran = program(&["cell", &json(cell)]);
     assert!(ran.status.success(), "{cell:?}: {}", text(&ran.stderr));
@@ -101,7 +101,7 @@ fn records(cell: &Cell) -> Vec<Record> {
         .collect()
 }
 
-/// Takes the rounds, after a word on what can't run.
+/// Runs a cell and returns its rounds, after printing which engines can't run.
 fn rounds(cell: &Cell) -> Vec<Round> {
     let mut rounds = Vec::new();
     for record in records(cell) {
@@ -114,7 +114,7 @@ fn rounds(cell: &Cell) -> Vec<Round> {
     rounds
 }
 
-/// Whether an engine can run this cell by itself; if so, what it prints.
+/// Runs `count` of one engine, and returns its output if the engine can run.
 fn count(cell: &Cell, engine: &str, operations: u64) -> Option<Output> {
     let operations = operations.to_string();
     let arguments = ["count", "--engine", engine, "--operations", &operations];
@@ -147,7 +147,7 @@ fn all_workloads_are_done_and_leave_the_file_right() {
             }
         }
     }
-    // In sectors, as every one of them has its number.
+    // Reads in sectors, because each has its own number.
     for (file, contents) in [(&numbered, Contents::Numbered), (&zeros, Contents::Zeros)] {
         let cell = Cell {
             block: 512,
@@ -156,7 +156,7 @@ fn all_workloads_are_done_and_leave_the_file_right() {
         let sectors = BLOCKS * u64::from(BLOCK) / 512;
         let ran = count(&cell, "floor", sectors).expect("native AIO is there");
         if text(&ran.stderr).contains("EINVAL") {
-            eprintln!("not looked at in sectors: the device's are larger");
+            eprintln!("skipped in sectors: the device's logical blocks are larger");
             continue;
         }
         assert!(ran.status.success(), "{}", text(&ran.stderr));
@@ -320,7 +320,7 @@ fn nothing_is_allocated_for_an_operation() {
     ];
     for round in rounds(&cell) {
         if own.contains(&round.engine.as_str()) {
-            // A turn may allocate its tasks.
+            // A turn may allocate memory for its tasks.
             let most = u64::from(cell.depth) + 8;
             assert!(round.allocations <= most, "{round:?}");
             assert!(round.operations > 2 * most, "{round:?}");
@@ -375,7 +375,8 @@ fn memory_is_that_of_the_queue_alone() {
     for engine in ["floor", "aio-safe-lane", "aio-safe-batch"] {
         let (few, many) = (memory(engine, 8), memory(engine, 1024));
         assert_eq!(many.bytes, many.allocated + many.rings);
-        // An event for each operation, at least, and its slot or its iocb and event.
+        // The ring has an event for each operation at least. The rest is its slot, or its iocb and
+        // event.
         assert!(many.rings >= 1024 * 32, "{engine}: {many:?}");
         assert!(many.allocated >= 1024 * 96, "{engine}: {many:?}");
         assert!(many.bytes < 1024 * 512, "{engine}: {many:?}");

@@ -1,11 +1,11 @@
-//! What a case is, and how it says what it found.
+//! A case, and the ways in which it ends.
 //!
-//! A case is a plain function that gets an [`Env`] and returns [`CaseResult`]. Inside it, `?` on any error
-//! fails the case and keeps the line; [`check!`](crate::check) and
-//! [`check_eq!`](crate::check_eq) compare; [`skip`] gives up because something is missing.
+//! A case is a plain function that gets an [`Env`] and returns [`CaseResult`]. Inside it, `?` fails
+//! the case on any error, with the line. [`check!`](crate::check) and
+//! [`check_eq!`](crate::check_eq) compare. [`skip`] ends a case because something is missing.
 //!
 //! Imports run one way: `case` uses [`env`](crate::env), `env` uses `probe` and `sys`, and all of
-//! them use `stop`, which is re-exported here.
+//! them use [`stop`](crate::stop), which is re-exported here.
 
 use crate::env::{Env, Requirement};
 #[doc(no_inline)]
@@ -18,14 +18,14 @@ pub struct Case {
     pub name: &'static str,
     /// What is true of a kernel that passes, in one line.
     pub summary: &'static str,
-    /// What must be there; without it the case is skipped.
+    /// The requirements. The case is skipped if one of them isn't met.
     pub requires: &'static [Requirement],
-    /// The case itself. It runs in a process of its own.
+    /// The function of the case. It runs in a process of its own.
     pub run: fn(&Env) -> CaseResult,
 }
 
 impl Case {
-    /// A case, see the fields.
+    /// Makes a case: see the fields.
     pub const fn new(
         name: &'static str,
         summary: &'static str,
@@ -40,7 +40,8 @@ impl Case {
         }
     }
 
-    /// Whether no other case may run at the same time: it needs something of which there is one.
+    /// Whether no other case may run at the same time, because this one needs a disk or the
+    /// system's limits for itself.
     #[must_use]
     pub fn runs_alone(&self) -> bool {
         use Requirement::{Alone, Disk512, Disk4096};
@@ -53,7 +54,7 @@ impl Case {
     ///
     /// # Errors
     ///
-    /// [`Stop::Skip`] names the first requirement that isn't met; otherwise what the case returned.
+    /// [`Stop::Skip`] if a requirement isn't met, which it names. Otherwise the error of the case.
     pub fn execute(&self, env: &Env) -> CaseResult {
         for requirement in self.requires {
             requirement.check(env)?;

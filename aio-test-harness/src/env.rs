@@ -1,4 +1,4 @@
-//! What a case has to work with: [`Targets`], and the [`Requirement`]s that it may name.
+//! What a case works with: [`Targets`], and the [`Requirement`]s that it may name.
 
 use std::{
     ffi::OsString,
@@ -15,17 +15,17 @@ use crate::{
     sys,
 };
 
-/// How large a disk has to be, in bytes: the largest of the cases write half of that.
+/// The smallest disk in bytes. The cases write at most half of it.
 const MIN_DISK: u64 = 8 << 20;
 
 /// A whole disk that the cases may overwrite.
 #[derive(Clone, Debug)]
 pub struct Disk {
-    /// Its device node.
+    /// The path of its device node.
     pub path: PathBuf,
-    /// Size of a logical block in bytes.
+    /// The length of a logical block in bytes.
     pub block_size: u32,
-    /// Its size in bytes.
+    /// The disk's length in bytes.
     pub size: u64,
 }
 
@@ -34,7 +34,7 @@ impl Disk {
     ///
     /// # Errors
     ///
-    /// As of [`File::open`].
+    /// Those of [`File::open`].
     pub fn open(&self) -> io::Result<File> {
         OpenOptions::new()
             .read(true)
@@ -44,10 +44,10 @@ impl Disk {
     }
 }
 
-/// What the cases work on: at most one of each kind. A case that requires one that isn't there is skipped.
+/// What the cases work on: at most one of each kind. A case that requires a missing one is skipped.
 #[derive(Clone, Debug, Default)]
 pub struct Targets {
-    /// A directory to make files in.
+    /// A directory for the cases' files.
     pub directory: Option<PathBuf>,
     /// A disk with 512-byte logical blocks.
     pub disk512: Option<Disk>,
@@ -58,13 +58,13 @@ pub struct Targets {
 impl Targets {
     /// Sorts paths into a directory and disks.
     ///
-    /// A disk is opened exclusively for a moment, so that one that is mounted or otherwise in use is refused
-    /// before anything has been written to it.
+    /// A disk is opened exclusively for a moment. So a disk that is mounted or otherwise in use is
+    /// refused before anything is written to it.
     ///
     /// # Errors
     ///
-    /// A path that can't be opened, that is neither a directory nor a block device, or a second one of a
-    /// kind; the text says which.
+    /// A path can't be opened, is neither a directory nor a block device, or is the second one of
+    /// its kind. The text names it.
     pub fn classify<P: AsRef<Path>>(paths: &[P]) -> io::Result<Self> {
         let mut targets = Self::default();
         for path in paths {
@@ -82,7 +82,9 @@ impl Targets {
                     512 => targets.disk512.replace(disk).is_some(),
                     4096 => targets.disk4096.replace(disk).is_some(),
                     other => {
-                        let text = format!("logical blocks of {other} bytes; 512 or 4096 wanted");
+                        let text = format!(
+                            "its logical blocks have {other} bytes, and neither 512 nor 4096"
+                        );
                         return Err(at(io::Error::other(text)));
                     }
                 }
@@ -93,15 +95,16 @@ impl Targets {
             };
             if taken {
                 return Err(at(io::Error::other(
-                    "a second target of its kind: one directory, one disk with 512-byte and one with \
-                     4096-byte logical blocks at most",
+                    "a second target of its kind: give at most one directory, one disk with \
+                     512-byte and one with 4096-byte logical blocks",
                 )));
             }
         }
         Ok(targets)
     }
 
-    /// The paths of what a case requires, for the command line of its process: what it doesn't, it shan't have.
+    /// The paths of the targets that a case requires, for the command line of its process. The case
+    /// gets no others.
     #[must_use]
     pub fn arguments(&self, requires: &[Requirement]) -> Vec<OsString> {
         let directory = [Requirement::Directory, Requirement::DirectIo];
@@ -143,7 +146,7 @@ fn probe_disk(path: &Path) -> io::Result<Disk> {
         })?;
     let size = device.seek(SeekFrom::End(0))?;
     if size < MIN_DISK {
-        let text = format!("{size} bytes, at least {MIN_DISK} wanted");
+        let text = format!("the disk has {size} bytes, and the cases need {MIN_DISK}");
         return Err(io::Error::other(text));
     }
     Ok(Disk {
@@ -153,17 +156,17 @@ fn probe_disk(path: &Path) -> io::Result<Disk> {
     })
 }
 
-/// What a case gets: the targets and what it may do to the machine.
+/// What a case gets: its targets, and what it may do to the machine.
 #[derive(Clone, Debug, Default)]
 pub struct Env {
-    /// What to work on.
+    /// The targets.
     pub targets: Targets,
-    /// Nobody else uses native AIO on this machine, and its limits may be changed.
+    /// Whether nothing else uses native AIO on this machine, so that its limits may be changed.
     pub alone: bool,
 }
 
 impl Env {
-    /// The directory to work in.
+    /// The directory for files.
     ///
     /// # Errors
     ///
@@ -171,7 +174,7 @@ impl Env {
     pub fn directory(&self) -> CaseResult<&Path> {
         match &self.targets.directory {
             Some(path) => Ok(path),
-            None => skip("no directory to work in was given"),
+            None => skip("no directory was given"),
         }
     }
 
@@ -202,10 +205,10 @@ impl Env {
 
 /// What a case may require.
 ///
-/// What can differ between kernels is probed by trying it, never guessed from a version.
+/// Features that differ between kernels are probed, never guessed from the version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Requirement {
-    /// A directory to make files in.
+    /// A directory for the cases' files.
     Directory,
     /// A directory whose file system takes `O_DIRECT`.
     DirectIo,
@@ -213,18 +216,19 @@ pub enum Requirement {
     Disk512,
     /// A disk with 4096-byte logical blocks.
     Disk4096,
-    /// Being root.
+    /// To be root.
     Root,
-    /// Being the only user of native AIO on the machine, with the right to change its limits.
+    /// To be the only user of native AIO on the machine, with the right to change its limits.
     Alone,
 }
 
 impl Requirement {
-    /// Looks whether it is met.
+    /// Checks whether the requirement is met.
     ///
     /// # Errors
     ///
-    /// Skips the case when it isn't, naming what is missing; fails it when that can't be found out.
+    /// [`Stop::Skip`](crate::stop::Stop::Skip) names what is missing.
+    /// [`Stop::Fail`](crate::stop::Stop::Fail) means that it can't be found out.
     pub fn check(self, env: &Env) -> CaseResult {
         match self {
             Self::Directory => env.directory().map(drop),
@@ -232,9 +236,9 @@ impl Requirement {
             Self::Disk512 => env.disk512().map(drop),
             Self::Disk4096 => env.disk4096().map(drop),
             Self::Root if sys::process::is_root() => Ok(()),
-            Self::Root => skip("root wanted"),
+            Self::Root => skip("needs root"),
             Self::Alone if env.alone && sys::process::is_root() => Ok(()),
-            Self::Alone => skip("changes system-wide limits: wants --alone and root"),
+            Self::Alone => skip("changes system-wide limits: needs --alone and root"),
         }
     }
 }

@@ -2,18 +2,18 @@
 
 use crate::case::Case;
 
-/// Which cases to run: all, or those whose name contains a text.
+/// A filter of cases by name: all cases, or those whose name contains a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter(Option<String>);
 
 impl Filter {
-    /// The cases whose name contains `text`; all for an empty text.
+    /// Picks the cases whose name contains `text`. An empty text picks all.
     #[must_use]
     pub fn new(text: &str) -> Self {
         Self((!text.is_empty()).then(|| text.to_owned()))
     }
 
-    /// Whether a case of this name is to run.
+    /// Whether the filter picks a case of this name.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
         self.0
@@ -21,7 +21,7 @@ impl Filter {
             .is_none_or(|text| name.contains(text.as_str()))
     }
 
-    /// Those of `cases` that are to run, in their order.
+    /// Picks from `cases`, in their order.
     pub fn pick(&self, cases: impl IntoIterator<Item = Case>) -> Vec<Case> {
         cases
             .into_iter()

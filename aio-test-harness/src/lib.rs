@@ -1,15 +1,18 @@
-//! Conformance cases for Linux native AIO: what the kernel is supposed to answer, tried out.
+//! Conformance cases for Linux native AIO: they check the kernel's answers.
 //!
-//! Each case is a small function with a name, a summary and what it requires; each runs in a process of its own.
-//! The same program, `aio-conformance`, runs them in two places:
+//! Each case is a small function with a name, a summary and requirements. It runs in a process of
+//! its own. The program `aio-conformance` runs the cases in two places:
 //!
-//! - **On a host**, as a command: `aio-conformance [TARGET]...` works in the directories and on the block devices it
-//!   is given (see `--help`), prints a line per case or, with `--json`, the lines of [`report`].
-//! - **In a guest**, as `/init`: it mounts what it needs, loads modules, finds its disks, runs the cases, sends the
-//!   lines of [`report`] through a virtio-serial port and switches the machine off; see [`guest`].
+//! - **On a host** it is a command. `aio-conformance [TARGET]...` works in the given directory and
+//!   on the given block devices (see `--help`). It prints a line for each case, or with `--json`
+//!   the lines of [`report`].
+//! - **In a guest** it is `/init`. It mounts file systems, loads modules, finds its disks and runs
+//!   the cases. It sends the lines of [`report`] through a virtio-serial port, and switches the
+//!   machine off: see [`guest`].
 //!
-//! What the cases require of a kernel is tried out, never guessed from its version; a case that lacks something says
-//! what. Nothing that a case does - crash, hang, exit, leave a process behind - touches the others ([`runner`]).
+//! The requirements of a case are probed, never guessed from the kernel's version. A skipped case
+//! names what is missing. A case can crash, hang, exit or leave a process behind without harm to
+//! the others: see [`runner`].
 //!
 //! ```text
 //! $ aio-conformance --case submit:: /var/tmp
@@ -22,7 +25,7 @@
 //!
 //! # Adding a case
 //!
-//! Write a function in the file of its area under `src/cases/`, and name it in that file's list:
+//! Write a function in the file of its area under `src/cases/`, and add it to that file's list:
 //!
 //! ```
 //! use aio_test_harness::case::{Case, CaseResult};
@@ -44,7 +47,7 @@
 //! # assert_eq!(CASES[0].execute(&Env::default()), Ok(()));
 //! ```
 //!
-//! Break once what it looks for, and see it fail.
+//! Break what it checks once, and see it fail.
 
 pub mod attack;
 pub mod case;

@@ -19,10 +19,10 @@ use aio_test_harness::{
 };
 use clap::{Parser, Subcommand};
 
-/// Tries out what the kernel answers to Linux native AIO.
+/// Runs conformance cases for Linux native AIO.
 ///
-/// Exit status: 0 when no case failed, 1 when one did, 2 on wrong use. Skipped cases don't fail; each says what it
-/// would have wanted.
+/// Exit status: 0 when no case failed, 1 when one failed, 2 on wrong use. A skipped case is no
+/// failure. It says what it needs.
 #[derive(Parser)]
 #[command(
     name = "aio-conformance",
@@ -33,10 +33,11 @@ struct Cli {
     #[command(subcommand)]
     mode: Option<Mode>,
 
-    /// What to work on: at most one directory, one block device with 512-byte and one with 4096-byte logical blocks.
+    /// At most one directory, one block device with 512-byte and one with 4096-byte logical blocks.
     ///
-    /// What is on a BLOCK DEVICE IS OVERWRITTEN; one that is in use is refused. In a directory, files are made in
-    /// a directory of their own, which is removed at the end. Without any target, a temporary directory is used.
+    /// A BLOCK DEVICE IS OVERWRITTEN. One that is in use is refused. In a directory, the cases make
+    /// a directory of their own, which is removed at the end. Without targets, the directory for
+    /// temporary files is used.
     #[arg(value_name = "TARGET")]
     targets: Vec<PathBuf>,
 
@@ -49,7 +50,7 @@ struct Cli {
     )]
     case: String,
 
-    /// List the cases (name, what they require, summary) and run none.
+    /// List the cases with name, requirements and summary, and run none.
     #[arg(long)]
     list: bool,
 
@@ -57,21 +58,26 @@ struct Cli {
     #[arg(long)]
     json: bool,
 
-    /// How long one case may take, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    /// The time limit of each case, in seconds.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 60,
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
     timeout: u64,
 
-    /// Nothing else on this machine uses native AIO: also run the cases that use up or change the system-wide
-    /// limits (/proc/sys/fs/aio-max-nr). They want root.
+    /// Also run the cases that use up or change the system-wide limit (/proc/sys/fs/aio-max-nr).
+    /// They need root, and nothing else on this machine may use native AIO.
     #[arg(long)]
     alone: bool,
 
-    /// Run one case in this process, on exactly these targets, for use under a debugger or strace.
+    /// Run one case in this process, on exactly these targets, under a debugger or strace.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["case", "list", "json", "timeout"])]
     run_case: Option<String>,
 }
 
-/// Something else than cases.
+/// The subcommands.
 #[derive(Subcommand)]
 enum Mode {
     Stress(stress::cli::Args),
@@ -94,7 +100,7 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(code) => code,
-        // Whoever read the output has gone; there is nobody to tell.
+        // The reader of the output is gone, so nobody can be told.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(2),
         Err(error) => {
             eprintln!("aio-conformance: {error}");
@@ -133,7 +139,7 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
     if cli.targets.is_empty() {
         targets.directory = Some(std::env::temp_dir());
     }
-    // Cases that are killed can't tidy up behind them, so everything is made in here.
+    // A case that is killed leaves its files behind, so all files are made in here.
     let scratch = match &targets.directory {
         Some(directory) => Some(
             tempfile::Builder::new()

@@ -1,14 +1,15 @@
-//! A report for people to read while it grows.
+//! A report as text, for people.
 
 use std::io::{self, Write};
 
 use crate::report::{Line, Outcome};
 
-/// Writes each line of a report as text: a line per case, the reason of each that didn't pass, a summary.
+/// Writes a line of a report as text: a line for each case, the reason of each case that didn't
+/// pass, and a summary.
 ///
 /// # Errors
 ///
-/// As of writing to `out`.
+/// Those of writing to `out`.
 pub fn show(out: &mut dyn Write, line: &Line) -> io::Result<()> {
     match line {
         Line::Hello {

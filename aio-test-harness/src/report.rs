@@ -1,14 +1,15 @@
-//! The lines that a run writes, one JSON object each: what `--json` prints on a host, and what a guest
-//! sends to the machine that started it.
+//! The lines of a report, each a JSON object. `--json` prints them on a host, and a guest sends
+//! them to its host.
 //!
-//! A run that got through is one [`Line::Hello`], then for each case a [`Line::Start`] and a
-//! [`Line::Case`], then one [`Line::End`]. Whatever is missing tells how far a run came that didn't: a
-//! `Start` without its `Case` names the case that took the machine down.
+//! A complete run is one [`Line::Hello`], then for each case a [`Line::Start`] and a
+//! [`Line::Case`], then one [`Line::End`]. If a run breaks off, the last line tells where: a
+//! `Start` without its `Case` names the case that broke it.
 //!
 //! ```
 //! use aio_test_harness::report::{Line, Outcome};
 //!
-//! let line: Line = r#"{"type":"case","name":"setup::zero","outcome":"passed","reason":null,"seconds":0.01}"#.parse()?;
+//! let json = r#"{"type":"case","name":"a::b","outcome":"passed","reason":null,"seconds":0.01}"#;
+//! let line: Line = json.parse()?;
 //! assert!(matches!(line, Line::Case { outcome: Outcome::Passed, .. }));
 //! assert_eq!(line.to_string().parse::<Line>()?, line);
 //! # Ok::<(), serde_json::Error>(())
@@ -20,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 /// One line of a report.
 ///
-/// [`Display`](fmt::Display) and [`FromStr`] are its JSON form, without the line feed.
+/// [`Display`](fmt::Display) and [`FromStr`] are the JSON form, without the line feed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Line {
@@ -28,25 +29,25 @@ pub enum Line {
     Hello {
         /// The kernel's release, as `uname -r` prints it.
         release: String,
-        /// What the conformance program was built for, see [`ARCH`].
+        /// The architecture of the conformance program: see [`ARCH`].
         arch: String,
-        /// How many cases are going to run.
+        /// The number of cases that are going to run.
         cases: usize,
     },
     /// A case begins.
     Start {
-        /// Its name.
+        /// The case's name.
         name: String,
     },
     /// A case has ended.
     Case {
-        /// Its name.
+        /// The case's name.
         name: String,
-        /// How it ended.
+        /// The case's outcome.
         outcome: Outcome,
-        /// Why it failed or was skipped; nothing when it passed.
+        /// Why the case failed or was skipped. A case that passed usually has none.
         reason: Option<String>,
-        /// How long it took.
+        /// The time that the case took, in seconds.
         seconds: f64,
     },
     /// The run has ended.
@@ -67,15 +68,15 @@ impl FromStr for Line {
     }
 }
 
-/// How a case ended.
+/// The outcome of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// The kernel answered as documented.
     Passed,
-    /// It did not, or the case crashed or ran out of time.
+    /// The kernel answered something else, or the case crashed or timed out.
     Failed,
-    /// The case couldn't be run here; the reason says what is missing.
+    /// The case can't run here. The reason says what is missing.
     Skipped,
 }
 
@@ -89,7 +90,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// How many cases ended how.
+/// The number of cases with each outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// Cases that passed.
@@ -111,10 +112,11 @@ impl Totals {
     }
 }
 
-/// What this program was built for, by the name that the whole project uses: `x86_64`, `aarch64`,
-/// `riscv64`, `s390x`, `powerpc64le`, `i686`, `armhf`; elsewhere the compiler's own name for it.
+/// The architecture that this program was built for, by its name in the whole project: `x86_64`,
+/// `aarch64`, `riscv64`, `s390x`, `powerpc64le`, `i686` or `armhf`. Other architectures have the
+/// compiler's name.
 ///
-/// An `i686` program on a 64-bit kernel is `i686`: its calls take the kernel's compat path.
+/// An `i686` program on a 64-bit kernel is `i686`. Its calls take the kernel's compat path.
 pub const ARCH: &str = if cfg!(target_arch = "x86") {
     "i686"
 } else if cfg!(target_arch = "arm") {
@@ -129,7 +131,7 @@ pub const ARCH: &str = if cfg!(target_arch = "x86") {
 mod tests {
     use super::*;
 
-    /// The lines are a contract with whoever reads them: exactly these bytes.
+    /// Other programs read the lines, so each byte counts.
     #[test]
     fn lines_are_written_as_agreed() {
         let cases = [
@@ -158,12 +160,12 @@ mod tests {
             ),
             (
                 Line::Case {
-                    name: "a::b".into(),
+                    name: "a".into(),
                     outcome: Outcome::Skipped,
-                    reason: Some("no\ndisk".into()),
+                    reason: Some("a\nb".into()),
                     seconds: 0.25,
                 },
-                r#"{"type":"case","name":"a::b","outcome":"skipped","reason":"no\ndisk","seconds":0.25}"#,
+                r#"{"type":"case","name":"a","outcome":"skipped","reason":"a\nb","seconds":0.25}"#,
             ),
             (
                 Line::End(Totals {

@@ -1,11 +1,10 @@
 //! Runs cases, each in a process of its own.
 //!
-//! Cases mostly wait - every end of a context takes the kernel some 30 ms - so a few run at the same time. One that
-//! needs something for itself, a disk or the system-wide limits, runs alone.
+//! Cases mostly wait, because each `io_destroy` takes some 30 ms. So a few run at the same time. A
+//! case that needs a disk or the system-wide limits for itself runs alone.
 //!
-//! The runner starts its own program again for each case ([`run_one`] is what that process does), gives it a time
-//! limit, and takes whatever becomes of it for the case's outcome: a crash, a hang or a call of `exit` fails that
-//! case and none other.
+//! The runner starts the program again for each case, with a time limit. [`run_one`] is what that
+//! process does. A crash, a hang or a call of `exit` fails this case and no other.
 
 use std::{
     fs::File,
@@ -27,34 +26,33 @@ use crate::{
     sys,
 };
 
-/// How many cases run at the same time.
+/// The number of cases that run at the same time.
 const JOBS: usize = 4;
 
-/// How long a killed process may take to go. One that takes longer is stuck in the kernel.
+/// The time that a killed process may take to end. After it the process is stuck in the kernel.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How much of what a failed case printed goes into its reason.
+/// The number of bytes of a failed case's output in its reason.
 const LOG_TAIL: usize = 4000;
 
 /// Runs cases.
 #[derive(Debug)]
 pub struct Runner {
-    /// The conformance program; it is started as `program --run-case NAME [--alone] [TARGET]...`.
+    /// The conformance program. It is started as `program --run-case NAME [--alone] [TARGET]...`.
     pub program: PathBuf,
-    /// What the cases get.
+    /// The environment of the cases.
     pub env: Env,
-    /// How long one case may take.
+    /// The time limit of each case.
     pub timeout: Duration,
 }
 
 impl Runner {
-    /// Runs the cases and hands each line of the report to `sink` as it comes up, from
+    /// Runs the cases, and passes each line of the report to `sink` as it comes, from
     /// [`Hello`](Line::Hello) to [`End`](Line::End).
     ///
     /// # Errors
     ///
-    /// Only what keeps the runner itself from working: no process can be started, or `sink` fails. A case
-    /// never causes one.
+    /// No process can be started, or `sink` fails. A case never causes an error.
     pub fn run(
         &self,
         cases: &[Case],
@@ -84,7 +82,7 @@ impl Runner {
                     let started = Instant::now();
                     let verdict = self.run_case(case);
                     let seconds = started.elapsed().as_secs_f64();
-                    // Nobody listens any more when the run has been given up.
+                    // The receiver is gone when the run was given up.
                     let _ = sender.send(Ended {
                         name: case.name,
                         seconds,
@@ -105,7 +103,8 @@ impl Runner {
 
     /// Runs one case in a process of its own.
     fn run_case(&self, case: &Case) -> io::Result<Verdict> {
-        // Files, not pipes: they can't fill up, and no process that the case left behind keeps them open.
+        // Files can't fill up as pipes do, and no process that the case left behind keeps them
+        // open.
         let mut report = tempfile::tempfile()?;
         let mut log = tempfile::tempfile()?;
         let mut command = Command::new(&self.program);
@@ -121,18 +120,18 @@ impl Runner {
             .process_group(0)
             .spawn()?;
         let exit = self.wait(&mut child)?;
-        // Whatever the case has started and left behind.
+        // Ends the processes that the case left behind.
         sys::process::kill_group(child.id())?;
 
         let mut verdict = match exit {
             Exit::Itself(status) => judge(status, &read_all(&mut report)?),
             Exit::Killed(r#where) => Verdict::failed(format!(
-                "no end within {} s, killed{}",
+                "the case took more than {} s and was killed{}",
                 self.timeout.as_secs_f64(),
                 r#where
             )),
             Exit::Stuck(r#where) => Verdict::failed(format!(
-                "no end within {} s, and killing it did nothing for {} s{}",
+                "the case took more than {} s, and was still there {} s after it was killed{}",
                 self.timeout.as_secs_f64(),
                 GRACE.as_secs(),
                 r#where
@@ -189,15 +188,16 @@ fn report(
     })
 }
 
-/// How a case's process ended.
+/// The end of a case's process.
 enum Exit {
     Itself(ExitStatus),
-    /// Where it was in the kernel, or nothing.
+    /// Where the process was in the kernel, or nothing.
     Killed(String),
     Stuck(String),
 }
 
-/// The kernel function that a process sleeps in, as an ending of a sentence; nothing when unknown.
+/// The kernel function in which a process sleeps, as the end of a sentence. It is empty when
+/// unknown.
 fn where_it_waits(pid: u32) -> String {
     match std::fs::read_to_string(format!("/proc/{pid}/wchan")) {
         Ok(wchan) if !wchan.is_empty() && wchan != "0" => {
@@ -214,7 +214,7 @@ fn read_all(file: &mut File) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The last `length` bytes of a text, or a few less.
+/// The last bytes of a text: at most `length`, and from the start of a character.
 fn tail(text: &str, length: usize) -> &str {
     let mut start = text.len().saturating_sub(length);
     while !text.is_char_boundary(start) {
@@ -223,7 +223,7 @@ fn tail(text: &str, length: usize) -> &str {
     &text[start..]
 }
 
-/// What a case's process writes to its standard output just before its end.
+/// The line that a case's process writes to its standard output before it ends.
 #[derive(Debug, Serialize, Deserialize)]
 struct Verdict {
     outcome: Outcome,
@@ -255,8 +255,8 @@ impl From<CaseResult> for Verdict {
     }
 }
 
-/// A verdict counts only from a process that ended as it should have: one that got through its case and
-/// crashed on its way out has failed.
+/// The verdict counts only if the process ended as it should. A process that crashes after its case
+/// has failed.
 fn judge(status: ExitStatus, report: &str) -> Verdict {
     if let Some(signal) = status.signal() {
         return Verdict::failed(format!("killed by signal {signal}{}", signal_name(signal)));
@@ -265,7 +265,7 @@ fn judge(status: ExitStatus, report: &str) -> Verdict {
     match (status.code(), verdict) {
         (Some(0), Ok(verdict)) if verdict.outcome != Outcome::Failed => verdict,
         (Some(1), Ok(verdict)) if verdict.outcome == Outcome::Failed => verdict,
-        (Some(0), Err(_)) => Verdict::failed("exited in the middle of the case".into()),
+        (Some(0), Err(_)) => Verdict::failed("exited before the end of the case".into()),
         (Some(101), _) => Verdict::failed("panicked".into()),
         (code, _) => Verdict::failed(format!("exited with status {}", code.unwrap_or(-1))),
     }
@@ -286,13 +286,13 @@ fn signal_name(signal: i32) -> &'static str {
     }
 }
 
-/// What the process of one case does: runs it and writes its verdict to the standard output, which is the
-/// runner's file. It ends with status 1 if the case failed.
+/// Runs one case in this process, and writes its verdict to the standard output, which is the
+/// runner's file. The exit status is 1 if the case failed.
 ///
-/// Run by hand, it is the way to have a case under a debugger or strace.
+/// This is also the way to run a case under a debugger or strace.
 #[must_use]
 pub fn run_one(case: &Case, env: &Env) -> ExitCode {
-    // So that a run that is interrupted leaves no case behind.
+    // An interrupted run leaves no case behind.
     let verdict = match sys::process::end_with_parent() {
         Ok(()) => Verdict::from(case.execute(env)),
         Err(error) => Verdict::failed(format!("prctl: {error}")),
@@ -330,11 +330,11 @@ mod tests {
             (exit(1), passed, "exited with status 1"),
             (exit(0), failed, "exited with status 0"),
             (exit(101), passed, "panicked"),
-            (exit(0), "", "exited in the middle of the case"),
+            (exit(0), "", "exited before the end of the case"),
             (
                 exit(0),
                 r#"{"outcome":"pas"#,
-                "exited in the middle of the case",
+                "exited before the end of the case",
             ),
             (
                 ExitStatus::from_raw(11),

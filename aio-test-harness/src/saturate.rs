@@ -1,8 +1,9 @@
-//! Many threads on a shallow queue and a slow disk: what that costs, and whether anybody starves.
+//! Many threads on a shallow queue and a slow disk: the processor time, and whether a thread
+//! starves.
 //!
-//! Each thread has a number of operations to do, one after the other: it waits for a place in the queue, submits, and
-//! waits for the result. On a disk that does few operations a second nearly all time is spent waiting; the process
-//! must not spend processor time on it, and everybody must get on.
+//! Each thread does a number of operations, one after the other. It waits for a slot in the queue,
+//! submits, and waits for the result. On a disk that does few operations a second, nearly all time
+//! is waiting. The process must not spend processor time on it, and no thread may starve.
 
 use std::{
     fmt,
@@ -28,36 +29,37 @@ const BLOCK: usize = 4096;
 
 /// Saturates a shallow queue on a slow disk from many threads.
 ///
-/// Prints the rate, the processor time that this process used, how the operations were spread over the threads, and
-/// the longest that one had to wait. Exit status: 0; 1 when an operation failed, when contents were wrong, when it took
-/// more than the given share of a processor, or when a thread starved; 2 on wrong use.
+/// Prints the rate, the process's processor time, the operations of each thread, and the longest
+/// wait. Exit status: 0 when nothing was wrong, 1 when an operation failed, contents were wrong,
+/// too much processor time was used or a thread starved, 2 on wrong use.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A file or a block device, WHICH IS OVERWRITTEN. It has to be slow for the figures to mean something.
+    /// A file or a block device, WHICH IS OVERWRITTEN. The figures mean something only for a slow
+    /// one.
     path: PathBuf,
 
-    /// How many operations can be in the queue.
+    /// The depth of the queue.
     #[arg(long, value_name = "N", default_value_t = 8)]
     depth: u32,
 
-    /// How many threads there are.
+    /// The number of threads.
     #[arg(long, value_name = "N", default_value = "50")]
     threads: NonZero<usize>,
 
-    /// How many operations there are for all threads together.
+    /// The number of operations of all threads together.
     #[arg(long, value_name = "N", default_value_t = 2000)]
     operations: u64,
 
-    /// How much of one processor's time may be used, in percent.
+    /// The limit of processor time, in percent of one processor.
     #[arg(long, value_name = "PERCENT", default_value_t = 5.0)]
     most_cpu: f64,
 }
 
-/// Runs it and prints what it comes to.
+/// Runs the threads and prints the figures.
 ///
 /// # Errors
 ///
-/// A path that can't be opened, no room for the queue, or a failed operation.
+/// The path can't be opened, the queue can't be made, or an operation failed.
 pub fn main(args: &Args) -> io::Result<ExitCode> {
     let figures = run(args)?;
     println!("{figures}");
@@ -72,17 +74,17 @@ pub fn main(args: &Args) -> io::Result<ExitCode> {
     })
 }
 
-/// What a thread came to.
+/// The figures of a thread.
 #[derive(Clone, Copy, Debug, Default)]
 struct Share {
-    /// Operations that it had done when half of all were done.
+    /// The operations that the thread had done when half of all were done.
     at_half: u64,
     done: u64,
-    /// The longest from wanting to submit an operation to its result.
+    /// The longest time from asking for a slot until the result.
     longest: Duration,
 }
 
-/// What a run came to.
+/// The figures of a run.
 #[derive(Debug)]
 struct Figures {
     depth: u32,
@@ -114,7 +116,7 @@ fn run(args: &Args) -> io::Result<Figures> {
     thread::scope(|scope| {
         let workers: Vec<_> = (0..threads)
             .map(|number| {
-                // The first ones do what can't be shared out evenly.
+                // The first threads do the remainder.
                 let rest = u64::from((number as u64) < args.operations % threads as u64);
                 let mine = args.operations / threads as u64 + rest;
                 let job = &job;
@@ -137,7 +139,7 @@ fn run(args: &Args) -> io::Result<Figures> {
     })
 }
 
-/// What all threads share.
+/// The state that all threads share.
 struct Job<'a> {
     queue: &'a Queue,
     file: &'a File,
@@ -147,7 +149,7 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Writes blocks of its own and reads each back.
+    /// Writes blocks of this thread and reads each of them back.
     fn work(&self, number: usize, operations: u64) -> io::Result<Share> {
         let mut buffer = AlignedBuf::zeroed(BLOCK, BLOCK).map_err(io::Error::other)?;
         let mut share = Share::default();
@@ -193,25 +195,26 @@ impl Figures {
         self.shares.iter().map(|share| share.done).sum()
     }
 
-    /// Of one processor, in percent.
+    /// The processor time in percent of one processor.
     fn cpu_percent(&self) -> f64 {
         100.0 * self.cpu.as_secs_f64() / self.took.as_secs_f64()
     }
 
-    /// What isn't as it should be.
+    /// The figures that are wrong.
     fn complaints(&self, most_cpu: f64) -> Vec<String> {
         let mut complaints = Vec::new();
         let cpu = self.cpu_percent();
         if cpu >= most_cpu {
             complaints.push(format!(
-                "{cpu:.2} % of a processor was used, {most_cpu} % is the limit"
+                "{cpu:.2} % of a processor was used, and the limit is {most_cpu} %"
             ));
         }
         let fair = self.done() / 2 / self.shares.len() as u64;
         for (number, share) in self.shares.iter().enumerate() {
             if share.at_half < fair / 2 {
                 complaints.push(format!(
-                    "thread {number} had done {} operations when half were done; {fair} would have been fair",
+                    "thread {number} had done {} operations when half of all were done: \
+                     its share was {fair}",
                     share.at_half
                 ));
             }
@@ -227,7 +230,7 @@ impl fmt::Display for Figures {
         let seconds = self.took.as_secs_f64();
         writeln!(
             f,
-            "{done} operations from {threads} threads through a queue of depth {} in {seconds:.2} s: {:.0} a second",
+            "{done} operations of {threads} threads, depth {}, in {seconds:.2} s: {:.0} a second",
             self.depth,
             done as f64 / seconds
         )?;
@@ -242,7 +245,8 @@ impl fmt::Display for Figures {
         let (fewest, most) = (at_half.clone().min(), at_half.max());
         write!(
             f,
-            "done per thread when half of all were done: {} to {} (fair: {}); longest wait of a thread: {:.3} to {:.3} s",
+            "done per thread when half of all were done: {} to {} (share: {}); \
+             longest wait per thread: {:.3} to {:.3} s",
             fewest.unwrap_or(0),
             most.unwrap_or(0),
             done / 2 / threads as u64,
@@ -281,7 +285,8 @@ mod tests {
 
     #[test]
     fn all_operations_are_done() {
-        // Beside the program: the directory for temporary files may have no O_DIRECT.
+        // The file is beside the program: the directory for temporary files may not support
+        // O_DIRECT.
         let program = std::env::current_exe().unwrap();
         let file = tempfile::NamedTempFile::new_in(program.parent().unwrap()).unwrap();
         let args = Args {

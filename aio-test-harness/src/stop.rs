@@ -1,21 +1,22 @@
-//! Why a case stopped: [`Stop`], and the checks that stop one.
+//! The reasons why a case stops: [`Stop`], and the checks that return one.
 
 use std::{error::Error, fmt, panic::Location};
 
-/// What a case returns: nothing, or why it stopped.
+/// The result of a case.
 pub type CaseResult<T = ()> = Result<T, Stop>;
 
 /// Why a case stopped before its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// Something was not as documented. The text says where, what was got and what was expected.
+    /// Something was not as documented. The text names the line, the value that was got and the one
+    /// that was expected.
     Fail(String),
     /// Something that the case requires is missing. The text names it.
     Skip(String),
 }
 
 impl Stop {
-    /// A failure at the line that called.
+    /// A failure, with the line of the caller.
     #[track_caller]
     pub fn fail(what: impl fmt::Display) -> Self {
         let at = Location::caller();
@@ -30,7 +31,7 @@ impl<E: Error> From<E> for Stop {
     }
 }
 
-/// Gives up on a case because `what` is missing.
+/// Skips a case because `what` is missing.
 ///
 /// # Errors
 ///
@@ -39,7 +40,7 @@ pub fn skip<T>(what: impl fmt::Display) -> CaseResult<T> {
     Err(Stop::Skip(what.to_string()))
 }
 
-/// Fails the case unless the condition is true. Further arguments are a message as for `format!`.
+/// Fails the case unless the condition is true. The other arguments are a message as for `format!`.
 #[macro_export]
 macro_rules! check {
     ($condition:expr $(,)?) => {
@@ -54,8 +55,8 @@ macro_rules! check {
     };
 }
 
-/// Fails the case unless the first value, which was got, equals the second, which is expected. Further
-/// arguments are a message as for `format!`.
+/// Fails the case unless the first value, which was got, equals the second one, which is expected.
+/// The other arguments are a message as for `format!`.
 #[macro_export]
 macro_rules! check_eq {
     ($got:expr, $expected:expr $(,)?) => {

@@ -1,4 +1,4 @@
-//! What the runner makes of cases that go wrong, each in its own way, and of the rest of the run.
+//! The verdicts of the runner on cases that go wrong, each in its own way, and the rest of the run.
 
 use std::{
     process::Command,
@@ -15,7 +15,7 @@ use aio_test_harness::{
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_aio-conformance");
 
-/// Runs cases and returns the lines of the report, which have to begin and end as they should.
+/// Runs cases and returns the lines of the report, after checking the first and the last one.
 fn run(cases: &[Case], timeout: Duration) -> (Vec<Line>, Totals) {
     let runner = Runner {
         program: PROGRAM.into(),
@@ -28,13 +28,13 @@ fn run(cases: &[Case], timeout: Duration) -> (Vec<Line>, Totals) {
             lines.push(line.clone());
             Ok(())
         })
-        .expect("the runner works, whatever the cases do");
+        .expect("the runner works for all cases");
     assert!(matches!(lines.first(), Some(Line::Hello { cases: n, .. }) if *n == cases.len()));
     assert_eq!(lines.last(), Some(&Line::End(totals)));
     (lines, totals)
 }
 
-/// Runs one case, with one that passes behind it, and returns its outcome and reason.
+/// Runs one case and then one that passes. Returns the outcome and reason of the first one.
 fn verdict(name: &str, timeout: Duration) -> (Outcome, String) {
     let case = cases::by_name(name).expect("there is such a case");
     let good = cases::by_name("setup::zero_requests").expect("there is such a case");
@@ -96,7 +96,7 @@ fn leaving_in_the_middle_is_a_failure() {
     let (outcome, reason) = verdict("sabotage::exits", LONG);
     assert_eq!(
         (outcome, reason.as_str()),
-        (Outcome::Failed, "exited in the middle of the case")
+        (Outcome::Failed, "exited before the end of the case")
     );
 }
 
@@ -110,7 +110,10 @@ fn a_hang_is_a_failure_after_its_time() {
         started.elapsed()
     );
     assert_eq!(outcome, Outcome::Failed);
-    assert!(reason.starts_with("no end within 1 s, killed"), "{reason}");
+    assert!(
+        reason.starts_with("the case took more than 1 s and was killed"),
+        "{reason}"
+    );
     assert!(reason.contains("this case hangs on purpose"), "{reason}");
 }
 
@@ -121,11 +124,15 @@ fn what_a_case_leaves_behind_is_killed() {
     let pid = reason
         .split_once("Forked(")
         .and_then(|(_, rest)| rest.split_once(')'));
-    let pid: u32 = pid.expect("it says its child's number").0.parse().unwrap();
+    let pid: u32 = pid
+        .expect("the reason has the child's number")
+        .0
+        .parse()
+        .unwrap();
     assert_gone(pid);
 }
 
-/// Waits until a process has gone. Init, whose child it is then, may take its time to notice that it is dead.
+/// Waits until a process has ended. Its new parent, init, may take a while to wait for it.
 fn assert_gone(pid: u32) {
     for _ in 0..100 {
         match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
@@ -180,12 +187,12 @@ fn a_sink_that_fails_ends_the_run() {
     assert_eq!(error.unwrap_err().to_string(), "full");
 }
 
-/// The program itself: standard output, standard error and exit status.
+/// Runs the program. Returns standard output, standard error and exit status.
 fn program(arguments: &[&str]) -> (String, String, Option<i32>) {
     let output = Command::new(PROGRAM)
         .args(arguments)
         .output()
-        .expect("it starts");
+        .expect("the program starts");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     (
         text(output.stdout),

@@ -1,4 +1,4 @@
-//! `aio-safe-batch`: everything that may be submitted goes in one batch.
+//! `aio-safe-batch`: all operations that may be submitted go into one batch.
 
 use aio_safe::{Op, Pending};
 use anyhow::Result;
@@ -29,7 +29,7 @@ impl Engine for InBatches<'_> {
                 sync.wait()?;
                 unsynced = false;
             }
-            // With a sync after each batch, the next one begins when all of it is over.
+            // With a sync after each batch, the next batch begins when all operations are done.
             if this.handles.is_empty() || !this.work.sync {
                 let n = pace.grant(this.room());
                 if n > 0 {
@@ -43,7 +43,8 @@ impl Engine for InBatches<'_> {
             if !this.queue.shared {
                 this.queue.queue.reap(1, None)?;
             } else if !this.handles[0].is_done() {
-                // Another thread may reap what is ours: only our own handles tell when there is something.
+                // Another thread may reap this thread's operations, so only the handles tell which
+                // are done.
                 this.wait(timing, &mut stamps)?;
                 done += 1;
             }

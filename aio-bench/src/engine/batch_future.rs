@@ -1,5 +1,5 @@
-//! `aio-safe-batch-future`: one task submits batches and awaits their operations all at once, whichever is first; its
-//! thread reaps when it can't go on.
+//! `aio-safe-batch-future`: one task submits batches and awaits all of their operations at once.
+//! Its thread reaps when the task can't go on.
 
 use std::{future::poll_fn, mem, pin::Pin, task::Poll};
 
@@ -41,7 +41,7 @@ async fn run<T: Timing>(this: &mut Batches<'_>, pace: &mut Pace, timing: &mut T)
             this.queue.queue.submit(this.file, Op::fdatasync())?.await?;
             unsynced = false;
         }
-        // With a sync after each batch, the next one begins when all of it is over.
+        // With a sync after each batch, the next batch begins when all operations are done.
         if this.handles.is_empty() || !this.work.sync {
             let n = pace.grant(this.room());
             if n > 0 {

@@ -1,5 +1,5 @@
-//! Operations that are submitted in batches, and the results that are there taken together: what engines with batches have
-//! in common.
+//! The common part of the engines with batches: submitting a batch, and taking all results that are
+//! there.
 
 use std::{
     mem,
@@ -23,16 +23,16 @@ pub(super) struct Batches<'a> {
     pub(super) file: &'a BorrowedFd<'a>,
     pub(super) queue: QueueOf<'a>,
     batch: Batch<'a, Transfer<AlignedBuf>>,
-    /// Buffers that aren't in flight.
+    /// The buffers that aren't in flight.
     buffers: Vec<AlignedBuf>,
-    /// What is in flight, and beside it the offsets of the blocks.
+    /// The handles of the operations in flight, and the offsets of their blocks in the same order.
     pub(super) handles: Vec<Handle>,
     offsets: Vec<u64>,
-    /// Empty vectors, to take what was in those above.
+    /// Empty vectors that take over from `handles` and `offsets`.
     spare: (Vec<Handle>, Vec<u64>),
 }
 
-/// Makes them for one thread, and hands them on.
+/// Makes the batches of one thread, and passes them to `then`.
 pub(super) fn set_up(work: Work, queue: QueueOf<'_>, then: impl FnOnce(Batches<'_>)) -> Result<()> {
     let depth = work.depth;
     then(Batches {
@@ -48,8 +48,8 @@ pub(super) fn set_up(work: Work, queue: QueueOf<'_>, then: impl FnOnce(Batches<'
     Ok(())
 }
 
-/// Pushes what the queue had no place for. There is one for each buffer, but another thread that takes and gives back places
-/// may have been ahead of us wherever we looked.
+/// Pushes an operation for which the queue had no free slot. There is a slot for each buffer. But a
+/// thread that looks for a free slot can miss it while other threads claim and free slots.
 #[cold]
 fn push_again<'a>(
     batch: &mut Batch<'a, Transfer<AlignedBuf>>,
@@ -68,12 +68,12 @@ fn push_again<'a>(
 }
 
 impl Batches<'_> {
-    /// How many operations can be submitted now.
+    /// The number of operations that can be submitted now.
     pub(super) fn room(&self) -> usize {
         self.buffers.len()
     }
 
-    /// Submits so many operations.
+    /// Submits `n` operations.
     #[inline]
     pub(super) fn submit<T: Timing>(
         &mut self,
@@ -99,7 +99,7 @@ impl Batches<'_> {
         Ok(self.batch.submit(&mut self.handles)?)
     }
 
-    /// Takes the results that `ready` has, and returns how many they were.
+    /// Takes the results that `ready` returns, and returns their number.
     #[inline]
     pub(super) fn take<T: Timing>(
         &mut self,
@@ -130,7 +130,7 @@ impl Batches<'_> {
         Ok(done)
     }
 
-    /// Waits for one that is in flight.
+    /// Waits for one operation in flight.
     pub(super) fn wait<T: Timing>(
         &mut self,
         timing: &mut T,

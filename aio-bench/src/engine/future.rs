@@ -1,4 +1,5 @@
-//! `aio-safe-future`: a task for each operation in flight, all on one thread, which reaps when no task can go on.
+//! `aio-safe-future`: a task for each operation in flight. All tasks are on one thread, which reaps
+//! when no task can go on.
 
 use std::{cell::RefCell, fs::File, sync::Arc, time::Duration};
 
@@ -20,12 +21,12 @@ struct Futures<'a> {
     executor: Executor,
 }
 
-/// What the tasks share.
+/// The state that the tasks share.
 struct State<'t, T> {
     work: &'t mut Work,
     pace: &'t mut Pace,
     timing: &'t mut T,
-    /// Those of tasks that are over.
+    /// The buffers of tasks that have ended.
     buffers: Vec<AlignedBuf>,
     done: u64,
 }
@@ -40,7 +41,7 @@ pub(super) fn set_up(work: Work, queue: QueueOf<'_>, then: Use<'_>) -> Result<()
     Ok(())
 }
 
-/// One operation after the other, with one buffer.
+/// Does one operation after the other, with one buffer.
 async fn task<T: Timing>(
     state: &RefCell<State<'_, T>>,
     queue: &Queue,
@@ -74,7 +75,7 @@ async fn task<T: Timing>(
 }
 
 impl Futures<'_> {
-    /// Runs a task for each buffer until the pace is over.
+    /// Runs a task for each buffer until the pace grants nothing more.
     fn run<T: Timing>(&mut self, pace: &mut Pace, timing: &mut T) -> Result<u64> {
         let queue = self.queue;
         let file = Arc::clone(&self.work.file);
@@ -108,9 +109,10 @@ impl Futures<'_> {
     }
 }
 
-/// What the executor does when no task can go on.
+/// Reaps. The executor calls it when no task can go on.
 pub(super) fn idle(queue: QueueOf<'_>) -> Result<()> {
-    // Another thread of the queue may have reaped our last operation just now, and then nothing more may come.
+    // Another thread of the queue may have reaped this thread's last operation just now. Then no
+    // event may come any more.
     let timeout = queue.shared.then_some(Duration::from_millis(1));
     queue.queue.reap(1, timeout)?;
     Ok(())

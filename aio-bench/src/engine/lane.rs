@@ -1,5 +1,5 @@
-//! `aio-safe-lane`: everything that may be submitted goes to the kernel together, and results are taken from a lane as
-//! they come.
+//! `aio-safe-lane`: all operations that may be submitted go to the kernel in one batch. Results are
+//! taken from the lane as they come.
 
 use std::{
     os::fd::{AsFd, BorrowedFd},
@@ -12,16 +12,17 @@ use anyhow::{Error, Result};
 use super::{Engine, QueueOf, Use, result as number};
 use crate::{pace::Pace, timing::Timing, work::Work};
 
-/// What a thread has for its turns.
+/// The state of a thread between its turns.
 pub(super) struct Lanes<'a> {
     pub(super) work: Work,
     pub(super) queue: QueueOf<'a>,
     pub(super) file: &'a BorrowedFd<'a>,
-    /// Buffers that aren't in flight.
+    /// The buffers that aren't in flight.
     buffers: Vec<AlignedBuf>,
 }
 
-/// A turn's lane, and what goes with it. The value of an operation is the offset of its block, and when it was submitted.
+/// A turn's lane and its state. The value of an operation is the offset of its block and the time
+/// of its submission.
 pub(super) struct Turn<'l, 'a, T: Timing> {
     pub(super) lanes: &'l mut Lanes<'a>,
     pub(super) lane: Lane<Transfer<AlignedBuf>, (u64, T::Stamp)>,
@@ -31,7 +32,7 @@ pub(super) struct Turn<'l, 'a, T: Timing> {
     unsynced: bool,
 }
 
-/// Makes what one thread needs, and hands it on.
+/// Makes the state of one thread, and passes it to `then`.
 pub(super) fn with_lanes(
     work: Work,
     queue: QueueOf<'_>,
@@ -64,17 +65,18 @@ impl<'a> Lanes<'a> {
 }
 
 impl<T: Timing> Turn<'_, '_, T> {
-    /// Whether what was written is to be made durable before anything else.
+    /// Whether an fdatasync has to come before the next operations.
     pub(super) fn is_sync_due(&mut self) -> bool {
         let due = self.unsynced && self.lane.in_flight() == 0;
         self.unsynced &= !due;
         due
     }
 
-    /// Begins as many operations as may be. False when nothing is in flight then.
+    /// Submits as many operations as the pace grants. Returns false when nothing is in flight
+    /// afterwards.
     #[inline]
     pub(super) fn submit(&mut self) -> Result<bool> {
-        // With a sync after each batch, the next one begins when all of it is over.
+        // With a sync after each batch, the next batch begins when all operations are done.
         if !self.lanes.buffers.is_empty() && (!self.lanes.work.sync || self.lane.in_flight() == 0) {
             self.begin()?;
         }
@@ -82,12 +84,16 @@ impl<T: Timing> Turn<'_, '_, T> {
     }
 
     /// Submits with the buffers that aren't in flight.
-    // Where there is no sync this happens once in a turn: `take` uses each buffer again.
+    // Without a sync this happens once in a turn, because `take` submits each buffer again.
     #[inline(never)]
     fn begin(&mut self) -> Result<()> {
         let mut batch = self.lane.batch();
         for _ in 0..self.pace.grant(self.lanes.buffers.len()) {
-            let buffer = self.lanes.buffers.pop().expect("not more is granted");
+            let buffer = self
+                .lanes
+                .buffers
+                .pop()
+                .expect("the pace grants no more than that");
             push(
                 &mut batch,
                 self.lanes.file,
@@ -102,7 +108,7 @@ impl<T: Timing> Turn<'_, '_, T> {
         Ok(())
     }
 
-    /// Takes the results that are there, checks them, and uses the buffers again at once.
+    /// Takes the results that are there, checks them, and submits their buffers again at once.
     #[inline(always)]
     pub(super) fn take(&mut self) -> Result<()> {
         let Lanes {

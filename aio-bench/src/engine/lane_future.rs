@@ -1,4 +1,5 @@
-//! `aio-safe-lane-future`: one task submits to a lane and awaits its results; its thread reaps when it can't go on.
+//! `aio-safe-lane-future`: one task submits to a lane and awaits its results. Its thread reaps when
+//! the task can't go on.
 
 use std::{future::poll_fn, mem};
 

@@ -1,4 +1,4 @@
-//! The engines: each does the same work in its own way.
+//! The engines. Each does the same work in its own way.
 
 mod batch;
 mod batch_future;
@@ -25,18 +25,18 @@ use crate::{
     work::Work,
 };
 
-/// One thread's share of an engine: what it needs is set up, and nothing is in flight between two turns.
+/// One thread's share of an engine. It is set up, and nothing is in flight between two turns.
 pub(crate) trait Engine {
-    /// Does operations for as long as `pace` grants them, waits for the last of them, and returns how many were
-    /// done.
+    /// Does operations for as long as `pace` grants them, waits for the last of them, and returns
+    /// their number.
     ///
     /// # Errors
     ///
-    /// That an operation failed or was short, or that what it read was wrong.
+    /// An operation failed or was short, or a read got wrong contents.
     fn turn<T: Timing>(&mut self, pace: &mut Pace, timing: &mut T) -> Result<u64>;
 }
 
-/// An [`Engine`], whichever it is.
+/// An [`Engine`] of any type.
 pub(crate) trait AnyEngine {
     fn turn(&mut self, pace: Pace) -> Result<u64>;
 
@@ -56,9 +56,9 @@ impl<E: Engine> AnyEngine for E {
 /// Why an engine couldn't be set up.
 #[derive(Debug)]
 pub(crate) enum SetUpError {
-    /// It can't run here, or can't do this; the reason.
+    /// The engine can't run here, or can't do what the cell asks for. The text is the reason.
     Unavailable(String),
-    /// Something is wrong.
+    /// An error.
     Failed(Error),
 }
 
@@ -72,44 +72,47 @@ pub(crate) fn unavailable<T>(reason: impl Into<String>) -> Result<T, SetUpError>
     Err(SetUpError::Unavailable(reason.into()))
 }
 
-/// Sets up one thread's share of an engine, in that thread, hands it to the function, and tears it down.
+/// Sets up one thread's share of an engine in that thread, passes it to the function, and then
+/// tears it down.
 pub(crate) type SetUp = Box<dyn Fn(Work, Use<'_>) -> Result<(), SetUpError> + Send + Sync>;
 
-/// What is done with an engine once it is set up.
+/// A function that uses an engine that is set up.
 pub(crate) type Use<'a> = &'a mut dyn FnMut(&mut dyn AnyEngine);
 
-/// What is known about an engine before it is set up.
+/// A kind of engine.
 #[derive(Clone, Copy)]
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
-    /// What it is, in a line.
+    /// A description of one line.
     pub(crate) what: &'static str,
-    /// Makes what its threads share, and says how each of them is set up.
+    /// Makes the state that the engine's threads share. Returns the function that sets up one
+    /// thread.
     pub(crate) start: fn(&Cell) -> Result<SetUp, SetUpError>,
-    /// Each operation in flight has a thread of its own, up to [`MOST_THREADS`].
+    /// Whether each operation in flight has a thread of its own, up to [`MOST_THREADS`].
     pub(crate) spread: bool,
 }
 
-/// How many threads an engine has that has one for each operation in flight.
+/// The most threads of an engine that has one for each operation in flight.
 const MOST_THREADS: u32 = 64;
 
-/// How many threads take the place of one thread of the cell, where each operation in flight has one.
+/// The number of threads for one thread of the cell, in an engine with a thread for each operation
+/// in flight.
 pub(crate) fn spread(cell: &Cell) -> u32 {
     cell.depth.min(MOST_THREADS)
 }
 
 impl Kind {
-    /// This stack's own.
+    /// The engines of this stack.
     const OWN: &[Self] = &[
         Self {
             name: "floor",
-            what: "aio-sys alone: prepared iocbs, one io_submit for all that may be submitted, events read from the ring",
+            what: "aio-sys alone: prepared iocbs, one io_submit, events read from the ring",
             start: floor,
             spread: false,
         },
         Self {
             name: "floor-single",
-            what: "the same with an io_submit for each operation: no engine that submits singly can be faster",
+            what: "floor with an io_submit for each operation: the bound for single ones",
             start: |cell| {
                 each_for_itself(cell, |work| {
                     Native::new(OneByOne::set_up(work.depth)?, work)
@@ -131,39 +134,39 @@ impl Kind {
         },
         Self {
             name: "aio-safe-single",
-            what: "aio-safe: submitted one by one, each waited for in turn",
+            what: "aio-safe: operations submitted one by one, and waited for in the same order",
             start: |cell| with_queue(cell, single::set_up),
             spread: false,
         },
         Self {
             name: "aio-safe-future",
-            what: "aio-safe: a task for each operation in flight, on one thread that reaps when it has nothing to do",
+            what: "aio-safe: a task for each operation, on one thread that reaps when idle",
             start: |cell| with_queue(cell, future::set_up),
             spread: false,
         },
         Self {
             name: "aio-safe-lane-future",
-            what: "aio-safe: a lane whose results one task awaits, on one thread that reaps as above",
+            what: "aio-safe: a task that awaits a lane's results, and reaps when idle",
             start: |cell| with_queue(cell, lane_future::set_up),
             spread: false,
         },
         Self {
             name: "aio-safe-batch-future",
-            what: "aio-safe: batches, whose operations one task awaits all at once, on one thread that reaps as above",
+            what: "aio-safe: a task that awaits the operations of batches, and reaps when idle",
             start: |cell| with_queue(cell, batch_future::set_up),
             spread: false,
         },
     ];
 
-    /// No engine, and not listed as one: what is counted of the others contains what is counted of it.
+    /// It does no I/O and isn't listed. Its counts are part of every engine's counts.
     const NOTHING: Self = Self {
         name: "nothing",
-        what: "no I/O: draws the blocks and checks them, as all do",
+        what: "no I/O: draws the blocks and checks them, as all engines do",
         start: nothing::start,
         spread: false,
     };
 
-    /// Names that are engines if the program was built with the feature `peers`.
+    /// The names of the engines of the feature `peers`.
     const PEERS: &[&str] = &[
         "libaio",
         "io-uring",
@@ -174,7 +177,7 @@ impl Kind {
         "posix-aio-fds",
     ];
 
-    /// Every engine that this program was built with, in the order of the table.
+    /// The engines that this program was built with, in the order of the table.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         #[cfg(feature = "peers")]
         let peers = peers::ALL;
@@ -195,25 +198,26 @@ impl Kind {
         }
         if name == "linux-aio-tokio" {
             return unavailable(
-                "not built: it needs libclang to build (install libclang-dev, RUSTFLAGS=\"--cfg linux_aio_tokio\")",
+                "not built: install libclang-dev and build with \
+                 RUSTFLAGS=\"--cfg linux_aio_tokio\"",
             );
         }
         let known: Vec<_> = Self::all().map(|kind| kind.name).collect();
         Err(anyhow::anyhow!(
-            "no engine is called {name:?}; there are: {}",
+            "no engine is called {name:?}; the engines are: {}",
             known.join(", ")
         )
         .into())
     }
 }
 
-/// An engine whose threads have nothing in common.
+/// An engine whose threads share nothing.
 fn each_for_itself<E: Engine + 'static>(
     cell: &Cell,
     new: impl Fn(Work) -> Result<E, SetUpError> + Send + Sync + 'static,
 ) -> Result<SetUp, SetUpError> {
     match cell.sharing {
-        Sharing::OneQueue if cell.threads > 1 => unavailable("has no queue that threads share"),
+        Sharing::OneQueue if cell.threads > 1 => unavailable("its threads can't share a queue"),
         _ => Ok(Box::new(move |work, then| {
             then(&mut new(work)?);
             Ok(())
@@ -221,7 +225,7 @@ fn each_for_itself<E: Engine + 'static>(
     }
 }
 
-/// The floor, on a context for each thread or on one for all.
+/// The floor, with a context for each thread or with one for all threads.
 fn floor(cell: &Cell) -> Result<SetUp, SetUpError> {
     if cell.sharing == Sharing::OwnQueues || cell.threads == 1 {
         return each_for_itself(cell, |work| Native::new(Floor::set_up(work.depth)?, work));
@@ -235,12 +239,12 @@ fn floor(cell: &Cell) -> Result<SetUp, SetUpError> {
     }))
 }
 
-/// An engine on aio-safe's queues.
+/// An engine on a queue of aio-safe.
 fn with_queue(
     cell: &Cell,
     set_up: fn(Work, QueueOf<'_>, Use<'_>) -> Result<()>,
 ) -> Result<SetUp, SetUpError> {
-    // A sync has a place of its own.
+    // The sync needs a slot, too.
     let depth = cell.depth + u32::from(cell.workload == Workload::WriteFdatasync);
     let threads = cell.threads;
     let shared = match cell.sharing {
@@ -277,7 +281,7 @@ fn with_queue(
 #[derive(Clone, Copy)]
 struct QueueOf<'a> {
     queue: &'a Queue,
-    /// Other threads submit to it as well, and may reap what this one has submitted.
+    /// Whether other threads use the queue as well. They may reap this thread's operations.
     shared: bool,
 }
 
@@ -290,7 +294,7 @@ fn queue(depth: u32) -> Result<Queue, SetUpError> {
     })
 }
 
-/// What aio-safe says of a transfer, as the kernel said it.
+/// A transfer's result as the kernel gave it: a count of bytes, or an errno times -1.
 #[inline]
 fn result(result: Result<usize, aio_safe::OpError>) -> i64 {
     match result {
@@ -299,7 +303,8 @@ fn result(result: Result<usize, aio_safe::OpError>) -> i64 {
     }
 }
 
-/// Starts the turns of this work: one that waits for the medium looks at the clock each time.
+/// Returns the function that starts a turn's pace. Work that waits for the medium looks at the
+/// clock for each operation.
 pub(crate) fn pacer(work: &Work) -> impl Fn(Limit) -> Pace + use<> {
     let slow = work.sync;
     move |limit| Pace::start(limit, slow)

@@ -1,5 +1,5 @@
-//! `nothing`: what all engines do around the I/O - draw the next block, check what was read - without any I/O.
-//! What is counted of the others contains as much.
+//! `nothing`: what all engines do beside the I/O, which is drawing blocks and checking them. The
+//! counts of all other engines contain its counts.
 
 use std::hint::black_box;
 
@@ -44,7 +44,8 @@ impl Engine for Nothing {
                 if let Some(last) = block.last_chunk_mut() {
                     *last = [0; 8];
                 }
-                // The compiler is to think that the block may have changed, and to leave the check where it is.
+                // The compiler must assume that the block has changed, so that it leaves the check
+                // where it is.
                 black_box(block.as_mut_ptr());
                 self.work.done(block, offset, self.work.block as i64)?;
             }

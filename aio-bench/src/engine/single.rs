@@ -1,4 +1,4 @@
-//! `aio-safe-single`: each operation is submitted by itself, and the oldest is waited for.
+//! `aio-safe-single`: each operation is submitted by itself. The thread waits for the oldest one.
 
 use std::collections::VecDeque;
 
@@ -12,7 +12,7 @@ struct OneByOne<'a> {
     work: Work,
     queue: QueueOf<'a>,
     buffers: Vec<AlignedBuf>,
-    /// What is in flight and the offsets of the blocks, the oldest first.
+    /// The handles in flight and the offsets of their blocks, the oldest first.
     handles: VecDeque<(Pending<Transfer<AlignedBuf>>, u64)>,
 }
 
@@ -52,11 +52,11 @@ impl OneByOne<'_> {
         Ok(sync.wait()?)
     }
 
-    /// One after the other.
+    /// Does one operation after the other.
     fn alone<T: Timing>(&mut self, pace: &mut Pace, timing: &mut T) -> Result<u64> {
         let mut done = 0;
         while pace.grant(1) == 1 {
-            let buffer = self.buffers.pop().expect("it is back");
+            let buffer = self.buffers.pop().expect("the only buffer is back");
             let stamp = timing.submitted();
             let (handle, offset) = self.submit(buffer)?;
             self.wait(handle, offset)?;
@@ -69,7 +69,7 @@ impl OneByOne<'_> {
         Ok(done)
     }
 
-    /// Several in flight.
+    /// Keeps several operations in flight.
     fn queued<T: Timing>(&mut self, pace: &mut Pace, timing: &mut T) -> Result<u64> {
         let mut stamps: VecDeque<T::Stamp> = VecDeque::new();
         let mut done = 0;
@@ -79,10 +79,13 @@ impl OneByOne<'_> {
                 self.sync()?;
                 unsynced = false;
             }
-            // With a sync after each batch, the next one begins when all of it is over.
+            // With a sync after each batch, the next batch begins when all operations are done.
             if self.handles.is_empty() || !self.work.sync {
                 for _ in 0..pace.grant(self.buffers.len()) {
-                    let buffer = self.buffers.pop().expect("no more were granted");
+                    let buffer = self
+                        .buffers
+                        .pop()
+                        .expect("the pace grants no more than that");
                     stamps.push_back(timing.submitted());
                     let submitted = self.submit(buffer)?;
                     self.handles.push_back(submitted);

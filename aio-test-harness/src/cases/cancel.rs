@@ -1,4 +1,4 @@
-//! `io_cancel`: what it can do, which is little.
+//! `io_cancel`: the few requests that it can cancel.
 
 use aio_sys::{
     Errno,
@@ -23,7 +23,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "cancel::result_is_not_written",
-        "the result that it is given isn't touched",
+        "io_cancel never writes to its result argument",
         &[],
         result_is_not_written,
     ),
@@ -41,44 +41,49 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "cancel::bad_context",
-        "what is no context is EINVAL",
+        "a number that isn't a context is EINVAL",
         &[],
         bad_context,
     ),
     Case::new(
         "cancel::never_submitted",
-        "a request that hasn't been submitted is EINVAL",
+        "a request that was never submitted is EINVAL",
         &[],
         never_submitted,
     ),
     Case::new(
         "cancel::other_address",
-        "a copy of the iocb elsewhere is EINVAL: the address counts",
+        "a copy of the iocb at another address is EINVAL",
         &[],
         other_address,
     ),
     Case::new(
         "cancel::other_context",
-        "another context's request is EINVAL",
+        "a request of another context is EINVAL",
         &[],
         other_context,
     ),
-    Case::new("cancel::twice", "cancelling again is EINVAL", &[], twice),
+    Case::new(
+        "cancel::twice",
+        "cancelling a request twice is EINVAL",
+        &[],
+        twice,
+    ),
     Case::new(
         "cancel::completed",
-        "a poll that has its event is EINVAL",
+        "a poll whose event is in the ring is EINVAL",
         &[],
         completed,
     ),
     Case::new(
         "cancel::direct_io",
-        "reads and writes of a file can't be cancelled: EINVAL, and all of them are done",
+        "cancelling reads and writes of a file is EINVAL, and all of them complete",
         &[Requirement::DirectIo],
         direct_io,
     ),
     Case::new(
         "cancel::one_of_many",
-        "of many polls only the one is cancelled",
+        "cancelling one of many polls leaves the others in flight",
         &[],
         one_of_many,
     ),
@@ -116,7 +121,7 @@ fn result_is_not_written(_: &Env) -> CaseResult {
     submit_one(&context, &request)?;
     let (_, result) = context.cancel(&request);
     check_eq!(result, None);
-    check_eq!(context.cancel(&request).1, None, "nor on an error");
+    check_eq!(context.cancel(&request).1, None, "not written on an error");
     Ok(())
 }
 
@@ -146,7 +151,7 @@ fn wrong_key(_: &Env) -> CaseResult {
     check_eq!(
         context.cancel(&request).0,
         Err(Errno::EINPROGRESS),
-        "with its own"
+        "with the right key"
     );
     Ok(())
 }
@@ -266,7 +271,7 @@ fn one_of_many(_: &Env) -> CaseResult {
     check_eq!(
         context.getevents(1, 8, Timeout::ms(20))?.len(),
         0,
-        "the others wait on"
+        "the others are in flight"
     );
     std::io::Write::write_all(&mut &writer, b"x")?;
     check_eq!(context.getevents(7, 8, LONG)?.len(), 7);

@@ -18,50 +18,55 @@ const DIRECT: &[Requirement] = &[Requirement::DirectIo];
 pub(super) const CASES: &[Case] = &[
     Case::new(
         "destroy::bad_context",
-        "what is no context is EINVAL",
+        "a number that isn't a context is EINVAL",
         &[],
         bad_context,
     ),
-    Case::new("destroy::twice", "destroying again is EINVAL", &[], twice),
+    Case::new(
+        "destroy::twice",
+        "destroying a context twice is EINVAL",
+        &[],
+        twice,
+    ),
     Case::new(
         "destroy::ends_the_handle",
-        "every call with the handle is EINVAL afterwards",
+        "every call with the handle of a destroyed context is EINVAL",
         &[],
         ends_the_handle,
     ),
     Case::new(
         "destroy::leaves_others_alone",
-        "other contexts go on",
+        "destroying a context leaves other contexts alone",
         &[],
         leaves_others_alone,
     ),
     Case::new(
         "destroy::cancels_polls",
-        "polls in flight don't hold it up",
+        "io_destroy doesn't wait for polls in flight",
         &[],
         cancels_polls,
     ),
     Case::new(
         "destroy::with_events",
-        "events that nobody reaped don't hold it up",
+        "io_destroy doesn't wait for events to be reaped",
         &[Requirement::Directory],
         with_events,
     ),
     Case::new(
         "destroy::waits_for_writes",
-        "writes in flight are done when it returns",
+        "writes in flight are done when io_destroy returns",
         DIRECT,
         waits_for_writes,
     ),
     Case::new(
         "destroy::waits_for_reads",
-        "buffers aren't written to any more when it returns",
+        "the kernel writes to no buffer after io_destroy has returned",
         DIRECT,
         waits_for_reads,
     ),
     Case::new(
         "destroy::waits_for_disk_writes",
-        "likewise on a disk",
+        "writes in flight to a disk are done when io_destroy returns",
         &[Requirement::Disk4096],
         |env| writes_then_destroy(&env.disk4096()?.open()?),
     ),
@@ -116,7 +121,7 @@ fn cancels_polls(_: &Env) -> CaseResult {
     let (reader, writer) = sys::fd::pipe()?;
     check!(fill_up(&context, &reader)? >= 64);
     check_eq!(context.destroy(), Ok(()));
-    // What they waited for comes too late for anybody.
+    // The polls are cancelled, so nothing happens when the pipe becomes readable.
     std::io::Write::write_all(&mut &writer, b"x")?;
     Ok(())
 }
@@ -132,11 +137,11 @@ fn with_events(env: &Env) -> CaseResult {
 
 const COUNT: usize = 64;
 
-/// Many writes, the end of their context, and then a look at what is there.
+/// Submits many writes, destroys their context, and then checks what was written.
 fn writes_then_destroy(file: &File) -> CaseResult {
     let content = pattern(5, COUNT * BLOCK);
     let memory = Memory::from_bytes(&content)?;
-    // What is there before differs in every byte.
+    // The contents before differ in every byte.
     let other: Vec<u8> = content.iter().map(|byte| !byte).collect();
     let context = Context::new(1)?;
     let before = Request::write(file, Memory::from_bytes(&other)?, 0)?;
@@ -188,7 +193,7 @@ fn waits_for_reads(env: &Env) -> CaseResult {
     check_eq!(context.submit(&reads.iter().collect::<Vec<_>>()), Ok(COUNT));
     check_eq!(context.destroy(), Ok(()));
     same_bytes(&memory.to_vec(), &content)?;
-    // The buffers are ours again: what is put there stays.
+    // The kernel doesn't use the buffers any more, so what is written there stays.
     memory.write(&vec![0xee; content.len()]);
     std::thread::sleep(Duration::from_millis(20));
     check!(memory.to_vec().iter().all(|byte| *byte == 0xee));

@@ -1,4 +1,4 @@
-//! Reads and writes past the page cache: contents, alignment, ends.
+//! Reads and writes with `O_DIRECT`: contents, alignment, and the end of the file or disk.
 
 use std::{fs::File, os::unix::fs::FileExt};
 
@@ -15,7 +15,8 @@ use crate::{
 
 const DIRECT: &[Requirement] = &[Requirement::DirectIo];
 const SMALL: &[Requirement] = &[Requirement::Disk512];
-/// Older kernels (5.10 is one) forget what was wrong with a buffer on their way through the block layer.
+/// Older kernels (such as 5.10) answer EIO for an unmapped buffer, because their block layer loses
+/// the errno.
 const UNMAPPED_ON_DISK: [Errno; 2] = [Errno::EFAULT, Errno::EIO];
 
 const LARGE: &[Requirement] = &[Requirement::Disk4096];
@@ -41,7 +42,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "direct::many_in_flight_file",
-        "many requests in flight on a file all do their own",
+        "many requests in flight on a file each transfer their own block",
         DIRECT,
         |env| {
             many_in_flight(&file_with(
@@ -54,31 +55,31 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "direct::many_in_flight_512",
-        "likewise on a disk with 512-byte blocks",
+        "many requests in flight on a disk with 512-byte blocks each transfer their own block",
         SMALL,
         |env| many_in_flight(&env.disk512()?.open()?),
     ),
     Case::new(
         "direct::many_in_flight_4096",
-        "likewise on a disk with 4096-byte blocks",
+        "many requests in flight on a disk with 4096-byte blocks each transfer their own block",
         LARGE,
         |env| many_in_flight(&env.disk4096()?.open()?),
     ),
     Case::new(
         "direct::large_file",
-        "a request of 4 MiB to a file is done as a whole",
+        "a request of 4 MiB to a file is transferred as a whole",
         DIRECT,
         |env| large(&file_with(env, "large", b"", libc::O_DIRECT)?),
     ),
     Case::new(
         "direct::large_disk",
-        "a request of 4 MiB to a disk is done as a whole",
+        "a request of 4 MiB to a disk is transferred as a whole",
         SMALL,
         |env| large(&env.disk512()?.open()?),
     ),
     Case::new(
         "direct::seen_by_others",
-        "what is written directly is there for read(2), and the other way round",
+        "read(2) sees direct writes, and direct reads see write(2)",
         DIRECT,
         seen_by_others,
     ),
@@ -102,7 +103,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "direct::end_of_file",
-        "a read across the end of a file is short, and one at it 0",
+        "a read across the end of a file is short, and a read at the end is 0",
         DIRECT,
         end_of_file,
     ),
@@ -114,19 +115,19 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "direct::end_of_disk_512",
-        "at its end a disk reads 0 and is ENOSPC to write; across it is short",
+        "at the end of a disk reads are 0 and writes ENOSPC; across it both are short",
         SMALL,
         |env| end_of_disk(env.disk512()?),
     ),
     Case::new(
         "direct::end_of_disk_4096",
-        "likewise with 4096-byte blocks",
+        "at the end of a disk with 4096-byte blocks reads are 0 and writes ENOSPC",
         LARGE,
         |env| end_of_disk(env.disk4096()?),
     ),
     Case::new(
         "direct::unmapped_buffer_file",
-        "a buffer that isn't there is EFAULT in the event",
+        "an unmapped buffer is EFAULT in the event",
         DIRECT,
         |env| {
             unmapped_buffer(
@@ -137,25 +138,25 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "direct::unmapped_buffer_disk",
-        "likewise on a disk, or EIO",
+        "an unmapped buffer on a disk is EFAULT or EIO in the event",
         SMALL,
         |env| unmapped_buffer(&env.disk512()?.open()?, &UNMAPPED_ON_DISK),
     ),
     Case::new(
         "direct::partly_mapped_buffer",
-        "a buffer that ends early is an error or short, and spoils nothing",
+        "a read to a buffer whose end is unmapped is an error or short",
         SMALL,
         partly_mapped_buffer,
     ),
     Case::new(
         "direct::read_only_disk",
-        "writing to a disk that is read-only is EPERM in the event",
+        "writing to a read-only disk is EPERM in the event",
         &[Requirement::Disk4096, Requirement::Root],
         read_only_disk,
     ),
 ];
 
-/// Writes 16 blocks one by one, reads them back in one piece, and one by one in the other order.
+/// Writes 16 blocks one by one. Reads them back in one piece, and then one by one in reverse order.
 fn round_trip(file: &File, block: usize) -> CaseResult {
     let context = Context::new(1)?;
     let content = pattern(1, 16 * block);
@@ -188,7 +189,7 @@ fn round_trip(file: &File, block: usize) -> CaseResult {
 
 const MANY: usize = 256;
 
-/// Writes many blocks at once and reads them at once, each time in an order that jumps about.
+/// Writes many blocks at once and then reads them at once, in an order that isn't sequential.
 fn many_in_flight(file: &File) -> CaseResult {
     let context = Context::new(MANY as u32)?;
     let content = pattern(7, MANY * BLOCK);
@@ -196,7 +197,7 @@ fn many_in_flight(file: &File) -> CaseResult {
         Memory::from_bytes(&content)?,
         Memory::zeroed(content.len())?,
     );
-    // 101 has no divisor in common with MANY, so every block is met once.
+    // 101 and MANY have no common divisor, so every block comes up once.
     let order: Vec<usize> = (0..MANY).map(|index| index * 101 % MANY).collect();
     let part =
         |memory: Memory, block: usize| (memory.part(block * BLOCK, BLOCK), (block * BLOCK) as i64);
@@ -248,7 +249,7 @@ fn seen_by_others(env: &Env) -> CaseResult {
     let direct = file_with(env, "seen", &[0; 2 * BLOCK], libc::O_DIRECT)?;
     let path = env.directory()?.join("seen");
     let buffered = File::options().read(true).write(true).open(path)?;
-    // So that there is something in the page cache that could be out of date.
+    // Fills the page cache with contents that become out of date.
     let mut cached = vec![0; 2 * BLOCK];
     buffered.read_exact_at(&mut cached, 0)?;
 
@@ -268,7 +269,8 @@ fn seen_by_others(env: &Env) -> CaseResult {
     same_bytes(&back.to_vec(), &[written, other].concat())
 }
 
-/// Parts of memory and offsets that aren't aligned to blocks of that many bytes: each time one thing is wrong.
+/// Requests that aren't aligned to blocks of this many bytes: what is misaligned, the memory and
+/// the offset.
 fn misalignments(memory: Memory, block: usize) -> Vec<(&'static str, Memory, i64)> {
     vec![
         ("offset by a byte", memory.part(0, block), 1),
@@ -284,7 +286,7 @@ fn misalignments(memory: Memory, block: usize) -> Vec<(&'static str, Memory, i64
     ]
 }
 
-/// How a file system answers is its own business, but it answers AIO as it answers `pread` and `pwrite`.
+/// The answer depends on the file system. It answers AIO as it answers `pread` and `pwrite`.
 fn misaligned_file(env: &Env) -> CaseResult {
     let context = Context::new(1)?;
     let file = file_with(env, "misaligned", &[1; 4 * BLOCK], libc::O_DIRECT)?;
@@ -308,7 +310,7 @@ fn misaligned_file(env: &Env) -> CaseResult {
         check_eq!(answer, expected, "write: {what}");
     }
     if refused == 0 {
-        return skip("this file system takes misaligned requests");
+        return skip("this file system accepts misaligned requests");
     }
     Ok(())
 }
@@ -323,7 +325,7 @@ fn misaligned(disk: &Disk) -> CaseResult {
         4 * block as i64
     );
     for (what, part, offset) in misalignments(Memory::zeroed(4 * block)?, block) {
-        // Since 6.0 it is up to the driver how memory has to be aligned.
+        // Since 6.0 the driver says how memory has to be aligned.
         let memory_alone = what.starts_with("address");
         for (way, request) in [
             ("read", Request::read(&file, part, offset)?),
@@ -402,7 +404,7 @@ fn unmapped_buffer(file: &File, answers: &[Errno]) -> CaseResult {
         ("read", Request::read(file, memory, 0)?),
         ("write", Request::write(file, memory, 0)?),
         (
-            "read to what is read-only",
+            "read to read-only memory",
             Request::read(file, read_only, 0)?,
         ),
     ] {

@@ -21,61 +21,61 @@ const DIRECTORY: &[Requirement] = &[Requirement::Directory];
 pub(super) const CASES: &[Case] = &[
     Case::new(
         "eventfd::counts",
-        "each completion adds 1",
+        "each completion adds 1 to the eventfd",
         DIRECTORY,
         counts,
     ),
     Case::new(
         "eventfd::only_with_its_flag",
-        "requests without the flag don't count",
+        "completions of requests without the flag add nothing",
         DIRECTORY,
         only_with_its_flag,
     ),
     Case::new(
         "eventfd::refused_requests",
-        "refused requests don't count",
+        "refused requests add nothing",
         DIRECTORY,
         refused_requests,
     ),
     Case::new(
         "eventfd::failed_requests",
-        "requests that fail later do count",
+        "requests that fail after submission add 1",
         DIRECTORY,
         failed_requests,
     ),
     Case::new(
         "eventfd::event_comes_first",
-        "when it has counted, the event is in the ring",
+        "an event is in the ring before the eventfd counts it",
         &[Requirement::DirectIo],
         event_comes_first,
     ),
     Case::new(
         "eventfd::poll",
-        "polls count when they are done, not before",
+        "a poll adds 1 when it completes, not before",
         &[],
         poll,
     ),
     Case::new(
         "eventfd::cancelled",
-        "a cancelled poll counts",
+        "a cancelled poll adds 1",
         &[],
         cancelled,
     ),
     Case::new(
         "eventfd::closed_meanwhile",
-        "closing the eventfd meanwhile does no harm",
+        "the eventfd may be closed while a request is in flight",
         &[],
         closed_meanwhile,
     ),
     Case::new(
         "eventfd::waking",
-        "io_getevents on a poll of the eventfd itself wakes by completions",
+        "a poll of the eventfd completes when another request does",
         DIRECTORY,
         waking,
     ),
 ];
 
-/// The count, which is 0 afterwards.
+/// Returns the count and sets it to 0.
 fn count(eventfd: &File) -> CaseResult<u64> {
     let mut bytes = [0; 8];
     match (&mut &*eventfd).read(&mut bytes) {
@@ -161,7 +161,7 @@ fn event_comes_first(env: &Env) -> CaseResult {
     let mut counted = 0;
     while counted < COUNT as u64 {
         counted += count(&eventfd)?;
-        // Nothing is taken out, so the tail is how many events there have been.
+        // Nothing is reaped, so the tail is the number of events so far.
         let events = u64::from(ring.tail());
         check!(events >= counted, "{counted} counted, {events} events");
     }
@@ -184,7 +184,7 @@ fn poll(_: &Env) -> CaseResult {
     Ok(())
 }
 
-/// The count, once it isn't 0 any more: it comes after the event.
+/// Waits until the count isn't 0, and returns it. The kernel adds to it after it stores the event.
 fn counted_soon(eventfd: &File) -> CaseResult<u64> {
     loop {
         match count(eventfd)? {

@@ -1,4 +1,4 @@
-//! `io_getevents`: what it hands out, how long it waits, and its errors in their order.
+//! `io_getevents`: the events that it returns, how long it waits, and its errors in their order.
 
 use std::{
     fs::File,
@@ -31,13 +31,13 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "events::in_order",
-        "events come out in the order in which they came up",
+        "events are returned in the order in which requests completed",
         DIRECTORY,
         in_order,
     ),
     Case::new(
         "events::no_more_than_asked_for",
-        "what isn't asked for stays",
+        "events beyond the maximum stay in the ring",
         DIRECTORY,
         no_more_than_asked_for,
     ),
@@ -49,37 +49,37 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "events::room_for_none",
-        "room for no events is 0",
+        "a maximum of 0 returns 0",
         &[],
         room_for_none,
     ),
     Case::new(
         "events::bad_numbers",
-        "a minimum that is negative or more than there is room for is EINVAL",
+        "a minimum that is negative or larger than the maximum is EINVAL",
         &[],
         bad_numbers,
     ),
     Case::new(
         "events::bad_context",
-        "what is no context is EINVAL",
+        "a number that isn't a context is EINVAL",
         &[],
         bad_context,
     ),
     Case::new(
         "events::unreadable_timeout",
-        "a timeout that can't be read is EFAULT, before all else",
+        "an unreadable timeout is EFAULT, before all other checks",
         &[],
         unreadable_timeout,
     ),
     Case::new(
         "events::unwritable_room",
-        "events that can't be stored are EFAULT and stay",
+        "an unwritable array is EFAULT, and the events stay in the ring",
         DIRECTORY,
         unwritable_room,
     ),
     Case::new(
         "events::room_ends_early",
-        "events that can't all be stored are EFAULT and all stay",
+        "an array whose end is unwritable is EFAULT, and all events stay in the ring",
         DIRECTORY,
         room_ends_early,
     ),
@@ -91,43 +91,43 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "events::timeout_passes",
-        "after its timeout it is 0",
+        "io_getevents returns 0 after its timeout",
         &[],
         timeout_passes,
     ),
     Case::new(
         "events::timeout_with_too_few",
-        "after its timeout it is what there is",
+        "io_getevents returns the events that are there after its timeout",
         DIRECTORY,
         timeout_with_too_few,
     ),
     Case::new(
         "events::nanoseconds_beyond_a_second",
-        "tv_nsec may be more than a second",
+        "tv_nsec may be longer than a second",
         &[],
         nanoseconds_beyond_a_second,
     ),
     Case::new(
         "events::negative_timeout",
-        "a negative tv_sec waits for ever",
+        "a negative tv_sec waits without limit",
         &[],
         negative_timeout,
     ),
     Case::new(
         "events::signal_without_events",
-        "a signal without any event is EINTR",
+        "a signal is EINTR when no event is there",
         &[],
         signal_without_events,
     ),
     Case::new(
         "events::signal_with_events",
-        "a signal with too few events is what there is",
+        "a signal returns the events that are there",
         DIRECTORY,
         signal_with_events,
     ),
     Case::new(
         "events::destroyed_while_waiting",
-        "EINVAL when the context is destroyed meanwhile",
+        "a wait is EINVAL when its context is destroyed",
         &[],
         destroyed_while_waiting,
     ),
@@ -139,7 +139,7 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-/// Requests that have their event as soon as they are submitted.
+/// Submits requests that complete within `io_submit`.
 fn done(context: &Context, env: &Env, name: &str, count: u64) -> CaseResult<Vec<Request>> {
     let file = file_with(env, name, b"content!", 0)?;
     let read =
@@ -285,16 +285,12 @@ fn room_ends_early(env: &Env) -> CaseResult {
     done(&context, env, "room-ends", 2)?;
     let room = Memory::guarded(size_of::<IoEvent>())?;
     check_eq!(context.getevents_at(2, 2, room), Err(Errno::EFAULT));
-    check_eq!(
-        context.getevents_at(1, 1, room),
-        Ok(1),
-        "for one there is room"
-    );
+    check_eq!(context.getevents_at(1, 1, room), Ok(1), "one event fits");
     check_eq!(data(&context.getevents(1, 2, LONG)?), [1]);
     Ok(())
 }
 
-/// How long it takes until there is no event.
+/// Waits for an event that doesn't come, and returns how long the wait took.
 fn wait(context: &Context, timeout: Timeout) -> CaseResult<Duration> {
     let started = Instant::now();
     check_eq!(context.getevents(1, 1, timeout)?.len(), 0, "{timeout:?}");
@@ -331,7 +327,7 @@ fn nanoseconds_beyond_a_second(_: &Env) -> CaseResult {
     Ok(())
 }
 
-/// A poll that another thread ends after a while.
+/// Submits a poll. Another thread makes its file readable after a while.
 fn ready_later(
     context: &Context,
 ) -> CaseResult<std::thread::JoinHandle<std::io::Result<(File, File)>>> {

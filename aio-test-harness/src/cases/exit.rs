@@ -29,13 +29,13 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "exit::killed_with_writes_in_flight",
-        "likewise when it is killed",
+        "writes in flight are done when their process was killed",
         DIRECT,
         |env| ends_with_writes(&file_with(env, "killed", b"", libc::O_DIRECT)?, End::Killed),
     ),
     Case::new(
         "exit::disk_writes_in_flight",
-        "likewise on a disk",
+        "writes in flight to a disk are done when their process has ended",
         &[Requirement::Disk512],
         |env| {
             let disk: &Disk = env.disk512()?;
@@ -44,13 +44,13 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "exit::exec_with_writes_in_flight",
-        "likewise when it executes another program",
+        "writes in flight are done when their process has executed another program",
         DIRECT,
         |env| ends_with_writes(&file_with(env, "exec", b"", libc::O_DIRECT)?, End::Exec),
     ),
     Case::new(
         "exit::polls_in_flight",
-        "polls in flight don't hold the end up",
+        "a process ends without waiting for its polls in flight",
         &[],
         polls_in_flight,
     ),
@@ -68,10 +68,10 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-/// Cases that only another case starts.
+/// The cases that only another case starts.
 pub(super) const HELPERS: &[Case] = &[Case::new(
     "helper::handle_is_dead",
-    "the handle in the environment is EINVAL for every call",
+    "the handle in the environment variable is EINVAL for every call",
     &[],
     handle_is_dead,
 )];
@@ -85,7 +85,7 @@ enum End {
     Exec,
 }
 
-/// This program on one of its cases, as a command that says nothing.
+/// A command that runs a case with this program, without output.
 fn this_program(case: &str) -> Command {
     let mut command = Command::new("/proc/self/exe");
     command
@@ -95,7 +95,7 @@ fn this_program(case: &str) -> Command {
     command
 }
 
-/// A child writes a lot and ends at once; what it wrote has to be there.
+/// A child submits writes and ends at once. All of them have to be done.
 fn ends_with_writes(file: &File, end: End) -> CaseResult {
     const COUNT: usize = 64;
     let content = pattern(21, COUNT * BLOCK);
@@ -207,7 +207,7 @@ fn handle_is_dead(_: &Env) -> CaseResult {
         .ok()
         .and_then(|handle| handle.parse().ok());
     let Some(handle) = handle else {
-        return Err(Stop::fail(format_args!("{HANDLE} is no number")));
+        return Err(Stop::fail(format_args!("{HANDLE} isn't a number")));
     };
     let context = Context::from_raw(AioContext::from_addr(handle));
     check_eq!(context.submit(&[]), Err(Errno::EINVAL));

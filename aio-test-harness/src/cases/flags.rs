@@ -1,4 +1,4 @@
-//! `aio_rw_flags`: which the kernel takes, and what they do.
+//! `aio_rw_flags`: the flags that the kernel accepts, and what they do.
 
 use std::fs::{File, OpenOptions};
 
@@ -25,37 +25,37 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "flags::read_as_preadv2",
-        "each flag is answered as preadv2 answers it",
+        "reads with each flag are answered as preadv2 is",
         DIRECTORY,
         |env| as_synchronous(env, "flags-read", 0, Way::Read),
     ),
     Case::new(
         "flags::write_as_pwritev2",
-        "each flag is answered as pwritev2 answers it",
+        "writes with each flag are answered as pwritev2 is",
         DIRECTORY,
         |env| as_synchronous(env, "flags-write", 0, Way::Write),
     ),
     Case::new(
         "flags::direct_read_as_preadv2",
-        "likewise with O_DIRECT",
+        "reads with each flag and O_DIRECT are answered as preadv2 is",
         DIRECT,
         |env| as_synchronous(env, "flags-direct-read", libc::O_DIRECT, Way::Read),
     ),
     Case::new(
         "flags::direct_write_as_pwritev2",
-        "likewise with O_DIRECT",
+        "writes with each flag and O_DIRECT are answered as pwritev2 is",
         DIRECT,
         |env| as_synchronous(env, "flags-direct-write", libc::O_DIRECT, Way::Write),
     ),
     Case::new(
         "flags::nowait_of_a_file_that_cannot",
-        "NOWAIT on a file that can't is EOPNOTSUPP",
+        "NOWAIT on a file that doesn't support it is EOPNOTSUPP",
         &[],
         nowait_unsupported,
     ),
     Case::new(
         "flags::nowait_of_an_empty_pipe",
-        "NOWAIT that would block is EAGAIN in the event",
+        "a NOWAIT read that would block is EAGAIN in the event",
         &[],
         nowait_empty_pipe,
     ),
@@ -79,13 +79,13 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "flags::noappend_of_an_append_only_file",
-        "NOAPPEND on a file marked append-only is EPERM",
+        "NOAPPEND on an append-only file is EPERM",
         &[Requirement::Directory, Requirement::Root],
         noappend_of_append_only,
     ),
     Case::new(
         "flags::sync_writes",
-        "DSYNC and SYNC write what is read back",
+        "what is written with DSYNC and SYNC is read back",
         DIRECT,
         sync_writes,
     ),
@@ -97,7 +97,7 @@ enum Way {
     Write,
 }
 
-/// What the kernel answers: a count of bytes, or an errno times -1.
+/// The kernel's answer: a count of bytes, or an errno times -1.
 type Answer = i64;
 
 fn synchronous(file: &File, flags: i32, way: Way, memory: Memory) -> Answer {
@@ -111,7 +111,7 @@ fn synchronous(file: &File, flags: i32, way: Way, memory: Memory) -> Answer {
     }
 }
 
-/// Submission's answer or the event's: where a file says that it doesn't support a flag is its own business.
+/// The answer of `io_submit` or of the event. A file may refuse a flag in either.
 fn asynchronous(context: &Context, request: &Request) -> CaseResult<Answer> {
     match context.submit(&[request]) {
         Ok(1) => Ok(one_event(context)?.res),
@@ -175,7 +175,8 @@ fn nowait_empty_pipe(_: &Env) -> CaseResult {
     let (reader, _writer) = sys::fd::pipe()?;
     let memory = Memory::zeroed(8)?;
     let request = Request::read(&reader, memory, 0)?.rw_flags(RwFlags::NOWAIT);
-    // Pipes couldn't at first, and preadv2 says so, too: at the file's own position, which is all that a pipe has.
+    // Older kernels don't support NOWAIT on pipes, and preadv2 says so, too. A pipe has no offset,
+    // so preadv2 gets -1.
     let synchronous = sys::rw::read_at(&reader, memory, -1, RwFlags::NOWAIT.bits());
     match synchronous.err().and_then(|error| error.raw_os_error()) {
         Some(libc::EOPNOTSUPP) => check_eq!(context.submit(&[&request]), Err(Errno::EOPNOTSUPP)),
@@ -200,7 +201,7 @@ fn append(env: &Env) -> CaseResult {
     )
 }
 
-/// Skips the case where `pwritev2` doesn't support the flag on files of this directory either.
+/// Skips the case when `pwritev2` doesn't support the flag on files of this directory.
 fn wants(env: &Env, flags: RwFlags) -> CaseResult {
     let file = file(env, "flags-probe")?;
     match synchronous(&file, flags.bits(), Way::Write, Memory::zeroed(1)?) {
@@ -234,7 +235,7 @@ fn noappend(env: &Env) -> CaseResult {
 }
 
 fn noappend_of_append_only(env: &Env) -> CaseResult {
-    /// Takes the mark away again: a file that has it can't be removed.
+    /// Takes the mark away when it is dropped, because an append-only file can't be removed.
     struct Marked<'a>(&'a File);
     impl Drop for Marked<'_> {
         fn drop(&mut self) {

@@ -1,4 +1,4 @@
-//! `fork`: contexts aren't inherited.
+//! `fork`: a child doesn't inherit contexts.
 
 use std::fs::File;
 
@@ -18,25 +18,25 @@ use crate::{
 pub(super) const CASES: &[Case] = &[
     Case::new(
         "fork::child_has_no_context",
-        "every call of a child with its parent's handle is EINVAL",
+        "every call of a child with its parent's context is EINVAL",
         &[],
         child_has_no_context,
     ),
     Case::new(
         "fork::parent_goes_on",
-        "what a child tries does the parent's context no harm",
+        "the calls of a child don't change its parent's context",
         &[],
         parent_goes_on,
     ),
     Case::new(
         "fork::events_stay",
-        "events that came up before the fork are the parent's",
+        "the parent can reap events that were in the ring before the fork",
         &[Requirement::Directory],
         events_stay,
     ),
     Case::new(
         "fork::in_flight",
-        "reads in flight across a fork are done for the parent",
+        "reads in flight during a fork complete in the parent's memory",
         &[Requirement::DirectIo],
         in_flight,
     ),
@@ -74,7 +74,7 @@ fn parent_goes_on(_: &Env) -> CaseResult {
     let (reader, writer) = sys::fd::pipe()?;
     let context = Context::new(1)?;
     submit_one(&context, &Request::poll(&reader, libc::POLLIN)?.data(1))?;
-    // The child closes what it has, destroys what it can't, and ends.
+    // The child tries all calls with the parent's context, then ends.
     fork(|| no_context(&context, &writer))?.succeeded()?;
     std::io::Write::write_all(&mut &writer, b"x")?;
     check_eq!(one_event(&context)?.data, 1);
@@ -103,8 +103,8 @@ fn events_stay(env: &Env) -> CaseResult {
 
 fn in_flight(env: &Env) -> CaseResult {
     const COUNT: usize = 64;
-    // Pages that a fork leaves to both are copied by whoever writes first; reads in flight must still find the
-    // parent's.
+    // After a fork, the process that writes to a shared page first gets a copy. Reads in flight
+    // must still find the parent's page.
     let content = pattern(20, COUNT * BLOCK);
     let file = file_with(env, "in-flight", &content, libc::O_DIRECT)?;
     let context = Context::new(COUNT as u32)?;

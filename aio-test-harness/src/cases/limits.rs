@@ -1,4 +1,4 @@
-//! The system-wide limit: aio-max-nr, and aio-nr, which counts what is taken of it.
+//! The system-wide limit aio-max-nr, and aio-nr, the sum over all contexts.
 
 use aio_sys::Errno;
 
@@ -16,49 +16,49 @@ const ALONE: &[Requirement] = &[Requirement::Alone];
 pub(super) const CASES: &[Case] = &[
     Case::new(
         "limits::files",
-        "aio-nr and aio-max-nr are numbers, the first not above the second",
+        "aio-nr and aio-max-nr are numbers, and aio-nr isn't the larger one",
         &[],
         files,
     ),
     Case::new(
         "limits::counts_what_was_asked_for",
-        "aio-nr grows by the number that was asked for",
+        "io_setup adds its number of requests to aio-nr",
         ALONE,
         counts,
     ),
     Case::new(
         "limits::destroy_gives_back",
-        "io_destroy takes it back",
+        "io_destroy subtracts its context's number from aio-nr",
         ALONE,
         destroy_gives_back,
     ),
     Case::new(
         "limits::exit_gives_back",
-        "so does the end of a process",
+        "the end of a process subtracts its contexts' numbers from aio-nr",
         ALONE,
         exit_gives_back,
     ),
     Case::new(
         "limits::failed_setup_takes_nothing",
-        "a failed io_setup takes nothing",
+        "a failed io_setup doesn't change aio-nr",
         ALONE,
         failed_setup,
     ),
     Case::new(
         "limits::sum_of_all",
-        "what all contexts have together is limited: EAGAIN",
+        "io_setup is EAGAIN when the sum of all contexts would exceed aio-max-nr",
         ALONE,
         sum_of_all,
     ),
     Case::new(
         "limits::other_processes_count",
-        "other processes' contexts count, too",
+        "contexts of other processes count for the limit",
         ALONE,
         other_processes,
     ),
     Case::new(
         "limits::lowered_below_what_is_taken",
-        "lowering the limit takes nothing away",
+        "contexts stay usable when aio-max-nr is lowered below aio-nr",
         ALONE,
         lowered,
     ),
@@ -122,17 +122,24 @@ fn sum_of_all(_: &Env) -> CaseResult {
     check_eq!(
         Context::new(41).err(),
         Some(Errno::EAGAIN),
-        "one more than there is"
+        "one more than is left"
     );
     check_eq!(nr()? - before, 60);
     let second = Context::new(40)?;
     check_eq!(nr()? - before, 100);
-    check_eq!(Context::new(1).err(), Some(Errno::EAGAIN), "all is taken");
+    check_eq!(
+        Context::new(1).err(),
+        Some(Errno::EAGAIN),
+        "nothing is left"
+    );
     drop(first);
     let third = Context::new(60)?;
     drop((second, third));
     check_eq!(
-        Context::new(u32::try_from(before + 101).map_err(|_| Stop::fail("odd aio-nr"))?).err(),
+        Context::new(
+            u32::try_from(before + 101).map_err(|_| Stop::fail("aio-nr has more than 32 bits"))?
+        )
+        .err(),
         Some(Errno::EAGAIN),
         "more than the limit"
     );

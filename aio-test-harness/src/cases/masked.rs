@@ -21,73 +21,73 @@ const DIRECTORY: &[Requirement] = &[Requirement::Directory];
 pub(super) const CASES: &[Case] = &[
     Case::new(
         "masked::without_a_mask",
-        "without a mask it is io_getevents",
+        "without a mask io_pgetevents is io_getevents",
         DIRECTORY,
         without_a_mask,
     ),
     Case::new(
         "masked::timeouts",
-        "its timeouts are those of io_getevents",
+        "timeouts are those of io_getevents",
         &[],
         timeouts,
     ),
     Case::new(
         "masked::bad_numbers",
-        "its numbers are checked as io_getevents does",
+        "the minimum and maximum are checked as io_getevents does",
         &[],
         bad_numbers,
     ),
     Case::new(
         "masked::unreadable_timeout",
-        "a timeout that can't be read is EFAULT, before all else",
+        "an unreadable timeout is EFAULT, before all other checks",
         &[],
         unreadable_timeout,
     ),
     Case::new(
         "masked::unreadable_struct",
-        "a struct that can't be read is EFAULT, before the context is looked at",
+        "an unreadable struct is EFAULT, before the context is checked",
         &[],
         unreadable_struct,
     ),
     Case::new(
         "masked::wrong_size",
-        "a mask of another size than the kernel's is EINVAL, before it is read",
+        "a mask of the wrong size is EINVAL, before it is read",
         &[],
         wrong_size,
     ),
     Case::new(
         "masked::unreadable_mask",
-        "a mask that can't be read is EFAULT, before the context is looked at",
+        "an unreadable mask is EFAULT, before the context is checked",
         &[],
         unreadable_mask,
     ),
     Case::new(
         "masked::lets_a_pending_signal_in",
-        "what was held back interrupts it when its mask lets it in",
+        "a pending signal that the mask unblocks interrupts the wait",
         &[],
         lets_in,
     ),
     Case::new(
         "masked::holds_a_signal_back",
-        "what its mask holds back is handled after it",
+        "a signal that the mask blocks is handled after the call",
         &[],
         holds_back,
     ),
     Case::new(
         "masked::events_before_signals",
-        "with events, these are handed out, and the signal is handled as well",
+        "events are returned although a signal is pending",
         DIRECTORY,
         events_before_signals,
     ),
     Case::new(
         "masked::signal_without_a_mask",
-        "without a mask a signal is EINTR as ever",
+        "without a mask a signal is EINTR",
         &[],
         signal_without_a_mask,
     ),
 ];
 
-/// A request that has its event as soon as it is submitted.
+/// Submits a request that completes within `io_submit`.
 fn done(context: &Context, env: &Env, name: &str) -> CaseResult {
     let file = file_with(env, name, b"content!", 0)?;
     submit_one(
@@ -189,7 +189,7 @@ fn wrong_size(_: &Env) -> CaseResult {
     let got = context
         .pgetevents(0, 1, Timeout::Never, Mask::InaccessibleSet(right + 1))
         .err();
-    check_eq!(got, Some(Errno::EINVAL), "mask unreadable, too");
+    check_eq!(got, Some(Errno::EINVAL), "the mask is unreadable, too");
     Ok(())
 }
 
@@ -206,7 +206,7 @@ fn lets_in(_: &Env) -> CaseResult {
     signal::count_alarms()?;
     signal::block_alarms(true)?;
     signal::raise_alarm()?;
-    check_eq!(signal::alarms(), 0, "held back");
+    check_eq!(signal::alarms(), 0, "blocked");
     let got = context
         .pgetevents(1, 1, LONG, Mask::set(Sigset::EMPTY))
         .err();

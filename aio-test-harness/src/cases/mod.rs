@@ -1,6 +1,6 @@
-//! The cases, one file per area.
+//! The cases, with one file for each area.
 //!
-//! Each area has a list; [`all`] is all of them, in the order in which they run.
+//! Each area has a list. [`all`] joins them, in the order in which they run.
 
 mod attack;
 mod cancel;
@@ -64,12 +64,12 @@ pub fn all() -> impl Iterator<Item = Case> {
     .copied()
 }
 
-/// The cases that go wrong on purpose, so that whoever runs cases can be tested. [`all`] has none of them.
+/// The cases that go wrong on purpose, for testing whoever runs cases. [`all`] has none of them.
 pub fn sabotage() -> impl Iterator<Item = Case> {
     sabotage::CASES.iter().copied()
 }
 
-/// The case of that name, also one of [`sabotage`] or one that only other cases start.
+/// The case of this name. It may be one of [`sabotage`], or one that only other cases start.
 #[must_use]
 pub fn by_name(name: &str) -> Option<Case> {
     all()
@@ -89,7 +89,7 @@ mod tests {
         let mut seen = HashSet::new();
         for case in all() {
             assert!(seen.insert(case.name), "{} is there twice", case.name);
-            // Names are words of a kernel's command line.
+            // Names are parts of a kernel's command line.
             let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_:".contains(c);
             assert!(case.name.chars().all(plain), "{}", case.name);
             assert!(case.name.contains("::"), "{}", case.name);

@@ -1,4 +1,4 @@
-//! Several requests in one `io_submit`, of which some are refused.
+//! Several requests in one `io_submit`, some of which are refused.
 
 use std::fs::File;
 
@@ -18,43 +18,43 @@ const DIRECTORY: &[Requirement] = &[Requirement::Directory];
 pub(super) const CASES: &[Case] = &[
     Case::new(
         "partial::stops_at_the_refused",
-        "the count before a refused request is returned, its error only when it comes first",
+        "io_submit returns the count before a refused request, and the error only when it is first",
         DIRECTORY,
         stops_at_the_refused,
     ),
     Case::new(
         "partial::refused_leaves_no_event",
-        "what has been refused has no event and takes no slot",
+        "a refused request has no event and takes no slot",
         DIRECTORY,
         refused_leaves_no_event,
     ),
     Case::new(
         "partial::array_ends_early",
-        "an array that can't be read to its end is submitted as far as it can",
+        "an array with an unreadable end is submitted up to there",
         DIRECTORY,
         array_ends_early,
     ),
     Case::new(
         "partial::until_full",
-        "a batch that is too large is accepted as far as there are slots, the rest after reaping",
+        "a batch that is too large is accepted up to the free slots, and the rest after reaping",
         DIRECTORY,
         until_full,
     ),
     Case::new(
         "partial::same_iocb_twice",
-        "an iocb may be submitted twice",
+        "an iocb may be submitted twice in one call",
         DIRECTORY,
         same_iocb_twice,
     ),
     Case::new(
         "partial::iocb_is_copied",
-        "changing an iocb after it has been submitted changes nothing",
+        "an iocb may be changed after it was submitted",
         &[],
         iocb_is_copied,
     ),
     Case::new(
         "partial::file_is_kept",
-        "closing the file after a request has been submitted changes nothing",
+        "the file may be closed after a request was submitted",
         &[],
         file_is_kept,
     ),
@@ -76,16 +76,20 @@ fn stops_at_the_refused(env: &Env) -> CaseResult {
         .collect::<Result<Vec<_>, _>>()?;
     requests[2] = read(&file, 2)?.descriptor(-1);
     let all: Vec<&Request> = requests.iter().collect();
-    check_eq!(context.submit(&all), Ok(2), "the two before the refused");
+    check_eq!(
+        context.submit(&all),
+        Ok(2),
+        "the two before the refused one"
+    );
     check_eq!(
         context.submit(&all[2..]),
         Err(Errno::EBADF),
-        "the refused comes first"
+        "the refused one comes first"
     );
     check_eq!(
         context.submit(&all[3..]),
         Ok(2),
-        "the two behind the refused"
+        "the two after the refused one"
     );
     let events = context.getevents(4, 8, LONG)?;
     check_eq!(data(&events), [0, 1, 3, 4]);
@@ -97,7 +101,7 @@ fn refused_leaves_no_event(env: &Env) -> CaseResult {
     let context = Context::new(1)?;
     let file = file_with(env, "no-event", b"content!", 0)?;
     let refused = read(&file, 0)?.descriptor(-1);
-    // More than there are slots.
+    // This is more often than the ring has slots.
     for _ in 0..2 * context.ring().header().nr {
         check_eq!(context.submit(&[&refused]), Err(Errno::EBADF));
     }
@@ -124,7 +128,7 @@ fn array_ends_early(env: &Env) -> CaseResult {
 }
 
 fn until_full(env: &Env) -> CaseResult {
-    // A processor that has run dry says nothing about the others' slots.
+    // The kernel keeps free slots for each CPU, so only the slots of this CPU can be counted.
     sys::process::stay_on_this_cpu()?;
     let context = Context::new(1)?;
     let (reader, _writer) = sys::fd::pipe()?;
@@ -134,7 +138,7 @@ fn until_full(env: &Env) -> CaseResult {
         .map(|data| read(&file, data))
         .collect::<Result<Vec<_>, _>>()?;
     let all: Vec<&Request> = requests.iter().collect();
-    // An event that hasn't been reaped takes its slot just as a request in flight does.
+    // An event that wasn't reaped takes a slot, as a request in flight does.
     let first = context.submit(&all)?;
     check!(
         first >= 1 && first < slots,
@@ -152,7 +156,7 @@ fn until_full(env: &Env) -> CaseResult {
             .len(),
         second
     );
-    // Nothing has been lost: as many fit as do into a new context.
+    // No slot was lost: the context takes requests again, as a new one does.
     let (again, new) = (
         fill_up(&context, &reader)?,
         fill_up(&Context::new(1)?, &reader)?,
@@ -194,7 +198,7 @@ fn file_is_kept(_: &Env) -> CaseResult {
         Ok(1)
     );
     drop(reader);
-    // Without its reader, the pipe would be broken.
+    // If the kernel didn't keep the reader open, the write would be EPIPE.
     std::io::Write::write_all(&mut &writer, b"x")?;
     let events = context.getevents(1, 1, LONG)?;
     check!(is_readable(events[0]), "{events:?}");

@@ -1,4 +1,4 @@
-//! `POLL`: waiting for a file to get ready.
+//! `POLL`: waiting until a file is ready.
 
 use std::{fs::OpenOptions, io::Write, time::Duration};
 
@@ -6,7 +6,7 @@ use aio_sys::{Errno, abi::RwFlags};
 
 use crate::{
     case::{Case, CaseResult},
-    cases::support::{complete, file, is_readable, one_event, submit_one},
+    cases::support::{LONG, complete, file, is_readable, one_event, submit_one},
     check, check_eq,
     env::{Env, Requirement},
     raw::{Context, Request, Timeout},
@@ -16,43 +16,43 @@ use crate::{
 pub(super) const CASES: &[Case] = &[
     Case::new(
         "poll::ready_at_once",
-        "a file that is ready has its event at once",
+        "a poll of a ready file completes within io_submit",
         &[],
         ready_at_once,
     ),
     Case::new(
         "poll::waits",
-        "a file that gets ready later has its event then",
+        "a poll completes when its file becomes ready",
         &[],
         waits,
     ),
     Case::new(
         "poll::once",
-        "a poll has one event, however often the file gets ready",
+        "a poll has one event, however often the file becomes ready",
         &[],
         once,
     ),
     Case::new(
         "poll::hang_up",
-        "POLLHUP comes without being asked for",
+        "POLLHUP is reported without being requested",
         &[],
         hang_up,
     ),
     Case::new(
         "poll::many",
-        "many polls of one file all have their event",
+        "many polls of one file all complete",
         &[],
         many,
     ),
     Case::new(
         "poll::from_another_thread",
-        "what another thread makes ready wakes io_getevents",
+        "io_getevents wakes when another thread makes the file ready",
         &[],
         from_another_thread,
     ),
     Case::new(
         "poll::too_many_events",
-        "events beyond 16 bits are EINVAL",
+        "an event mask of more than 16 bits is EINVAL",
         &[],
         too_many_events,
     ),
@@ -64,19 +64,19 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "poll::bad_descriptor",
-        "a descriptor that isn't open is EBADF",
+        "a closed descriptor is EBADF",
         &[],
         bad_descriptor,
     ),
     Case::new(
         "poll::regular_file",
-        "a file that is always ready has its event, and is EINVAL for what it can't be waited for",
+        "a regular file is ready for reads and writes, and EINVAL for other events",
         &[Requirement::Directory],
         regular_file,
     ),
     Case::new(
         "poll::several_wait_queues",
-        "a file with several wait queues is EINVAL unless it is ready",
+        "a file with several wait queues is EINVAL while it isn't ready",
         &[Requirement::Directory],
         several_wait_queues,
     ),
@@ -144,7 +144,7 @@ fn many(_: &Env) -> CaseResult {
         .collect::<CaseResult<Vec<_>>>()?;
     check_eq!(context.submit(&polls.iter().collect::<Vec<_>>()), Ok(64));
     writer.write_all(b"x")?;
-    let events = context.getevents(64, 64, super::support::LONG)?;
+    let events = context.getevents(64, 64, LONG)?;
     let mut seen: Vec<u64> = events.iter().map(|event| event.data).collect();
     seen.sort_unstable();
     check_eq!(seen, (0..64).collect::<Vec<_>>());
@@ -226,7 +226,7 @@ fn several_wait_queues(env: &Env) -> CaseResult {
     let context = Context::new(1)?;
     let path = env.directory()?.join("fifo");
     sys::fd::make_fifo(&path)?;
-    // Opened for both, it has one queue for readers and one for writers.
+    // A FIFO that is open for both has one wait queue for readers and one for writers.
     let fifo = OpenOptions::new().read(true).write(true).open(path)?;
     check_eq!(
         context.submit(&[&Request::poll(&fifo, libc::POLLIN)?]),

@@ -21,19 +21,19 @@ const DIRECTORY: &[Requirement] = &[Requirement::Directory];
 pub(super) const CASES: &[Case] = &[
     Case::new(
         "priority::valid",
-        "best effort, idle and none are taken",
+        "the classes best effort, idle and NONE are accepted",
         DIRECTORY,
         valid,
     ),
     Case::new(
         "priority::unknown_class",
-        "a class that doesn't exist is EINVAL",
+        "an unknown class is EINVAL",
         DIRECTORY,
         unknown_class,
     ),
     Case::new(
         "priority::none_with_a_level",
-        "class NONE with a level is EINVAL",
+        "the class NONE with a level is EINVAL",
         DIRECTORY,
         none_with_a_level,
     ),
@@ -45,7 +45,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "priority::realtime_without_the_right",
-        "real-time is EPERM for others",
+        "the real-time class is EPERM without the right",
         DIRECTORY,
         realtime_without,
     ),

@@ -1,4 +1,4 @@
-//! The completion ring, which the handle is the address of.
+//! The completion ring. A context's handle is its address.
 
 use std::collections::HashSet;
 
@@ -21,7 +21,7 @@ const DIRECTORY: &[Requirement] = &[Requirement::Directory];
 pub(super) const CASES: &[Case] = &[
     Case::new(
         "ring::header",
-        "the header has its magic number, features and length",
+        "the header has the documented magic number, features and length",
         &[],
         header,
     ),
@@ -33,19 +33,19 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "ring::slots",
-        "there are at least twice as many slots as were asked for, in whole pages",
+        "the ring has at least twice the requested slots, in whole pages",
         &[],
         slots,
     ),
     Case::new(
         "ring::capacity",
-        "at least as many requests are taken as were asked for, and at most one less than there are slots",
+        "a context accepts at least the requested number, and fewer requests than slots",
         &[],
         capacity,
     ),
     Case::new(
         "ring::events_in_it",
-        "events are in the ring as io_getevents hands them out",
+        "the ring has the events that io_getevents returns",
         DIRECTORY,
         events_in_it,
     ),
@@ -57,49 +57,49 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "ring::reaped_from_userspace",
-        "what userspace has taken isn't handed out again",
+        "io_getevents doesn't return events that userspace has reaped",
         DIRECTORY,
         reaped_from_userspace,
     ),
     Case::new(
         "ring::userspace_frees_slots",
-        "taking events in userspace alone keeps requests going",
+        "reaping in userspace frees slots without a system call",
         DIRECTORY,
         userspace_frees_slots,
     ),
     Case::new(
         "ring::goes_round",
-        "head and tail go round, and no event is lost",
+        "head and tail wrap around, and no event is lost",
         DIRECTORY,
         goes_round,
     ),
     Case::new(
         "ring::wrong_head",
-        "a head that points back hands out events a second time",
+        "io_getevents returns events again when the head was moved back",
         DIRECTORY,
         wrong_head,
     ),
     Case::new(
         "ring::head_beyond_the_ring",
-        "the head counts modulo the number of slots",
+        "the kernel takes the head modulo the number of slots",
         DIRECTORY,
         head_beyond_the_ring,
     ),
     Case::new(
         "ring::unmapped",
-        "without its ring a context is EINVAL for every call",
+        "every call is EINVAL after the ring was unmapped",
         &[],
         unmapped,
     ),
     Case::new(
         "ring::moved",
-        "a ring that is moved has a new handle, and requests in flight find it",
+        "a moved ring has a new handle, and requests in flight complete in it",
         &[],
         moved,
     ),
 ];
 
-/// Requests that have their event as soon as they are submitted.
+/// Submits requests that complete within `io_submit`.
 fn done(context: &Context, env: &Env, name: &str, count: u64) -> CaseResult<Vec<Request>> {
     let file = file_with(env, name, b"content!", 0)?;
     let read = |data| Ok(Request::read(&file, Memory::zeroed(8)?, 0)?.data(data));
@@ -143,10 +143,10 @@ fn slots(_: &Env) -> CaseResult {
         let context = Context::new(nr)?;
         let slots = context.ring().header().nr;
         check!(slots >= 2 * nr + 2, "{slots} slots for {nr} requests");
-        // The header is as long as an event, so the slots and one more fill whole pages.
+        // The header is as long as an event, so the slots plus one fill whole pages.
         let bytes = (slots as usize + 1) * size_of::<IoEvent>();
         check_eq!(bytes % 4096, 0, "{slots} slots for {nr} requests");
-        // All at once, when the process ends, is quicker than one by one.
+        // The end of the process destroys all contexts together, which is faster than one by one.
         std::mem::forget(context);
     }
     Ok(())
@@ -200,7 +200,7 @@ fn userspace_frees_slots(env: &Env) -> CaseResult {
     let context = Context::new(1)?;
     let file = file_with(env, "frees", b"content!", 0)?;
     let ring = context.ring();
-    // Many times as many as there are slots, and not one call of io_getevents.
+    // Many times the number of slots, without a call of io_getevents.
     for data in 0..10 * u64::from(ring.header().nr) {
         submit_one(
             &context,
@@ -218,7 +218,7 @@ fn goes_round(env: &Env) -> CaseResult {
     let slots = u64::from(context.ring().header().nr);
     let (mut next, mut expected) = (0, 0);
     while expected < 5 * slots {
-        // A batch that doesn't divide the number of slots.
+        // The batch's length doesn't divide the number of slots.
         for _ in 0..7 {
             let request = Request::read(&file, Memory::zeroed(8)?, 0)?.data(next);
             submit_one(&context, &request)?;
@@ -257,7 +257,8 @@ fn head_beyond_the_ring(env: &Env) -> CaseResult {
 
 fn unmapped(_: &Env) -> CaseResult {
     let (_reader, writer) = sys::fd::pipe()?;
-    // Made before: memory that is mapped where the ring was is taken for the ring, if it begins with the right id.
+    // The request is made first: memory that is mapped at the old address of the ring is taken for
+    // the ring if it begins with the right id.
     let request = Request::poll(&writer, libc::POLLOUT)?;
     let context = Context::new(1)?.without_its_ring()?;
     check_eq!(context.submit(&[&request]), Err(Errno::EINVAL));
@@ -285,7 +286,7 @@ fn moved(_: &Env) -> CaseResult {
     );
     std::io::Write::write_all(&mut &writer, b"x")?;
     check_eq!(one_event(&context)?.data, 4);
-    // And what is submitted then.
+    // A request that is submitted after the move.
     submit_one(&context, &Request::poll(&writer, libc::POLLOUT)?.data(5))?;
     check_eq!(data(&context.ring().reap()), [5]);
     check_eq!(context.destroy(), Ok(()));

@@ -1,4 +1,4 @@
-//! Reads and writes: what `io_submit` checks of them, after what it checks of every request.
+//! Reads and writes: the checks of `io_submit` that come after those of every request.
 
 use std::{
     fs::{File, OpenOptions},
@@ -24,85 +24,85 @@ const DIRECTORY: &[Requirement] = &[Requirement::Directory];
 pub(super) const CASES: &[Case] = &[
     Case::new(
         "rw::read_of_a_write_only_file",
-        "3: reading a file opened for writing is EBADF",
+        "check 3: reading a file opened for writing is EBADF",
         DIRECTORY,
         write_only,
     ),
     Case::new(
         "rw::write_of_a_read_only_file",
-        "3: writing a file opened for reading is EBADF",
+        "check 3: writing a file opened for reading is EBADF",
         DIRECTORY,
         read_only,
     ),
     Case::new(
         "rw::directory",
-        "4: a directory is EINVAL to read, and EBADF to write",
+        "check 4: reading a directory is EINVAL, and writing one is EBADF",
         DIRECTORY,
         directory,
     ),
     Case::new(
         "rw::kernel_address",
-        "5: an address of the kernel's is EFAULT",
+        "check 5: an address of the kernel is EFAULT",
         DIRECTORY,
         kernel_address,
     ),
     Case::new(
         "rw::negative_offset",
-        "6: a negative offset is EINVAL",
+        "check 6: a negative offset is EINVAL",
         DIRECTORY,
         negative_offset,
     ),
     Case::new(
         "rw::offset_overflows",
-        "6: an end beyond the largest offset is EINVAL",
+        "check 6: an end beyond the largest offset is EINVAL",
         DIRECTORY,
         offset_overflows,
     ),
     Case::new(
         "rw::order_of_checks",
-        "of two things wrong, the earlier check answers",
+        "the earlier check answers when two would fail",
         DIRECTORY,
         order_of_checks,
     ),
     Case::new(
         "rw::unmapped_buffer",
-        "a buffer that isn't there is EFAULT in the event",
+        "an unmapped buffer is EFAULT in the event",
         DIRECTORY,
         unmapped_buffer,
     ),
     Case::new(
         "rw::read_only_buffer",
-        "reading to memory that is read-only is EFAULT in the event",
+        "reading to read-only memory is EFAULT in the event",
         DIRECTORY,
         read_only_buffer,
     ),
     Case::new(
         "rw::no_bytes",
-        "reading or writing 0 bytes is 0",
+        "reading or writing 0 bytes returns 0",
         DIRECTORY,
         no_bytes,
     ),
     Case::new(
         "rw::buffered_is_done_at_once",
-        "a buffered request has its event before io_submit returns",
+        "a buffered request completes within io_submit",
         DIRECTORY,
         buffered_is_done_at_once,
     ),
     Case::new(
         "rw::short_read",
-        "a read across the end of a file is short, and one behind it 0",
+        "a read across the end of a file is short, and a read behind the end is 0",
         DIRECTORY,
         short_read,
     ),
     Case::new(
         "rw::pipe",
-        "a read of a pipe with something in it gets that",
+        "a read of a pipe returns what is in the pipe",
         &[],
         pipe,
     ),
     Case::new(
         "rw::empty_pipe",
-        "a read of an empty pipe blocks io_submit until there is something",
+        "a read of an empty pipe blocks io_submit until something is written",
         &[],
         empty_pipe,
     ),
@@ -114,7 +114,7 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-/// Makes a request for a file, memory and an offset.
+/// A function that makes a request from a file, memory and an offset.
 type Make = fn(&File, Memory, i64) -> std::io::Result<Request>;
 
 const BOTH: [Make; 2] = [
@@ -122,7 +122,7 @@ const BOTH: [Make; 2] = [
     |file, memory, offset| Request::write(file, memory, offset),
 ];
 
-/// An address that is the kernel's own, as wide as the kernel's words.
+/// Addresses of the kernel, as wide as the kernel's words.
 fn kernel_addresses() -> CaseResult<&'static [u64]> {
     Ok(if sys::process::kernel_has_64_bits()? {
         &[u64::MAX - 4095, 0xffff_8000_0000_0000]
@@ -168,8 +168,8 @@ fn kernel_address(env: &Env) -> CaseResult {
         for make in BOTH {
             let request = make(&file, Memory::zeroed(8)?, 0)?.foreign_address(*address);
             if cfg!(target_arch = "s390x") {
-                // The kernel has an address space of its own there: no number is an address of it, and this one is a
-                // buffer that isn't there.
+                // The kernel has an address space of its own on s390x. So no number is an address
+                // of the kernel, and these are unmapped buffers.
                 check_eq!(
                     complete(&context, &request)?,
                     -i64::from(Errno::EFAULT.raw())
@@ -209,7 +209,7 @@ fn offset_overflows(env: &Env) -> CaseResult {
         let request = make(&file, Memory::zeroed(8)?, i64::MAX - 6)?;
         check_eq!(context.submit(&[&request]), Err(Errno::EINVAL));
     }
-    // One byte less is within the bounds: an event of its own, which says that there is nothing.
+    // One byte less is within the bounds. The read returns 0, because nothing is there.
     let request = Request::read(&file, Memory::zeroed(8)?, i64::MAX - 8)?;
     check_eq!(complete(&context, &request)?, 0);
     Ok(())
@@ -253,7 +253,7 @@ fn order_of_checks(env: &Env) -> CaseResult {
         Err(Errno::EINVAL),
         "4: file's kind"
     );
-    // 5 before 6 where there are addresses that are refused.
+    // Check 5 comes before check 6, on architectures that refuse addresses.
     if !cfg!(target_arch = "s390x") {
         let file = File::open(env.directory()?.join("order-rw"))?;
         check_eq!(

@@ -1,4 +1,4 @@
-//! Cases that go wrong on purpose, each in its own way, so that whoever runs cases can be tested.
+//! Cases that go wrong on purpose, each in its own way, for testing whoever runs cases.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::{
     sys::fork::{exit_now, fork},
 };
 
-/// What goes wrong, by name: fails, panics, crashes, hangs, exits in the middle, leaves a process behind.
+/// The name says what goes wrong.
 pub(super) const CASES: &[Case] = &[
     Case::new(
         "sabotage::fails",
@@ -18,7 +18,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "sabotage::skips",
-        "a case that lacks something on purpose",
+        "a case that is skipped on purpose",
         &[],
         |_| skip("a reason"),
     ),
@@ -79,6 +79,6 @@ fn leaves_a_child(_: &Env) -> CaseResult {
         Ok(())
     })?;
     eprintln!("{child:?}");
-    // A failure, so that what was printed is shown.
-    Err(Stop::fail("it has a child"))
+    // The case fails, so that its output is shown.
+    Err(Stop::fail("the case leaves a child behind"))
 }

@@ -1,4 +1,4 @@
-//! `io_setup`: what it makes, and its errors in their order.
+//! `io_setup`: the context that it makes, and its errors in their order.
 
 use aio_sys::{Errno, abi::AioContext};
 
@@ -25,13 +25,13 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "setup::unreadable_handle",
-        "a handle that can't be read is EFAULT, whatever the number",
+        "an unreadable handle is EFAULT, for any number of requests",
         &[],
         unreadable_handle,
     ),
     Case::new(
         "setup::handle_not_zero",
-        "a handle that isn't 0 is EINVAL, before the limit is looked at",
+        "a handle other than 0 is EINVAL, before the limit is checked",
         &[],
         handle_not_zero,
     ),
@@ -49,7 +49,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "setup::number_that_overflows",
-        "0x80000000 and a little more, which doubled is next to nothing, are EAGAIN",
+        "numbers that overflow to a small one when doubled are EAGAIN",
         &[],
         number_that_overflows,
     ),
@@ -61,7 +61,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "setup::unwritable_handle",
-        "a handle that can't be written is EFAULT",
+        "an unwritable handle is EFAULT",
         &[],
         unwritable,
     ),
@@ -100,7 +100,7 @@ fn unreadable_handle(_: &Env) -> CaseResult {
 }
 
 fn handle_not_zero(_: &Env) -> CaseResult {
-    // Alone, 0x80000000 would be EAGAIN.
+    // With a handle of 0, 0x80000000 is EAGAIN.
     for nr in [1, 0x8000_0000] {
         for byte in 0..size_of::<AioContext>() {
             let handle = Memory::zeroed(size_of::<AioContext>())?;
@@ -138,7 +138,7 @@ fn more_than_the_limit(_: &Env) -> CaseResult {
     let limit = max_nr()?;
     if limit >= 4_194_304 {
         return skip(format_args!(
-            "aio-max-nr is {limit}, more than any single context can have"
+            "aio-max-nr is {limit}, which is more than one context can have"
         ));
     }
     let above = u32::try_from(limit + 1).expect("just compared");

@@ -11,7 +11,7 @@ use crate::{
 
 pub(super) const CASES: &[Case] = &[Case::new(
     "stress::short",
-    "threads sharing queues find every block as it must be, for half a second",
+    "half a second of stress finds no wrong block",
     &[Requirement::DirectIo],
     short,
 )];
@@ -19,11 +19,11 @@ pub(super) const CASES: &[Case] = &[Case::new(
 fn short(env: &Env) -> CaseResult {
     let config = Config {
         time: Duration::from_millis(500),
-        // Another one each time; a failure says which.
+        // The seed differs each time. A failure names it.
         seed: fastrand::u64(..),
         threads: 3,
         paths: vec![env.directory()?.to_owned()],
-        // Less than a case may take.
+        // It is less than the time limit of a case.
         patience: Duration::from_secs(30),
     };
     let report = run(&config, |line| eprintln!("{line}"))?;

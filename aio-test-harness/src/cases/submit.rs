@@ -1,4 +1,4 @@
-//! `io_submit`: the arguments, and the checks of each iocb that don't depend on its opcode.
+//! `io_submit`: its arguments, and the checks of an iocb that don't depend on the opcode.
 
 use std::fs::File;
 
@@ -21,7 +21,7 @@ const DIRECTORY: &[Requirement] = &[Requirement::Directory];
 pub(super) const CASES: &[Case] = &[
     Case::new(
         "submit::nothing",
-        "0 requests are 0, and the array isn't looked at",
+        "0 requests return 0, and the array isn't read",
         &[],
         nothing,
     ),
@@ -33,79 +33,79 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "submit::bad_context",
-        "what is no context is EINVAL, for 0 requests too",
+        "a number that isn't a context is EINVAL, also for 0 requests",
         &[],
         bad_context,
     ),
     Case::new(
         "submit::unreadable_array",
-        "an array that can't be read is EFAULT",
+        "an unreadable array is EFAULT",
         &[],
         unreadable_array,
     ),
     Case::new(
         "submit::unreadable_iocb",
-        "1: an iocb that can't be read is EFAULT",
+        "check 1: an unreadable iocb is EFAULT",
         &[],
         unreadable_iocb,
     ),
     Case::new(
         "submit::reserved2",
-        "2: aio_reserved2 other than 0 is EINVAL",
+        "check 2: aio_reserved2 other than 0 is EINVAL",
         DIRECTORY,
         reserved2,
     ),
     Case::new(
         "submit::negative_length",
-        "3: a negative length is EINVAL",
+        "check 3: a negative length is EINVAL",
         DIRECTORY,
         negative_length,
     ),
     Case::new(
         "submit::address_beyond_a_word",
-        "3: an address beyond the kernel's words is EINVAL",
+        "check 3: an address that doesn't fit the kernel's words is EINVAL",
         DIRECTORY,
         address_beyond_a_word,
     ),
     Case::new(
         "submit::full",
-        "4: without a free slot it is EAGAIN",
+        "check 4: a context without a free slot is EAGAIN",
         &[],
         full,
     ),
     Case::new(
         "submit::bad_descriptor",
-        "5: a descriptor that isn't open is EBADF",
+        "check 5: a closed descriptor is EBADF",
         DIRECTORY,
         bad_descriptor,
     ),
     Case::new(
         "submit::resfd_not_open",
-        "6: a RESFD that isn't open is EBADF",
+        "check 6: a closed RESFD is EBADF",
         DIRECTORY,
         resfd_not_open,
     ),
     Case::new(
         "submit::resfd_no_eventfd",
-        "6: a RESFD that is no eventfd is EINVAL",
+        "check 6: a RESFD that isn't an eventfd is EINVAL",
         DIRECTORY,
         resfd_no_eventfd,
     ),
     Case::new(
         "submit::unwritable_iocb",
-        "7: an iocb that can't be written is EFAULT",
+        "check 7: an unwritable iocb is EFAULT",
         DIRECTORY,
         unwritable_iocb,
     ),
     Case::new(
         "submit::unknown_opcode",
-        "8: an opcode that isn't implemented is EINVAL",
+        "check 8: an unimplemented opcode is EINVAL",
         DIRECTORY,
         unknown_opcode,
     ),
     Case::new(
         "submit::order_of_checks",
-        "of two things wrong, the earlier check answers",
+        "the earlier check answers when two would fail",
         DIRECTORY,
         order_of_checks,
     ),
@@ -117,7 +117,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "submit::key_of_a_refused_opcode",
-        "aio_key is written before the opcode is looked at",
+        "aio_key is written before the opcode is checked",
         DIRECTORY,
         key_of_refused,
     ),
@@ -129,7 +129,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "submit::flags_unset_fields",
-        "aio_resfd and aio_reqprio count with their flags only",
+        "aio_resfd and aio_reqprio are ignored without their flags",
         DIRECTORY,
         unset_fields,
     ),
@@ -201,7 +201,7 @@ fn unreadable_iocb(_: &Env) -> CaseResult {
     Ok(())
 }
 
-/// A read that would work.
+/// A request that succeeds.
 fn read(file: &File) -> CaseResult<Request> {
     Ok(Request::read(file, Memory::zeroed(512)?, 0)?)
 }
@@ -238,7 +238,8 @@ fn address_beyond_a_word(env: &Env) -> CaseResult {
     let context = Context::new(1)?;
     let file = file(env, "address")?;
     if sys::process::kernel_has_64_bits()? {
-        // Every address fits, so the check has nothing to refuse: a bad one is found later, see rw::.
+        // Every address fits, so this check refuses nothing. A bad address is found later: see
+        // `rw`.
         let request = read(&file)?.foreign_address(1 << 52);
         let answer = context.submit(&[&request]);
         check_eq!(
@@ -260,7 +261,7 @@ fn address_beyond_a_word(env: &Env) -> CaseResult {
 }
 
 fn full(_: &Env) -> CaseResult {
-    // A processor that has run dry says nothing about the others' slots.
+    // The kernel keeps free slots for each CPU, so only the slots of this CPU can be counted.
     sys::process::stay_on_this_cpu()?;
     let context = Context::new(1)?;
     let (reader, _writer) = sys::fd::pipe()?;
@@ -331,7 +332,7 @@ fn unknown_opcode(env: &Env) -> CaseResult {
     Ok(())
 }
 
-/// What is wrong with a request, by the number of the check that finds it.
+/// Makes a request fail the check of this number.
 fn spoil(request: Request, file: &File, check: usize) -> CaseResult<Request> {
     Ok(match check {
         2 => request.reserved2(1),
@@ -340,14 +341,14 @@ fn spoil(request: Request, file: &File, check: usize) -> CaseResult<Request> {
         6 => request.resfd_of(file),
         7 => request.into_read_only()?,
         8 => request.unknown_opcode(Opcode(99)),
-        _ => unreachable!("4 is about the context"),
+        _ => unreachable!("check 4 is about the context"),
     })
 }
 
-/// Each check in turn, with everything wrong that later checks look for. Neighbours with the same errno can't be told
-/// apart; all others can.
+/// Tries each check, with a request that fails all later ones as well. Two checks in a row with the
+/// same errno can't be told apart.
 fn order_of_checks(env: &Env) -> CaseResult {
-    // A processor that has run dry says nothing about the others' slots.
+    // The kernel keeps free slots for each CPU, so only the slots of this CPU can be counted.
     sys::process::stay_on_this_cpu()?;
     let file = file(env, "order")?;
     let (reader, _writer) = sys::fd::pipe()?;
@@ -363,7 +364,7 @@ fn order_of_checks(env: &Env) -> CaseResult {
     ];
     for (first, (check, errno)) in answers.into_iter().enumerate() {
         let mut request = read(&file)?;
-        // In the other order, because nothing can be changed in what is read-only.
+        // The read-only iocb comes last, because nothing can be changed in it.
         let mut wrong: Vec<usize> = answers[first..].iter().map(|(check, _)| *check).collect();
         wrong.sort_by_key(|check| *check == 7);
         for check in wrong {
@@ -372,9 +373,10 @@ fn order_of_checks(env: &Env) -> CaseResult {
         check_eq!(
             empty.submit(&[&request]),
             Err(errno),
-            "check {check} before all later ones"
+            "check {check} comes before all later ones"
         );
-        // Without a free slot, what comes before 4 answers as it does, and 4 answers for all that comes later.
+        // Without a free slot, checks before 4 answer as before, and check 4 answers for all later
+        // ones.
         let errno = if check < 4 { errno } else { Errno::EAGAIN };
         check_eq!(
             full.submit(&[&request]),
@@ -402,7 +404,11 @@ fn key_of_refused(env: &Env) -> CaseResult {
     check_eq!(request.iocb().aio_key, 0);
     let request = read(&file)?.key(0xdead_beef).descriptor(-1);
     check_eq!(context.submit(&[&request]), Err(Errno::EBADF));
-    check_eq!(request.iocb().aio_key, 0xdead_beef, "refused before");
+    check_eq!(
+        request.iocb().aio_key,
+        0xdead_beef,
+        "refused before aio_key is written"
+    );
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! What cases of several areas need.
+//! Helpers for cases of several areas.
 
 use std::{
     fs::{File, OpenOptions},
@@ -14,14 +14,14 @@ use crate::{
     raw::{Context, Request, Timeout},
 };
 
-/// How long anything may take that has to happen: far longer than it takes on the slowest emulated machine, and less
-/// than a case may take.
+/// The timeout for what has to happen. It is far longer than the slowest emulated machine needs,
+/// and shorter than the time limit of a case.
 pub(super) const LONG: Timeout = Timeout::Exactly(30, 0);
 
-/// The length and alignment of what is read and written directly: fits every disk there is.
+/// The length and alignment of direct reads and writes, in bytes. It fits every disk.
 pub(super) const BLOCK: usize = 4096;
 
-/// A pattern that differs from block to block and from seed to seed.
+/// Makes a pattern that differs from block to block and from seed to seed.
 pub(super) fn pattern(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     (0..length)
@@ -35,7 +35,7 @@ pub(super) fn pattern(seed: u64, length: usize) -> Vec<u8> {
         .collect()
 }
 
-/// A new file with this content, open for reading and writing with these flags.
+/// Makes a file with this content, and opens it for reading and writing with these flags.
 pub(super) fn file_with(env: &Env, name: &str, content: &[u8], flags: i32) -> CaseResult<File> {
     let path = env.directory()?.join(name);
     let mut file = File::create(&path)?;
@@ -48,12 +48,12 @@ pub(super) fn file_with(env: &Env, name: &str, content: &[u8], flags: i32) -> Ca
         .open(path)?)
 }
 
-/// A new empty file for buffered use.
+/// Makes an empty file, and opens it without `O_DIRECT`.
 pub(super) fn file(env: &Env, name: &str) -> CaseResult<File> {
     file_with(env, name, b"", 0)
 }
 
-/// Submits one request.
+/// Submits one request, which has to be accepted.
 #[track_caller]
 pub(super) fn submit_one(context: &Context, request: &Request) -> CaseResult {
     match context.submit(&[request]) {
@@ -82,13 +82,13 @@ pub(super) fn complete(context: &Context, request: &Request) -> CaseResult<i64> 
     let event = one_event(context)?;
     if event.obj != request.address().addr() as u64 {
         return Err(Stop::fail(format_args!(
-            "the event is another request's: {event:?}"
+            "the event belongs to another request: {event:?}"
         )));
     }
     Ok(event.res)
 }
 
-/// Checks that the content is as expected, and if not says where it differs rather than all of it.
+/// Compares contents. The failure names the first byte that differs.
 #[track_caller]
 pub(super) fn same_bytes(got: &[u8], expected: &[u8]) -> CaseResult {
     if got == expected {
@@ -111,8 +111,8 @@ pub(super) fn same_bytes(got: &[u8], expected: &[u8]) -> CaseResult {
     )))
 }
 
-/// Submits polls for something that doesn't happen until no slot is free, and tells how many were accepted. What is
-/// accepted in the end varies: slots are handed out to CPUs in batches.
+/// Submits polls of a file that isn't readable until no slot is free, and returns how many were
+/// accepted. The number varies, because the kernel hands out slots to CPUs in batches.
 pub(super) fn fill_up(context: &Context, file: &File) -> CaseResult<usize> {
     for accepted in 0.. {
         match context.submit(&[&Request::poll(file, libc::POLLIN)?]) {
@@ -125,20 +125,20 @@ pub(super) fn fill_up(context: &Context, file: &File) -> CaseResult<usize> {
             }
         }
     }
-    unreachable!("every context is full at some time")
+    unreachable!("every context gets full")
 }
 
-/// The system-wide limit.
+/// Reads the system-wide limit.
 pub(super) fn max_nr() -> CaseResult<u64> {
     number("/proc/sys/fs/aio-max-nr")
 }
 
-/// How much of the limit is taken.
+/// Reads how much of the limit is used.
 pub(super) fn nr() -> CaseResult<u64> {
     number("/proc/sys/fs/aio-nr")
 }
 
-/// A system-wide limit for the time of a case, which requires being alone.
+/// Sets the system-wide limit for the time of a case. The case has to require `Alone`.
 pub(super) struct Limit(u64);
 
 impl Limit {
@@ -163,11 +163,11 @@ fn number(path: &str) -> CaseResult<u64> {
     let text = std::fs::read_to_string(path)?;
     text.trim()
         .parse()
-        .map_err(|_| Stop::fail(format_args!("{path}: {text:?} is no number")))
+        .map_err(|_| Stop::fail(format_args!("{path}: {text:?} isn't a number")))
 }
 
-/// Whether a poll's event says that there is something to read. It may say more than was asked for: what the waker
-/// passed along isn't cut down to that (`aio_poll_wake`).
+/// Whether a poll's event says that the file is readable. It may have more bits than were
+/// requested, because `aio_poll_wake` passes on all bits of the wake-up.
 pub(super) fn is_readable(event: IoEvent) -> bool {
     event.res > 0 && event.res & i64::from(libc::POLLIN) != 0
 }

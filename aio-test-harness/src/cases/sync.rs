@@ -18,25 +18,25 @@ const DIRECTORY: &[Requirement] = &[Requirement::Directory];
 pub(super) const CASES: &[Case] = &[
     Case::new(
         "sync::file",
-        "a file is synced after a write",
+        "fsync and fdatasync of a file succeed after a write",
         DIRECTORY,
         |env| after_a_write(&file(env, "sync")?),
     ),
     Case::new(
         "sync::direct_file",
-        "so is one that is written directly",
+        "fsync and fdatasync of a file succeed after a direct write",
         &[Requirement::DirectIo],
         |env| after_a_write(&file_with(env, "sync-direct", b"", libc::O_DIRECT)?),
     ),
     Case::new(
         "sync::disk",
-        "so is a disk",
+        "fsync and fdatasync of a disk succeed after a write",
         &[Requirement::Disk512],
         |env| after_a_write(&env.disk512()?.open()?),
     ),
     Case::new(
         "sync::directory",
-        "a directory is synced",
+        "fsync and fdatasync of a directory succeed",
         DIRECTORY,
         directory,
     ),
@@ -46,10 +46,15 @@ pub(super) const CASES: &[Case] = &[
         DIRECTORY,
         fields,
     ),
-    Case::new("sync::pipe", "what can't be synced is EINVAL", &[], pipe),
+    Case::new(
+        "sync::pipe",
+        "fsync and fdatasync of a pipe are EINVAL",
+        &[],
+        pipe,
+    ),
     Case::new(
         "sync::bad_descriptor",
-        "a descriptor that isn't open is EBADF",
+        "a closed descriptor is EBADF",
         &[],
         bad_descriptor,
     ),

@@ -1,4 +1,4 @@
-//! One context and several threads.
+//! One context that several threads share.
 
 use std::{
     collections::HashSet,
@@ -16,19 +16,19 @@ use crate::{
 pub(super) const CASES: &[Case] = &[
     Case::new(
         "threads::submit_here_reap_there",
-        "what one thread submits another may reap",
+        "a thread can reap requests that another one submitted",
         &[Requirement::DirectIo],
         here_and_there,
     ),
     Case::new(
         "threads::all_do_both",
-        "several threads submit and reap at once, and each event comes once",
+        "several threads submit and reap at once, and each event is returned once",
         &[Requirement::DirectIo],
         all_do_both,
     ),
     Case::new(
         "threads::submitter_ends",
-        "requests go on after the thread that submitted them has ended",
+        "requests complete after the thread that submitted them has ended",
         &[Requirement::DirectIo],
         submitter_ends,
     ),
@@ -36,11 +36,12 @@ pub(super) const CASES: &[Case] = &[
 
 const COUNT: usize = 64;
 
-/// One read per block of a file, and where they go.
+/// Makes a read for each block of a file. Returns the requests, their memory and the file's
+/// contents.
 fn reads(env: &Env, name: &str) -> CaseResult<(Vec<Request>, Memory, Vec<u8>)> {
     let content = pattern(30, COUNT * BLOCK);
     let file = file_with(env, name, &content, libc::O_DIRECT)?;
-    // The requests are submitted after this: they need their file.
+    // The requests are submitted later, so their file has to stay open.
     let file = std::mem::ManuallyDrop::new(file);
     let memory = Memory::zeroed(content.len())?;
     let requests = (0..COUNT)
@@ -84,7 +85,7 @@ fn all_do_both(env: &Env) -> CaseResult {
             check_eq!(context.submit(&[request]), Ok(1));
         }
         while reaped.load(Ordering::Relaxed) < COUNT {
-            // Others may take what this one waits for.
+            // Another thread may take the event that this one waits for.
             let events = context.getevents(1, 3, Timeout::ms(10))?;
             reaped.fetch_add(events.len(), Ordering::Relaxed);
             check!(

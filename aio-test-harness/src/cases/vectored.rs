@@ -6,7 +6,7 @@ use aio_sys::Errno;
 
 use crate::{
     case::{Case, CaseResult},
-    cases::support::{complete, file, file_with, pattern, same_bytes},
+    cases::support::{LONG, complete, file, file_with, pattern, same_bytes},
     check_eq,
     env::{Env, Requirement},
     raw::{Context, Memory, Request},
@@ -23,7 +23,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "vectored::round_trip_direct",
-        "several buffers go past the page cache",
+        "several buffers are written and read with O_DIRECT",
         &[Requirement::DirectIo],
         |env| {
             round_trip(
@@ -34,19 +34,19 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "vectored::round_trip_disk",
-        "several buffers go to a disk",
+        "several buffers are written to a disk and read back",
         &[Requirement::Disk512],
         |env| round_trip(&env.disk512()?.open()?, &[512, 1024, 512, 4096]),
     ),
     Case::new(
         "vectored::no_buffers",
-        "0 buffers are 0 bytes",
+        "0 buffers transfer 0 bytes",
         DIRECTORY,
         no_buffers,
     ),
     Case::new(
         "vectored::as_many_as_allowed",
-        "1024 buffers are fine",
+        "1024 buffers are accepted",
         DIRECTORY,
         as_many_as_allowed,
     ),
@@ -58,13 +58,13 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "vectored::unreadable_array",
-        "an array that can't be read is EFAULT",
+        "an unreadable array of iovecs is EFAULT",
         DIRECTORY,
         unreadable_array,
     ),
     Case::new(
         "vectored::array_is_copied",
-        "the array may be overwritten after io_submit",
+        "the array of iovecs may be overwritten after io_submit",
         &[Requirement::Disk512],
         array_is_copied,
     ),
@@ -92,7 +92,7 @@ fn round_trip(file: &File, lengths: &[usize]) -> CaseResult {
         total as i64
     );
     same_bytes(&to.to_vec(), &content)?;
-    // In the other order, each part lands where it belongs then.
+    // In reverse order, each part gets its own contents.
     let to = Memory::zeroed(total)?;
     let mut reversed = parts(to);
     reversed.reverse();
@@ -168,7 +168,7 @@ fn array_is_copied(env: &Env) -> CaseResult {
     let request = Request::readv(&disk, &[memory.part(0, 512), memory.part(512, 512)], 0)?;
     check_eq!(context.submit(&[&request]), Ok(1));
     request.overwrite_iovecs();
-    let events = context.getevents(1, 1, super::support::LONG)?;
+    let events = context.getevents(1, 1, LONG)?;
     check_eq!(events[0].res, 1024);
     same_bytes(&memory.to_vec(), &content)
 }

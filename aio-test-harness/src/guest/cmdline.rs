@@ -1,4 +1,4 @@
-//! What the kernel's command line asks of the guest.
+//! The options of the guest on the kernel's command line.
 
 use std::{fs, io, str::FromStr, time::Duration};
 
@@ -10,7 +10,7 @@ pub(super) struct Options {
     pub(super) filter: Filter,
     pub(super) timeout: Duration,
     pub(super) sabotage: Sabotage,
-    /// What the program is to do instead of running cases: its arguments.
+    /// The arguments of the program that runs instead of the cases.
     pub(super) errand: Option<Vec<String>>,
 }
 

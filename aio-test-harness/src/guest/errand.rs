@@ -1,9 +1,9 @@
-//! What a guest does instead of running cases: the program with other arguments, `stress` for
-//! example, or another program, whose path the first argument is then.
+//! Runs something else than the cases: this program with other arguments, for example `stress`, or
+//! another program, whose absolute path is the first argument.
 //!
-//! It is reported as a run of one case with the name of the first argument, which passes when the program succeeds.
-//! What it prints is shown on the console, and its end is the case's reason, also when it passed: the figures are in
-//! there.
+//! The report is that of one case with the name of the first argument. The case passes when the
+//! program succeeds. The console shows what the program prints. The last lines of it are the case's
+//! reason, also when it passes, because they have the figures.
 
 use std::{
     ffi::OsString,
@@ -20,10 +20,10 @@ use crate::{
     sys,
 };
 
-/// How many lines of what it prints are reported.
+/// How many of the printed lines are reported.
 const TAIL: usize = 60;
 
-/// Runs it and reports what comes of it.
+/// Runs the program and reports its result.
 pub(super) fn run(words: &[String], port: &mut File, options: &Options) -> io::Result<()> {
     let name = words.first().cloned().unwrap_or_default();
     let mut report = |line: &Line| {
@@ -59,7 +59,7 @@ pub(super) fn run(words: &[String], port: &mut File, options: &Options) -> io::R
     let outcome = if status.success() {
         Outcome::Passed
     } else {
-        printed.push(format!("it ended with {status}"));
+        printed.push(format!("the program ended with {status}"));
         Outcome::Failed
     };
     report(&Line::Case {
@@ -73,7 +73,7 @@ pub(super) fn run(words: &[String], port: &mut File, options: &Options) -> io::R
     report(&Line::End(totals))
 }
 
-/// The arguments, with `disk:SERIAL` and `dir:ext4` replaced by what they stand for.
+/// The arguments, with paths in place of `disk:SERIAL` and `dir:ext4`.
 fn arguments(words: &[String]) -> io::Result<Vec<OsString>> {
     words
         .iter()

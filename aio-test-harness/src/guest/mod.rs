@@ -1,25 +1,27 @@
 //! The program as the first process of a guest.
 //!
-//! What it does, in order:
+//! It does the following, in this order:
 //!
-//! 1. mounts proc, sysfs, devtmpfs and a tmpfs;
-//! 2. loads the kernel modules that `/modules/order` lists: one file per line, each after those it depends on, not
-//!    compressed;
-//! 3. finds its disks by their virtio serial numbers: `raw512` and `raw4096`, which the cases overwrite, have logical
-//!    blocks of that size, and `ext4` has such a file system, which it mounts;
-//! 4. runs the cases, and sends the [report](crate::report)'s lines through the virtio-serial port named
-//!    `aio.results`. The console gets the same report as text;
-//! 5. switches the machine off.
+//! 1. It mounts proc, sysfs, devtmpfs and a tmpfs.
+//! 2. It loads the kernel modules that `/modules/order` lists. The list has one file per line, each
+//!    after the modules that it depends on. The files aren't compressed.
+//! 3. It finds its disks by their virtio serial numbers. The cases overwrite `raw512` and
+//!    `raw4096`, which have logical blocks of that length. `ext4` has an ext4 file system, which is
+//!    mounted.
+//! 4. It runs the cases, and sends the lines of the [report](crate::report) through the
+//!    virtio-serial port named `aio.results`. The console shows the same report as text.
+//! 5. It switches the machine off.
 //!
-//! If anything of this can't be done, it says so on the console and switches the machine off without having reported
+//! If one of these fails, it says so on the console, and switches the machine off without reporting
 //! an end.
 //!
-//! With `aio.run=ARGUMENT,ARGUMENT...` on the kernel's command line it runs itself with these
-//! arguments instead of the cases (`disk:SERIAL` and `dir:ext4` stand for their paths). Where the
-//! first argument is an absolute path, it runs that program with the other arguments.
-//! The command line may also say `aio.case=FILTER`, `aio.timeout=SECONDS` (for one case, 60 otherwise) and
-//! `aio.sabotage=fail|hang|panic|die`, which breaks the guest on purpose so that whoever watches it can be tested: one
-//! case more, which fails; an endless wait, a kernel panic or a silent end just after the first line.
+//! With `aio.run=ARGUMENT,ARGUMENT...` on the kernel's command line, it runs itself with these
+//! arguments instead of the cases. If the first argument is an absolute path, it runs that program
+//! with the other arguments. `disk:SERIAL` and `dir:ext4` stand for their paths.
+//! `aio.case=FILTER` picks cases, and `aio.timeout=SECONDS` limits each case (60 otherwise).
+//! `aio.sabotage=fail|hang|panic|die` breaks the guest, for testing whoever watches it. `fail` adds
+//! a case that fails. The others hang, panic the kernel, or switch the machine off just after the
+//! first line.
 
 mod cmdline;
 mod disks;
@@ -39,24 +41,24 @@ use cmdline::Options;
 
 use crate::{cases, env::Env, progress, runner::Runner, sys};
 
-/// Where the kernel finds the program in its initramfs.
+/// The path of the program in the initramfs.
 const INIT: &str = "/init";
 
-/// How long devices may take to come up after their modules have been loaded.
+/// How long devices may take to come up after their modules were loaded.
 const DEVICES: Duration = Duration::from_secs(10);
 
 /// Whether this process is a guest's init.
 ///
-/// Being process 1 isn't enough: a container's only process is that, too.
+/// The process number isn't enough: the process of a container is number 1, too.
 #[must_use]
 pub fn is_init() -> bool {
     std::process::id() == 1 && std::env::args_os().next().is_some_and(|name| name == INIT)
 }
 
-/// Does everything that the guest is for, and switches the machine off.
+/// Runs the guest, and switches the machine off.
 pub fn main() -> ! {
     if let Err(error) = run() {
-        // No end has been reported, which is how the other side knows.
+        // The report has no end, by which its reader notices.
         eprintln!("aio-conformance: the guest gives up: {error}");
     }
     let error = sys::init::power_off();
@@ -93,12 +95,12 @@ fn run() -> io::Result<()> {
         options.sabotage.act(line);
         Ok(())
     })?;
-    // Closing the port first: the other side then has everything before the machine goes.
+    // The port is closed first, so that its reader has everything before the machine is off.
     drop(port);
     disks::release()
 }
 
-/// Mounts what the runner and the cases need.
+/// Mounts the file systems that the runner and the cases need.
 fn mount_all() -> io::Result<()> {
     for (source, target, fs_type) in [
         ("proc", "/proc", "proc"),
@@ -117,8 +119,8 @@ fn mount_all() -> io::Result<()> {
     Ok(())
 }
 
-/// Has the kernel look for the end of RCU grace periods more often. Every end of a context waits for one, which is
-/// most of what the cases take; where it can't be set, they take longer.
+/// Makes the kernel look for the end of RCU grace periods more often. Each `io_destroy` waits for
+/// one, which is most of the cases' time. A kernel without these parameters takes longer.
 fn shorten_grace_periods() {
     for (parameter, jiffies) in [
         ("jiffies_till_first_fqs", "0"),
@@ -131,7 +133,7 @@ fn shorten_grace_periods() {
     }
 }
 
-/// Asks again and again until there is an answer or time is up.
+/// Asks repeatedly until there is an answer or the time is up.
 fn wait_for<T>(mut ask: impl FnMut() -> io::Result<Option<T>>) -> io::Result<Option<T>> {
     let started = Instant::now();
     loop {

@@ -1,4 +1,4 @@
-//! Kernel modules that the guest brings along.
+//! The kernel modules in the guest's initramfs.
 
 use std::{
     fs::{self, File},
@@ -8,10 +8,10 @@ use std::{
 
 use crate::sys;
 
-/// The list of module files, one path per line, each after those it depends on.
+/// The list of module files: one path per line, each after the modules that it depends on.
 const ORDER: &str = "/modules/order";
 
-/// Loads all modules of the list. Without a list there is nothing to load.
+/// Loads all modules of the list, if there is a list.
 pub(super) fn load_all() -> io::Result<()> {
     let order = match fs::read_to_string(ORDER) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

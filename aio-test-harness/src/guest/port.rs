@@ -8,14 +8,14 @@ use std::{
 
 use super::wait_for;
 
-/// The port's name, as given to the machine's emulator.
+/// The port's name, which the emulator was given.
 const NAME: &str = "aio.results";
 
 /// Opens the port.
 ///
 /// # Errors
 ///
-/// There is none of that name, also after waiting for a while.
+/// No port of this name comes up in time.
 pub(super) fn open() -> io::Result<File> {
     let device = wait_for(|| find(Path::new("/sys/class/virtio-ports")))?.ok_or_else(|| {
         io::Error::other(format!(
@@ -30,13 +30,13 @@ pub(super) fn open() -> io::Result<File> {
 /// The device name of the port, if it is there.
 fn find(class: &Path) -> io::Result<Option<std::ffi::OsString>> {
     let entries = match fs::read_dir(class) {
-        // The class appears with the driver.
+        // The driver makes the class.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         entries => entries?,
     };
     for entry in entries {
         let entry = entry?;
-        // The name is there only once the other side has sent it.
+        // The name appears only after the host has sent it.
         match fs::read_to_string(entry.path().join("name")) {
             Ok(name) if name.trim_end() == NAME => return Ok(Some(entry.file_name())),
             _ => {}

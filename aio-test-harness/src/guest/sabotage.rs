@@ -1,21 +1,21 @@
-//! Breaks the guest on purpose, so that whoever watches it can be tested.
+//! Breaks the guest on purpose, for testing whoever watches it.
 
 use std::{fs, str::FromStr, time::Duration};
 
 use crate::{case::Case, cases, report::Line, sys};
 
-/// How the guest is to be broken.
+/// A way to break the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sabotage {
     /// Not at all.
     None,
-    /// One more case, which fails.
+    /// Adds a case that fails.
     Fail,
-    /// Stops for ever once the run has begun.
+    /// Hangs after the first line.
     Hang,
-    /// Makes the kernel panic once the run has begun.
+    /// Panics the kernel after the first line.
     Panic,
-    /// Switches the machine off once the run has begun, without a word.
+    /// Switches the machine off after the first line.
     Die,
 }
 
@@ -34,12 +34,12 @@ impl FromStr for Sabotage {
 }
 
 impl Sabotage {
-    /// The case that comes on top of all others.
+    /// The additional case.
     pub(super) fn extra_case(self) -> Option<Case> {
         (self == Self::Fail).then(|| cases::by_name("sabotage::fails"))?
     }
 
-    /// Does the damage when its moment has come, which is after the first line.
+    /// Breaks the guest after the first line of the report.
     pub(super) fn act(self, line: &Line) {
         if !matches!(line, Line::Hello { .. }) {
             return;
@@ -50,7 +50,7 @@ impl Sabotage {
                 std::thread::sleep(Duration::from_secs(3600));
             },
             Self::Panic => {
-                // Where the kernel has no such trigger, losing its first process makes it panic as well.
+                // A kernel without this trigger panics when its first process ends.
                 let _ = fs::write("/proc/sysrq-trigger", "c");
                 std::process::exit(1);
             }

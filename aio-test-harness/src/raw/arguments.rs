@@ -1,28 +1,28 @@
-//! The odder arguments of `io_getevents` and `io_pgetevents`.
+//! The timeouts and signal masks of `io_getevents` and `io_pgetevents`, also wrong ones.
 
 use std::time::Duration;
 
 use aio_sys::abi::Sigset;
 
-/// How long to wait.
+/// A timeout.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Timeout {
-    /// No timeout is given: wait for ever.
+    /// No timeout: waits without limit.
     Never,
     After(Duration),
-    /// These very seconds and nanoseconds.
+    /// Exactly these seconds and nanoseconds, valid or not.
     Exactly(i32, i32),
-    /// It can't be read.
+    /// A pointer that can't be read.
     Inaccessible,
 }
 
 impl Timeout {
-    /// Milliseconds.
+    /// A timeout in milliseconds.
     pub(crate) fn ms(milliseconds: u64) -> Self {
         Self::After(Duration::from_millis(milliseconds))
     }
 
-    /// Seconds and nanoseconds; nothing for those that are no timespec.
+    /// Seconds and nanoseconds, or nothing if there is no timespec.
     pub(super) fn parts(self) -> Option<(i32, i32)> {
         match self {
             Self::Never | Self::Inaccessible => None,
@@ -41,15 +41,15 @@ impl Timeout {
 /// The signal mask of `io_pgetevents`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Mask {
-    /// No pointer to a struct.
+    /// A null pointer in place of the struct.
     None,
-    /// A struct without a mask, but with this size.
+    /// A struct without a mask, and with this size.
     Empty(usize),
-    /// A mask, and the size that is given with it.
+    /// A mask, and its size in the struct.
     Set(Sigset, usize),
-    /// The struct can't be read.
+    /// A struct that can't be read.
     Inaccessible,
-    /// The mask in the struct can't be read; this is the size that is given with it.
+    /// A struct with this size, and a mask that can't be read.
     InaccessibleSet(usize),
 }
 

@@ -13,19 +13,21 @@ use super::{Mask, Memory, Request, Ring, Timeout};
 #[derive(Debug)]
 pub(crate) struct Context {
     raw: AioContext,
-    /// The kernel has said so; any other number may be no address at all.
+    /// Whether the handle is the kernel's. Any other number may be no address.
     real: bool,
 }
 
-/// `io_setup` with the handle at this place, and what it is afterwards. No context is made that stays.
+/// Calls `io_setup` with the handle in this memory, and returns the context.
 pub(crate) fn setup_at(nr_events: u32, handle: Memory) -> Result<Context, Errno> {
     assert!(
         handle.takes(size_of::<AioContext>()),
-        "there is room for the handle"
+        "the memory takes a handle"
     );
-    // SAFETY: the memory is there for ever and has room for a handle, or faults, which the kernel answers.
+    // SAFETY: the memory is never unmapped. It has room for a handle, or the access faults, which
+    // the kernel answers with EFAULT.
     unsafe { aio_sys::io_setup(nr_events, handle.as_ptr().cast()) }?;
-    // SAFETY: the kernel has just written a handle there, which is aligned to a page.
+    // SAFETY: the kernel has just written a handle there. Memory from `zeroed` starts on a page, so
+    // it is aligned.
     let raw = unsafe { handle.as_ptr().cast::<AioContext>().read_volatile() };
     Ok(Context { raw, real: true })
 }
@@ -34,7 +36,8 @@ impl Context {
     /// `io_setup`.
     pub(crate) fn new(nr_events: u32) -> Result<Self, Errno> {
         let mut raw = AioContext::NONE;
-        // SAFETY: `raw` is readable and writable during the call, after which the kernel forgets its address.
+        // SAFETY: `raw` is readable and writable during the call. The kernel doesn't keep its
+        // address.
         unsafe { aio_sys::io_setup(nr_events, &raw mut raw) }?;
         Ok(Self { raw, real: true })
     }
@@ -44,7 +47,7 @@ impl Context {
         self.raw
     }
 
-    /// A handle of any number as if it were a context's. Dropping it calls `io_destroy` on it.
+    /// Makes a context of any handle. Dropping it calls `io_destroy` on the handle.
     pub(crate) fn from_raw(raw: AioContext) -> Self {
         Self { raw, real: false }
     }
@@ -56,16 +59,17 @@ impl Context {
         raw
     }
 
-    /// `io_submit` of several requests.
+    /// Calls `io_submit` with several requests.
     pub(crate) fn submit(&self, requests: &[&Request]) -> Result<usize, Errno> {
         let pointers: Vec<*mut Iocb> = requests.iter().map(|request| request.address()).collect();
-        // SAFETY: the array holds as many pointers as is said. A `Request` vouches that the iocb and the buffers that
-        // it names stay for ever, or fault; the iocb is only ever accessed through raw pointers, so the kernel may
-        // write to it.
+        // SAFETY: the array has `pointers.len()` pointers. The iocb of a `Request` and the buffers
+        // that it names are never unmapped, or fault. The iocb is only accessed through raw
+        // pointers, so the kernel may write to it.
         unsafe { aio_sys::io_submit(self.raw, pointers.len() as isize, pointers.as_ptr()) }
     }
 
-    /// `io_submit` of these requests, claiming that there are `nr`. Reading a pointer behind the last faults.
+    /// Calls `io_submit` with these requests and the count `nr`. The memory behind the last pointer
+    /// faults.
     pub(crate) fn submit_claiming(&self, nr: isize, requests: &[&Request]) -> Result<usize, Errno> {
         let pointers: Vec<u8> = requests
             .iter()
@@ -73,8 +77,9 @@ impl Context {
             .collect();
         let array = Memory::guarded(pointers.len()).expect("memory for the pointers");
         array.write(&pointers);
-        // SAFETY: the array is followed by memory that faults, so the kernel reads no other pointers than those of
-        // the requests; for these as in `submit`.
+        // SAFETY: the memory behind the array faults, so the kernel reads only the requests'
+        // pointers. The iocb of a `Request` and the buffers that it names are never unmapped, or
+        // fault, and are only accessed through raw pointers.
         unsafe { aio_sys::io_submit(self.raw, nr, array.as_ptr().cast()) }
     }
 
@@ -96,14 +101,14 @@ impl Context {
             }
             None => unusual(timeout),
         };
-        // SAFETY: there is room for `nr` events, writable during the call; `time` is readable during the call, null,
-        // or faults.
+        // SAFETY: the vector has room for `nr` events during the call. `time` is readable during
+        // the call, null, or faults.
         let got = unsafe { aio_sys::io_getevents(self.raw, min, nr, events.as_mut_ptr(), time) }?;
         events.truncate(got);
         Ok(events)
     }
 
-    /// `io_getevents` with the events at this place.
+    /// Calls `io_getevents` with this memory for the events.
     pub(crate) fn getevents_at(
         &self,
         min: isize,
@@ -111,8 +116,9 @@ impl Context {
         events: Memory,
     ) -> Result<usize, Errno> {
         let length = usize::try_from(nr).unwrap_or(0) * size_of::<IoEvent>();
-        assert!(events.takes(length), "there is room for the events");
-        // SAFETY: there is room for `nr` events, or running over it faults; null is no timeout.
+        assert!(events.takes(length), "the memory takes the events");
+        // SAFETY: the memory has room for `nr` events, or an access behind its end faults. A null
+        // timeout waits without limit.
         unsafe { aio_sys::io_getevents(self.raw, min, nr, events.as_ptr().cast(), ptr::null()) }
     }
 
@@ -154,15 +160,15 @@ impl Context {
             }
             Mask::Empty(_) | Mask::Set(..) => &raw const sig,
         };
-        // SAFETY: there is room for `nr` events, writable during the call; `time` and `sig`, and the mask that `sig`
-        // names, are readable during the call, null, or fault.
+        // SAFETY: the vector has room for `nr` events during the call. `time`, `sig` and the mask
+        // that `sig` names are readable during the call, null, or fault.
         let got =
             unsafe { aio_sys::io_pgetevents(self.raw, min, nr, events.as_mut_ptr(), time, sig) }?;
         events.truncate(got);
         Ok(events)
     }
 
-    /// `io_cancel`: its answer, and what it has written as the result, if it has written anything.
+    /// Calls `io_cancel`. Returns its answer, and the result if the kernel wrote one.
     pub(crate) fn cancel(&self, request: &Request) -> (Result<(), Errno>, Option<IoEvent>) {
         let untouched = IoEvent {
             data: 1,
@@ -171,39 +177,40 @@ impl Context {
             res2: 4,
         };
         let mut result = untouched;
-        // SAFETY: the iocb stays for ever or faults, and `result` is writable during the call.
+        // SAFETY: the iocb is never unmapped, or faults, and `result` is writable during the call.
         let answer = unsafe { aio_sys::io_cancel(self.raw, request.address(), &raw mut result) };
         (answer, (result != untouched).then_some(result))
     }
 
     /// `io_destroy`.
     pub(crate) fn destroy(self) -> Result<(), Errno> {
-        // SAFETY: what requests in flight write to is never freed, so the context may end at any time. No `Ring` is
-        // left that reads its memory: each borrows `self`.
+        // SAFETY: memory that requests in flight write to is never freed, so the context may end at
+        // any time. A `Ring` borrows `self`, so none reads the ring any more.
         unsafe { aio_sys::io_destroy(self.into_raw()) }
     }
 
-    /// The context after its ring has been unmapped.
+    /// Unmaps the ring. The context keeps its handle.
     pub(crate) fn without_its_ring(self) -> io::Result<Self> {
         let length = self.ring().length();
         let raw = self.into_raw();
         let start = ptr::with_exposed_provenance_mut(raw.addr());
-        // SAFETY: the range is the ring's, which starts at the handle; no `Ring` is left that reads it, because each
-        // borrows the context that has just been given up.
+        // SAFETY: the range is the ring's, which starts at the handle; no `Ring` is left that reads
+        // it, because each borrows the context that has just been given up.
         match unsafe { libc::munmap(start, length) } {
             0 => Ok(Self::from_raw(raw)),
             _ => Err(io::Error::last_os_error()),
         }
     }
 
-    /// The context after its ring has been moved elsewhere, with its new handle.
+    /// Moves the ring. The context gets its new handle.
     pub(crate) fn with_its_ring_moved(self) -> io::Result<Self> {
         let length = self.ring().length();
         let start = ptr::with_exposed_provenance_mut(self.into_raw().addr());
         let elsewhere = Memory::inaccessible_of(length)?.as_ptr();
         let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
-        // SAFETY: the range is the ring's, which starts at the handle; no `Ring` is left that reads it, because each
-        // borrows the context that has just been given up. The target is a mapping of its own that nobody accesses.
+        // SAFETY: the range is the ring's, which starts at the handle; no `Ring` is left that reads
+        // it, because each borrows the context that has just been given up. The target is a mapping
+        // of its own that nobody accesses.
         let moved = unsafe { libc::mremap(start, length, length, flags, elsewhere) };
         if moved == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
@@ -214,15 +221,15 @@ impl Context {
         })
     }
 
-    /// The ring, which the handle is the address of.
+    /// The ring, whose address is the handle.
     ///
     /// # Panics
     ///
-    /// For a context made of any number: there may be no such memory.
+    /// For a context of [`from_raw`](Self::from_raw): there may be no memory at its handle.
     pub(crate) fn ring(&self) -> Ring<'_> {
         assert!(
             self.real,
-            "only the kernel's own handle is the address of a ring"
+            "only a handle of the kernel is the address of a ring"
         );
         Ring::of(self)
     }
@@ -230,12 +237,14 @@ impl Context {
 
 impl Drop for Context {
     fn drop(&mut self) {
-        // SAFETY: as in `destroy`. A context that has gone already is an error of no interest.
+        // SAFETY: memory that requests in flight write to is never freed, and a `Ring` borrows
+        // `self`, so none reads the ring any more. Destroying a context twice is an error without
+        // effect.
         let _ = unsafe { aio_sys::io_destroy(self.raw) };
     }
 }
 
-/// The pointer for a timeout that is no timespec.
+/// The pointer of a timeout without a timespec.
 fn unusual<T>(timeout: Timeout) -> *const T {
     match timeout {
         Timeout::Inaccessible => nowhere().cast(),
@@ -243,7 +252,7 @@ fn unusual<T>(timeout: Timeout) -> *const T {
     }
 }
 
-/// An address that every access to faults.
+/// An address at which every access faults.
 fn nowhere() -> *const u8 {
     let memory: io::Result<Memory> = Memory::inaccessible();
     memory.expect("address space").as_ptr()

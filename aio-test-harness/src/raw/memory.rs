@@ -5,31 +5,36 @@ use std::{
     ptr::{self, NonNull},
 };
 
-/// More than any page size there is; what is protected differently never shares a page.
+/// The largest page of any architecture in bytes. Memory with different protection never shares a
+/// page.
 const PAGE: usize = 64 * 1024;
 
-/// Page-aligned memory that is there until the process ends.
+/// Page-aligned memory that is mapped until the process ends.
 ///
-/// It is only ever read and written by copying through raw pointers, never borrowed as a slice: the kernel may
-/// be writing to it at the same time, and what is read then is any mixture of bytes, as with any file that changes.
+/// It is only read and written by copying through raw pointers, never borrowed as a slice. The
+/// kernel may write to it at the same time. A copy is then any mixture of old and new bytes, as
+/// with a file that changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Memory {
     start: NonNull<u8>,
     length: usize,
-    /// Inaccessible memory follows: whoever runs over the end faults.
+    /// Whether inaccessible memory follows, so that an access behind the end faults.
     guarded: bool,
 }
 
-// SAFETY: `Memory` has no thread of its own; it is a plain range of bytes that stays mapped, and all access copies.
+// SAFETY: `Memory` is a range of bytes that stays mapped and belongs to no thread. All accesses
+// copy.
 unsafe impl Send for Memory {}
-// SAFETY: as above; two threads that copy at once get mixtures of bytes from volatile accesses of single bytes.
+// SAFETY: the range stays mapped. Threads access single bytes with volatile reads and writes, so a
+// copy at the same time gets a mixture of bytes.
 unsafe impl Sync for Memory {}
 
 impl Memory {
-    /// That many zero bytes, starting on a page.
+    /// Maps this many zero bytes, from the start of a page.
     pub(crate) fn zeroed(length: usize) -> io::Result<Self> {
-        assert_ne!(length, 0, "there is no memory of no bytes");
-        // SAFETY: an anonymous mapping at an address of the kernel's choice changes no memory that is in use.
+        assert_ne!(length, 0, "memory has at least one byte");
+        // SAFETY: an anonymous mapping at an address that the kernel chooses changes no memory in
+        // use.
         let start = unsafe {
             libc::mmap(
                 ptr::null_mut(),
@@ -43,8 +48,7 @@ impl Memory {
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        let start =
-            NonNull::new(start.cast()).expect("the kernel maps nothing at address 0 unasked");
+        let start = NonNull::new(start.cast()).expect("the kernel chooses no address 0");
         Ok(Self {
             start,
             length,
@@ -52,14 +56,15 @@ impl Memory {
         })
     }
 
-    /// A copy of some bytes, starting on a page.
+    /// Maps a copy of some bytes, from the start of a page.
     pub(crate) fn from_bytes(bytes: &[u8]) -> io::Result<Self> {
         let memory = Self::zeroed(bytes.len())?;
         memory.write(bytes);
         Ok(memory)
     }
 
-    /// That many zero bytes, behind which every access faults. The start is aligned as `length` is.
+    /// Maps this many zero bytes. Every access behind them faults. The start is aligned as `length`
+    /// is.
     pub(crate) fn guarded(length: usize) -> io::Result<Self> {
         let pages = length.next_multiple_of(PAGE);
         let whole = Self::zeroed(pages + PAGE)?;
@@ -70,12 +75,12 @@ impl Memory {
         })
     }
 
-    /// Memory that every access faults on.
+    /// Maps memory on which every access faults.
     pub(crate) fn inaccessible() -> io::Result<Self> {
         Self::inaccessible_of(PAGE)
     }
 
-    /// That many bytes that every access faults on.
+    /// Maps this many bytes on which every access faults.
     pub(crate) fn inaccessible_of(length: usize) -> io::Result<Self> {
         let memory = Self {
             guarded: true,
@@ -85,25 +90,27 @@ impl Memory {
         Ok(memory)
     }
 
-    /// Forbids writing to it. Only for memory that starts on a page and shares none.
+    /// Forbids writes. The memory must start on a page, and nothing else may be on its pages.
     pub(crate) fn make_read_only(self) -> io::Result<()> {
         self.protect(libc::PROT_READ)
     }
 
     fn protect(self, protection: libc::c_int) -> io::Result<()> {
-        // SAFETY: the range lies within a mapping of our own (and is rounded up to whole pages of it); Rust has no
-        // reference into it, so that nothing but an access through `Memory` can notice.
+        // SAFETY: the range lies within a mapping of our own, rounded up to whole pages of it. Rust
+        // has no reference into it, so only an access through `Memory` can fault.
         match unsafe { libc::mprotect(self.start.as_ptr().cast(), self.length, protection) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }
     }
 
-    /// A part of it.
+    /// A part of the memory.
     pub(crate) fn part(self, offset: usize, length: usize) -> Self {
-        let end = offset.checked_add(length).expect("the part ends somewhere");
-        assert!(end <= self.length, "the part lies within");
-        // SAFETY: `offset` is within the mapping, as was just checked, or one past its end.
+        let end = offset
+            .checked_add(length)
+            .expect("the part's end doesn't overflow");
+        assert!(end <= self.length, "the part lies within the memory");
+        // SAFETY: the assertion says that `offset` is within the mapping or one past its end.
         let start = unsafe { self.start.add(offset) };
         Self {
             start,
@@ -112,41 +119,46 @@ impl Memory {
         }
     }
 
-    /// Its address. Its provenance is exposed: the kernel writes there.
+    /// The address. Its provenance is exposed, because the kernel writes there.
     pub(crate) fn as_ptr(self) -> *mut u8 {
         let _ = self.start.as_ptr().expose_provenance();
         self.start.as_ptr()
     }
 
-    /// Its length in bytes.
+    /// The length in bytes.
     pub(crate) fn len(self) -> usize {
         self.length
     }
 
-    /// Whether the kernel can be given it as `length` bytes: they are there, or running over the end faults. The
-    /// kernel goes through a buffer from its start, so it meets the fault before anything behind it.
+    /// Whether the kernel can use the memory as `length` bytes: it has them, or an access behind
+    /// its end faults. The kernel goes through a buffer from its start, so it meets the fault
+    /// before any memory behind it.
     pub(crate) fn takes(self, length: usize) -> bool {
         length <= self.length || self.guarded
     }
 
-    /// Overwrites its beginning.
+    /// Overwrites the first bytes.
     pub(crate) fn write(self, bytes: &[u8]) {
         assert!(bytes.len() <= self.length, "the bytes fit");
         for (index, byte) in bytes.iter().enumerate() {
-            // SAFETY: `index` is within the mapping, which was just checked, and the mapping is never undone.
+            // SAFETY: the assertion says that `index` is within the mapping, which is never
+            // unmapped.
             let byte_at = unsafe { self.start.add(index) };
-            // SAFETY: as above; a byte has no alignment. Nobody holds a reference to it.
+            // SAFETY: the pointer is within the mapping, which is never unmapped. A byte has no
+            // alignment, and nobody has a reference to it.
             unsafe { byte_at.write_volatile(*byte) };
         }
     }
 
-    /// A copy of it.
+    /// A copy of the bytes.
     pub(crate) fn to_vec(self) -> Vec<u8> {
         (0..self.length)
             .map(|index| {
-                // SAFETY: `index` is within the mapping, which is never undone.
+                // SAFETY: `index` is less than the mapping's length, and the mapping is never
+                // unmapped.
                 let byte_at = unsafe { self.start.add(index) };
-                // SAFETY: as above; anonymous mappings are initialised, and any bits are a byte.
+                // SAFETY: the pointer is within the mapping, which is never unmapped. Anonymous
+                // mappings are initialised, and any bits are a byte.
                 unsafe { byte_at.read_volatile() }
             })
             .collect()

@@ -1,8 +1,8 @@
-//! The system calls as the cases use them: nothing hidden, and still memory-safe.
+//! The system calls for the cases: memory-safe, and with every argument, right or wrong.
 //!
-//! The kernel writes to buffers long after the call that named them, so the types in here keep one rule that the
-//! cases needn't think about any more: **memory that a request names is never freed** ([`Memory`]). A case's
-//! process ends soon after. [`Request`] has no way to name any other that the kernel could write to.
+//! The kernel writes to buffers long after the call that named them. So the types in here keep one
+//! rule: **memory that a request names is never unmapped** ([`Memory`]). A case's process ends soon
+//! after it. A [`Request`] can't name any other memory that the kernel could write to.
 
 #![allow(
     unsafe_code,

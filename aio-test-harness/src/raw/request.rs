@@ -1,4 +1,4 @@
-//! Requests as the cases build them.
+//! The requests of the cases.
 
 use std::{
     io,
@@ -10,10 +10,10 @@ use aio_sys::abi::{IoPrio, Iocb, IocbFlags, Iovec, Opcode, RwFlags};
 
 use super::Memory;
 
-/// An iocb at a fixed address, whose buffer is [`Memory`]. It is [`Memory`] itself, too.
+/// An iocb at a fixed address, with its buffer. Both are [`Memory`].
 #[derive(Debug)]
 pub(crate) struct Request {
-    /// As long as an iocb, and aligned for one.
+    /// The iocb's memory. It has its length and alignment.
     memory: Memory,
     /// The array of a vectored request.
     iovecs: Option<Memory>,
@@ -34,9 +34,9 @@ impl Request {
         Self::new(Iocb::pread(file, memory.as_ptr(), memory.len(), offset))
     }
 
-    /// A read that goes beyond its memory, which has to be guarded.
+    /// A read beyond the end of its memory, which has to be guarded.
     pub(crate) fn read_beyond(file: impl AsFd, memory: Memory, length: usize) -> io::Result<Self> {
-        assert!(memory.takes(length), "what is behind it faults");
+        assert!(memory.takes(length), "an access behind the memory faults");
         Self::new(Iocb::pread(
             file.as_fd().as_raw_fd(),
             memory.as_ptr(),
@@ -81,7 +81,7 @@ impl Request {
         ))
     }
 
-    /// Overwrites the iovecs of a vectored request, so that each has a length of 0.
+    /// Overwrites the iovecs of a vectored request with lengths of 0.
     pub(crate) fn overwrite_iovecs(&self) {
         let array = self.iovecs.expect("a vectored request");
         array.write(&vec![0; array.len()]);
@@ -99,7 +99,7 @@ impl Request {
         Self::new(Iocb::poll(file.as_fd().as_raw_fd(), events as u16))
     }
 
-    /// An iocb that every access to faults.
+    /// An iocb on which every access faults.
     pub(crate) fn inaccessible() -> io::Result<Self> {
         Ok(Self {
             memory: Memory::inaccessible()?,
@@ -107,18 +107,18 @@ impl Request {
         })
     }
 
-    /// The same at an address that can't be written to.
+    /// Makes the iocb's memory read-only.
     pub(crate) fn into_read_only(self) -> io::Result<Self> {
         self.memory.make_read_only()?;
         Ok(self)
     }
 
-    /// The number that comes back with the event.
+    /// Sets the number that comes back in the event.
     pub(crate) fn data(self, data: u64) -> Self {
         self.with(|iocb| iocb.aio_data = data)
     }
 
-    /// A descriptor in place of the file's: for what is no open file.
+    /// Replaces the file's descriptor, for example by one that isn't open.
     pub(crate) fn descriptor(self, fd: RawFd) -> Self {
         self.with(|iocb| iocb.aio_fildes = fd as u32)
     }
@@ -139,7 +139,7 @@ impl Request {
         self.with(|iocb| *iocb = iocb.with_ioprio(priority))
     }
 
-    /// Has the eventfd counted up when the request is done.
+    /// Sets the eventfd that counts the completion.
     pub(crate) fn resfd(self, eventfd: RawFd) -> Self {
         self.with(|iocb| *iocb = iocb.with_resfd(eventfd))
     }
@@ -152,8 +152,8 @@ impl Request {
         self.with(|iocb| iocb.aio_key = key)
     }
 
-    /// Changes the key of a request that may be in flight: the kernel has its own copy of the iocb, and reads this one
-    /// in `io_cancel` alone.
+    /// Changes the key of a request that may be in flight. The kernel has its own copy of the iocb,
+    /// and reads this one only in `io_cancel`.
     pub(crate) fn set_key(&self, key: u32) {
         self.store(Iocb {
             aio_key: key,
@@ -161,27 +161,27 @@ impl Request {
         });
     }
 
-    /// A descriptor that is no eventfd, or one that is.
+    /// Sets the eventfd to this file, which may be an eventfd or not.
     pub(crate) fn resfd_of(self, file: impl AsFd) -> Self {
         self.resfd(file.as_fd().as_raw_fd())
     }
 
-    /// An opcode that no kernel implements.
+    /// Sets an opcode that no kernel implements.
     pub(crate) fn unknown_opcode(self, opcode: Opcode) -> Self {
         assert!(
             [4, 6].contains(&opcode.0) || opcode.0 > 8,
-            "what kernels implement says what the addresses are for"
+            "an implemented opcode could make the kernel write to the wrong memory"
         );
         self.with(|iocb| iocb.aio_lio_opcode = opcode)
     }
 
-    /// A length that the kernel refuses before it looks at the address.
+    /// Sets a length that the kernel refuses before it uses the address.
     pub(crate) fn refused_length(self, length: u64) -> Self {
         assert!(length > i64::MAX as u64, "negative as the kernel's ssize_t");
         self.with(|iocb| iocb.aio_nbytes = length)
     }
 
-    /// An address that can't be one of this process.
+    /// Sets an address that can't be one of this process.
     pub(crate) fn foreign_address(self, address: u64) -> Self {
         let kernel_half = address >> 63 == 1;
         let beyond_a_word = usize::try_from(address).is_err();
@@ -191,27 +191,27 @@ impl Request {
         self.with(|iocb| iocb.aio_buf = address)
     }
 
-    /// A number of iovecs that is more than any kernel takes.
+    /// Sets a number of iovecs that every kernel refuses.
     pub(crate) fn too_many_iovecs(self, count: u64) -> Self {
         assert!(count > Iovec::MAX_COUNT as u64);
         self.with(|iocb| iocb.aio_nbytes = count)
     }
 
-    /// Any value in a field that a sync or a poll makes nothing of.
+    /// Sets fields that a sync or a poll doesn't use as an address.
     pub(crate) fn unused_fields(self, buf: u64, nbytes: u64) -> Self {
         let opcode = self.iocb().aio_lio_opcode;
         assert!([Opcode::FSYNC, Opcode::FDSYNC, Opcode::POLL].contains(&opcode));
         self.with(|iocb| (iocb.aio_buf, iocb.aio_nbytes) = (buf, nbytes))
     }
 
-    /// The iocb as it is now: the kernel writes `aio_key` when it is submitted.
+    /// A copy of the iocb. The kernel writes its `aio_key` when it is submitted.
     pub(crate) fn iocb(&self) -> Iocb {
-        // SAFETY: the memory holds an iocb (`new` stored one), is aligned to a page, and is never unmapped. It may be
-        // inaccessible, which ends the process as any crash does.
+        // SAFETY: the memory holds an iocb, which `new` stored. It is aligned to a page and never
+        // unmapped. If it is inaccessible, the process ends by SIGSEGV.
         unsafe { self.address().read_volatile() }
     }
 
-    /// Its address, by which `io_cancel` and `io_event.obj` know it.
+    /// The iocb's address, which identifies it in `io_cancel` and `io_event.obj`.
     pub(crate) fn address(&self) -> *mut Iocb {
         self.memory.as_ptr().cast()
     }
@@ -225,13 +225,13 @@ impl Request {
 
     fn store(&self, iocb: Iocb) {
         let at = NonNull::new(self.address()).expect("memory is never at address 0");
-        // SAFETY: the memory is as long as an iocb, aligned to a page, never unmapped, and nobody has a reference to
-        // it. It may be inaccessible, which ends the process as any crash does.
+        // SAFETY: the memory has the length of an iocb, is aligned to a page and never unmapped,
+        // and nobody has a reference to it. If it is inaccessible, the process ends by SIGSEGV.
         unsafe { at.write_volatile(iocb) };
     }
 }
 
-/// The iovec array of some parts, as the kernel wants it.
+/// Makes the iovec array of some parts, in the kernel's layout.
 fn iovecs(parts: &[Memory]) -> io::Result<Memory> {
     let mut bytes = Vec::new();
     for part in parts {

@@ -1,4 +1,4 @@
-//! The completion ring as userspace sees it.
+//! The completion ring in userspace.
 
 use std::{
     marker::PhantomData,
@@ -10,7 +10,7 @@ use aio_sys::abi::{IoEvent, RingHeader};
 
 use super::Context;
 
-/// A context's ring. One consumer at a time: the cases have one thread each.
+/// A context's ring. There is one consumer at a time, because a case that uses it has one thread.
 #[derive(Debug)]
 pub(crate) struct Ring<'a> {
     header: NonNull<RingHeader>,
@@ -27,49 +27,52 @@ impl<'a> Ring<'a> {
         }
     }
 
-    /// A copy of the header; head and tail may change at any time.
+    /// A copy of the header. Head and tail may change at any time.
     pub(crate) fn header(&self) -> RingHeader {
-        // SAFETY: the handle that the kernel gives is the address of the ring (fs/aio.c, `ctx->user_id =
-        // ctx->mmap_base`), which is mapped until the context is destroyed, and `context` is borrowed till then.
+        // SAFETY: the handle is the address of the ring (fs/aio.c, `ctx->user_id =
+        // ctx->mmap_base`). The ring is mapped until the context is destroyed, and `'a` borrows the
+        // context.
         unsafe { self.header.read_volatile() }
     }
 
-    /// The length of its mapping, in bytes.
+    /// The length of the ring's mapping in bytes.
     pub(super) fn length(&self) -> usize {
         (self.header().nr as usize + 1) * size_of::<IoEvent>()
     }
 
-    /// Where the next event is taken from.
+    /// The slot of the next event to be taken.
     pub(crate) fn head(&self) -> u32 {
         self.head_word().load(Ordering::Relaxed)
     }
 
-    /// Says that everything before `head` has been taken.
+    /// Tells the kernel that all events before `head` were taken.
     pub(crate) fn set_head(&self, head: u32) {
         self.head_word().store(head, Ordering::Release);
     }
 
-    /// Where the kernel puts the next event. What is before it may be read.
+    /// The slot of the kernel's next event. The events before it may be read.
     pub(crate) fn tail(&self) -> u32 {
-        // SAFETY: as in `header`; the field is within the header.
+        // SAFETY: the ring is mapped while `'a` borrows the context, and the field is within its
+        // header.
         let tail = unsafe { &raw mut (*self.header.as_ptr()).tail };
-        // SAFETY: as in `header`; a u32 in memory that is shared with the kernel, aligned to 4, and accessed by us
-        // through atomics alone.
+        // SAFETY: the ring is mapped while `'a` borrows the context. The u32 is aligned to 4 bytes,
+        // and this process and the kernel access it atomically.
         unsafe { AtomicU32::from_ptr(tail) }.load(Ordering::Acquire)
     }
 
     /// The event in a slot.
     pub(crate) fn event(&self, slot: u32) -> IoEvent {
-        assert!(slot < self.header().nr, "the ring has that many slots");
-        // SAFETY: the events follow the header directly (fs/aio.c, `struct aio_ring`), which is 32 bytes long.
+        assert!(slot < self.header().nr, "the ring has the slot");
+        // SAFETY: the events follow the header (fs/aio.c, `struct aio_ring`), which has 32 bytes.
         let events = unsafe { self.header.add(1) }.cast::<IoEvent>();
-        // SAFETY: the ring has `nr` slots, and `slot` is one of them.
+        // SAFETY: the assertion says that `slot` is one of the ring's `nr` slots.
         let event = unsafe { events.add(slot as usize) };
-        // SAFETY: as in `header`; the ring starts on a page and events are at multiples of 32.
+        // SAFETY: the ring is mapped while `'a` borrows the context. It starts on a page, and
+        // events are at multiples of 32 bytes.
         unsafe { event.read_volatile() }
     }
 
-    /// Takes all events that are there, as `io_getevents` would.
+    /// Takes all events that are there, as `io_getevents` does.
     pub(crate) fn reap(&self) -> Vec<IoEvent> {
         let nr = self.header().nr;
         let (mut head, tail) = (self.head(), self.tail());
@@ -83,10 +86,11 @@ impl<'a> Ring<'a> {
     }
 
     fn head_word(&self) -> &AtomicU32 {
-        // SAFETY: as in `header`; the field is within the header.
+        // SAFETY: the ring is mapped while `'a` borrows the context, and the field is within its
+        // header.
         let head = unsafe { &raw mut (*self.header.as_ptr()).head };
-        // SAFETY: as in `header`; a u32 in memory that is shared with the kernel, aligned to 4, and accessed by us
-        // through atomics alone.
+        // SAFETY: the ring is mapped while `'a` borrows the context. The u32 is aligned to 4 bytes,
+        // and this process and the kernel access it atomically.
         unsafe { AtomicU32::from_ptr(head) }
     }
 }

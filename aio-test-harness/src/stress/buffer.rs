@@ -1,4 +1,4 @@
-//! Buffers that tell when the queue has let go of them.
+//! Buffers that tell when the queue has dropped them.
 
 #![allow(unsafe_code, reason = "IoBuf and IoBufMut are promises about memory")]
 
@@ -17,10 +17,10 @@ use aio_safe::{
 
 use crate::stress::pattern::BLOCK;
 
-/// As many blocks as a buffer has room for.
+/// The number of blocks for which a buffer has room.
 pub(super) const MOST: usize = 4;
 
-/// Whether an abandoned buffer was dropped, which is when the kernel is done with it.
+/// Whether an abandoned buffer was dropped. It is dropped when the kernel is done with it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Token(Arc<AtomicBool>);
 
@@ -30,21 +30,21 @@ impl Token {
     }
 }
 
-/// An aligned buffer of some blocks, on pages of its own.
+/// An aligned buffer for some blocks, on pages of its own.
 #[derive(Debug)]
 pub(super) struct Buffer {
     memory: AlignedBuf,
-    /// At most the memory's length.
+    /// The buffer's length, which is at most the memory's.
     len: usize,
     token: Option<Token>,
 }
 
 impl Buffer {
-    /// A buffer with room for [`MOST`] blocks.
+    /// Makes a buffer with room for [`MOST`] blocks.
     pub(super) fn new() -> Self {
-        // While a child shares our pages, a write to one of them gives us a copy, and what the kernel transfers to it
-        // at that time is lost to us (open(2), on O_DIRECT and fork). So no page holds anything else: 64 KiB is the
-        // largest that any architecture here has.
+        // While a child shares our pages, a write to one of them gives us a copy of it. What the
+        // kernel transfers to the page at that time is lost to us (open(2), on O_DIRECT and fork).
+        // So its pages hold nothing else. The largest page of these architectures has 64 KiB.
         const PAGE: usize = if cfg!(any(target_arch = "powerpc64", target_arch = "aarch64")) {
             65536
         } else {
@@ -58,18 +58,18 @@ impl Buffer {
         }
     }
 
-    /// Makes it a buffer of so many bytes.
+    /// Sets the length in bytes.
     pub(super) fn resize(&mut self, len: usize) {
         assert!(len <= MOST * BLOCK);
         self.len = len;
     }
 
-    /// From now on dropping the buffer sets the token, until [`release`](Self::release).
+    /// Attaches a token. Dropping the buffer sets it, until [`release`](Self::release).
     pub(super) fn attach(&mut self, token: &Token) {
         self.token = Some(token.clone());
     }
 
-    /// The buffer is back with us: dropping it means nothing.
+    /// Detaches the token, because the buffer is back.
     pub(super) fn release(&mut self) {
         self.token = None;
     }
@@ -97,8 +97,8 @@ impl DerefMut for Buffer {
     }
 }
 
-// SAFETY: the bytes are the first `len` of an `AlignedBuf`, which makes the same promises, and `len` only changes by
-// methods that take `&mut self`.
+// SAFETY: the bytes are the first `len` of an `AlignedBuf`, whose `IoBuf` makes the same promises.
+// `len` only changes in methods that take `&mut self`.
 unsafe impl IoBuf for Buffer {
     fn io_ptr(&self) -> *const u8 {
         self.memory.io_ptr()
@@ -109,7 +109,8 @@ unsafe impl IoBuf for Buffer {
     }
 }
 
-// SAFETY: as above.
+// SAFETY: the bytes are the first `len` of an `AlignedBuf`, whose `IoBufMut` makes the same
+// promises. `len` only changes in methods that take `&mut self`.
 unsafe impl IoBufMut for Buffer {
     fn io_mut_ptr(&mut self) -> *mut u8 {
         self.memory.io_mut_ptr()
@@ -119,7 +120,7 @@ unsafe impl IoBufMut for Buffer {
         self.len
     }
 
-    // All bytes are initialised.
+    // All bytes are always initialised.
     unsafe fn set_init(&mut self, _len: usize) {}
 }
 

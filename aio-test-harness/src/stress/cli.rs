@@ -1,4 +1,4 @@
-//! `aio-conformance stress`.
+//! The subcommand `aio-conformance stress`.
 
 use std::{
     io::{self, Write},
@@ -10,39 +10,50 @@ use std::{
 
 use super::{Config, run};
 
-/// Stresses aio-safe: threads that share queues and do whatever they like, with every block's contents checked.
+/// Stresses aio-safe with threads that share queues, and checks every block's contents.
 ///
-/// Exit status: 0 when nothing was wrong, 1 when something was, 2 on wrong use. With the same seed and number of threads
-/// each thread plans the same operations; how they meet is up to the system.
+/// Exit status: 0 when nothing was wrong, 1 when something was, 2 on wrong use. With the same seed
+/// and number of threads, each thread plans the same operations. Their timing depends on the
+/// system.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Files and block devices, WHICH ARE OVERWRITTEN, or directories, in which a file is made for the time. Without
-    /// any, the directory for temporary files.
+    /// Files and block devices, WHICH ARE OVERWRITTEN, or directories, in which a temporary file is
+    /// made. The default is the directory for temporary files.
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
 
-    /// How long, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    /// The time of the run, in seconds.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 10,
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
     seconds: u64,
 
-    /// What the plans derive from [default: one that is printed].
+    /// The seed of the plans [default: a random one, which is printed].
     #[arg(long)]
     seed: Option<u64>,
 
-    /// How many threads submit [default: four].
+    /// The number of threads that submit [default: 4].
     #[arg(long, value_name = "N", default_value = "4", hide_default_value = true)]
     threads: NonZero<usize>,
 
-    /// How long a thread may make no progress, in seconds, before that counts as a hang.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    /// The time without progress after which a thread counts as hanging, in seconds.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 30,
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
     patience: u64,
 }
 
-/// Runs it and prints what it comes to.
+/// Runs the stress and prints its report.
 ///
 /// # Errors
 ///
-/// As [`run`], or of writing to standard output.
+/// Those of [`run`], and of writing to standard output.
 pub fn main(args: &Args) -> io::Result<ExitCode> {
     let config = Config {
         time: Duration::from_secs(args.seconds),
@@ -58,7 +69,7 @@ pub fn main(args: &Args) -> io::Result<ExitCode> {
     let mut out = io::stdout();
     writeln!(out, "seed {}, {} threads", config.seed, config.threads)?;
     let report = run(&config, |line| {
-        // Whoever reads it may be gone; the run goes on.
+        // The reader may be gone. The run goes on.
         let _ = writeln!(out, "{line}");
         let _ = out.flush();
     })?;

@@ -1,14 +1,18 @@
-//! A lasting stress of aio-safe: threads that share queues and do whatever they like, with every block's contents
-//! checked.
+//! A lasting stress of aio-safe: threads share queues and do all kinds of operations. Every block's
+//! contents are checked.
 //!
-//! Each thread follows a plan that depends on the seed and its number alone (`plan`): reads, writes, vectored ones,
-//! batches, lanes, syncs, polls, refusals; results that are waited for, looked for, awaited, cancelled, dropped, forgotten or
-//! sent to another thread; queues that are drained, closed and replaced while others use them; forks. Each owns blocks
-//! of the targets and knows which version each of them has (`model`); a block says itself which block and version it is
-//! (`pattern`). The write of a dropped handle may land at any time until its buffer was dropped or its queue drained:
-//! until then either version is right, and afterwards only the new one.
+//! Each thread follows a plan (`plan`), which depends only on the seed and the thread's number. Its
+//! steps submit reads, writes, vectored ones, batches, lanes, syncs, polls, and operations that are
+//! refused. Results are waited for, tried, awaited, cancelled, dropped, forgotten, or sent to
+//! another thread. Queues are drained, closed and replaced while other threads use them. Threads
+//! fork.
 //!
-//! A thread that makes no progress is noticed, and ends the program with what each thread was doing (`watch`).
+//! Each thread owns blocks of the targets, and knows the version of each (`model`). A block names
+//! itself and its version (`pattern`). An abandoned write may land until its buffer was dropped or
+//! its queue was drained. Until then the old and the new version are right, and afterwards only the
+//! new one.
+//!
+//! A thread without progress ends the program, which prints what each thread was doing (`watch`).
 
 mod buffer;
 pub mod cli;
@@ -42,46 +46,47 @@ use target::Target;
 use watch::{Errors, Status, Watchdog};
 use worker::{Message, Worker};
 
-/// How deep the shared queues are: from one that is nearly always full to one that never is.
+/// The depths of the shared queues: from one that is nearly always full to one that never is.
 const DEPTHS: [u32; 4] = [4, 16, 64, 256];
 
-/// How often the threads are looked at.
+/// The interval between two looks at the threads.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// How often progress is told.
+/// The interval between two reports of progress.
 const PROGRESS: Duration = Duration::from_secs(5);
 
-/// What to do, where, and for how long.
+/// The configuration of a run.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// How long the threads go on submitting, once all have written their blocks' first contents.
+    /// How long the threads submit, once all of them have written their blocks' first contents.
     pub time: Duration,
-    /// What the threads' plans derive from.
+    /// The seed of the threads' plans.
     pub seed: u64,
-    /// How many threads submit.
+    /// The number of threads that submit.
     pub threads: usize,
-    /// Files and block devices, **which are overwritten**, or directories, in which a file is made for the time.
+    /// Files and block devices, **which are overwritten**, or directories, in which a temporary
+    /// file is made.
     pub paths: Vec<PathBuf>,
-    /// How long a thread may do nothing before the program is ended.
+    /// The time without progress after which a thread ends the program.
     pub patience: Duration,
 }
 
-/// What was done.
+/// The counts of a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Count {
-    /// Operations that were submitted and came to their end, given up or not.
+    /// Operations that were submitted and have ended, or were abandoned.
     pub operations: u64,
-    /// Results and blocks that were compared with what they had to be.
+    /// Results and blocks that were compared with the expected ones.
     pub checks: u64,
-    /// How often a queue was full.
+    /// The number of times that a queue was full.
     pub full: u64,
-    /// How often the kernel had no room (EAGAIN).
+    /// The number of times that the kernel had no free slot (EAGAIN).
     pub again: u64,
-    /// ReadWrite with NOWAIT that would have blocked.
+    /// Transfers with NOWAIT that would have blocked.
     pub would_block: u64,
     /// Forked children.
     pub forks: u64,
-    /// Queues that could not be made because of the system's limit.
+    /// Queues that couldn't be made because of the system's limit.
     pub no_queue: u64,
 }
 
@@ -106,16 +111,16 @@ impl Count {
     }
 }
 
-/// What a run came to.
+/// The report of a run.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// What was done.
+    /// The counts of the run.
     pub count: Count,
-    /// How long it took, from the first submission to the last check.
+    /// The time from the first submission to the last check.
     pub took: Duration,
-    /// How many things were wrong.
+    /// The number of errors.
     pub errors: u64,
-    /// The first of them.
+    /// The texts of the first errors.
     pub texts: Vec<String>,
     config: Config,
 }
@@ -137,9 +142,9 @@ impl fmt::Display for Report {
         let seconds = self.took.as_secs_f64();
         writeln!(
             f,
-            "{operations} operations in {seconds:.1} s ({:.0} a second), {checks} checks; a queue was full {full} \
-             times, the kernel {again} times, {would_block} transfers would have blocked, {forks} forks, {no_queue} \
-             queues not made",
+            "{operations} operations in {seconds:.1} s ({:.0} a second), {checks} checks; \
+             queues were full {full} times, the kernel {again} times, {would_block} transfers \
+             would have blocked, {forks} forks, {no_queue} queues not made",
             operations as f64 / seconds
         )?;
         let Config { seed, threads, .. } = self.config;
@@ -147,22 +152,22 @@ impl fmt::Display for Report {
     }
 }
 
-/// What all threads share.
+/// The state that all threads share.
 struct Context {
     seed: u64,
     threads: usize,
     targets: Vec<Target>,
     places: Vec<Place>,
-    /// Good for being refused.
+    /// Reads and writes of it are refused.
     directory: File,
     path_only: File,
     status: Vec<Status>,
     errors: Errors,
-    /// When all threads had written their first contents.
+    /// The time when all threads had written their first contents.
     begun: OnceLock<Instant>,
-    /// A thread panicked.
+    /// Whether a thread panicked.
     broken: AtomicBool,
-    /// All threads are done, and need nobody to reap for them.
+    /// Whether all threads are done, so that nobody has to reap for them.
     served: AtomicBool,
     barrier: Barrier,
 }
@@ -200,39 +205,39 @@ impl Context {
         })
     }
 
-    /// Whether the threads are to come to an end.
+    /// Whether the threads have to end.
     fn is_over(&self) -> bool {
         self.errors.stopped()
     }
 
-    /// Waits for all threads to come here.
+    /// Waits until all threads are here.
     fn meet(&self) {
         self.barrier.wait();
     }
 
-    /// The run proper begins.
+    /// Notes the time when the run begins.
     fn begin(&self) {
         self.begun.get_or_init(Instant::now);
     }
 
-    /// How long the run proper has been going on.
+    /// The time since the run began.
     fn elapsed(&self) -> Duration {
         self.begun.get().map_or(Duration::ZERO, Instant::elapsed)
     }
 }
 
-/// Runs the stress, and tells of its progress in lines of text.
+/// Runs the stress, and passes its progress to `progress` in lines of text.
 ///
-/// When a thread makes no progress or panics, the others can't be brought to an end: then this prints what each of
-/// them was doing, and **ends the program** with status 1.
+/// The other threads can't be ended when a thread makes no progress or panics. Then this prints
+/// what each thread was doing, and **ends the program** with status 1.
 ///
 /// # Errors
 ///
-/// What keeps it from beginning: a path that can't be opened, or no room for the queues.
+/// A path can't be opened, or the queues can't be made.
 pub fn run(config: &Config, mut progress: impl FnMut(&str)) -> io::Result<Report> {
     if config.paths.is_empty() || config.threads == 0 {
         return Err(io::Error::other(
-            "at least one path and one thread are wanted",
+            "the stress needs at least one path and one thread",
         ));
     }
     let ctx = Context::new(config)?;
@@ -243,7 +248,7 @@ pub fn run(config: &Config, mut progress: impl FnMut(&str)) -> io::Result<Report
             if target.direct {
                 "O_DIRECT"
             } else {
-                "through the page cache: it has no O_DIRECT"
+                "through the page cache: O_DIRECT isn't supported"
             }
         ));
     }
@@ -285,27 +290,27 @@ pub fn run(config: &Config, mut progress: impl FnMut(&str)) -> io::Result<Report
 fn work(worker: Worker<'_>, ctx: &Context) -> Count {
     catch_unwind(AssertUnwindSafe(|| worker.run())).unwrap_or_else(|_| {
         ctx.broken.store(true, Ordering::Relaxed);
-        // The others wait for this one; the program is ended by who watches.
+        // The other threads wait for this one. The watching thread ends the program.
         loop {
             thread::park();
         }
     })
 }
 
-/// Reaps what is in a place, for futures that can't do it themselves, until all threads are done.
+/// Reaps for the futures on one of the shared queues, until all threads are done.
 fn serve(ctx: &Context, place: &Place) {
     let mut rng = fastrand::Rng::with_seed(ctx.seed);
     while !ctx.served.load(Ordering::Relaxed) {
         let instance = place.get();
         match instance.queue.reap(1, Some(Duration::from_millis(20))) {
             Ok(_) | Err(ReapError::Interrupted) => {}
-            // The next one is here already, or about to be.
+            // The next queue is there already, or will be soon.
             Err(ReapError::Closed) if instance.is_closing() => {
                 thread::sleep(Duration::from_millis(1));
             }
             Err(error) => ctx.errors.add(format!("a thread that reaps: {error}")),
         }
-        // Now and then the others have to do it themselves.
+        // The other threads have to reap by themselves now and then.
         if rng.u8(..) < 64 {
             thread::sleep(Duration::from_micros(rng.u64(..1000)));
         }

@@ -1,4 +1,4 @@
-//! What a thread knows of the blocks that it owns.
+//! What a thread knows about its blocks.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::stress::{
     target::{BLOCKS_PER_THREAD, Block},
 };
 
-/// A write whose handle was given up. It will land; this tells whether it has.
+/// An abandoned write, and how to know whether it has landed.
 #[derive(Clone, Debug)]
 pub(super) struct Abandoned {
     /// Set when the queue drops the buffer.
@@ -30,7 +30,7 @@ impl Abandoned {
 #[derive(Debug)]
 enum Contents {
     Known(u64),
-    /// An abandoned write is under way, or has landed since.
+    /// An abandoned write is in flight, or has landed since.
     Landing {
         old: u64,
         new: u64,
@@ -41,7 +41,7 @@ enum Contents {
 #[derive(Debug)]
 struct State {
     contents: Contents,
-    /// An operation with a handle is on it.
+    /// Whether an operation with a handle uses the block.
     busy: bool,
 }
 
@@ -55,7 +55,7 @@ pub(super) struct Model {
 }
 
 impl Model {
-    /// All blocks have version 0.
+    /// Makes the model. All blocks have version 0.
     pub(super) fn new(thread: usize, targets: usize) -> Self {
         let state = || State {
             contents: Contents::Known(0),
@@ -71,7 +71,7 @@ impl Model {
         }
     }
 
-    /// All blocks.
+    /// All blocks of the thread.
     pub(super) fn all(&self) -> impl Iterator<Item = Block> + use<> {
         let first = self.thread * BLOCKS_PER_THREAD;
         (0..self.targets).flat_map(move |target| {
@@ -79,13 +79,14 @@ impl Model {
         })
     }
 
-    /// A version that no block has had.
+    /// Returns a version that no block has had.
     pub(super) fn next_version(&mut self) -> u64 {
         self.version += 1;
         self.version
     }
 
-    /// Looks for blocks in a row that nobody is on, from the `place`th on; and, to write, that no write is under way to.
+    /// Finds adjacent blocks that no operation uses, from the `place`th on. For a write, no write
+    /// to them may be in flight either.
     pub(super) fn find(&mut self, place: u32, len: usize, write: bool) -> Option<Block> {
         let total = self.blocks.len();
         (0..total)
@@ -113,7 +114,7 @@ impl Model {
         !write || !matches!(state.contents, Contents::Landing { .. })
     }
 
-    /// What a read of the block may find.
+    /// The contents that a read of the block may find.
     pub(super) fn expect(&self, block: Block) -> Expect {
         match self.state(block).contents {
             Contents::Known(version) => Expect::Only(version),
@@ -121,23 +122,23 @@ impl Model {
         }
     }
 
-    /// An operation is on the block now, or isn't any more.
+    /// Notes whether an operation uses the block.
     pub(super) fn set_busy(&mut self, block: Block, busy: bool) {
         let state = self.state_mut(block);
         assert_ne!(state.busy, busy, "{block:?}");
         state.busy = busy;
     }
 
-    /// A write has succeeded.
+    /// Notes that a write has succeeded.
     pub(super) fn written(&mut self, block: Block, version: u64) {
         self.state_mut(block).contents = Contents::Known(version);
     }
 
-    /// A write was given up.
+    /// Notes that a write was abandoned.
     pub(super) fn abandoned(&mut self, block: Block, new: u64, write: &Abandoned) {
         let state = self.state_mut(block);
         let Contents::Known(old) = state.contents else {
-            unreachable!("nothing is written where a write is under way: {block:?}");
+            unreachable!("no block is written while a write to it is in flight: {block:?}");
         };
         state.contents = Contents::Landing {
             old,
@@ -146,7 +147,7 @@ impl Model {
         };
     }
 
-    /// Whether the block has one version for certain.
+    /// Returns whether the block has one certain version.
     pub(super) fn settle(&mut self, block: Block) -> bool {
         let n = self.index(block);
         self.is_free(n, true)

@@ -1,22 +1,23 @@
-//! Contents that say where they belong and which version they are.
+//! Contents that name their block and version.
 //!
-//! Each sector of 512 bytes starts with the seed, its block, its version and its number within the block; the rest is
-//! derived from these. A torn, misplaced, lost or stale sector is told from the right one, and named.
+//! Each sector of 512 bytes starts with the seed, its block, its version and its number within the
+//! block. The rest derives from these. So a torn, misplaced, lost or stale sector is recognised.
 
 use std::fmt;
 
-/// The unit in which blocks are owned, written and checked, in bytes. It fits every disk's logical block.
+/// The length of a block in bytes. Blocks are owned, written and checked as a whole. A block fits
+/// every disk's logical blocks.
 pub(super) const BLOCK: usize = 4096;
 
 const SECTOR: usize = 512;
 const WORD: usize = 8;
 
-/// Which contents a block may have.
+/// The contents that a block may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Expect {
-    /// This version.
+    /// Only this version.
     Only(u64),
-    /// A write is or was under way, so that each sector may be of either version.
+    /// A write is or was in flight, so each sector may have either version.
     Either(u64, u64),
 }
 
@@ -47,7 +48,7 @@ pub(super) fn fill(bytes: &mut [u8], seed: u64, block: u64, version: u64) {
     }
 }
 
-/// Spoils a buffer that is about to be read into, so that bytes that were not read are noticed.
+/// Spoils a buffer before a read, so that bytes that are not read are noticed.
 pub(super) fn spoil(bytes: &mut [u8]) {
     for sector in bytes.chunks_exact_mut(SECTOR) {
         for at in [0, SECTOR - WORD] {
@@ -75,7 +76,7 @@ pub(super) fn check(bytes: &[u8], seed: u64, block: u64, expect: Expect) -> Resu
     Ok(())
 }
 
-/// A sector that isn't what it should be.
+/// A wrong sector.
 #[derive(Debug)]
 pub(super) struct Wrong {
     sector: usize,
@@ -110,7 +111,7 @@ fn word(sector: &[u8], n: usize) -> u64 {
     u64::from_le_bytes(bytes)
 }
 
-/// The first word after the header: a mix of all that is in it.
+/// The first word after the header. It mixes all words of the header.
 fn start(seed: u64, block: u64, version: u64, sector: usize) -> u64 {
     let mut value = seed;
     for part in [block, version, sector as u64] {
@@ -133,7 +134,7 @@ fn rest_is_right(sector: &[u8], mut value: u64) -> bool {
     difference == 0
 }
 
-/// What a wrong sector is.
+/// Describes a wrong sector.
 fn describe(bytes: &[u8], seed: u64, block: u64, sector: usize) -> String {
     if bytes.iter().all(|byte| *byte == 0) {
         return "is all zeros".into();
@@ -151,9 +152,7 @@ fn describe(bytes: &[u8], seed: u64, block: u64, sector: usize) -> String {
     if (its_block, its_sector) == (block, sector as u64) {
         format!("has version {version}{torn}")
     } else {
-        format!(
-            "is misplaced: it is sector {its_sector} of block {its_block:#x}, version {version}{torn}"
-        )
+        format!("is sector {its_sector} of block {its_block:#x}, version {version}{torn}")
     }
 }
 

@@ -1,22 +1,24 @@
-//! What each thread is going to do: a stream of steps that depends on the seed and the thread's number alone.
+//! The plan of each thread: a stream of steps that depends only on the seed and the thread's
+//! number.
 //!
-//! Which blocks and which queue's slots a step really gets depends on what is free at that moment; what it tries doesn't.
+//! The blocks and slots that a step gets depend on what is free at that moment. What it tries
+//! doesn't.
 
 use fastrand::Rng;
 
 use crate::stress::buffer::MOST;
 
-/// What becomes of a handle.
+/// What a thread does with a handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum How {
     Wait,
-    /// Looks whether the result is there, so many times, reaping in between; then waits.
+    /// Tries this many times to take the result, and reaps in between. Then waits.
     TryTake(u8),
-    /// Waits so many microseconds at a time.
+    /// Waits this number of microseconds at a time.
     WaitTimeout(u16),
-    /// Blocks on it as a future.
+    /// Awaits it.
     Await,
-    /// As that, but polls it first with a waker that nobody listens to.
+    /// Awaits it, after polling it with a waker that wakes nobody.
     AwaitTwice,
     /// Tries to cancel it, then waits.
     Cancel,
@@ -24,7 +26,7 @@ pub(super) enum How {
     Forget,
 }
 
-/// A handle's way: perhaps through another thread's hands.
+/// The way of a handle, perhaps through another thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Way {
     pub(super) how: How,
@@ -36,39 +38,39 @@ pub(super) struct Way {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Transfer {
     pub(super) write: bool,
-    /// Chooses the blocks among those that are free.
+    /// Chooses among the free blocks.
     pub(super) place: u32,
-    /// How many blocks.
+    /// The number of blocks.
     pub(super) blocks: usize,
     pub(super) nowait: bool,
     pub(super) way: Way,
 }
 
-/// What the kernel or the queue is to refuse.
+/// What the kernel has to refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     NegativeOffset,
     WriteToReadOnly,
     ReadOfDirectory,
-    /// A descriptor that is good for nothing (`O_PATH`).
+    /// A descriptor that allows neither reads nor writes (`O_PATH`).
     PathOnly,
     UnknownFlag,
     SyncOfSocket,
-    /// A poll of a file for what it can never be ready for.
+    /// A poll of a file for an event that it never has.
     PollOfFile,
     Misaligned,
 }
 
-/// How a queue of one's own ends.
+/// The end of a queue that only one thread uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// Closed with everything in flight; the results are taken afterwards.
+    /// It is closed with everything in flight. The results are taken afterwards.
     CloseFirst,
-    /// Dropped with everything in flight; the results are taken afterwards.
+    /// It is dropped with everything in flight. The results are taken afterwards.
     DropFirst,
-    /// The handles are dropped, then the queue is closed.
+    /// The handles are dropped, then it is closed.
     AbandonThenClose,
-    /// Everything is waited for, then the queue is dropped.
+    /// Everything is waited for, then it is dropped.
     WaitFirst,
 }
 
@@ -77,22 +79,22 @@ pub(super) enum Ending {
 pub(super) enum Step {
     Single(Transfer),
     Vectored(Transfer),
-    /// This many transfers in one batch; they are derived from the number.
+    /// This many transfers in one batch. They derive from the seed.
     Batch {
         seed: u64,
         count: usize,
     },
-    /// This many lanes of so many places each, beside each other; what is done with them is derived from the number.
+    /// This many lanes with this many slots each. What is done with them derives from the seed.
     Lanes {
         lanes: usize,
-        places: u32,
+        slots: u32,
         seed: u64,
     },
     Sync {
         data_only: bool,
         way: Way,
     },
-    /// A poll that is ready before (`ready`) or after it is submitted.
+    /// A poll of a file that becomes ready before or after the submission.
     Poll {
         ready: bool,
         way: Way,
@@ -103,19 +105,19 @@ pub(super) enum Step {
         write: bool,
         vectored: bool,
     },
-    /// A read behind the end.
+    /// A read behind the end of the target.
     BehindEnd,
-    /// Takes whatever is done, or waits a little for it.
+    /// Reaps, and waits for up to this time.
     Reap {
         min: usize,
         micros: u64,
     },
-    /// Finishes all that this thread has under way.
+    /// Finishes all operations of this thread.
     Settle,
     /// Clones the queue's handle and drops the clone.
     Clone,
     Drain,
-    /// Makes a new queue in the place of this one, which is closed while others use it.
+    /// Replaces the queue by a new one, and closes it while other threads use it.
     Replace,
     /// Makes a queue, uses it and ends it.
     Own {
@@ -126,18 +128,18 @@ pub(super) enum Step {
     Fork,
 }
 
-/// A step and the queue that it is for, modulo the number of queues.
+/// A step, and its queue, modulo the number of queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Planned {
     pub(super) step: Step,
     pub(super) queue: u32,
-    /// How many operations the thread may have under way after it.
+    /// The number of operations that the thread may have in flight after the step.
     pub(super) window: usize,
-    /// Chooses the operation that is finished next.
+    /// Chooses the operation to be finished next.
     pub(super) pick: u32,
 }
 
-/// A thread's steps, without end.
+/// The endless steps of a thread.
 #[derive(Clone, Debug)]
 pub(super) struct Plan(Rng);
 
@@ -171,44 +173,44 @@ impl Plan {
     }
 }
 
-/// The transfers of a batch.
+/// The transfers of a batch, and whether each of them has to be refused.
 pub(super) fn batch(seed: u64, count: usize) -> impl Iterator<Item = (Transfer, bool)> {
     let mut rng = Rng::with_seed(seed);
     (0..count).map(move |_| {
         let transfer = transfer(&mut rng);
-        // One in sixteen is to be refused.
+        // One in sixteen has to be refused.
         (transfer, rng.u8(..16) == 0)
     })
 }
 
-/// How results are taken from a lane.
+/// How a thread takes results from a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Taking {
     Nothing,
-    /// Whatever is there.
+    /// The results that are there.
     There,
-    /// Whatever is there or comes in so many microseconds.
+    /// The results that are there or come within this number of microseconds.
     Reap(u16),
-    /// This many.
+    /// This many results.
     Wait(u8),
-    /// As that, as a future.
+    /// This many results, awaited.
     Await(u8),
 }
 
-/// What is done with one of several lanes, at a time.
+/// A turn of one of several lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Turn {
     /// The lane, modulo their number.
     pub(super) lane: usize,
-    /// So many transfers are pushed, which are derived from the number,
+    /// The seed of the transfers that are pushed.
     pub(super) seed: u64,
     pub(super) count: usize,
-    /// so many taken back, and the others submitted.
+    /// The number of transfers that are taken back before the others are submitted.
     pub(super) popped: usize,
     pub(super) taking: Taking,
 }
 
-/// What is done with lanes, and whether they are dropped with everything in flight.
+/// The turns of the lanes, and whether the lanes are dropped with operations in flight.
 pub(super) fn lanes(seed: u64) -> (impl Iterator<Item = Turn>, bool) {
     let mut rng = Rng::with_seed(seed);
     let left = rng.bool();
@@ -229,12 +231,12 @@ pub(super) fn lanes(seed: u64) -> (impl Iterator<Item = Turn>, bool) {
 }
 
 fn step(rng: &mut Rng) -> Step {
-    // Out of a million, so that what takes long is rare.
+    // The numbers are out of a million, so that slow steps are rare.
     match rng.u32(..1_000_000) {
         0..450_000 => Step::Single(transfer(rng)),
         450_000..500_000 => Step::Lanes {
             lanes: rng.usize(1..=3),
-            places: rng.u32(1..=12),
+            slots: rng.u32(1..=12),
             seed: rng.u64(..),
         },
         500_000..620_000 => Step::Vectored(transfer(rng)),
@@ -337,7 +339,7 @@ mod tests {
         assert_eq!(steps(5, 1)[1234], Plan::nth_step(5, 1, 1234));
     }
 
-    /// A change here changes what a seed means: runs recorded before can't be repeated any more.
+    /// A change here changes the meaning of a seed: earlier runs can't be repeated any more.
     #[test]
     fn every_kind_of_step_comes_up() {
         let mut plan = Plan::new(3, 0);

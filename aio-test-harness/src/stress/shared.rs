@@ -1,4 +1,4 @@
-//! The queues that all threads share, each of which is replaced by a new one now and then.
+//! The queues that all threads share. Each is replaced by a new one now and then.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
@@ -10,22 +10,23 @@ use aio_safe::{
     error::{CloseError, SetupError},
 };
 
-/// One queue, from its making to its closing.
+/// One queue, from `new` to `close`.
 #[derive(Debug)]
 pub(super) struct Instance {
     pub(super) queue: Queue,
-    /// Shared by those who submit; a drain excludes them, or it might never see an idle queue.
+    /// The threads that submit share it. A drain takes it exclusively, because it might never see
+    /// an idle queue otherwise.
     quiet: RwLock<()>,
     drains_begun: AtomicU64,
-    /// The latest that has ended.
+    /// The number of the latest drain that has ended.
     drains_ended: AtomicU64,
-    /// Somebody is closing it, or has.
+    /// Whether a thread is closing the queue or has closed it.
     closing: AtomicBool,
-    /// How many more handles may be forgotten: each takes a place away.
+    /// The number of handles that may still be forgotten. Each of them keeps a slot.
     forgettable: AtomicU64,
 }
 
-/// A moment in an instance's life, to tell whether it was drained since.
+/// A moment, to know later whether the queue was drained since.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark(u64);
 
@@ -41,22 +42,23 @@ impl Instance {
         })
     }
 
-    /// The right to submit, if nobody is draining.
+    /// Returns the right to submit, unless a thread is draining.
     pub(super) fn try_permit(&self) -> Option<RwLockReadGuard<'_, ()>> {
         self.quiet.try_read().ok()
     }
 
-    /// The right to submit. The caller has nothing in flight that waits for something else than the kernel.
+    /// Waits for the right to submit. Everything that the caller has in flight must complete
+    /// without another thread's help.
     pub(super) fn permit(&self) -> RwLockReadGuard<'_, ()> {
         self.quiet.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps everybody from submitting.
+    /// Keeps all threads from submitting.
     pub(super) fn quieten(&self) -> RwLockWriteGuard<'_, ()> {
         self.quiet.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Drains the queue, whether or not others submit.
+    /// Drains the queue. Other threads may submit.
     pub(super) fn drain(&self) -> Result<(), CloseError> {
         let this = self.drains_begun.fetch_add(1, Ordering::AcqRel) + 1;
         self.queue.drain()?;
@@ -64,7 +66,7 @@ impl Instance {
         Ok(())
     }
 
-    /// Closes the queue, through a handle of its own.
+    /// Closes the queue through a clone of its handle.
     pub(super) fn close(&self) -> Result<(), CloseError> {
         self.closing.store(true, Ordering::Release);
         self.queue.clone().close()?;
@@ -76,17 +78,17 @@ impl Instance {
         self.closing.load(Ordering::Acquire)
     }
 
-    /// Now.
+    /// The present moment.
     pub(super) fn mark(&self) -> Mark {
         Mark(self.drains_begun.load(Ordering::Acquire))
     }
 
-    /// Whether a drain, or the closing, began after that moment and has ended.
+    /// Whether a drain or the close began after that moment and has ended.
     pub(super) fn drained_since(&self, mark: Mark) -> bool {
         self.drains_ended.load(Ordering::Acquire) > mark.0
     }
 
-    /// Whether one more handle may be forgotten; if so it counts.
+    /// Returns whether one more handle may be forgotten, and counts it.
     pub(super) fn may_forget(&self) -> bool {
         self.forgettable
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
@@ -96,7 +98,7 @@ impl Instance {
     }
 }
 
-/// A place for an instance.
+/// Holds the present instance of a shared queue.
 #[derive(Debug)]
 pub(super) struct Place(Mutex<Arc<Instance>>);
 
@@ -109,7 +111,7 @@ impl Place {
         Arc::clone(&self.lock())
     }
 
-    /// Puts a new one here and returns the old one.
+    /// Replaces the instance, and returns the old one.
     pub(super) fn replace(&self, new: Instance) -> Arc<Instance> {
         std::mem::replace(&mut *self.lock(), Arc::new(new))
     }

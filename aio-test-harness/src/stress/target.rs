@@ -1,4 +1,4 @@
-//! What is written to and read: a file or a block device.
+//! A target of reads and writes: a file or a block device.
 
 use std::{
     fs::{File, OpenOptions},
@@ -12,28 +12,28 @@ use crate::stress::{
     pattern::{self, BLOCK, Expect},
 };
 
-/// How many blocks of each target a thread owns.
+/// The number of blocks of each target that a thread owns.
 pub(super) const BLOCKS_PER_THREAD: usize = 128;
 
 /// One open file or device.
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) path: PathBuf,
-    /// Open for reading and writing.
+    /// The file, open for reading and writing.
     pub(super) file: File,
     pub(super) read_only: File,
-    /// Whether it was opened past the page cache.
+    /// Whether it was opened with `O_DIRECT`.
     pub(super) direct: bool,
-    /// Whether what isn't aligned fails; tmpfs, for one, takes `O_DIRECT` and anything.
+    /// Whether misaligned operations fail. On tmpfs, for example, they don't.
     pub(super) aligned_only: bool,
-    /// Its length in bytes; nothing is written behind it.
+    /// The length in bytes. Nothing is written behind it.
     pub(super) len: u64,
-    /// Goes with us.
+    /// Removes the temporary file when it is dropped.
     _scratch: Option<tempfile::TempPath>,
 }
 
 impl Target {
-    /// Opens a file or a device, or makes a file in a directory; for so many threads.
+    /// Opens a file or a device, or makes a file in a directory, for this number of threads.
     pub(super) fn open(path: &Path, threads: usize) -> io::Result<Self> {
         let named =
             |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
@@ -77,7 +77,7 @@ impl Target {
         let len = if is_device {
             let size = io::Seek::seek(&mut &file, io::SeekFrom::End(0))?;
             if size < len {
-                let text = format!("a device of {len} bytes at least is wanted");
+                let text = format!("the device must have at least {len} bytes");
                 return Err(io::Error::other(text));
             }
             size
@@ -99,7 +99,7 @@ impl Target {
         })
     }
 
-    /// Writes a block's contents in the ordinary way.
+    /// Writes a block's contents with `pwrite`.
     pub(super) fn write(
         &self,
         buffer: &mut Buffer,
@@ -112,7 +112,7 @@ impl Target {
         self.file.write_all_at(buffer, at.offset())
     }
 
-    /// Reads a block in the ordinary way, and checks it.
+    /// Reads a block with `pread`, and checks it.
     pub(super) fn check(
         &self,
         buffer: &mut Buffer,
@@ -132,24 +132,24 @@ impl Target {
 /// A block of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Block {
-    /// The target's place in the list.
+    /// The target's index.
     pub(super) target: usize,
     /// The block's number in the target.
     pub(super) number: usize,
 }
 
 impl Block {
-    /// What its contents call it.
+    /// The block's number in its contents.
     pub(super) fn id(self) -> u64 {
         (self.target as u64) << 32 | self.number as u64
     }
 
-    /// Where it is, in bytes.
+    /// The block's offset in bytes.
     pub(super) fn offset(self) -> u64 {
         (self.number * BLOCK) as u64
     }
 
-    /// The one that lies `n` blocks behind it.
+    /// The block that lies `n` blocks behind it.
     pub(super) fn plus(self, n: usize) -> Self {
         Self {
             number: self.number + n,

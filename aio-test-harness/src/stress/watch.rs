@@ -1,4 +1,4 @@
-//! Watching the threads: what each is doing, what has gone wrong, and whether one is stuck.
+//! Watches the threads: what each is doing, its errors, and whether one hangs.
 
 use std::{
     fmt::Write as _,
@@ -12,18 +12,18 @@ use std::{
 
 use crate::stress::plan::Plan;
 
-/// More errors than these are counted only.
+/// The number of errors whose texts are kept. All are counted.
 const MOST_ERRORS: usize = 20;
 
-/// What a thread is in the middle of.
+/// What a thread is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Phase {
     Preparing,
     Submitting,
-    /// Waiting to be allowed to submit: somebody drains.
+    /// Waiting for the right to submit, because another thread drains.
     Permit,
-    /// Waiting for a place in a full queue.
+    /// Waiting for a slot in a full queue.
     Room,
     Wait,
     WaitTimeout,
@@ -59,25 +59,25 @@ const PHASES: [Phase; 16] = [
     Phase::Meeting,
 ];
 
-/// What others may know of a thread.
+/// The state of a thread that other threads see.
 #[derive(Debug, Default)]
 pub(super) struct Status {
-    /// The step it is at, counted from 0.
+    /// The number of the present step, from 0.
     pub(super) step: AtomicU64,
     phase: AtomicU8,
     pub(super) operations: AtomicU64,
     pub(super) checks: AtomicU64,
-    /// Its number in the system.
+    /// The thread's number in the system.
     pub(super) tid: AtomicU64,
 }
 
 impl Status {
-    /// The thread goes on to something else.
+    /// Notes what the thread does next.
     pub(super) fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
 
-    /// Grows with each step and each operation. Trying again and again in vain is no progress.
+    /// A number that grows with each step and each check. It doesn't grow with repeated attempts.
     fn progress(&self) -> u64 {
         self.step.load(Ordering::Relaxed) + self.checks.load(Ordering::Relaxed)
     }
@@ -87,7 +87,7 @@ impl Status {
     }
 }
 
-/// What has gone wrong.
+/// The errors of all threads.
 #[derive(Debug, Default)]
 pub(super) struct Errors {
     texts: Mutex<Vec<String>>,
@@ -96,7 +96,7 @@ pub(super) struct Errors {
 }
 
 impl Errors {
-    /// Notes an error; all threads stop soon.
+    /// Adds an error, and stops all threads.
     pub(super) fn add(&self, text: String) {
         self.count.fetch_add(1, Ordering::Relaxed);
         let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -107,7 +107,7 @@ impl Errors {
         self.stop();
     }
 
-    /// All threads are to stop.
+    /// Stops all threads.
     pub(super) fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
     }
@@ -125,7 +125,7 @@ impl Errors {
     }
 }
 
-/// Notices threads that do nothing.
+/// Notices threads without progress.
 #[derive(Debug)]
 pub(super) struct Watchdog {
     limit: Duration,
@@ -140,7 +140,7 @@ impl Watchdog {
         }
     }
 
-    /// The thread that has been doing the same for too long, if there is one.
+    /// Returns a thread that has made no progress for too long.
     pub(super) fn look(&mut self, threads: &[Status]) -> Option<usize> {
         for (seen, status) in self.seen.iter_mut().zip(threads) {
             let progress = status.progress();
@@ -153,7 +153,7 @@ impl Watchdog {
             .position(|(_, since)| since.elapsed() > self.limit)
     }
 
-    /// What each thread is doing, and since when.
+    /// Describes what each thread is doing, and since when.
     pub(super) fn describe(&self, threads: &[Status], seed: u64) -> String {
         let mut text = String::new();
         for (number, (status, (_, since))) in threads.iter().zip(&self.seen).enumerate() {

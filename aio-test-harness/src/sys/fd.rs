@@ -1,4 +1,4 @@
-//! Descriptors that aren't files.
+//! Pipes and eventfds.
 
 use std::{
     ffi::CString,
@@ -13,23 +13,23 @@ use std::{
 
 use super::check;
 
-/// A pipe: what is written to the second end is read from the first.
+/// Makes a pipe, and returns its reader and its writer.
 pub(crate) fn pipe() -> io::Result<(File, File)> {
     let mut ends = [-1; 2];
     // SAFETY: the array has room for the two descriptors that pipe2 stores.
     check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) })?;
-    // SAFETY: pipe2 has just opened it and nobody else knows it.
+    // SAFETY: pipe2 has just opened the descriptor, and nobody else owns it.
     let reader = unsafe { File::from_raw_fd(ends[0]) };
-    // SAFETY: as above.
+    // SAFETY: pipe2 has just opened the descriptor, and nobody else owns it.
     let writer = unsafe { File::from_raw_fd(ends[1]) };
     Ok((reader, writer))
 }
 
-/// An eventfd whose count is 0 and whose reads don't block.
+/// Makes an eventfd with a count of 0. Its reads don't block.
 pub(crate) fn eventfd() -> io::Result<File> {
-    // SAFETY: eventfd takes two numbers.
+    // SAFETY: eventfd takes two numbers and touches no memory.
     let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
-    // SAFETY: it has just been opened and nobody else knows it.
+    // SAFETY: eventfd has just opened the descriptor, and nobody else owns it.
     Ok(File::from(unsafe { OwnedFd::from_raw_fd(fd) }))
 }
 

@@ -1,22 +1,22 @@
-//! Children that share their parent's memory as it was: what `std::process` can't make.
+//! Forked children. `std::process` can't make them.
 
 use std::{io, os::unix::process::ExitStatusExt, process::ExitStatus};
 
 use super::check;
 use crate::stop::{CaseResult, Stop};
 
-/// A forked child. Dropping it leaves it to itself.
+/// A forked child. Dropping this neither ends the child nor waits for it.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Forked(libc::pid_t);
 
-/// Runs a closure in a forked child, which ends with it: with status 0 if it succeeded, else with 1 after printing
-/// why.
+/// Runs a closure in a forked child, which then ends. Its exit status is 0 if the closure
+/// succeeded. Otherwise it is 1, and the reason is printed.
 ///
-/// Only for processes that have one thread: the child has nobody to release the locks of others.
+/// The process must have one thread: nobody in the child would release the locks of other threads.
 pub(crate) fn fork(child: impl FnOnce() -> CaseResult) -> io::Result<Forked> {
-    assert_eq!(threads()?, 1, "fork with other threads about");
-    // SAFETY: this process has one thread, so that the child's memory is as consistent as ours is here.
+    assert_eq!(threads()?, 1, "fork in a process with one thread");
+    // SAFETY: this process has one thread, so the child's memory is consistent.
     let pid = check(unsafe { libc::fork() })?;
     if pid != 0 {
         return Ok(Forked(pid));
@@ -33,19 +33,21 @@ pub(crate) fn fork(child: impl FnOnce() -> CaseResult) -> io::Result<Forked> {
     exit_now(status)
 }
 
-/// Forks a process that may have other threads, which the child doesn't have. Returns nothing in the child.
+/// Forks a process that may have other threads. The child has only the calling one. Returns nothing
+/// in the child.
 ///
 /// # Safety
 ///
-/// The child uses nothing that another thread may have been in the middle of: no locks but the C library's own, which
-/// glibc puts in order. It ends with [`exit_now`].
+/// The child uses nothing that another thread may have been changing, and no locks except the C
+/// library's own, which glibc resets. It ends with [`exit_now`].
 pub(crate) unsafe fn fork_beside_threads() -> io::Result<Option<Forked>> {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller promises that the child uses nothing that another thread may have been
+    // changing, and that it ends with `exit_now`.
     let pid = check(unsafe { libc::fork() })?;
     Ok((pid != 0).then_some(Forked(pid)))
 }
 
-/// Ends the process without running anything that was left to be run at its end.
+/// Ends the process without running exit handlers or destructors.
 pub(crate) fn exit_now(status: i32) -> ! {
     // SAFETY: _exit takes a number and doesn't return.
     unsafe { libc::_exit(status) }
@@ -64,7 +66,7 @@ impl Forked {
         }
     }
 
-    /// How the child has ended, if it has.
+    /// Returns the child's exit status, if it has ended.
     pub(crate) fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
         let mut status = 0;
         // SAFETY: `status` has room for what waitpid stores.
@@ -74,11 +76,11 @@ impl Forked {
 
     /// Kills the child.
     pub(crate) fn kill(&self) -> io::Result<()> {
-        // SAFETY: kill touches no memory of ours.
+        // SAFETY: kill takes two numbers and touches no memory of this process.
         check(unsafe { libc::kill(self.0, libc::SIGKILL) }).map(drop)
     }
 
-    /// Waits and fails the case unless the child succeeded.
+    /// Waits, and fails the case unless the child succeeded.
     #[track_caller]
     pub(crate) fn succeeded(self) -> CaseResult {
         match self.wait() {

@@ -1,4 +1,4 @@
-//! What only the first process of a machine does.
+//! The calls of an init: mounts, modules, power.
 
 use std::{
     ffi::CString,
@@ -15,7 +15,7 @@ pub(crate) fn mount(source: &str, target: &Path, fs_type: &str) -> io::Result<()
     let source = CString::new(source)?;
     let target = CString::new(target.as_os_str().as_bytes())?;
     let fs_type = CString::new(fs_type)?;
-    // SAFETY: the three strings are null-terminated and outlive the call; no data is given.
+    // SAFETY: the three strings are null-terminated and outlive the call. The data pointer is null.
     let result = unsafe {
         libc::mount(
             source.as_ptr(),
@@ -35,10 +35,10 @@ pub(crate) fn unmount(target: &Path) -> io::Result<()> {
     check(unsafe { libc::umount2(target.as_ptr(), 0) }).map(drop)
 }
 
-/// Loads a kernel module. One that is there already is fine.
+/// Loads a kernel module, unless it is loaded already.
 pub(crate) fn load_module(file: &File) -> io::Result<()> {
-    // SAFETY: finit_module takes a descriptor, a null-terminated string and flags; `file` keeps the descriptor
-    // open. libc has no function of its own for it.
+    // SAFETY: finit_module takes a descriptor, which `file` keeps open, a null-terminated string
+    // and flags. libc has no function for it.
     let result =
         unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), c"".as_ptr(), 0) };
     match result {
@@ -50,11 +50,11 @@ pub(crate) fn load_module(file: &File) -> io::Result<()> {
     }
 }
 
-/// Switches the machine off, without syncing anything.
+/// Switches the machine off without syncing anything.
 ///
-/// Returns only where the machine can't be switched off.
+/// Returns only when the machine can't be switched off.
 pub(crate) fn power_off() -> io::Error {
-    // SAFETY: reboot touches no memory of ours.
+    // SAFETY: reboot takes a number and touches no memory of this process.
     unsafe { libc::reboot(libc::RB_POWER_OFF) };
     io::Error::last_os_error()
 }

@@ -1,6 +1,6 @@
-//! Safe wrappers over the few system calls that the standard library lacks.
+//! Safe wrappers of the system calls that the standard library lacks.
 //!
-//! All of the crate's unsafe code that isn't about AIO is here, one small file per subject.
+//! All of the crate's unsafe code that isn't about AIO is in here, in one file per subject.
 
 #![allow(
     unsafe_code,
@@ -18,7 +18,7 @@ pub(crate) mod signal;
 
 use std::io;
 
-/// The usual answer of a C function that returns -1 and sets `errno`.
+/// Converts the result of a C function that returns -1 and sets `errno`.
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result == -1 {
         Err(io::Error::last_os_error())

@@ -1,4 +1,4 @@
-//! `preadv2` and `pwritev2`: the synchronous calls with the same flags as AIO's, to compare with.
+//! `preadv2` and `pwritev2`: the synchronous calls with the flags of AIO, for comparison.
 
 use std::{fs::File, io, os::fd::AsRawFd};
 
@@ -14,7 +14,8 @@ fn iovec(memory: Memory) -> libc::iovec {
 /// Reads at `offset` with `RWF_*` flags.
 pub(crate) fn read_at(file: &File, memory: Memory, offset: i32, flags: i32) -> io::Result<usize> {
     let part = iovec(memory);
-    // SAFETY: one iovec is given, which names memory that is there for ever and that nobody has a reference to.
+    // SAFETY: the array has one iovec. It names memory that is never unmapped, and to which nobody
+    // has a reference.
     let read = unsafe { libc::preadv2(file.as_raw_fd(), &raw const part, 1, offset.into(), flags) };
     usize::try_from(read).map_err(|_| io::Error::last_os_error())
 }
@@ -22,7 +23,8 @@ pub(crate) fn read_at(file: &File, memory: Memory, offset: i32, flags: i32) -> i
 /// Writes at `offset` with `RWF_*` flags.
 pub(crate) fn write_at(file: &File, memory: Memory, offset: i32, flags: i32) -> io::Result<usize> {
     let part = iovec(memory);
-    // SAFETY: one iovec is given, which names memory that is there for ever and that nobody has a reference to.
+    // SAFETY: the array has one iovec. It names memory that is never unmapped, and to which nobody
+    // has a reference.
     let written =
         unsafe { libc::pwritev2(file.as_raw_fd(), &raw const part, 1, offset.into(), flags) };
     usize::try_from(written).map_err(|_| io::Error::last_os_error())

@@ -1,13 +1,13 @@
-//! Forbidding system calls, as containers do.
+//! Forbids system calls, as container runtimes do.
 
 use std::io;
 
 use super::check;
 
-/// From now on, these system calls of this process answer with this errno. There is no way back.
+/// Makes these system calls of this process answer with this errno. This can't be undone.
 pub(crate) fn forbid(calls: &[u32], errno: u16) -> io::Result<()> {
-    // struct seccomp_data begins with the number of the call. The architecture needn't be looked at: nothing in here
-    // makes calls of another.
+    // struct seccomp_data begins with the call's number. The architecture isn't checked, because
+    // this process makes no calls of another one.
     const NUMBER: u32 = 0;
     let statement = |code: u32, k: u32| libc::sock_filter {
         code: code as u16,
@@ -21,7 +21,7 @@ pub(crate) fn forbid(calls: &[u32], errno: u16) -> io::Result<()> {
     )];
     for call in calls {
         let equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-        // If equal the next statement, else over it.
+        // If equal, the next statement runs. Otherwise it is skipped.
         program.push(libc::sock_filter {
             code: equal,
             jt: 0,
@@ -40,10 +40,10 @@ pub(crate) fn forbid(calls: &[u32], errno: u16) -> io::Result<()> {
         filter: program.as_mut_ptr(),
     };
     let (yes, none): (libc::c_ulong, libc::c_ulong) = (1, 0);
-    // SAFETY: PR_SET_NO_NEW_PRIVS takes four numbers, as wide as words.
+    // SAFETY: PR_SET_NO_NEW_PRIVS takes four numbers that are as wide as words.
     check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, yes, none, none, none) })?;
     let mode = libc::c_ulong::from(libc::SECCOMP_MODE_FILTER);
-    // SAFETY: the program has as many statements as it says, and both outlive the call, which copies them.
+    // SAFETY: the program has `len` statements. Both outlive the call, which copies them.
     let result = unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program) };
     check(result).map(drop)
 }

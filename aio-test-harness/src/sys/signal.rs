@@ -1,4 +1,4 @@
-//! `SIGALRM`: a handler that counts, a timer that raises it, the mask that holds it back.
+//! `SIGALRM`: a handler that counts it, a timer that raises it, and the mask that blocks it.
 
 use std::{
     io,
@@ -16,24 +16,25 @@ extern "C" fn count_alarm(_: libc::c_int) {
     ALARMS.fetch_add(1, Ordering::Relaxed);
 }
 
-/// How often `SIGALRM` has been handled.
+/// The number of times that `SIGALRM` was handled.
 pub(crate) fn alarms() -> usize {
     ALARMS.load(Ordering::Relaxed)
 }
 
-/// Has `SIGALRM` counted from now on. System calls that it interrupts are not restarted.
+/// Counts `SIGALRM` from now on. System calls that it interrupts are not restarted.
 pub(crate) fn count_alarms() -> io::Result<()> {
     let handler: extern "C" fn(libc::c_int) = count_alarm;
-    // SAFETY: all zeroes is a sigaction: default action, no flags, no mask.
+    // SAFETY: the struct has only numbers and a nullable pointer, for which zeros are valid:
+    // default action, no flags, no mask.
     let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
     action.sa_sigaction = handler as *const () as usize;
-    // SAFETY: the handler adds to an atomic number, which a handler may do at any point; `action` is initialised and
-    // outlives the call; a null pointer asks for no old action.
+    // SAFETY: the handler only adds to an atomic number, which is allowed at any point. `action` is
+    // initialised and outlives the call. A null pointer asks for no old action.
     check(unsafe { libc::sigaction(libc::SIGALRM, &raw const action, ptr::null_mut()) }).map(drop)
 }
 
-/// Raises `SIGALRM` for this process after `first`, and then every 10 ms: a first one that comes before the call that
-/// it should interrupt is made up for.
+/// Raises `SIGALRM` for this process after `first`, and then every 10 ms. If the first one comes
+/// before the call that it has to interrupt, the next one interrupts it.
 pub(crate) fn start_alarms(first: Duration) -> io::Result<()> {
     set_timer(first, Duration::from_millis(10))
 }
@@ -57,42 +58,42 @@ fn set_timer(first: Duration, interval: Duration) -> io::Result<()> {
         it_interval: time(interval),
         it_value: time(first),
     };
-    // SAFETY: `timer` outlives the call; a null pointer asks for no old timer.
+    // SAFETY: `timer` outlives the call. A null pointer asks for no old timer.
     check(unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, ptr::null_mut()) })
         .map(drop)
 }
 
 /// Raises `SIGALRM` for the calling thread, now.
 pub(crate) fn raise_alarm() -> io::Result<()> {
-    // SAFETY: raise takes a number; the handler is `count_alarm`, or none.
+    // SAFETY: raise takes a number. The handler is `count_alarm` or none.
     check(unsafe { libc::raise(libc::SIGALRM) }).map(drop)
 }
 
-/// Holds `SIGALRM` back from the calling thread, or lets it through. What is held back stays pending.
+/// Blocks or unblocks `SIGALRM` for the calling thread. A blocked one stays pending.
 pub(crate) fn block_alarms(block: bool) -> io::Result<()> {
     let mut set = MaybeUninit::uninit();
-    // SAFETY: sigemptyset initialises the set that it is given room for.
+    // SAFETY: sigemptyset initialises the set, for which the argument has room.
     check(unsafe { libc::sigemptyset(set.as_mut_ptr()) })?;
-    // SAFETY: the set has just been initialised.
+    // SAFETY: sigemptyset has initialised the set.
     check(unsafe { libc::sigaddset(set.as_mut_ptr(), libc::SIGALRM) })?;
     let how = if block {
         libc::SIG_BLOCK
     } else {
         libc::SIG_UNBLOCK
     };
-    // SAFETY: the set is initialised and outlives the call; a null pointer asks for no old mask.
+    // SAFETY: the set is initialised and outlives the call. A null pointer asks for no old mask.
     match unsafe { libc::pthread_sigmask(how, set.as_ptr(), ptr::null_mut()) } {
         0 => Ok(()),
         error => Err(io::Error::from_raw_os_error(error)),
     }
 }
 
-/// Whether `SIGALRM` is held back from the calling thread.
+/// Whether `SIGALRM` is blocked for the calling thread.
 pub(crate) fn alarms_are_blocked() -> io::Result<bool> {
     let mut set = MaybeUninit::uninit();
-    // SAFETY: sigemptyset initialises the set that it is given room for.
+    // SAFETY: sigemptyset initialises the set, for which the argument has room.
     check(unsafe { libc::sigemptyset(set.as_mut_ptr()) })?;
-    // SAFETY: with no new set, the old mask is stored in `set`, which outlives the call.
+    // SAFETY: without a new set, the call only stores the mask in `set`, which outlives it.
     match unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, ptr::null(), set.as_mut_ptr()) } {
         0 => {}
         error => return Err(io::Error::from_raw_os_error(error)),

@@ -1,4 +1,5 @@
-//! `floor`: the calls by aio-sys. The reference for the others. `floor-single`: what they cost one by one.
+//! `floor`: the calls through aio-sys, the reference for all engines. `floor-single`: one
+//! `io_submit` for each operation.
 
 #![allow(unsafe_code, reason = "makes the system calls")]
 
@@ -34,28 +35,32 @@ impl Floor {
     }
 }
 
-// SAFETY: the events are the kernel's, and destroying the context waits.
+// SAFETY: the kernel stores one event for each request that it took, with the request's `aio_data`,
+// once it is done with it. Dropping calls `io_destroy`, which waits for all requests.
 unsafe impl Calls for Floor {
     #[inline(always)]
     unsafe fn submit(&mut self, iocbs: &[*mut Iocb]) -> Result<usize, Errno> {
-        // SAFETY: the array is readable in its length, and the caller promises the rest.
+        // SAFETY: the slice is an array of `iocbs.len()` pointers. The caller promises, as
+        // `Calls::submit` demands, that iocbs and buffers stay where they are and are left alone
+        // until their events came.
         unsafe { io_submit(self.0, iocbs.len() as isize, iocbs.as_ptr()) }
     }
 
     #[inline(always)]
     fn wait(&mut self, events: &mut [IoEvent]) -> Result<usize, Errno> {
         let nr = events.len() as isize;
-        // SAFETY: there is room for so many events. A null timeout waits without end.
+        // SAFETY: the slice has room for `nr` events. A null timeout waits without limit.
         unsafe { io_getevents(self.0, 1, nr, events.as_mut_ptr(), ptr::null()) }
     }
 
     fn ring(&self) -> Option<Ring> {
-        // SAFETY: the context lives as long as `self`, which the loop keeps beside the ring.
+        // SAFETY: the context lives as long as `self`. `Native` keeps `self` beside the ring, and
+        // uses the ring no longer.
         unsafe { Ring::of(self.0) }
     }
 }
 
-/// The same, with a call for each operation.
+/// The floor with an `io_submit` for each operation.
 pub(in crate::engine) struct OneByOne(Floor);
 
 impl OneByOne {
@@ -64,11 +69,12 @@ impl OneByOne {
     }
 }
 
-// SAFETY: as above.
+// SAFETY: all calls go to the `Floor` inside, which keeps these promises.
 unsafe impl Calls for OneByOne {
     #[inline(always)]
     unsafe fn submit(&mut self, iocbs: &[*mut Iocb]) -> Result<usize, Errno> {
-        // SAFETY: as the caller promises of all of them.
+        // SAFETY: the caller promises, as `Calls::submit` demands, that all iocbs and buffers are
+        // left alone until their events came. This is the first of them.
         unsafe { self.0.submit(&iocbs[..1]) }
     }
 
@@ -84,7 +90,8 @@ unsafe impl Calls for OneByOne {
 
 impl Drop for Floor {
     fn drop(&mut self) {
-        // SAFETY: nobody else uses the context, and the ring is read no more.
+        // SAFETY: the handle is the kernel's, and `self` is its only owner. Nobody reads the ring
+        // after `self` is dropped.
         let _ = unsafe { io_destroy(self.0) };
     }
 }

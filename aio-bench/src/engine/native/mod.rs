@@ -1,7 +1,7 @@
-//! Native AIO and nothing else: what the calls cost when nothing is done but what has to be.
+//! Native AIO alone: the cost of the calls without anything on top.
 //!
-//! `floor` makes the calls by `aio-sys` and reads the ring, for a thread alone or for several that share a context;
-//! `libaio` goes through the C library; the rest is the same.
+//! `floor` makes the calls through `aio-sys` and reads the ring, for one thread or for several
+//! threads that share a context. `libaio` makes them through the C library. The loop is the same.
 
 #![allow(unsafe_code, reason = "makes the system calls")]
 
@@ -24,45 +24,46 @@ use crate::{engine::native::ring::Ring, pace::Pace, timing::Timing, work::Work};
 pub(super) use floor::{Floor, OneByOne};
 pub(super) use shared::{Member, OneContext};
 
-/// The lower half of `aio_data` of the fdatasync. The transfers have the index of their buffer there.
+/// The lower half of the fdatasync's `aio_data`. A transfer has the index of its buffer there.
 const SYNC: u64 = u32::MAX as u64;
 
 /// The calls, on a context.
 ///
 /// # Safety
 ///
-/// `wait` and `ring` tell of each request that was submitted by it once, when the kernel is done with it, and of no
-/// other. Dropping it waits until the kernel is done with all of them.
+/// `wait` and `ring` give the event of each request that was submitted here exactly once, after the
+/// kernel is done with the request. They give no other event. Dropping waits until the kernel is
+/// done with all requests.
 pub(super) unsafe trait Calls {
-    /// The upper half of `aio_data`. The events that `wait` and `ring` tell of have 0 there.
+    /// The upper half of `aio_data`. The events that `wait` and `ring` give have 0 there.
     fn tag(&self) -> u64 {
         0
     }
 
-    /// Submits requests, and returns how many were taken.
+    /// Submits requests, and returns the number of those that were taken.
     ///
     /// # Safety
     ///
-    /// Nobody else uses the iocbs during the call. They, and the buffers that they name, stay where they are, and
-    /// the buffers are left alone, until their events came.
+    /// Nobody else uses the iocbs during the call. They and the buffers that they name stay where
+    /// they are until their events came, and nobody uses the buffers until then.
     unsafe fn submit(&mut self, iocbs: &[*mut Iocb]) -> Result<usize, Errno>;
 
-    /// Waits for an event, and stores as many as there are and as fit.
+    /// Waits for an event, then stores all events that are there and fit. Returns their number.
     fn wait(&mut self, events: &mut [IoEvent]) -> Result<usize, Errno>;
 
-    /// The ring, if it is to be read without a call.
+    /// The ring, if it can be read without a call.
     fn ring(&self) -> Option<Ring> {
         None
     }
 }
 
-/// A loop over those calls.
+/// The loop over the calls.
 pub(super) struct Native<C> {
-    // Before what the kernel uses: it is dropped first.
+    // This field is dropped first, before the memory that the kernel uses.
     calls: C,
     ring: Option<Ring>,
     work: Work,
-    /// What isn't in flight and is ready to be submitted.
+    /// The requests that aren't in flight and are ready to be submitted.
     ready: Vec<*mut Iocb>,
     /// Room for the events of a call.
     events: Box<[IoEvent]>,
@@ -108,13 +109,14 @@ impl<C: Calls> Native<C> {
         })
     }
 
-    /// Submits the first `n` that are ready.
+    /// Submits the first `n` requests that are ready.
     #[inline]
     fn submit(&mut self, n: usize) -> Result<()> {
         let mut submitted = 0;
         while submitted < n {
             let rest = &self.ready[submitted..n];
-            // SAFETY: the iocbs are ours, and they and their buffers are left alone until their events came.
+            // SAFETY: `self` owns the iocbs and their buffers, and uses neither until their events
+            // came.
             match unsafe { self.calls.submit(rest) } {
                 Ok(taken) => submitted += taken,
                 Err(errno) => bail!("io_submit of {} requests: {errno}", rest.len()),
@@ -128,14 +130,16 @@ impl<C: Calls> Native<C> {
         Ok(())
     }
 
-    /// Takes the events that are there, waiting for one if there is none, and returns how many they were.
+    /// Takes the events that are there, after waiting for one if there is none. Returns their
+    /// number.
     #[inline(always)]
     fn reap(&mut self, mut each: impl FnMut(&mut Self, u64, i64) -> Result<()>) -> Result<usize> {
         if let Some(ring) = self.ring {
             let (mut head, tail) = ring.bounds();
             let mut n = 0;
             while head != tail {
-                // SAFETY: the place lies within the bounds, and nobody else takes events of this context.
+                // SAFETY: the slot lies between head and tail. `&mut self` is the only consumer of
+                // this context.
                 let (data, result) = unsafe { ring.event(head) };
                 each(self, data, result)?;
                 head = ring.after(head);
@@ -159,13 +163,13 @@ impl<C: Calls> Native<C> {
         Ok(n)
     }
 
-    /// An operation is over: checks it, and makes the next one ready.
+    /// Takes note that an operation is done: checks it, and makes the next one ready.
     #[inline(always)]
     fn finish(&mut self, data: u64, result: i64) -> Result<()> {
         let index = data as usize;
         let buffer = &mut self.buffers[index];
         let iocb = self.iocbs[index].get();
-        // SAFETY: its event came, so the kernel doesn't use it, and nobody else does.
+        // SAFETY: the iocb's event came, so the kernel doesn't use it any more, and `self` owns it.
         let offset = unsafe { &mut (*iocb).aio_offset };
         self.work.done(buffer, *offset as u64, result)?;
         *offset = self.work.next(buffer) as i64;
@@ -173,9 +177,10 @@ impl<C: Calls> Native<C> {
         Ok(())
     }
 
-    /// Makes everything that was written durable. Nothing is in flight.
+    /// Makes all writes durable. Nothing is in flight.
     fn sync(&mut self) -> Result<()> {
-        // SAFETY: it isn't in flight, and has no buffer.
+        // SAFETY: the iocb isn't in flight and names no buffer. It stays in its box, and `reap`
+        // waits for its event.
         let answer = unsafe { self.calls.submit(&[self.sync.get()]) };
         ensure!(answer == Ok(1), "io_submit of an fdatasync: {answer:?}");
         self.reap(|_, data, result| {
@@ -200,13 +205,13 @@ impl<C: Calls> Engine for Native<C> {
                 self.sync()?;
                 unsynced = false;
             }
-            // With a sync after each batch, the next one begins when all of it is over.
+            // With a sync after each batch, the next batch begins when all operations are done.
             if in_flight == 0 || !self.work.sync {
                 let n = pace.grant(self.ready.len());
                 if n > 0 {
                     if size_of::<T::Stamp>() > 0 {
                         for &iocb in &self.ready[..n] {
-                            // SAFETY: it isn't in flight, and is ours.
+                            // SAFETY: the iocb isn't in flight, and `self` owns it.
                             let index = unsafe { (*iocb).aio_data } as u32;
                             stamps[index as usize] = timing.submitted();
                         }

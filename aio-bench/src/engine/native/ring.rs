@@ -1,4 +1,4 @@
-//! The ring's reader.
+//! Reads the completion ring.
 
 #![allow(unsafe_code, reason = "reads memory that the kernel writes to")]
 
@@ -17,7 +17,7 @@ pub(in crate::engine) struct Ring {
     nr: u32,
 }
 
-// SAFETY: the ring is mapped for the whole process, and head and tail are only used as atomics.
+// SAFETY: the ring is mapped for the whole process. Head and tail are only used as atomics.
 unsafe impl Send for Ring {}
 
 impl Ring {
@@ -33,9 +33,9 @@ impl Ring {
         if !seen.is_readable() {
             return None;
         }
-        // SAFETY: within the header.
+        // SAFETY: the field lies within the header, which is mapped.
         let head = unsafe { &raw const (*header).head };
-        // SAFETY: within the header.
+        // SAFETY: the field lies within the header, which is mapped.
         let tail = unsafe { &raw const (*header).tail };
         Some(Self {
             head: head.cast(),
@@ -45,46 +45,51 @@ impl Ring {
         })
     }
 
-    /// Where the events that are there begin, and where they end.
+    /// The slot of the first event that is there, and the slot after the last one.
     #[inline(always)]
     pub(super) fn bounds(&self) -> (u32, u32) {
-        // SAFETY: mapped, aligned, and only ever used as an atomic.
+        // SAFETY: `of`'s caller keeps the context, and so the mapping. The word is aligned to 4
+        // bytes and only used as an atomic.
         let head = unsafe { &*self.head };
-        // SAFETY: as above.
+        // SAFETY: `of`'s caller keeps the context, and so the mapping. The word is aligned to 4
+        // bytes and only used as an atomic.
         let tail = unsafe { &*self.tail };
-        // Nobody moves the head but who takes events, here and in io_getevents: one at a time. The kernel stored the events before the
-        // tail: Acquire. Neither is ever stored as large as nr.
+        // Only a consumer moves the head, here or in io_getevents, and there is one consumer at a
+        // time: Relaxed. The kernel stored the events before the tail: Acquire. Neither is ever
+        // stored as large as nr.
         (head.load(Relaxed), tail.load(Acquire))
     }
 
-    /// `data` and `res` of the event at `place`.
+    /// `data` and `res` of the event in a slot.
     ///
     /// # Safety
     ///
-    /// It lies within the bounds, and nobody else takes events.
+    /// The slot lies within [`bounds`](Self::bounds), and nobody else takes events.
     #[inline(always)]
-    pub(super) unsafe fn event(&self, place: u32) -> (u64, i64) {
-        // SAFETY: it is one of the ring's places.
-        let event = unsafe { self.events.add(place as usize) };
-        // SAFETY: the kernel wrote it before the tail, and leaves it alone until the head is behind it; nobody else moves
-        // that.
+    pub(super) unsafe fn event(&self, slot: u32) -> (u64, i64) {
+        // SAFETY: the caller's slot lies within the bounds, so it is one of the ring's `nr` slots.
+        let event = unsafe { self.events.add(slot as usize) };
+        // SAFETY: the kernel stored the event before it moved the tail. It overwrites the event
+        // only after the head has moved past it, and the caller promises that nobody else moves the
+        // head.
         let data = unsafe { (*event).data };
-        // SAFETY: as above.
+        // SAFETY: the kernel overwrites the event only after the head has moved past it.
         (data, unsafe { (*event).res })
     }
 
-    /// The place after this one.
+    /// The slot after this one.
     #[inline(always)]
-    pub(super) fn after(&self, place: u32) -> u32 {
-        if place + 1 == self.nr { 0 } else { place + 1 }
+    pub(super) fn after(&self, slot: u32) -> u32 {
+        if slot + 1 == self.nr { 0 } else { slot + 1 }
     }
 
-    /// Gives the places before `head` back to the kernel: their events were read.
+    /// Gives the slots before `head` back to the kernel. Their events were read.
     #[inline(always)]
     pub(super) fn release(&self, head: u32) {
-        // SAFETY: mapped, aligned, and only ever used as an atomic.
+        // SAFETY: `of`'s caller keeps the context, and so the mapping. The word is aligned to 4
+        // bytes and only used as an atomic.
         let head_word = unsafe { &*self.head };
-        // The events were read before: Release.
+        // Release: the events were read before.
         head_word.store(head, Release);
     }
 }

@@ -1,5 +1,5 @@
-//! `floor` for threads that share a context: each has its own requests, and whoever takes completions hands the
-//! others theirs.
+//! `floor` for threads that share a context. Each thread has its own requests. The thread that
+//! takes completions hands the other threads theirs.
 
 #![allow(unsafe_code, reason = "makes the system calls")]
 
@@ -23,32 +23,34 @@ use aio_sys::{
 use super::{Calls, Floor, Ring};
 use crate::engine::SetUpError;
 
-/// A context, and what its threads share. The last of them destroys it.
+/// A context and the state that its threads share. The last thread destroys it.
 pub(in crate::engine) struct OneContext {
     floor: Floor,
     reaper: Mutex<Reaper>,
-    /// The kernel has answered whoever waited in it.
+    /// Notified when the thread that waited in the kernel comes back.
     answered: Condvar,
     /// One for each thread.
     inboxes: Box<[Inbox]>,
 }
 
-/// Who has it may take completions, unless somebody waits in the kernel for them.
+/// The right to take completions, for the thread that holds the lock, unless another thread waits
+/// in the kernel for them.
 struct Reaper {
     ring: Option<Ring>,
-    /// A thread is in `io_getevents`, without the lock.
+    /// Whether a thread is in `io_getevents`, without the lock.
     in_kernel: bool,
-    /// How many others wait for it to come back.
+    /// The number of other threads that wait for it to come back.
     waiting: u32,
 }
 
-/// What was completed of one thread's requests and not taken by it: put there by whoever has the reaper.
-// Threads aren't to write to each other's lines more than they have to.
+/// The completions of one thread's requests that it hasn't taken yet. The thread with the reaper's
+/// lock puts them there.
+// Aligned so that threads write to each other's cache lines as rarely as possible.
 #[repr(align(128))]
 struct Inbox {
-    /// How many were ever put there.
+    /// The number of completions that were ever put there.
     count: AtomicUsize,
-    /// As many as the thread has in flight, or more: a power of two.
+    /// At least as many entries as the thread has in flight: a power of two.
     entries: Box<[Entry]>,
 }
 
@@ -73,15 +75,15 @@ impl Inbox {
         &self.entries[number & (self.entries.len() - 1)]
     }
 
-    /// For one thread at a time, who has the reaper.
+    /// Only the thread with the reaper's lock calls this.
     #[inline]
     fn put(&self, data: u64, result: i64) {
         let count = self.count.load(Relaxed);
-        // Taken before: there are no more than are in flight.
+        // The entry was taken before: there are at least as many entries as requests in flight.
         let entry = self.entry(count);
         entry.data.store(data, Relaxed);
         entry.result.store(result, Relaxed);
-        // Who sees the count sees the entry.
+        // Release: a thread that sees the count sees the entry.
         self.count.store(count.wrapping_add(1), Release);
     }
 }
@@ -104,7 +106,7 @@ impl OneContext {
 
     #[inline]
     fn reaper(&self) -> MutexGuard<'_, Reaper> {
-        // A panic leaves nothing half done in there.
+        // A panic leaves nothing half done in the reaper.
         self.reaper.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -114,7 +116,7 @@ impl OneContext {
         self.inboxes[thread].put(data & u64::from(u32::MAX), result);
     }
 
-    /// Takes the completions that are in the ring. Nobody is in `io_getevents`.
+    /// Takes the completions in the ring. No thread is in `io_getevents`.
     #[inline]
     fn read_ring(&self, reaper: &Reaper) {
         let Some(ring) = &reaper.ring else { return };
@@ -123,7 +125,8 @@ impl OneContext {
             return;
         }
         while head != tail {
-            // SAFETY: the place lies within the bounds, and nobody else takes events: we have the reaper.
+            // SAFETY: the slot lies between head and tail. This thread has the reaper's lock and no
+            // thread is in io_getevents, so nobody else takes events.
             let (data, result) = unsafe { ring.event(head) };
             self.deliver(data, result);
             head = ring.after(head);
@@ -131,8 +134,8 @@ impl OneContext {
         ring.release(head);
     }
 
-    /// Takes completions until `enough` says so of what was delivered. There has to be one in flight that makes it
-    /// do so. `room` is for the events of a call.
+    /// Takes completions until `enough` returns true. An operation in flight has to make it true.
+    /// `room` is for the events of a call.
     fn reap(&self, room: &mut [IoEvent], enough: impl Fn() -> bool) -> Result<(), Errno> {
         let mut reaper = self.reaper();
         loop {
@@ -151,12 +154,12 @@ impl OneContext {
                 reaper.waiting -= 1;
                 continue;
             }
-            // The others are to get to their inboxes meanwhile.
+            // The other threads must get to their inboxes meanwhile.
             reaper.in_kernel = true;
             drop(reaper);
             let context = self.floor.context();
             let nr = room.len() as isize;
-            // SAFETY: there is room for so many events. A null timeout waits without end.
+            // SAFETY: `room` has room for `nr` events. A null timeout waits without limit.
             let answer = unsafe { io_getevents(context, 1, nr, room.as_mut_ptr(), ptr::null()) };
             reaper = self.reaper();
             reaper.in_kernel = false;
@@ -176,13 +179,13 @@ impl OneContext {
     }
 }
 
-/// One of the threads.
+/// One of the threads' share of the context.
 pub(in crate::engine) struct Member {
     shared: Arc<OneContext>,
     thread: usize,
-    /// Submitted, and not taken from the inbox.
+    /// The number of requests submitted and not yet taken from the inbox.
     in_flight: usize,
-    /// How many were ever taken from the inbox.
+    /// The number of completions that were ever taken from the inbox.
     taken: usize,
 }
 
@@ -200,14 +203,15 @@ impl Member {
         &self.shared.inboxes[self.thread]
     }
 
-    /// How many can be taken from the inbox.
+    /// The number of completions that can be taken from the inbox.
     #[inline]
     fn delivered(&self) -> usize {
         self.inbox().count.load(Acquire).wrapping_sub(self.taken)
     }
 }
 
-// SAFETY: whoever takes events delivers each once, to the thread in its tag, with the rest of its data; `drop` waits.
+// SAFETY: the thread that takes an event delivers it once, to the thread in its tag, with the rest
+// of its data. `drop` waits for all requests.
 unsafe impl Calls for Member {
     fn tag(&self) -> u64 {
         (self.thread as u64) << 32
@@ -216,7 +220,9 @@ unsafe impl Calls for Member {
     #[inline(always)]
     unsafe fn submit(&mut self, iocbs: &[*mut Iocb]) -> Result<usize, Errno> {
         let context = self.shared.floor.context();
-        // SAFETY: the array is readable in its length, and the caller promises the rest.
+        // SAFETY: the slice is an array of `iocbs.len()` pointers. The caller promises, as
+        // `Calls::submit` demands, that iocbs and buffers stay where they are and are left alone
+        // until their events came.
         let taken = unsafe { io_submit(context, iocbs.len() as isize, iocbs.as_ptr()) }?;
         self.in_flight += taken;
         Ok(taken)
@@ -224,8 +230,8 @@ unsafe impl Calls for Member {
 
     #[inline(always)]
     fn wait(&mut self, events: &mut [IoEvent]) -> Result<usize, Errno> {
-        // What is in the ring is taken even if something was delivered: another thread may have looked in the middle
-        // of our submission, and small batches cost more.
+        // The ring is read even if something was delivered: another thread may have read it in the
+        // middle of our submission, and small batches cost more.
         if self.delivered() < self.in_flight {
             self.shared.reap(events, || self.delivered() > 0)?;
         }
@@ -242,7 +248,8 @@ unsafe impl Calls for Member {
 }
 
 impl Drop for Member {
-    /// The context lives on with the other threads, so that destroying it can't end what is in flight.
+    /// Waits for this thread's requests. The other threads keep the context, so nobody destroys it
+    /// here.
     fn drop(&mut self) {
         let mut events = [IoEvent::default(); 32];
         while self.in_flight > 0 {

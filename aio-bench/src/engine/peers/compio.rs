@@ -1,7 +1,8 @@
 //! `compio`: a runtime with owned buffers on `io_uring`.
 //!
-//! Of those there are it is the one that is being worked on: `tokio-uring` and `monoio` have had no release since 2024,
-//! and `glommio` compiles liburing from C. Not its newest version, as that needs a newer compiler than this workspace.
+//! It is the runtime of this kind that is being worked on: `tokio-uring` and `monoio` have had no
+//! release since 2024, and `glommio` compiles liburing from C. Its newest version needs a newer
+//! compiler than this workspace.
 
 #![allow(unsafe_code, reason = "says what is a buffer; hands over a descriptor")]
 
@@ -41,7 +42,7 @@ pub(super) struct OnCompio {
 }
 
 struct Runtime {
-    // Before the runtime, which closes it.
+    // This field is dropped before the runtime, which closes the file.
     file: File,
     compio: Compio,
 }
@@ -60,7 +61,7 @@ impl OnCompio {
             },
         };
         let descriptor = work.file.try_clone()?.into_raw_fd();
-        // SAFETY: it was made just now, and nobody else knows it.
+        // SAFETY: the descriptor was made just now, and nobody else owns it.
         let file = compio.enter(|| unsafe { File::from_raw_fd(descriptor) });
         let buffers = work.buffers()?.into_iter().map(Buffer).collect();
         Ok(Self {
@@ -71,7 +72,7 @@ impl OnCompio {
     }
 }
 
-/// With what compio recommends for most cases, if the kernel knows that.
+/// A runtime with the options that compio recommends for most uses, if the kernel knows them.
 fn runtime(depth: u32) -> io::Result<Compio> {
     let mut proactor = ProactorBuilder::new();
     proactor.capacity(depth);
@@ -129,7 +130,7 @@ impl Engine for OnCompio {
     }
 }
 
-/// The buffer that all engines use, as compio wants to see it.
+/// The buffer that all engines use, as compio needs it.
 struct Buffer(AlignedBuf);
 
 impl Deref for Buffer {
@@ -146,7 +147,8 @@ impl DerefMut for Buffer {
     }
 }
 
-// SAFETY: the bytes are an allocation of its own that stays where it is when the value moves, all initialised.
+// SAFETY: the bytes are an allocation that stays where it is when the value moves. All of them are
+// initialised.
 unsafe impl IoBuf for Buffer {
     fn as_buf_ptr(&self) -> *const u8 {
         self.0.as_ptr()
@@ -163,11 +165,12 @@ unsafe impl IoBuf for Buffer {
 
 impl SetBufInit for Buffer {
     unsafe fn set_buf_init(&mut self, _: usize) {
-        // All of it is initialised, always.
+        // All bytes are always initialised.
     }
 }
 
-// SAFETY: as above, and writable.
+// SAFETY: the bytes are an allocation that stays where it is when the value moves. `&mut self`
+// makes them writable.
 unsafe impl IoBufMut for Buffer {
     fn as_buf_mut_ptr(&mut self) -> *mut u8 {
         self.0.as_mut_ptr()

@@ -1,4 +1,4 @@
-//! `io-uring`: the crate alone, which is a thin layer over the rings.
+//! `io-uring`: the crate, which is a thin layer over the rings.
 
 #![allow(unsafe_code, reason = "submits requests that name buffers")]
 
@@ -16,16 +16,16 @@ use crate::{
 };
 
 pub(super) struct Uring {
-    // Before what the kernel uses: destroyed first.
+    // This field is dropped first, before the memory that the kernel uses.
     ring: IoUring,
     requests: Requests,
 }
 
 struct Requests {
     work: Work,
-    /// Entries that are ready to be submitted, each with the index of its buffer as user data.
+    /// The entries that are ready to be submitted. Each has the index of its buffer as user data.
     ready: Vec<squeue::Entry>,
-    /// Of the block that is read or written, by index.
+    /// The offset of the block for each buffer.
     offsets: Vec<u64>,
     buffers: Vec<AlignedBuf>,
 }
@@ -34,7 +34,8 @@ struct Requests {
 const SYNC: u64 = u64::MAX;
 
 impl Drop for Requests {
-    /// After an error some may be in flight, and the kernel goes on with those although the ring is closed.
+    /// After an error, requests may be in flight. The kernel carries them out although the ring is
+    /// closed, so their buffers are leaked.
     fn drop(&mut self) {
         if self.ready.len() < self.buffers.len() {
             mem::forget(mem::take(&mut self.buffers));
@@ -67,7 +68,7 @@ impl Uring {
         Ok(Self { ring, requests })
     }
 
-    /// Submits, and waits until something is over.
+    /// Submits, and waits for a completion.
     #[inline(always)]
     fn enter(&self) -> Result<()> {
         loop {
@@ -84,7 +85,7 @@ impl Uring {
             .flags(types::FsyncFlags::DATASYNC)
             .build()
             .user_data(SYNC);
-        // SAFETY: it has no buffer.
+        // SAFETY: the entry names no buffer, and the file stays open.
         unsafe { self.ring.submission().push(&entry) }?;
         self.enter()?;
         let done = self.ring.completion().next().context("no completion")?;
@@ -99,7 +100,7 @@ impl Uring {
 }
 
 impl Requests {
-    /// An operation is over: checks it, and makes the next one ready.
+    /// Takes note that an operation is done: checks it, and makes the next one ready.
     #[inline(always)]
     fn finish(&mut self, index: usize, result: i32) -> Result<()> {
         let (buffer, offset) = (&mut self.buffers[index], self.offsets[index]);
@@ -125,7 +126,7 @@ impl Requests {
     }
 }
 
-/// One thread submits and reaps, which `io_uring` likes to be told (since Linux 6.1).
+/// Makes a ring. One thread submits and reaps, which Linux uses since 6.1 if it is told so.
 fn ring(depth: u32) -> io::Result<IoUring> {
     match IoUring::builder()
         .setup_single_issuer()
@@ -148,7 +149,7 @@ impl Engine for Uring {
                 self.sync()?;
                 unsynced = false;
             }
-            // With a sync after each batch, the next one begins when all of it is over.
+            // With a sync after each batch, the next batch begins when all operations are done.
             if in_flight == 0 || !self.requests.work.sync {
                 let n = pace.grant(self.requests.ready.len());
                 if n > 0 {
@@ -157,7 +158,8 @@ impl Engine for Uring {
                             stamps[entry.get_user_data() as usize] = timing.submitted();
                         }
                     }
-                    // SAFETY: the buffers live until the ring is gone, and are left alone until they are done.
+                    // SAFETY: the buffers live until the ring is gone, and nobody uses them until
+                    // their completions came.
                     unsafe {
                         self.ring
                             .submission()

@@ -1,6 +1,7 @@
-//! `linux-aio-tokio`: native AIO under tokio, whose driver waits at the context's eventfd.
+//! `linux-aio-tokio`: native AIO under tokio, whose driver waits for the context's eventfd.
 //!
-//! Its build script runs bindgen, which needs libclang, so it is only built with `--cfg linux_aio_tokio`.
+//! Its build script runs bindgen, which needs libclang. So it is only built with `--cfg
+//! linux_aio_tokio`.
 
 use std::{
     cell::RefCell,
@@ -36,10 +37,10 @@ pub(super) struct OnTokio {
     buffers: Vec<Buffer>,
 }
 
-/// All on one thread, as that is what needs no locks.
+/// The runtime of one thread, which needs no locks.
 struct Runtime {
     tokio: tokio::runtime::Runtime,
-    /// With the task that reads the eventfd and takes the events.
+    /// It has the task that reads the eventfd and takes the events.
     local: LocalSet,
     context: LocalAioContextHandle,
     _keep: LocalAioContext,
@@ -53,7 +54,7 @@ impl OnTokio {
             .build()?;
         let made = {
             let _inside = tokio.enter();
-            // No more are in flight than it is made for, so nobody has to wait for room.
+            // No more are in flight than the context is made for, so no task waits for room.
             local_aio_context(work.depth, false)
         };
         let (keep, context, background) = match made {
@@ -154,7 +155,7 @@ impl Engine for OnTokio {
     }
 }
 
-/// The only kind of buffer that it takes: whole pages, locked.
+/// The only kind of buffer that the crate takes: whole pages, locked in memory.
 struct Buffer(LockedBuf);
 
 impl Deref for Buffer {

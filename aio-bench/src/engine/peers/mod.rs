@@ -1,4 +1,4 @@
-//! What people use instead.
+//! The engines of other projects: what people use instead.
 
 mod compio;
 mod io_uring;
@@ -13,7 +13,7 @@ mod tokio_fs;
 use super::{Kind, each_for_itself};
 use crate::engine::native::Native;
 
-/// What the standard library says of a transfer, as the kernel said it.
+/// A transfer's result as the kernel gave it: a count of bytes, or an errno times -1.
 #[inline]
 fn result(result: &std::io::Result<usize>) -> i64 {
     match result {
@@ -22,11 +22,11 @@ fn result(result: &std::io::Result<usize>) -> i64 {
     }
 }
 
-/// Those that were built.
+/// The engines that were built.
 pub(super) const ALL: &[Kind] = &[
     Kind {
         name: "libaio",
-        what: "the C library: io_submit of all that may be submitted, io_getevents",
+        what: "the C library: one io_submit for all requests, io_getevents",
         start: |cell| {
             each_for_itself(cell, |work| {
                 Native::new(libaio::Libaio::set_up(work.depth)?, work)
@@ -36,7 +36,7 @@ pub(super) const ALL: &[Kind] = &[
     },
     Kind {
         name: "io-uring",
-        what: "the crate io-uring: all that may be submitted in one io_uring_enter, which waits as well",
+        what: "the crate io-uring: one io_uring_enter that submits all requests and waits",
         start: |cell| each_for_itself(cell, io_uring::Uring::new),
         spread: false,
     },
@@ -49,19 +49,19 @@ pub(super) const ALL: &[Kind] = &[
     #[cfg(linux_aio_tokio)]
     Kind {
         name: "linux-aio-tokio",
-        what: "the crate linux-aio-tokio: native AIO under tokio, a task for each operation in flight",
+        what: "the crate linux-aio-tokio: native AIO under tokio, a task for each operation",
         start: |cell| each_for_itself(cell, linux_aio_tokio::OnTokio::new),
         spread: false,
     },
     Kind {
         name: "tokio-fs",
-        what: "tokio: a task for each operation in flight, each with a spawn_blocking for pread or pwrite",
+        what: "tokio: a task for each operation, with spawn_blocking for pread or pwrite",
         start: |cell| each_for_itself(cell, tokio_fs::TokioFs::new),
         spread: false,
     },
     Kind {
         name: "thread-pool",
-        what: "a thread with pread and pwrite for each operation in flight, 64 at most",
+        what: "a thread with pread and pwrite for each operation in flight, at most 64",
         start: pread::start,
         spread: true,
     },
@@ -73,7 +73,7 @@ pub(super) const ALL: &[Kind] = &[
     },
     Kind {
         name: "posix-aio-fds",
-        what: "the same with a descriptor for each operation in flight: glibc does one at a time on each",
+        what: "posix-aio with a descriptor for each operation: glibc does one at a time on each",
         start: |cell| each_for_itself(cell, posix_aio::PosixAio::on_many),
         spread: false,
     },

@@ -1,7 +1,8 @@
-//! `posix-aio`: glibc's, which is threads inside the C library.
+//! `posix-aio`: POSIX AIO of glibc, which is threads inside the C library.
 //!
-//! It carries out the requests of one descriptor one after the other, in one thread. `posix-aio-fds` gives each
-//! operation in flight a descriptor of its own, which is the only way to have several carried out at once.
+//! glibc carries out the requests of one descriptor one after the other, in one thread.
+//! `posix-aio-fds` gives each operation in flight a descriptor of its own. There is no other way to
+//! have several carried out at once.
 
 #![allow(unsafe_code, reason = "calls the C library")]
 
@@ -28,25 +29,26 @@ use crate::{
 
 pub(super) struct PosixAio {
     work: Work,
-    /// Written to by the library's threads.
+    /// The library's threads write to the requests.
     requests: Box<[UnsafeCell<aiocb>]>,
     buffers: Vec<AlignedBuf>,
-    /// Requests that are ready to be submitted.
+    /// The requests that are ready to be submitted.
     ready: Vec<usize>,
-    /// What `aio_suspend` waits for: null where a request isn't in flight.
+    /// The requests that `aio_suspend` waits for. An entry is null while its request isn't in
+    /// flight.
     in_flight: Vec<*const aiocb>,
     /// Keeps the requests' descriptors open.
     _files: Vec<Arc<File>>,
 }
 
 impl PosixAio {
-    /// All requests on one descriptor.
+    /// An engine with all requests on one descriptor.
     pub(super) fn on_one(work: Work) -> Result<Self, SetUpError> {
         let files = vec![Arc::clone(&work.file); work.depth];
         Self::new(work, files)
     }
 
-    /// Each on one of its own.
+    /// An engine with a descriptor for each request.
     pub(super) fn on_many(work: Work) -> Result<Self, SetUpError> {
         let clone = |_| Ok(Arc::new(work.file.try_clone()?));
         let files = (0..work.depth).map(clone).collect::<io::Result<_>>()?;
@@ -58,7 +60,7 @@ impl PosixAio {
         let mut buffers = work.buffers()?;
         let mut requests = Vec::with_capacity(work.depth);
         for (buffer, file) in buffers.iter_mut().zip(&files) {
-            // SAFETY: all zeros are a request, the one that its documentation begins with.
+            // SAFETY: all fields are numbers and pointers, for which zeros are valid.
             let mut request = unsafe { MaybeUninit::<aiocb>::zeroed().assume_init() };
             request.aio_fildes = file.as_raw_fd();
             request.aio_buf = buffer.as_mut_ptr().cast();
@@ -80,10 +82,12 @@ impl PosixAio {
     fn submit(&mut self, index: usize) -> Result<()> {
         let request = self.requests[index].get();
         let answer = if self.work.write {
-            // SAFETY: request and buffer stay where they are, and are left alone until it is over.
+            // SAFETY: request and buffer stay where they are, and nobody uses them until the
+            // request is done.
             unsafe { libc::aio_write(request) }
         } else {
-            // SAFETY: as above.
+            // SAFETY: request and buffer stay where they are, and nobody uses them until the
+            // request is done.
             unsafe { libc::aio_read(request) }
         };
         ensure!(answer == 0, "aio_read: {}", io::Error::last_os_error());
@@ -91,19 +95,19 @@ impl PosixAio {
         Ok(())
     }
 
-    /// Waits until one of those in flight is over.
+    /// Waits until a request in flight is done.
     fn suspend(&self) -> Result<()> {
         suspend(&self.in_flight)
     }
 
-    /// Takes the result of a request if it is over, and makes it ready for the next block.
+    /// Takes the result of a request if it is done, and makes the request ready for the next block.
     fn finish(&mut self, index: usize) -> Result<bool> {
         let request = self.requests[index].get();
         let Some(result) = outcome(request) else {
             return Ok(false);
         };
         self.in_flight[index] = ptr::null();
-        // SAFETY: it is over, so nobody else uses it.
+        // SAFETY: the request is done, so nobody else uses it.
         let offset = unsafe { &mut (*request).aio_offset };
         let buffer = &mut self.buffers[index];
         self.work.done(buffer, *offset as u64, result)?;
@@ -113,14 +117,15 @@ impl PosixAio {
     }
 
     fn sync(&self) -> Result<()> {
-        // SAFETY: all zeros are a request.
+        // SAFETY: all fields are numbers and pointers, for which zeros are valid.
         let request = UnsafeCell::new(unsafe { MaybeUninit::<aiocb>::zeroed().assume_init() });
         let start = request.get();
-        // SAFETY: nobody else knows of it yet.
+        // SAFETY: the request is a local variable that nobody else uses before it is submitted.
         let fields = unsafe { &mut *start };
         fields.aio_fildes = self.work.file.as_raw_fd();
         fields.aio_sigevent.sigev_notify = libc::SIGEV_NONE;
-        // SAFETY: it stays until it is over: what comes now ends only then, or ends the program.
+        // SAFETY: the request stays until it is done: the loop below ends only then, or ends the
+        // program.
         let answer = unsafe { libc::aio_fsync(libc::O_DSYNC, start) };
         ensure!(answer == 0, "aio_fsync: {}", io::Error::last_os_error());
         loop {
@@ -136,7 +141,8 @@ impl PosixAio {
 }
 
 impl Drop for PosixAio {
-    /// Waits for what is in flight, after an error: the library's threads use the requests until they are over.
+    /// Waits for the requests in flight, after an error. The library's threads use them until they
+    /// are done.
     fn drop(&mut self) {
         while self.in_flight.iter().any(|request| !request.is_null()) {
             if self.suspend().is_err() {
@@ -154,7 +160,7 @@ impl Drop for PosixAio {
 fn suspend(requests: &[*const aiocb]) -> Result<()> {
     loop {
         let count = requests.len() as i32;
-        // SAFETY: each is null or a request that lives. A null timeout waits without end.
+        // SAFETY: each pointer is null or a request that lives. A null timeout waits without limit.
         if unsafe { libc::aio_suspend(requests.as_ptr(), count, ptr::null()) } == 0 {
             return Ok(());
         }
@@ -165,13 +171,13 @@ fn suspend(requests: &[*const aiocb]) -> Result<()> {
     }
 }
 
-/// What became of a request, as the kernel would say it, if it is over.
+/// The result of a request, as the kernel would give it, or nothing while the request isn't done.
 fn outcome(request: *mut aiocb) -> Option<i64> {
-    // SAFETY: a request that was submitted and whose result wasn't taken.
+    // SAFETY: the request was submitted, and its result wasn't taken.
     match unsafe { libc::aio_error(request) } {
         libc::EINPROGRESS => None,
         error => {
-            // SAFETY: it is over, and this is the only time that its result is taken.
+            // SAFETY: the request is done, and its result is taken only here.
             let result = unsafe { libc::aio_return(request) };
             Some(if error == 0 {
                 result as i64
@@ -182,7 +188,7 @@ fn outcome(request: *mut aiocb) -> Option<i64> {
     }
 }
 
-/// Lets the library have as many threads as other engines have, instead of 20.
+/// Allows the library as many threads as the other engines have, instead of 20.
 fn have_threads() {
     /// `struct aioinit` of glibc's `aio.h`.
     #[repr(C)]
@@ -210,11 +216,11 @@ fn have_threads() {
             aio_usedba: 0,
             aio_debug: 0,
             aio_numusers: 0,
-            // Seconds until an idle thread ends: they are to be there at the next turn.
+            // The seconds until an idle thread ends. The threads must be there at the next turn.
             aio_idle_time: 3600,
             aio_reserved: 0,
         };
-        // SAFETY: it reads the structure, and nothing was submitted yet.
+        // SAFETY: the call only reads the structure, and nothing was submitted before.
         unsafe { aio_init(&raw const init) };
     });
 }
@@ -230,10 +236,13 @@ impl Engine for PosixAio {
                 self.sync()?;
                 unsynced = false;
             }
-            // With a sync after each batch, the next one begins when all of it is over.
+            // With a sync after each batch, the next batch begins when all operations are done.
             if in_flight == 0 || !self.work.sync {
                 for _ in 0..pace.grant(self.ready.len()) {
-                    let index = self.ready.pop().context("no more were granted")?;
+                    let index = self
+                        .ready
+                        .pop()
+                        .context("the pace grants no more than that")?;
                     stamps[index] = timing.submitted();
                     self.submit(index)?;
                     in_flight += 1;

@@ -1,5 +1,5 @@
-//! `thread-pool`: a thread for each operation in flight, each with a loop of its own. Nothing is handed from thread to
-//! thread, so it is as fast as a pool can be.
+//! `thread-pool`: a thread for each operation in flight, each with a loop of its own. No operation
+//! is handed from thread to thread, so no pool can be faster.
 
 use std::{
     io,
@@ -25,7 +25,7 @@ struct Pread {
     work: Work,
     buffer: AlignedBuf,
     team: Arc<Team>,
-    /// Whether this thread decides for all of them.
+    /// Whether this thread decides for its team.
     leads: bool,
 }
 
@@ -37,7 +37,7 @@ struct Team {
 
 pub(super) fn start(cell: &Cell) -> Result<SetUp, SetUpError> {
     if cell.sharing == aio_bench::Sharing::OneQueue && cell.threads > 1 {
-        return unavailable("has no queue that threads share");
+        return unavailable("its threads can't share a queue");
     }
     let size = spread(cell) as usize;
     let team = || {
@@ -51,7 +51,7 @@ pub(super) fn start(cell: &Cell) -> Result<SetUp, SetUpError> {
         then(&mut Pread {
             buffer: work.buffer()?,
             team: Arc::clone(&teams[work.thread / size]),
-            // Nobody of its team has more operations to do than the first one.
+            // The first thread of a team has at least as many operations as each other one.
             leads: work.thread % size == 0,
             work,
         });
@@ -95,7 +95,8 @@ impl Engine for Pread {
         let team = Arc::clone(&self.team);
         loop {
             let mine = pace.grant(1) == 1;
-            // The barrier orders this: one stores before it, the others load behind it.
+            // The barrier orders the accesses: one thread stores before it, the others load after
+            // it.
             if self.leads {
                 team.go_on.store(mine, Relaxed);
             }

@@ -1,4 +1,4 @@
-//! What engines have in common that run a task for each operation in flight.
+//! The common part of the engines that run a task for each operation in flight.
 
 use std::{cell::RefCell, ops::DerefMut, rc::Rc};
 
@@ -10,7 +10,7 @@ use crate::{
     work::Work,
 };
 
-/// What the tasks of a turn share. They are all on one thread.
+/// The state that the tasks of a turn share. All of them are on one thread.
 pub(super) struct Shared<T> {
     work: Work,
     pace: Pace,
@@ -18,8 +18,8 @@ pub(super) struct Shared<T> {
     done: u64,
 }
 
-/// A task: one operation after the other with one buffer, which comes back. `transfer` does one at an offset, and
-/// returns what the kernel said.
+/// A task: does one operation after the other with one buffer, which it returns. `transfer` does
+/// one operation at an offset, and returns what the kernel said.
 pub(super) async fn task<T: Timing, B: DerefMut<Target = [u8]>>(
     shared: Rc<RefCell<Shared<T>>>,
     mut buffer: B,
@@ -45,7 +45,7 @@ pub(super) async fn task<T: Timing, B: DerefMut<Target = [u8]>>(
 
 /// A runtime that runs tasks on this thread.
 pub(super) trait Runtime<B> {
-    /// Runs a task for each buffer until all are over.
+    /// Runs a task for each buffer until all have ended.
     fn run<T: Timing>(
         &self,
         shared: &Rc<RefCell<Shared<T>>>,
@@ -53,11 +53,11 @@ pub(super) trait Runtime<B> {
         write: bool,
     ) -> Result<Vec<B>>;
 
-    /// Makes what was written durable.
+    /// Makes all writes durable.
     fn sync(&self) -> Result<()>;
 }
 
-/// A turn on such a runtime.
+/// Runs a turn on a runtime.
 pub(super) fn turn<T: Timing, B>(
     runtime: &impl Runtime<B>,
     work: &mut Work,
@@ -80,7 +80,7 @@ pub(super) fn turn<T: Timing, B>(
     }
 }
 
-/// Runs the tasks until the pace is over.
+/// Runs the tasks until the pace grants nothing more.
 fn burst<T: Timing, B>(
     runtime: &impl Runtime<B>,
     work: &mut Work,

@@ -1,8 +1,9 @@
-//! `tokio-fs`: files under tokio, which hands them to a pool of blocking threads.
+//! `tokio-fs`: files under tokio, which uses a pool of blocking threads for them.
 //!
-//! `tokio::fs::File` itself can't read with `O_DIRECT`: it reads to a buffer of its own, which isn't aligned, and copies;
-//! and it has no positional reads, so each takes two trips to the pool. What tokio's documentation says to do instead,
-//! and what is measured here, is one `spawn_blocking` for each operation, with the buffer moved there and back.
+//! `tokio::fs::File` can't read with `O_DIRECT`, because it reads to a buffer of its own that isn't
+//! aligned. It has no positional reads either, so each would take two trips to the pool. tokio's
+//! documentation says to use `spawn_blocking` instead. This engine uses one `spawn_blocking` for
+//! each operation, and moves the buffer there and back.
 
 use std::{cell::RefCell, fs::File, os::unix::fs::FileExt, rc::Rc, sync::Arc, time::Duration};
 
@@ -27,7 +28,7 @@ pub(super) struct TokioFs {
 }
 
 struct Runtime {
-    /// One thread for the tasks, as a task here does next to nothing.
+    /// One thread for the tasks, because each does next to nothing.
     tokio: tokio::runtime::Runtime,
     file: Arc<File>,
 }
@@ -35,7 +36,8 @@ struct Runtime {
 impl TokioFs {
     pub(super) fn new(work: Work) -> Result<Self, SetUpError> {
         let tokio = tokio::runtime::Builder::new_current_thread()
-            // They are to be there at the next turn, however long the other engines' turns are.
+            // The pool's threads must be there at the next turn, however long the other engines'
+            // turns are.
             .thread_keep_alive(Duration::from_secs(3600))
             .build()?;
         let file = Arc::clone(&work.file);

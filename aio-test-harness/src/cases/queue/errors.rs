@@ -1,4 +1,4 @@
-//! What a queue answers when something is wrong, and that it hands the buffer back.
+//! The errors of a queue. Each hands the buffer back.
 
 use std::fs::File;
 
@@ -29,7 +29,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "queue::limit",
-        "without room for it, the error names the limit",
+        "a queue beyond the system's limit is an error that names the limit",
         &[Requirement::Alone],
         limit,
     ),
@@ -41,25 +41,25 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "queue::refused_flags",
-        "unknown flags are refused with EOPNOTSUPP",
+        "an operation with unknown flags is refused with EOPNOTSUPP",
         DIRECTORY,
         refused_flags,
     ),
     Case::new(
         "queue::refused_sync",
-        "a sync of what can't be synced is refused with EINVAL",
+        "a sync of a pipe is refused with EINVAL",
         &[],
         refused_sync,
     ),
     Case::new(
         "queue::refused_in_a_batch",
-        "of a batch with refused operations, all others are done",
+        "a batch with refused operations does all others",
         DIRECT,
         refused_in_a_batch,
     ),
     Case::new(
         "queue::all_of_a_batch_refused",
-        "a batch of refused operations has an answer for each",
+        "a batch of refused operations has a result for each",
         DIRECTORY,
         all_refused,
     ),
@@ -71,13 +71,13 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "queue::misaligned_4096",
-        "likewise on a disk with 4096-byte blocks",
+        "misaligned operations fail with EINVAL on a disk with 4096-byte blocks",
         &[Requirement::Disk4096],
         |env| misaligned(env.disk4096()?),
     ),
     Case::new(
         "queue::end_of_disk",
-        "at its end a disk reads 0 and fails to write with ENOSPC",
+        "at the end of a disk reads are 0 and writes fail with ENOSPC",
         &[Requirement::Disk4096],
         end_of_disk,
     ),
@@ -89,13 +89,13 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "queue::full_of_results",
-        "a result that wasn't taken keeps its place",
+        "a result that wasn't taken keeps its slot",
         DIRECT,
         full_of_results,
     ),
     Case::new(
         "queue::batch_too_large",
-        "a batch that doesn't fit hands back what doesn't",
+        "a batch hands back the operations that don't fit",
         DIRECTORY,
         batch_too_large,
     ),

@@ -1,4 +1,4 @@
-//! A queue where a filter on system calls, as containers have them, forbids some of its calls.
+//! A queue under a filter that forbids some of its system calls, as container runtimes install.
 
 use aio_safe::{Errno, Op, OpError, Queue, error::SetupError, op::PollEvents};
 use aio_sys::nr;
@@ -17,13 +17,13 @@ use crate::{
 pub(super) const CASES: &[Case] = &[
     Case::new(
         "queue::forbidden_setup",
-        "a forbidden io_setup is named as that",
+        "a forbidden io_setup is an error that names the filter",
         &[],
         forbidden_setup,
     ),
     Case::new(
         "queue::missing_setup",
-        "an io_setup that isn't there is named as that",
+        "a kernel without io_setup is an error of its own",
         &[],
         missing_setup,
     ),
@@ -35,19 +35,19 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "queue::forbidden_submit",
-        "with a forbidden io_submit, operations are refused with EPERM",
+        "operations are refused with EPERM when io_submit is forbidden",
         DIRECT,
         forbidden_submit,
     ),
     Case::new(
         "queue::forbidden_cancel",
-        "a forbidden io_cancel is an error, and the operation goes on",
+        "a forbidden io_cancel is an error, and the operation stays in flight",
         &[],
         forbidden_cancel,
     ),
 ];
 
-/// All forms of it that this target has.
+/// All forms of the call that this target has.
 const PGETEVENTS: &[u32] = &[
     nr::IO_PGETEVENTS,
     #[cfg(target_pointer_width = "32")]

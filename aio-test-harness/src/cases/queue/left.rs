@@ -1,4 +1,4 @@
-//! Operations and queues that nobody waits for: dropped, forgotten, dropped while in flight.
+//! Abandoned operations and queues: dropped, forgotten, or dropped while in flight.
 
 use aio_safe::{Op, Queue};
 
@@ -18,43 +18,43 @@ const COUNT: usize = 32;
 pub(super) const CASES: &[Case] = &[
     Case::new(
         "queue::abandoned_writes",
-        "writes whose handles were dropped land, and drain tells when",
+        "abandoned writes are done when drain returns",
         DIRECT,
         abandoned_writes,
     ),
     Case::new(
         "queue::abandoned_reads",
-        "reads whose handles were dropped spoil nobody's memory",
+        "abandoned reads write to no memory that was freed",
         DIRECT,
         abandoned_reads,
     ),
     Case::new(
         "queue::abandoned_again_and_again",
-        "dropped handles give their places back",
+        "abandoned operations free their slots",
         DIRECT,
         again_and_again,
     ),
     Case::new(
         "queue::forgotten",
-        "forgotten handles keep their places, and the queue goes on and ends",
+        "forgotten handles keep their slots, and the queue works and closes",
         DIRECT,
         forgotten,
     ),
     Case::new(
         "queue::dropped_in_flight",
-        "a queue that is dropped waits for what is in flight",
+        "dropping a queue waits for everything in flight",
         DIRECT,
         dropped_in_flight,
     ),
     Case::new(
         "queue::dropped_on_a_disk",
-        "likewise on a disk",
+        "dropping a queue waits for everything in flight on a disk",
         &[Requirement::Disk512],
         |env| dropped(&env.disk512()?.open()?),
     ),
     Case::new(
         "queue::results_outlive_it",
-        "results are there after their queue has gone",
+        "results can be taken after their queue was dropped",
         DIRECT,
         results_outlive_it,
     ),
@@ -66,13 +66,13 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "queue::dropped_with_polls",
-        "polls that never get ready don't hold up the end",
+        "dropping a queue doesn't wait for polls",
         &[],
         dropped_with_polls,
     ),
     Case::new(
         "queue::batch_dropped",
-        "a batch that is dropped has submitted nothing",
+        "dropping a batch submits nothing",
         DIRECT,
         batch_dropped,
     ),
@@ -96,7 +96,7 @@ fn abandoned_reads(env: &Env) -> CaseResult {
         for index in 0..COUNT {
             drop(queue.submit(&file, Op::read(empty(BLOCK)?, offset(index)))?);
         }
-        // Where a dropped buffer had been freed, this is that memory.
+        // If the queue had freed the buffer of an abandoned read, this would be its memory.
         let mine = (0..COUNT)
             .map(|_| buffer(&[0xee; BLOCK]))
             .collect::<CaseResult<Vec<_>>>()?;
@@ -104,7 +104,7 @@ fn abandoned_reads(env: &Env) -> CaseResult {
         for memory in mine {
             check!(
                 memory.iter().all(|byte| *byte == 0xee),
-                "written by a read that was dropped"
+                "written by an abandoned read"
             );
         }
     }
@@ -131,7 +131,7 @@ fn forgotten(env: &Env) -> CaseResult {
         let write = queue.submit(&file, Op::write(buffer(&block(index))?, offset(index)))?;
         std::mem::forget(write);
     }
-    // One place is left.
+    // One slot is left.
     for index in [COUNT - 1, 0] {
         let write = queue.submit(&file, Op::write(buffer(&block(index))?, offset(index)))?;
         check_eq!(write.wait().result, Ok(BLOCK));

@@ -1,4 +1,4 @@
-//! The safe queue of aio-safe, on this kernel.
+//! The queue of aio-safe on this kernel.
 
 mod errors;
 mod forbidden;
@@ -12,7 +12,7 @@ mod waiting;
 
 use crate::case::Case;
 
-/// All areas of the queue.
+/// The lists of all areas of the queue.
 pub(super) const CASES: &[&[Case]] = &[
     transfer::CASES,
     errors::CASES,

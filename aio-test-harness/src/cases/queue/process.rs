@@ -1,4 +1,4 @@
-//! Queues across fork and the end of a process.
+//! Queues after fork and at the end of a process.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -26,13 +26,13 @@ const COUNT: usize = 32;
 pub(super) const CASES: &[Case] = &[
     Case::new(
         "queue::forked_child_gets_errors",
-        "a child's calls answer that the queue is its parent's",
+        "a child's calls on its parent's queue are errors of their own",
         DIRECT,
         child_gets_errors,
     ),
     Case::new(
         "queue::forked_child_does_no_harm",
-        "a child that drops everything leaves the parent's operations alone",
+        "a child that drops queue and handles leaves the parent's operations alone",
         DIRECT,
         child_does_no_harm,
     ),
@@ -89,13 +89,13 @@ fn child_does_no_harm(env: &Env) -> CaseResult {
     let (child_queue, child_reads) = (queue.clone(), &mut reads);
     fork(move || {
         std::panic::set_hook(Box::new(|_| {}));
-        // What isn't done can't be waited for by a child; what is done was done before.
+        // A child can't wait for an operation that wasn't done at the fork.
         for read in child_reads.drain(..) {
             let done = read.is_done();
             let waited = catch_unwind(AssertUnwindSafe(|| read.wait()));
             check!(
                 done || waited.is_err(),
-                "an operation of the parent's was waited for"
+                "the child waited for an operation of its parent"
             );
         }
         drop(child_queue);

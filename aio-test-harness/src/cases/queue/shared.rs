@@ -1,4 +1,4 @@
-//! One queue and several threads.
+//! One queue that several threads share.
 
 use aio_safe::{Op, Queue, error::QueueError};
 
@@ -24,25 +24,25 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "queue::shared_on_a_disk",
-        "likewise on a disk",
+        "threads share a queue, each with its own blocks of a disk",
         &[Requirement::Disk4096],
         |env| shared(&env.disk4096()?.open()?),
     ),
     Case::new(
         "queue::waited_for_elsewhere",
-        "what one thread submits another may wait for",
+        "a thread can wait for operations that another one submitted",
         DIRECT,
         waited_for_elsewhere,
     ),
     Case::new(
         "queue::too_small_for_all",
-        "threads that share too small a queue all get through",
+        "threads that share a full queue all finish",
         DIRECT,
         too_small_for_all,
     ),
     Case::new(
         "queue::last_handle",
-        "the last of several handles ends the queue",
+        "dropping the last handle closes the queue",
         DIRECT,
         last_handle,
     ),

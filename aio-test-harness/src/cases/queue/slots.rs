@@ -1,8 +1,8 @@
 //! The slots of a queue: threads claim and free them in all words of the bitmap.
 //!
-//! A word of the bitmap holds 32 slots on 64-bit targets and 16 on 32-bit ones. The rest of the word
-//! counts how often slots were freed in it. On 32-bit targets that count has 14 bits, so it overflows
-//! after 16384 frees. Each case frees more slots than that in at least one word.
+//! A word of the bitmap holds 32 slots on 64-bit targets and 16 on 32-bit ones. The rest of the
+//! word counts how often slots were freed in it. On 32-bit targets that count has 14 bits, so it
+//! overflows after 16384 frees. Each case frees more slots than that in at least one word.
 
 use std::{
     fs::{File, OpenOptions},

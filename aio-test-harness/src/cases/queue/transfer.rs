@@ -1,4 +1,4 @@
-//! Reading and writing with a queue: single operations, batches, many at once, with contents checked.
+//! Reads and writes with a queue: single ones, batches, many in flight. All contents are checked.
 
 use std::{collections::VecDeque, fs::File};
 
@@ -48,61 +48,61 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "queue::batch_512",
-        "likewise from a disk with 512-byte blocks",
+        "a batch's writes are read back by a batch from a disk with 512-byte blocks",
         SMALL,
         |env| batch(&env.disk512()?.open()?),
     ),
     Case::new(
         "queue::batch_4096",
-        "likewise from a disk with 4096-byte blocks",
+        "a batch's writes are read back by a batch from a disk with 4096-byte blocks",
         LARGE,
         |env| batch(&env.disk4096()?.open()?),
     ),
     Case::new(
         "queue::window_file",
-        "many more operations than the queue is deep go through it, on a file",
+        "a queue does many more operations than its depth, on a file",
         DIRECT,
         |env| window(&blocks(env, "queue-window", WINDOW)?),
     ),
     Case::new(
         "queue::window_512",
-        "likewise on a disk with 512-byte blocks",
+        "a queue does many more operations than its depth, on a disk with 512-byte blocks",
         SMALL,
         |env| window(&env.disk512()?.open()?),
     ),
     Case::new(
         "queue::window_4096",
-        "likewise on a disk with 4096-byte blocks",
+        "a queue does many more operations than its depth, on a disk with 4096-byte blocks",
         LARGE,
         |env| window(&env.disk4096()?.open()?),
     ),
     Case::new(
         "queue::half_blocks",
-        "blocks of 512 bytes go to a disk that has such",
+        "operations of 512 bytes work on a disk with 512-byte blocks",
         SMALL,
         half_blocks,
     ),
     Case::new(
         "queue::buffered",
-        "buffers of any kind go to a file through the page cache",
+        "buffers of all types are written through the page cache",
         DIRECTORY,
         buffered,
     ),
     Case::new(
         "queue::vectored",
-        "several buffers are one operation",
+        "a vectored operation transfers several buffers",
         DIRECT,
         vectored,
     ),
     Case::new(
         "queue::short_read",
-        "a read across the end of a file is short, and one at it 0",
+        "a read across the end of a file is short, and a read behind the end is 0",
         DIRECT,
         short_read,
     ),
     Case::new(
         "queue::syncs",
-        "fsync and fdatasync after a write",
+        "fsync and fdatasync succeed after a write",
         DIRECT,
         syncs,
     ),
@@ -157,7 +157,7 @@ fn batch(file: &File) -> CaseResult {
 
 const WINDOW: usize = 256;
 
-/// Each handle is waited for when the queue is full, oldest first.
+/// Waits for the oldest handle when the queue is full.
 fn window(file: &File) -> CaseResult {
     let queue = Queue::new(16)?;
     let mut handles = VecDeque::new();
@@ -173,7 +173,7 @@ fn window(file: &File) -> CaseResult {
         check_eq!(write.wait().result, Ok(BLOCK));
     }
     check_eq!(queue.in_flight(), 0);
-    check_eq!(queue.strays(), 0, "events of nobody's");
+    check_eq!(queue.strays(), 0, "no event belonged to no operation");
 
     let mut handles = VecDeque::new();
     for index in 0..WINDOW {

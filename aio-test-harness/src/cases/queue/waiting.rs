@@ -1,4 +1,4 @@
-//! The ways to a result: waiting, looking, reaping in a loop, awaiting, cancelling.
+//! The ways to a result: waiting, trying, reaping in a loop, awaiting, cancelling.
 
 use std::{
     future::Future,
@@ -34,43 +34,43 @@ const COUNT: usize = 32;
 pub(super) const CASES: &[Case] = &[
     Case::new(
         "queue::looked_at",
-        "a loop that reaps finds every result",
+        "a loop that reaps and tries each handle gets every result",
         DIRECT,
         looked_at,
     ),
     Case::new(
         "queue::reap_counts",
-        "reap waits for as many as were asked for, and no longer than its time",
+        "reap waits for the number of completions it was given, up to its timeout",
         DIRECT,
         reap_counts,
     ),
     Case::new(
         "queue::wait_with_a_timeout",
-        "a wait that is too short hands the operation back",
+        "a wait that times out hands the handle back",
         &[],
         wait_with_a_timeout,
     ),
     Case::new(
         "queue::in_any_order",
-        "results may be waited for in any order",
+        "handles can be waited for in any order",
         DIRECT,
         in_any_order,
     ),
     Case::new(
         "queue::awaited",
-        "operations can be awaited while a thread reaps",
+        "operations can be awaited while another thread reaps",
         DIRECT,
         awaited,
     ),
     Case::new(
         "queue::poll_cancelled",
-        "a poll that is cancelled tells of nothing",
+        "a cancelled poll has no ready events",
         &[],
         poll_cancelled,
     ),
     Case::new(
         "queue::transfer_not_cancelled",
-        "a transfer can't be cancelled, and is done",
+        "a transfer can't be cancelled, and completes",
         DIRECT,
         transfer_not_cancelled,
     ),
@@ -156,7 +156,7 @@ fn in_any_order(env: &Env) -> CaseResult {
         })
         .collect::<CaseResult<Vec<_>>>()?;
     for step in 0..COUNT {
-        // 13 has no divisor in common with COUNT, so each is met once.
+        // 13 and COUNT have no common divisor, so each handle comes up once.
         let index = (COUNT - 1 + step * 13) % COUNT;
         let read = reads[index].take().expect("once each").wait();
         check_eq!(read.result, Ok(BLOCK));
@@ -165,7 +165,7 @@ fn in_any_order(env: &Env) -> CaseResult {
     Ok(())
 }
 
-/// Wakes a thread.
+/// A waker that unparks a thread.
 struct Unpark(Thread);
 
 impl Wake for Unpark {
@@ -174,7 +174,7 @@ impl Wake for Unpark {
     }
 }
 
-/// Runs a future in this thread, which sleeps until it is woken.
+/// Runs a future in this thread, which sleeps until the future's waker is called.
 fn block_on<F: Future>(future: F) -> F::Output {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut future = pin!(future);
@@ -250,7 +250,7 @@ fn signals(_: &Env) -> CaseResult {
     let events = std::thread::scope(|scope| {
         let _ = sys::signal::block_alarms(false);
         scope.spawn(move || {
-            // The alarms are for the thread that waits.
+            // Only the waiting thread must get the alarms.
             sys::signal::block_alarms(true)?;
             std::thread::sleep(Duration::from_millis(100));
             writer.write_all(b"x").map(|()| writer)

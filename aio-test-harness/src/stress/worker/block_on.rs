@@ -1,4 +1,4 @@
-//! The smallest executor: one future, one thread.
+//! An executor for one future on one thread.
 
 use std::{
     pin::{Pin, pin},
@@ -22,7 +22,8 @@ impl Wake for Unpark {
     }
 }
 
-/// Sleeps until the future is ready. It looks again only when it was woken: a lost wake-up is a hang.
+/// Sleeps until the future is ready. It polls the future again only after it was woken, so a lost
+/// wake-up is a hang.
 pub(super) fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let unpark = Arc::new(Unpark {

@@ -1,4 +1,4 @@
-//! The step that forks: in the child every handle answers with an error, and nothing disturbs the parent.
+//! The step that forks. In the child all handles return errors, and nothing changes for the parent.
 
 #![allow(unsafe_code, reason = "forks beside other threads")]
 
@@ -25,15 +25,16 @@ use crate::{
     sys::fork::{Forked, exit_now, fork_beside_threads},
 };
 
-/// How long a child may take.
+/// The time limit of a child.
 const LIMIT: Duration = Duration::from_secs(20);
 
 impl Worker<'_> {
     pub(super) fn fork(&mut self, instance: &Arc<Instance>) {
         self.phase(Phase::Fork);
         self.count.checks += 1;
-        // SAFETY: what the child does is what a queue and its handles do after fork, which is to keep away from all that
-        // is shared; apart from that it uses memory that is this thread's, and a queue of its own.
+        // SAFETY: after fork a queue and its handles return errors and touch nothing that is
+        // shared. Beside that the child uses only memory of this thread and a queue of its own, and
+        // it ends by `exit_now`.
         let child = match unsafe { fork_beside_threads() } {
             Ok(Some(child)) => child,
             Ok(None) => {
@@ -49,7 +50,8 @@ impl Worker<'_> {
         }
     }
 
-    /// What the child does: only this thread exists there, and locks of others stay locked. Returns its status.
+    /// Runs in the child, and returns its exit status. Only this thread exists there, and locks
+    /// that other threads held stay locked.
     fn in_child(&self, instance: &Arc<Instance>, held: Vec<Held>) -> i32 {
         let queue = &instance.queue;
         let file = &self.ctx.targets[0].file;
@@ -93,14 +95,14 @@ impl Worker<'_> {
             if !right {
                 return 7;
             }
-            // Some are dropped, some aren't.
+            // Some handles are dropped, and some are forgotten.
             if n % 4 == 0 {
                 std::mem::forget(held);
             } else {
                 drop(held);
             }
         }
-        // A queue of its own works.
+        // The child can use a queue of its own.
         let Ok(own) = Queue::new(1) else { return 0 };
         let mut buffer = Buffer::new();
         buffer.resize(crate::stress::pattern::BLOCK);
@@ -114,7 +116,7 @@ impl Worker<'_> {
     }
 }
 
-/// Waits for the child, and ends it when it takes too long.
+/// Waits for the child, and kills it when it takes too long.
 fn wait(child: &Forked) -> Result<(), String> {
     let started = Instant::now();
     loop {

@@ -1,4 +1,4 @@
-//! Finishing operations: each way of coming to the result, and the check of the result.
+//! Finishes operations: each way to the result, and its check.
 
 use std::{
     io::{Read, Write},
@@ -25,16 +25,16 @@ use crate::stress::{
     },
 };
 
-/// How often a handle is waited for with a timeout, before it is waited for without.
+/// The number of waits with a timeout before one without.
 const PATIENCE: usize = 50;
 
 impl Worker<'_> {
-    /// Finishes an operation, or sends it to the thread that is to do so.
+    /// Finishes an operation, or sends it to the thread that has to.
     pub(super) fn finish(&mut self, mut held: Held) {
         if let Some(to) = held.way.to.take() {
             let to = to as usize % self.ctx.threads;
             if to != self.number {
-                // The receiver may be busy with something that waits for this.
+                // The receiver may wait for this poll in a drain or a close.
                 held.fire();
                 self.send(to, Message::Parcel(Box::new(held)));
                 return;
@@ -50,7 +50,7 @@ impl Worker<'_> {
         self.give_back(job, end);
     }
 
-    /// Finishes all that this thread has under way.
+    /// Finishes all operations of this thread.
     pub(super) fn finish_all(&mut self) {
         self.fire_all();
         while let Some(held) = self.held.pop() {
@@ -58,12 +58,13 @@ impl Worker<'_> {
         }
     }
 
-    /// Makes every poll of ours ready, so that nobody waits for it while we wait for him.
+    /// Makes every poll of this thread ready, so that no thread waits for it while this one waits
+    /// for that thread.
     pub(super) fn fire_all(&mut self) {
         self.held.iter_mut().for_each(Held::fire);
     }
 
-    /// Tells the owner of the blocks what became of them.
+    /// Tells the owner of the blocks what happened to them.
     pub(super) fn give_back(&mut self, job: Job, end: End) {
         if job.owner == self.number {
             self.take_back(&job, &end);
@@ -72,7 +73,7 @@ impl Worker<'_> {
         }
     }
 
-    /// Takes note of what became of blocks of ours.
+    /// Updates the model of this thread's blocks.
     fn take_back(&mut self, job: &Job, end: &End) {
         for block in job.task.blocks() {
             self.model.set_busy(block, false);
@@ -85,7 +86,7 @@ impl Worker<'_> {
         }
     }
 
-    /// Finishes what others sent. Returns whether there was something.
+    /// Finishes what other threads sent. Returns whether there was something.
     pub(super) fn read_messages(&mut self) -> bool {
         let mut any = false;
         while let Ok(message) = self.inbox.try_recv() {
@@ -98,7 +99,7 @@ impl Worker<'_> {
         any
     }
 
-    /// Comes to the operation's end in one of the ways.
+    /// Takes an operation to its end in this way.
     pub(super) fn end(
         &mut self,
         handle: Handle,
@@ -142,7 +143,7 @@ impl Worker<'_> {
         }
     }
 
-    /// Takes a handle to its result, or gives it up.
+    /// Takes a handle to its result, or abandons it.
     fn resolve<P: Payload>(
         &mut self,
         mut pending: Pending<P>,
@@ -159,7 +160,7 @@ impl Worker<'_> {
                         Err(back) => pending = back,
                     }
                     if let Some(instance) = instance {
-                        // An error says that it was closed, which the result will tell.
+                        // An error says that the queue was closed. The result will tell the same.
                         let _ = instance.queue.reap(0, None);
                     }
                 }
@@ -173,7 +174,7 @@ impl Worker<'_> {
                     }
                 }
             }
-            // A future needs somebody else to reap: the service thread of a shared queue.
+            // A future needs another thread that reaps: the service thread of a shared queue.
             How::Await | How::AwaitTwice if instance.is_some() => {
                 self.phase(Phase::Await);
                 if how == How::AwaitTwice {
@@ -201,7 +202,7 @@ impl Worker<'_> {
                     std::mem::forget(pending);
                     return None;
                 }
-                // As the plan says, apart from that: the buffer may carry a token.
+                // The handle is dropped instead, because the buffer may carry a token.
                 drop(pending);
                 return None;
             }
@@ -210,7 +211,7 @@ impl Worker<'_> {
         Some(pending.wait())
     }
 
-    /// Compares a transfer's result with what is expected.
+    /// Compares a transfer's result with the expected one.
     pub(super) fn judge(
         &mut self,
         job: &Job,
@@ -245,7 +246,7 @@ impl Worker<'_> {
                 End::Unchanged
             }
             (Task::Write { len, version, .. }, Ok(n)) if n == len * BLOCK => End::Written(*version),
-            // Blocked before it began, or in the middle.
+            // The transfer would have blocked before its start, or in the middle.
             (Task::Read { .. }, Ok(_)) if job.nowait => End::Unchanged,
             (Task::Write { .. }, Ok(_)) if job.nowait => End::Unsure,
             (Task::Read { .. }, Err(_)) if would_block => {
@@ -310,14 +311,14 @@ impl Worker<'_> {
             (_, how) => {
                 line.fire();
                 let how = match how {
-                    // It would be in flight for ever, or be cancelled by nobody.
+                    // It would be in flight for ever.
                     How::Forget | How::Cancel => How::Wait,
                     other => other,
                 };
                 self.resolve(pending, how, instance)
             }
         };
-        // A queue that is closed cancels its polls, which then tell of nothing.
+        // A queue that is closed cancels its polls, which then have no ready events.
         let may_be_nothing = cancelled || instance.is_some_and(|instance| instance.is_closing());
         match (output, &job.task) {
             (None, _) => {}
@@ -340,7 +341,7 @@ impl Worker<'_> {
     }
 }
 
-/// What becomes of the blocks of an operation whose handle was given up.
+/// What happens to the blocks of an abandoned operation.
 pub(super) fn gone(job: &Job, instance: Option<&Arc<Instance>>) -> End {
     match &job.task {
         Task::Write { version, token, .. } => End::Abandoned(
@@ -377,7 +378,7 @@ impl Line {
         }
     }
 
-    /// Takes what there is to read.
+    /// Reads the byte that is there.
     fn quench(&mut self) -> std::io::Result<()> {
         if self.fired {
             self.reader.read_exact(&mut [0])?;

@@ -1,4 +1,4 @@
-//! Operations that are under way, and what is expected of them.
+//! Operations in flight, and what is expected of them.
 
 use std::{os::unix::net::UnixStream, sync::Arc};
 
@@ -16,7 +16,7 @@ use crate::stress::{
     target::Block,
 };
 
-/// An operation that is under way on a shared queue.
+/// An operation in flight on a shared queue.
 #[derive(Debug)]
 pub(in crate::stress) struct Held {
     pub(super) handle: Handle,
@@ -25,7 +25,7 @@ pub(in crate::stress) struct Held {
     pub(super) instance: Arc<Instance>,
 }
 
-/// The handle of any kind of operation.
+/// The handle of an operation of any kind.
 #[derive(Debug)]
 pub(super) enum Handle {
     One(Pending<Transfer<Buffer>>),
@@ -34,22 +34,22 @@ pub(super) enum Handle {
     Poll(Pending<FilePoll>, Line),
 }
 
-/// What a poll is of.
+/// The sockets of a poll.
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) reader: UnixStream,
     pub(super) writer: UnixStream,
-    /// There is something to read.
+    /// Whether there is something to read.
     pub(super) fired: bool,
 }
 
-/// What an operation is for, and what is expected of it.
+/// The purpose of an operation, and the expected result.
 #[derive(Debug)]
 pub(in crate::stress) struct Job {
     /// The thread that submitted it.
     pub(super) owner: usize,
     pub(super) task: Task,
-    /// It may fail with EAGAIN.
+    /// Whether the operation may fail with EAGAIN.
     pub(super) nowait: bool,
 }
 
@@ -64,21 +64,21 @@ pub(super) enum Task {
         first: Block,
         len: usize,
         version: u64,
-        /// Attached to the buffers, if the handle is to be given up.
+        /// The token of the buffers, if the handle will be abandoned.
         token: Option<Token>,
     },
-    /// `io_submit` refuses it.
+    /// `io_submit` refuses the operation.
     Refused(Errno),
-    /// It is taken, and fails.
+    /// The operation is accepted and fails.
     Failed(Errno),
-    /// It transfers nothing.
+    /// The operation transfers nothing.
     Nothing,
     Sync,
     Poll,
 }
 
 impl Task {
-    /// The blocks that it is on.
+    /// The blocks of the operation.
     pub(super) fn blocks(&self) -> impl Iterator<Item = Block> + use<> {
         let (first, len) = match *self {
             Self::Read { first, len, .. } | Self::Write { first, len, .. } => (first, len),
@@ -94,21 +94,21 @@ impl Task {
     }
 }
 
-/// What became of an operation's blocks.
+/// What happened to the blocks of an operation.
 #[derive(Debug)]
 pub(in crate::stress) enum End {
     Unchanged,
     Written(u64),
-    /// A write failed in a way that it may: the blocks may or may not have its version.
+    /// A write failed in an allowed way. The blocks may or may not have its version.
     Unsure,
     Abandoned(u64, Abandoned),
 }
 
-/// What threads send each other.
+/// The messages between threads.
 #[derive(Debug)]
 pub(in crate::stress) enum Message {
-    /// An operation, to be finished by the receiver.
+    /// An operation that the receiver finishes.
     Parcel(Box<Held>),
-    /// What became of one of the receiver's.
+    /// What happened to an operation of the receiver.
     Back(Job, End),
 }

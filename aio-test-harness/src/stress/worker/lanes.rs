@@ -1,5 +1,5 @@
-//! The step that uses lanes: several beside each other, filled and emptied in turns, and dropped with operations in
-//! flight.
+//! The step that uses lanes. Several lanes are filled and emptied in turns, and dropped with
+//! operations in flight.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -18,29 +18,29 @@ use crate::stress::{
     },
 };
 
-/// A lane, and what each of its operations is for; the values say which one it is.
+/// A lane, and the job of each of its operations. The operation's value is the job's key.
 struct Share {
     lane: Lane<Transfer<Buffer>, u64>,
     jobs: HashMap<u64, Job>,
-    places: usize,
+    slots: usize,
 }
 
 type Batch<'l> = LaneBatch<'l, Transfer<Buffer>, u64>;
 
 impl Share {
-    /// A lane of so many places, or of fewer.
-    fn new(instance: &Instance, places: u32) -> Result<Self, QueueError> {
-        let mut places = places;
+    /// Makes a lane of this number of slots, or of fewer when the queue is full.
+    fn new(instance: &Instance, slots: u32) -> Result<Self, QueueError> {
+        let mut slots = slots;
         loop {
-            match instance.queue.lane(places) {
+            match instance.queue.lane(slots) {
                 Ok(lane) => {
                     return Ok(Self {
                         lane,
                         jobs: HashMap::new(),
-                        places: places as usize,
+                        slots: slots as usize,
                     });
                 }
-                Err(QueueError::QueueFull) if places > 1 => places /= 2,
+                Err(QueueError::QueueFull) if slots > 1 => slots /= 2,
                 Err(reason) => return Err(reason),
             }
         }
@@ -53,14 +53,14 @@ impl<'a> Worker<'a> {
         place: usize,
         instance: &mut Arc<Instance>,
         lanes: usize,
-        places: u32,
+        slots: u32,
         seed: u64,
     ) {
-        // `recover` may put another in its place.
+        // `recover` may replace `instance`.
         let this = Arc::clone(instance);
         let mut shares = Vec::new();
         for _ in 0..lanes {
-            match Share::new(&this, places) {
+            match Share::new(&this, slots) {
                 Ok(share) => shares.push(share),
                 Err(QueueError::QueueFull) => self.count.full += 1,
                 Err(QueueError::Closed) if this.is_closing() => {}
@@ -82,16 +82,16 @@ impl<'a> Worker<'a> {
                 self.pop(&mut batch, jobs);
             }
             let goes_on = self.submit_lane(place, instance, &this, &mut batch);
-            // What wasn't submitted.
+            // These operations were not submitted.
             while self.pop(&mut batch, jobs) {}
             drop(batch);
             self.take(share, turn.taking);
             self.count.checks += 1;
             let (room, in_flight) = (share.lane.room(), share.lane.in_flight());
-            if in_flight != share.jobs.len() || room + in_flight != share.places {
+            if in_flight != share.jobs.len() || room + in_flight != share.slots {
                 self.fail(&format!(
-                    "a lane of {} places: {in_flight} in flight, room for {room}, where {} are under way",
-                    share.places,
+                    "a lane of {} slots: {in_flight} in flight, room for {room}, and {} jobs",
+                    share.slots,
                     share.jobs.len()
                 ));
             }
@@ -104,7 +104,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Pushes transfers for as long as there is room.
+    /// Pushes transfers while there is room.
     fn push<'l>(
         &mut self,
         batch: &mut Batch<'l>,
@@ -115,7 +115,7 @@ impl<'a> Worker<'a> {
         'a: 'l,
     {
         for (mut transfer, refused) in plan::batch(turn.seed, turn.count) {
-            // It may be given up, and then nobody looks whether it has failed.
+            // The lane may be dropped, and then nobody sees whether a write has failed.
             transfer.nowait &= !transfer.write;
             transfer.way.how = How::Drop;
             let Some((mut job, mut buffers)) = self.prepare(&transfer, false) else {
@@ -149,19 +149,19 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Takes back what was pushed last.
+    /// Takes back the last operation.
     fn pop(&mut self, batch: &mut Batch<'_>, jobs: &mut HashMap<u64, Job>) -> bool {
         let Some((op, key)) = batch.pop() else {
             return false;
         };
         match jobs.remove(&key) {
             Some(job) => self.unprepare(&job, [op.into_payload().into_buffer()]),
-            None => self.fail("a lane handed back what it didn't have"),
+            None => self.fail("a lane handed back an unknown operation"),
         }
         true
     }
 
-    /// Submits what was pushed. False when the queue takes nothing more.
+    /// Submits the batch. Returns false when the queue takes nothing more.
     fn submit_lane(
         &mut self,
         place: usize,
@@ -225,19 +225,19 @@ impl<'a> Worker<'a> {
         let BufResult { result, mut buffer } = done;
         let Some(job) = share.jobs.remove(&key) else {
             let result: Result<usize, OpError> = result;
-            return self.fail(&format!("a lane had {result:?} of what it doesn't have"));
+            return self.fail(&format!("a lane had {result:?} of an unknown operation"));
         };
         let end = self.judge(&job, result, std::slice::from_mut(&mut buffer));
         self.buffers.push(buffer);
         self.give_back(job, end);
     }
 
-    /// Takes everything, or drops the lane with what is in flight.
+    /// Takes all results, or drops the lane with operations in flight.
     fn end_lane(&mut self, mut share: Share, left: bool, instance: &Arc<Instance>) {
         if !left {
             self.take(&mut share, Taking::Wait(u8::MAX));
             if !share.jobs.is_empty() {
-                self.fail("a lane has nothing in flight, and not given everything back");
+                self.fail("a lane has nothing in flight, but results are missing");
             }
         }
         self.phase(Phase::Drop);

@@ -1,4 +1,4 @@
-//! A thread of the stress: carries out its plan, and checks everything that comes of it.
+//! A thread of the stress. It carries out its plan and checks all results.
 
 mod block_on;
 mod child;
@@ -34,15 +34,15 @@ pub(super) struct Worker<'a> {
     ctx: &'a Context,
     number: usize,
     model: Model,
-    /// What is under way.
+    /// The operations in flight.
     held: Vec<Held>,
-    /// Buffers and sockets that nobody uses.
+    /// Buffers and sockets that aren't in use.
     buffers: Vec<Buffer>,
     lines: Vec<Line>,
     inbox: Receiver<Message>,
     outboxes: Vec<Sender<Message>>,
     count: Count,
-    /// The step that is being carried out.
+    /// The present step.
     at: Option<Planned>,
 }
 
@@ -67,7 +67,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Everything, from writing the first contents to checking the last.
+    /// Runs the thread, from writing the first contents to checking the last.
     pub(super) fn run(mut self) -> Count {
         let status = self.status();
         status
@@ -108,11 +108,9 @@ impl<'a> Worker<'a> {
             Step::Single(transfer) => self.single(place, &mut instance, &transfer),
             Step::Vectored(transfer) => self.vectored(place, &mut instance, &transfer),
             Step::Batch { seed, count } => self.batch(place, &mut instance, seed, count),
-            Step::Lanes {
-                lanes,
-                places,
-                seed,
-            } => self.lanes(place, &mut instance, lanes, places, seed),
+            Step::Lanes { lanes, slots, seed } => {
+                self.lanes(place, &mut instance, lanes, slots, seed);
+            }
             Step::Sync { data_only, way } => self.sync(place, &mut instance, data_only, way),
             Step::Poll { ready, way } => self.poll(place, &mut instance, ready, way),
             Step::Refused(refusal) => self.refused(place, &mut instance, refusal),
@@ -132,11 +130,12 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Brings everything to rest, and checks every block once more.
+    /// Finishes everything, and checks every block once more.
     fn end_of_run(&mut self) {
         self.finish_all();
         self.meet();
-        // Nobody sends anything but results from here on: what is in the post now has been sent to its last reader.
+        // From here on only results are sent. The messages that are there now go to their last
+        // receiver.
         self.read_messages();
         self.meet();
         self.read_messages();
@@ -150,7 +149,7 @@ impl<'a> Worker<'a> {
         for block in self.model.all() {
             if !self.model.settle(block) {
                 self.fail(&format!(
-                    "block {:#x} isn't at rest after a drain",
+                    "a write to block {:#x} is in flight after a drain",
                     block.id()
                 ));
             }
@@ -170,26 +169,26 @@ impl<'a> Worker<'a> {
         self.ctx.meet();
     }
 
-    /// Gives a block a new version in the ordinary way.
+    /// Writes a new version of a block with `pwrite`.
     fn rewrite(&mut self, block: Block) {
         let version = self.model.next_version();
         let mut buffer = self.buffer();
         let target = &self.ctx.targets[block.target];
         if let Err(error) = target.write(&mut buffer, self.ctx.seed, block, version) {
-            self.fail(&format!("an ordinary write: {error}"));
+            self.fail(&format!("pwrite: {error}"));
         }
         self.model.written(block, version);
         self.buffers.push(buffer);
     }
 
-    /// Whether operations of ours have places in the queue.
-    fn has_places(&self, instance: &Arc<Instance>) -> bool {
+    /// Whether operations of this thread have slots in the queue.
+    fn has_slots(&self, instance: &Arc<Instance>) -> bool {
         self.held
             .iter()
             .any(|held| Arc::ptr_eq(held.instance(), instance))
     }
 
-    /// Waits for a place in a queue, doing everything meanwhile that others could be waiting for.
+    /// Waits for a free slot, and meanwhile does everything that other threads could wait for.
     fn make_room(&mut self, instance: &Arc<Instance>) {
         self.phase(Phase::Room);
         self.count.full += 1;
@@ -202,14 +201,15 @@ impl<'a> Worker<'a> {
             let held = self.held.swap_remove(n);
             self.finish(held);
         } else if !self.read_messages() && !self.wait_for_room(instance) {
-            // Those who have the places may be waiting for one in a queue whose places we have.
+            // The threads that have the slots may wait for one in a queue whose slots this thread
+            // has.
             if let Some(held) = self.held.pop() {
                 self.finish(held);
             }
         }
     }
 
-    /// What to do after a queue hasn't taken an operation. False when there is nothing that can be done.
+    /// Reacts to an operation that a queue didn't take. Returns false when nothing can be done.
     fn recover(&mut self, place: usize, instance: &mut Arc<Instance>, reason: QueueError) -> bool {
         match reason {
             QueueError::QueueFull => self.make_room(instance),
@@ -236,7 +236,7 @@ impl<'a> Worker<'a> {
     }
 
     fn send(&mut self, to: usize, message: Message) {
-        // A thread that has ended doesn't send any more, and doesn't need anything.
+        // A receiver that has ended needs nothing.
         let _ = self.outboxes[to].send(message);
     }
 

@@ -1,4 +1,4 @@
-//! The steps that are about queues as a whole.
+//! The steps that use a queue as a whole.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,7 +29,7 @@ impl Worker<'_> {
         }
     }
 
-    /// Drains a queue while nobody submits to it.
+    /// Drains a queue while no thread submits to it.
     pub(super) fn drain(&mut self, instance: &Arc<Instance>) {
         self.phase(Phase::Drain);
         self.fire_all();
@@ -45,7 +45,7 @@ impl Worker<'_> {
         }
     }
 
-    /// Puts a new queue in the place of another, and closes that.
+    /// Replaces a queue by a new one, and closes it.
     pub(super) fn replace(&mut self, place: usize) {
         let Some(new) = self.set_up(self.ctx.places[place].get().queue.depth()) else {
             return;
@@ -58,7 +58,7 @@ impl Worker<'_> {
         }
         let strays = old.queue.strays();
         if strays != 0 {
-            self.fail(&format!("{strays} events belonged to nothing"));
+            self.fail(&format!("{strays} events belonged to no operation"));
         }
         let again = old.queue.clone().close();
         if again != Err(CloseError::Closed) {
@@ -70,7 +70,7 @@ impl Worker<'_> {
         }
         let submitted = old.queue.submit(&self.ctx.directory, Op::fsync());
         match submitted.map_err(|error| error.reason) {
-            // As long as nobody took their results, all places may be taken.
+            // All slots may be taken by results that nobody has taken.
             Err(QueueError::Closed) => {}
             other => self.fail(&format!("submitting to a closed queue: {other:?}")),
         }
@@ -82,7 +82,7 @@ impl Worker<'_> {
         match Instance::new(depth) {
             Ok(instance) => Some(instance),
             Err(SetupError::Limit { .. }) => {
-                // Others use native AIO, too.
+                // Other processes use native AIO, too.
                 self.count.no_queue += 1;
                 None
             }
@@ -93,10 +93,10 @@ impl Worker<'_> {
         }
     }
 
-    /// A queue that only this thread has.
+    /// Uses a queue that only this thread has.
     pub(super) fn own(&mut self, depth: u32, seed: u64, ending: Ending) {
         self.phase(Phase::Setup);
-        // Closing it takes a while.
+        // Closing the queue takes a while.
         self.fire_all();
         let queue = match Queue::new(depth) {
             Ok(queue) => queue,
@@ -115,7 +115,7 @@ impl Worker<'_> {
             Ending::CloseFirst => {
                 self.phase(Phase::Close);
                 if let Err(error) = queue.close() {
-                    self.fail(&format!("closing a queue of one's own: {error}"));
+                    self.fail(&format!("closing the thread's own queue: {error}"));
                 }
                 self.check_done(&under_way);
                 self.take_all(under_way);
@@ -130,12 +130,12 @@ impl Worker<'_> {
                 let jobs: Vec<Job> = under_way.into_iter().map(|(_, job)| job).collect();
                 self.phase(Phase::Close);
                 if let Err(error) = queue.close() {
-                    self.fail(&format!("closing a queue of one's own: {error}"));
+                    self.fail(&format!("closing the thread's own queue: {error}"));
                 }
                 for job in jobs {
                     self.count.operations += 1;
                     let end = match &job.task {
-                        // It has landed: the queue was closed.
+                        // The write has landed, because the queue was closed.
                         Task::Write { version, .. } => End::Written(*version),
                         _ => End::Unchanged,
                     };
@@ -145,7 +145,7 @@ impl Worker<'_> {
         }
     }
 
-    /// Fills a queue of our own.
+    /// Fills the thread's own queue.
     fn fill(&mut self, queue: &Queue, seed: u64, to_be_left: bool) -> Vec<(Handle, Job)> {
         let mut under_way = Vec::new();
         for (mut transfer, _) in plan::batch(seed, queue.depth() as usize) {
@@ -162,9 +162,9 @@ impl Worker<'_> {
             match queue.submit(&self.ctx.targets[block.target].file, op) {
                 Ok(pending) => under_way.push((Handle::One(pending), job)),
                 Err(error) => {
-                    // No more than its depth was submitted.
+                    // The queue can't be full, because at most its depth was submitted.
                     if error.reason != QueueError::Again {
-                        self.fail(&format!("a queue of one's own: {error}"));
+                        self.fail(&format!("submitting to the thread's own queue: {error}"));
                     }
                     self.unprepare(&job, [error.op.into_payload().into_buffer()]);
                 }
@@ -180,7 +180,7 @@ impl Worker<'_> {
             _ => true,
         };
         if !under_way.iter().all(|(handle, _)| done(handle)) {
-            self.fail("an operation isn't over although its queue was closed or dropped");
+            self.fail("an operation isn't done after its queue was closed or dropped");
         }
     }
 

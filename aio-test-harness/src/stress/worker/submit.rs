@@ -23,7 +23,7 @@ use crate::stress::{
     worker::held::{Handle, Held, Job, Line, Task},
 };
 
-/// How long a place in a full queue is waited for at a time.
+/// How long a thread waits for a slot at a time.
 const SHORT: Duration = Duration::from_millis(2);
 
 const PLAIN: Way = Way {
@@ -32,7 +32,7 @@ const PLAIN: Way = Way {
 };
 
 impl<'a> Worker<'a> {
-    /// Submits until the queue takes it. Gives the operation back when the end came first.
+    /// Submits until the queue takes the operation. Returns the operation when the run ends before.
     fn submit<P: Payload>(
         &mut self,
         place: usize,
@@ -42,7 +42,7 @@ impl<'a> Worker<'a> {
     ) -> Result<Pending<P>, Op<P>> {
         let mut full = false;
         loop {
-            let result = if full && !self.has_places(instance) {
+            let result = if full && !self.has_slots(instance) {
                 self.submit_reserved(instance, &file, op)
             } else {
                 let _quiet = self.may_submit(instance);
@@ -63,7 +63,8 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Submits in a place that it waits for, but not for long: what others send may be what fills the queue.
+    /// Waits a short time for a slot and submits in it. Messages of other threads may be what fills
+    /// the queue, so it doesn't wait long.
     fn submit_reserved<P: Payload>(
         &mut self,
         instance: &Arc<Instance>,
@@ -81,7 +82,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Waits until nobody drains the queue, and keeps it so.
+    /// Waits until no thread drains the queue, and keeps it so.
     pub(super) fn may_submit<'i>(&mut self, instance: &'i Instance) -> RwLockReadGuard<'i, ()> {
         instance.try_permit().unwrap_or_else(|| {
             self.phase(Phase::Permit);
@@ -90,7 +91,7 @@ impl<'a> Worker<'a> {
         })
     }
 
-    /// Waits for a place in the queue without taking it. False when there was none for a while.
+    /// Waits for a slot without keeping it. Returns false when there was none for a while.
     pub(super) fn wait_for_room(&mut self, instance: &Arc<Instance>) -> bool {
         instance.queue.reserve().wait_timeout(SHORT).is_ok()
     }
@@ -112,7 +113,8 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Blocks and buffers for a transfer: one for each block if `apart`, else one. Nothing when no blocks are free.
+    /// Chooses blocks and makes buffers for a transfer: one buffer for each block if `apart`, else
+    /// one for all. Returns nothing when no blocks are free.
     pub(super) fn prepare(
         &mut self,
         transfer: &Transfer,
@@ -165,7 +167,7 @@ impl<'a> Worker<'a> {
         Some((job, buffers))
     }
 
-    /// Takes back what `prepare` made: nothing was submitted.
+    /// Undoes `prepare`, because nothing was submitted.
     pub(super) fn unprepare(&mut self, job: &Job, buffers: impl IntoIterator<Item = Buffer>) {
         for block in job.task.blocks() {
             self.model.set_busy(block, false);
@@ -185,7 +187,7 @@ impl<'a> Worker<'a> {
         (&ctx.targets[block.target], block.offset())
     }
 
-    /// The operation for a job, on its only buffer.
+    /// The operation of a job with one buffer.
     pub(super) fn op(job: &Job, buffer: Buffer, offset: u64) -> Op<aio_safe::op::Transfer<Buffer>> {
         let op = match job.task {
             Task::Write { .. } => Op::write(buffer, offset),
@@ -241,7 +243,7 @@ impl<'a> Worker<'a> {
         seed: u64,
         count: usize,
     ) {
-        // The batch borrows it, and `recover` may put another in its place.
+        // The batch borrows this instance, and `recover` may replace `instance`.
         let this = Arc::clone(instance);
         let ctx = self.ctx;
         let mut batch = this.queue.batch();
@@ -265,7 +267,7 @@ impl<'a> Worker<'a> {
             ) {
                 Ok(()) => jobs.push((job, transfer.way)),
                 Err(SubmitError { op, .. }) => {
-                    // Full, or closed: what there is goes.
+                    // The queue is full or closed. The batch is submitted as it is.
                     self.count.full += 1;
                     self.unprepare(&job, [op.into_payload().into_buffer()]);
                     break;
@@ -289,11 +291,11 @@ impl<'a> Worker<'a> {
                 }
             }
         }
-        // What a closed queue left behind, from the last on.
+        // Takes back what a closed queue didn't take, from the last one on.
         while let Some(op) = batch.pop() {
             match jobs.pop() {
                 Some((job, _)) => self.unprepare(&job, [op.into_payload().into_buffer()]),
-                None => self.fail("a batch gave back more operations than were put into it"),
+                None => self.fail("a batch handed back more operations than were pushed"),
             }
         }
         if handles.len() != jobs.len() {
@@ -356,7 +358,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Something that is refused, or fails at once.
+    /// Submits an operation that is refused or fails.
     pub(super) fn refused(&mut self, place: usize, instance: &mut Arc<Instance>, refusal: Refusal) {
         let ctx = self.ctx;
         let target = &ctx.targets[place % ctx.targets.len()];
@@ -373,7 +375,7 @@ impl<'a> Worker<'a> {
             Refusal::PollOfFile => {
                 self.buffers.push(buffer);
                 let line = self.line();
-                // A file that can't be polled is always ready to be read and written, and never for anything else.
+                // A regular file is always ready for reads and writes, and never for anything else.
                 let op = Op::poll(PollEvents::PRI);
                 let pending = self.submit(place, instance, &target.file, op);
                 (
@@ -435,7 +437,7 @@ impl<'a> Worker<'a> {
         self.end(handle, &job, How::TryTake(1), Some(instance));
     }
 
-    /// A transfer of no bytes.
+    /// Submits a transfer of no bytes.
     pub(super) fn empty(
         &mut self,
         place: usize,
@@ -504,7 +506,7 @@ fn given_up(how: How) -> bool {
     matches!(how, How::Drop | How::Forget)
 }
 
-/// A write that may fail without anybody looking would leave blocks of which nothing is known.
+/// An abandoned write that may fail would leave blocks with unknown contents, so it is waited for.
 fn tamed(transfer: &Transfer) -> Transfer {
     let mut transfer = *transfer;
     if transfer.nowait && transfer.write && given_up(transfer.way.how) {
