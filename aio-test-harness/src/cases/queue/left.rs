@@ -71,10 +71,10 @@ pub(super) const CASES: &[Case] = &[
         dropped_with_polls,
     ),
     Case::new(
-        "queue::batch_dropped",
-        "dropping a batch submits nothing",
+        "queue::batch_cleared",
+        "clearing a batch submits nothing",
         DIRECT,
-        batch_dropped,
+        batch_cleared,
     ),
 ];
 
@@ -198,13 +198,14 @@ fn dropped_with_polls(_: &Env) -> CaseResult {
     Ok(())
 }
 
-fn batch_dropped(env: &Env) -> CaseResult {
+fn batch_cleared(env: &Env) -> CaseResult {
     let queue = Queue::new(8)?;
-    let file = full_blocks(env, "queue-batch-dropped", 8)?;
+    let file = full_blocks(env, "queue-batch-cleared", 8)?;
     let mut batch = queue.batch();
     for index in 0..8 {
         batch.push(&file, Op::write(buffer(&[0; BLOCK])?, offset(index)))?;
     }
+    batch.clear();
     drop(batch);
     check_eq!(queue.in_flight(), 0);
     check_blocks(&queue, &file, 8)
