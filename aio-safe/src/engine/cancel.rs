@@ -45,12 +45,16 @@ impl Shared {
         }
     }
 
-    /// Cancels everything in flight that can be cancelled. Otherwise a poll whose descriptor is
-    /// never ready would keep a closing queue waiting for ever. Returns false if `io_cancel` is
+    /// Cancels all polls, because one that is never ready would keep a closing queue waiting for ever.
+    /// Returns false if a poll isn't known to be cancelled: it may be over, or `io_cancel` may be
     /// forbidden. The gate is closed, and the caller is the thread that destroys the context.
     pub(crate) fn cancel_all(&self) -> bool {
-        let mut slots = (0..self.slab.depth()).filter_map(|index| self.slab.get(index));
-        slots.all(|slot| !slot.is_cancellable() || self.cancel_inside(slot).is_ok())
+        let slots = (0..self.slab.depth()).filter_map(|index| self.slab.get(index));
+        slots
+            .filter(|slot| slot.is_cancellable())
+            // Each of them, whatever became of the one before.
+            .map(|slot| self.cancel_inside(slot) == Ok(CancelOutcome::Cancelled))
+            .fold(true, |all, cancelled| all && cancelled)
     }
 
     /// Whether everything in flight can be cancelled, or nothing is in flight. The caller leads,

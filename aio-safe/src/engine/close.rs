@@ -40,9 +40,13 @@ impl Shared {
             return Err(CloseError::Closed);
         }
         // MECHANISM: the kick of a leader that waits for a slot
-        // `self.line.close(&self.slab)` becomes `{ self.line.close(&self.slab); false }`
-        if self.line.close(&self.slab) {
+        // `self.line.close(&self.slab, &self.process)` becomes `{ self.line.close(&self.slab, &self.process); false }`
+        if self.line.close(&self.slab, &self.process) {
             self.kick();
+        }
+        // The wakers of those in line have run, and may have forked.
+        if !self.process.is_current() {
+            return Err(CloseError::Forked);
         }
         // A request that is being submitted can't be cancelled before `io_submit` returns.
         while self.gate.count().inside > 0 {
@@ -82,6 +86,10 @@ impl Shared {
         all_cancelled: bool,
         jobs: &mut Jobs<'_>,
     ) -> Option<Result<(), CloseError>> {
+        if !all_cancelled && self.only_polls_are_in_flight() {
+            // Polls may be over whose completions nobody has taken. An error shows again below.
+            let _ = self.reap(lead, Own::NOTHING, 0, Some(Duration::ZERO), jobs);
+        }
         // A thread that finds the gate closed leaves at once, but is counted until then.
         let in_flight = loop {
             let count = self.gate.count();

@@ -13,7 +13,7 @@ use std::{
 };
 
 use crate::{
-    engine::{gate::Gate, slab::Slab},
+    engine::{fork::Process, gate::Gate, slab::Slab},
     error::QueueError,
     sync::{Mutex, lock},
 };
@@ -127,15 +127,22 @@ impl Line {
     }
 
     /// Ends all waits, because the queue is closed. Returns whether the leader has to be kicked.
-    pub(crate) fn close(&self, slab: &Slab) -> bool {
+    ///
+    /// A waker may fork. The child leaves the other waiters to its parent.
+    pub(crate) fn close(&self, slab: &Slab, process: &Process) -> bool {
         let tickets = {
             let mut tickets = lock(&self.tickets);
             slab.unmark_waited();
             mem::take(&mut *tickets)
         };
         let mut kick = false;
-        for ticket in tickets {
+        let mut tickets = tickets.into_iter();
+        while let Some(ticket) = tickets.next() {
             kick |= ticket.settle(State::Closed) == Some(true);
+            if !process.is_current() {
+                tickets.for_each(mem::forget);
+                break;
+            }
         }
         kick
     }

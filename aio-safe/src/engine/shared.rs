@@ -137,12 +137,13 @@ impl Shared {
         // MECHANISM: the hold of a thread that gives a slot
         // `Hold::new(this)` becomes `this.as_ref()`
         let hold = unsafe { Hold::new(this) };
-        // In a child process nobody waits: those in line are the parent's threads and tasks. A
-        // thread that doesn't exist here may hold the line's lock.
-        if !hold.process.is_current() {
-            return;
-        }
         for index in slots {
+            // In a child process nobody waits: those in line are the parent's threads and tasks. A
+            // thread that doesn't exist here may hold the line's lock. Each time, because the waker
+            // of a waiter may fork.
+            if !hold.process.is_current() {
+                return;
+            }
             match hold.line.give(index, &hold.slab) {
                 Given::Taken => {}
                 // MECHANISM: the kick of a leader that is given a slot

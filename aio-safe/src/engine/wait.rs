@@ -208,9 +208,10 @@ impl<R: Fn() -> bool, A: Fn(Alarm<'_>) -> bool> Wait<'_, R, A> {
         if failed.is_some() {
             // Before the jobs, which may panic. Nobody has to be kicked, because this thread was
             // the leader.
-            shared.line.close(&shared.slab);
+            shared.line.close(&shared.slab, &shared.process);
         }
-        if jobs.run_and_resume() && !shared.process.is_current() {
+        let foreign_code_has_run = jobs.run_and_resume() || failed.is_some();
+        if foreign_code_has_run && !shared.process.is_current() {
             return Err(Unreachable::Forked);
         }
         match failed {

@@ -1,7 +1,7 @@
 //! Waiting for a slot in a full queue.
 
 use std::{
-    fmt,
+    fmt, mem,
     os::fd::AsFd,
     panic::resume_unwind,
     pin::Pin,
@@ -141,6 +141,12 @@ impl<'q> Reserve<'q> {
         let ticket = self.ticket.take()?;
         let Some(result) = ticket.take() else {
             let shared = self.queue.shared();
+            // The waker that was dropped may have forked, and the line's lock may be held by a
+            // thread that doesn't exist here.
+            if !shared.process.is_current() {
+                mem::forget(ticket);
+                return Some(Err(QueueError::Forked));
+            }
             shared.line.leave(&ticket, &shared.slab);
             return None;
         };
@@ -185,7 +191,7 @@ impl Drop for Reserve<'_> {
     fn drop(&mut self) {
         if !self.queue.shared().process.is_current() {
             // In a child process the ticket's lock may be held by a thread that doesn't exist here.
-            std::mem::forget(self.ticket.take());
+            mem::forget(self.ticket.take());
             return;
         }
         // A slot that was given meanwhile goes back with the permit.
