@@ -50,11 +50,12 @@ impl Shared {
     /// forbidden. The gate is closed, and the caller is the thread that destroys the context.
     pub(crate) fn cancel_all(&self) -> bool {
         let slots = (0..self.slab.depth()).filter_map(|index| self.slab.get(index));
-        slots
-            .filter(|slot| slot.is_cancellable())
+        let mut all_cancelled = true;
+        for slot in slots.filter(|slot| slot.is_cancellable()) {
             // Each of them, whatever became of the one before.
-            .map(|slot| self.cancel_inside(slot) == Ok(CancelOutcome::Cancelled))
-            .fold(true, |all, cancelled| all && cancelled)
+            all_cancelled &= self.cancel_inside(slot) == Ok(CancelOutcome::Cancelled);
+        }
+        all_cancelled
     }
 
     /// Whether everything in flight can be cancelled, or nothing is in flight. The caller leads,

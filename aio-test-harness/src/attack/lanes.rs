@@ -50,6 +50,8 @@ pub(super) struct OneLane<K: LaneKind> {
     places: usize,
     /// Numbers of what is in flight or not taken.
     inside: HashSet<u64>,
+    /// Those of them that were never submitted: their batch was dropped.
+    handed_back: HashSet<u64>,
 }
 
 impl<K: LaneKind> OneLane<K> {
@@ -60,6 +62,7 @@ impl<K: LaneKind> OneLane<K> {
             info: Arc::clone(&q.info),
             places: places as usize,
             inside: HashSet::new(),
+            handed_back: HashSet::new(),
         }))
     }
 }
@@ -68,6 +71,7 @@ impl<K: LaneKind> OneLane<K> {
 fn check<K: LaneKind>(
     round: &Round,
     inside: &mut HashSet<u64>,
+    handed_back: &mut HashSet<u64>,
     result: Option<(Value<K::Expect>, K::Output)>,
 ) {
     let Some((value, output)) = result else {
@@ -77,6 +81,10 @@ fn check<K: LaneKind>(
     if !inside.remove(&value.token.number) {
         round.fail(format!("value {} came twice", value.token.number));
     }
+    if handed_back.remove(&value.token.number) {
+        // It is refused, whatever it was to be. The kernel never heard of it.
+        return;
+    }
     round.check(K::check(&value.expect, Fate::default(), output));
 }
 
@@ -84,7 +92,11 @@ impl<K: LaneKind> LaneHandle for OneLane<K> {
     fn batch(&mut self, attacker: &mut Attacker) {
         let round = Arc::clone(&attacker.round);
         let Self {
-            lane, info, inside, ..
+            lane,
+            info,
+            inside,
+            handed_back,
+            ..
         } = self;
         did(Act::LaneBatch);
         let mut batch = lane.batch();
@@ -133,7 +145,7 @@ impl<K: LaneKind> LaneHandle for OneLane<K> {
                 }
                 12 | 13 => {
                     did(Act::LaneBatchTake);
-                    check::<K>(&round, inside, batch.try_take());
+                    check::<K>(&round, inside, handed_back, batch.try_take());
                 }
                 14 => attacker.step_inside(),
                 _ => {
@@ -160,15 +172,22 @@ impl<K: LaneKind> LaneHandle for OneLane<K> {
             round.shares.forgotten(batch.len() * K::SHARES);
             std::mem::forget(batch);
         } else {
+            if attacker.rng.bool() {
+                did(Act::LaneBatchClear);
+                batch.clear();
+                pushed.clear();
+            }
             did(Act::LaneBatchDrop);
             drop(batch);
+            handed_back.extend(&pushed);
+            inside.extend(pushed);
         }
     }
 
     fn try_take(&mut self, round: &Round) {
         did(Act::LaneTake);
         let result = self.lane.try_take();
-        check::<K>(round, &mut self.inside, result);
+        check::<K>(round, &mut self.inside, &mut self.handed_back, result);
     }
 
     fn reap(&mut self, timeout: Option<Duration>) {
@@ -182,7 +201,7 @@ impl<K: LaneKind> LaneHandle for OneLane<K> {
         if result.is_none() && !self.inside.is_empty() && !fork::is_child() {
             round.fail("a lane with something in flight has no result".to_owned());
         }
-        check::<K>(round, &mut self.inside, result);
+        check::<K>(round, &mut self.inside, &mut self.handed_back, result);
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<usize> {
@@ -194,7 +213,7 @@ impl<K: LaneKind> LaneHandle for OneLane<K> {
         did(Act::LaneNext);
         let polled = pin!(self.lane.next()).poll(context);
         if let Poll::Ready(result) = polled {
-            check::<K>(round, &mut self.inside, result);
+            check::<K>(round, &mut self.inside, &mut self.handed_back, result);
         }
     }
 

@@ -84,6 +84,8 @@ impl Attacker {
             round.shares.forgotten(batch.len() * K::SHARES);
             std::mem::forget(batch);
         } else {
+            did(Act::BatchClear);
+            batch.clear();
             did(Act::BatchDrop);
             drop(batch);
         }
