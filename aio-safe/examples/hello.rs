@@ -31,10 +31,16 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut block = AlignedBuf::zeroed(BLOCK, BLOCK)?;
     block[..GREETING.len()].copy_from_slice(GREETING);
-    let (written, block) = queue.submit(&file, Op::write(block, 0))?.wait().ok()?;
+    let (written, block) = queue
+        .submit(&file, Op::write(block, 0))?
+        .wait()
+        .into_result()?;
 
     let empty = AlignedBuf::zeroed(BLOCK, BLOCK)?;
-    let (read, found) = queue.submit(&file, Op::read(empty, 0))?.wait().ok()?;
+    let (read, found) = queue
+        .submit(&file, Op::read(empty, 0))?
+        .wait()
+        .into_result()?;
 
     if (written, read) != (BLOCK, BLOCK) {
         return Err(format!("{written} bytes written and {read} read, not {BLOCK}").into());

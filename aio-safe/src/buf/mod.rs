@@ -30,8 +30,7 @@ pub use slice::{IoBufExt, Slice};
 /// - The `io_len` bytes at `io_ptr` are allocated, initialised and readable.
 /// - Nobody writes to those bytes.
 ///
-/// A method may panic: memory stays in order. But the buffer is lost, and so is its place in the
-/// queue.
+/// A method may panic. Then the operation's buffer is dropped, and its slot becomes free.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be the source of a write",
     note = "a queue takes owned buffers whose bytes stay where they are when the value moves: \
@@ -62,8 +61,7 @@ pub unsafe trait IoBuf: Send + 'static {
 /// - `io_len` is at most `io_capacity`. It never shrinks, and only [`set_init`](Self::set_init)
 ///   lets it grow.
 ///
-/// A method may panic: memory stays in order. But the buffer is lost, and so is its place in the
-/// queue.
+/// A method may panic. Then the operation's buffer is dropped, and its slot becomes free.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be the target of a read",
     note = "a queue takes owned buffers whose bytes stay where they are when the value moves: \

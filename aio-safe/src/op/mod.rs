@@ -85,7 +85,7 @@ impl Request {
 }
 
 /// What an operation owns while it is in flight, and what comes back. Sealed: the payloads are
-/// [`Transfer`], [`VectoredTransfer`], [`FileSync`] and [`Poll`].
+/// [`Transfer`], [`VectoredTransfer`], [`FileSync`] and [`FilePoll`].
 pub trait Payload: sealed::Payload {
     /// What waiting for the operation returns.
     type Output;

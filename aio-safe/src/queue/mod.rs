@@ -47,8 +47,9 @@ pub use reserve::{Permit, Reserve};
 ///
 /// # Forking
 ///
-/// A context stays with the process that made it. In a child process every method answers with an
-/// error that says so, and a drop there changes nothing for the parent.
+/// A context stays with the process that made it. In a child process, whatever submits or reaps
+/// returns an error that says so, and waiting for the parent's operations panics. A drop there changes
+/// nothing for the parent.
 ///
 /// Up to Linux 6.2 or so, a fork can lose what `O_DIRECT` reads in flight read into private memory.
 /// The first of the two processes to touch such a page gets a copy, and the device may write to the
@@ -99,13 +100,10 @@ impl Queue {
     /// buffered reads and writes (without `O_DIRECT`), and direct ones that allocate blocks or find
     /// the device's queue full.
     ///
-    /// When the queue is full, it first takes the completions that are there. So it may run wakers
-    /// and destructors, as [`reap`](Self::reap) does.
-    ///
-    /// A full queue first takes the completions that are there, as [`reap`](Self::reap) does: some
-    /// may be those of abandoned operations. That runs wakers and destructors of buffers. If one of
-    /// them panics, the panic hook reports it, and the panic goes no further: it would drop the
-    /// operation. [`Batch::push`] and [`lane`](Self::lane) do the same.
+    /// A full queue first takes the completions that are there, because some may be those of
+    /// abandoned operations. So `submit` may run wakers and destructors, as [`reap`](Self::reap)
+    /// does. If one of them panics, the panic hook reports it, and `submit` goes on.
+    /// [`Batch::push`] and [`lane`](Self::lane) do the same.
     ///
     /// # Pipes, terminals and sockets
     ///

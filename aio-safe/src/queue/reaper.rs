@@ -4,20 +4,28 @@ use std::{fmt, time::Duration};
 
 use crate::{engine::shared::Hold, error::ReapError};
 
-/// Reaps for a queue, but doesn't keep it open: for a thread or task of one's own that does nothing
-/// else. Made by [`Queue::reaper`](crate::Queue::reaper).
+/// Reaps for a queue without keeping it open. It is for a thread that does nothing else. Made by
+/// [`Queue::reaper`](crate::Queue::reaper).
 ///
-/// A thread that loops in [`Queue::reap`](crate::Queue::reap) holds a [`Queue`](crate::Queue),
-/// which stays open as long as the thread runs, and the thread runs as long as the queue is open. A
+/// A thread that loops in [`Queue::reap`](crate::Queue::reap) holds a [`Queue`](crate::Queue). The
+/// queue stays open as long as the thread runs, and the thread runs as long as the queue is open. A
 /// `Reaper` doesn't count: when the last `Queue` and [`Lane`](crate::Lane) go, the queue is closed,
 /// and [`reap`](Self::reap) answers with [`ReapError::Closed`].
 ///
 /// ```
-/// use aio_safe::{Op, Queue};
+/// use aio_safe::{Op, Queue, error::ReapError};
 ///
 /// let queue = Queue::new(8)?;
 /// let reaper = queue.reaper();
-/// let thread = std::thread::spawn(move || while reaper.reap(1, None).is_ok() {});
+/// let thread = std::thread::spawn(move || {
+///     loop {
+///         match reaper.reap(1, None) {
+///             // A signal handler may have run.
+///             Ok(_) | Err(ReapError::Interrupted) => {}
+///             Err(_) => break,
+///         }
+///     }
+/// });
 ///
 /// let zeros = std::fs::File::open("/dev/zero")?;
 /// let read = queue.submit(&zeros, Op::read(vec![1; 16], 0))?;
@@ -40,7 +48,8 @@ impl Reaper {
     ///
     /// # Errors
     ///
-    /// As `Queue::reap`: [`ReapError::Closed`] when no [`Queue`](crate::Queue) is left.
+    /// As `Queue::reap`: [`ReapError::Closed`] when no [`Queue`](crate::Queue) or
+    /// [`Lane`](crate::Lane) is left, or the queue was closed.
     ///
     /// # Panics
     ///
