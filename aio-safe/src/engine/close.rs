@@ -39,12 +39,7 @@ impl Shared {
         if !self.gate.close() {
             return Err(CloseError::Closed);
         }
-        // MECHANISM: the kick of a leader that waits for a slot
-        // `self.line.close(&self.slab)` becomes `{ self.line.close(&self.slab); false }`
-        if self.line.close(&self.slab) {
-            // SAFETY: nobody destroys the context but this thread, which closed the gate.
-            unsafe { self.kick() };
-        }
+        self.line.close(&self.slab);
         // Requests that are being submitted now can't be cancelled before they are.
         while self.gate.count().inside > 0 {
             self.watch_gate(None);

@@ -124,18 +124,17 @@ impl Line {
         }
     }
 
-    /// Sends everybody away. Returns whether somebody has to be kicked.
-    pub(crate) fn close(&self, slab: &Slab) -> bool {
+    /// Sends everybody away. One who leads in the kernel isn't kicked: the thread that closes the queue
+    /// kicks whoever leads.
+    pub(crate) fn close(&self, slab: &Slab) {
         let tickets = {
             let mut tickets = lock(&self.tickets);
             slab.unmark_waited();
             mem::take(&mut *tickets)
         };
-        let mut kick = false;
         for ticket in tickets {
-            kick |= ticket.settle(State::Closed) == Some(true);
+            ticket.settle(State::Closed);
         }
-        kick
     }
 }
 
