@@ -39,11 +39,7 @@ impl Shared {
         if !self.gate.close() {
             return Err(CloseError::Closed);
         }
-        // MECHANISM: the kick of a leader that waits for a slot
-        // `self.line.close(&self.slab, &self.process)` becomes `{ self.line.close(&self.slab, &self.process); false }`
-        if self.line.close(&self.slab, &self.process) {
-            self.kick();
-        }
+        self.line.close(&self.slab, &self.process);
         // The wakers of those in line have run, and may have forked.
         if !self.process.is_current() {
             return Err(CloseError::Forked);

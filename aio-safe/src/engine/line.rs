@@ -126,25 +126,24 @@ impl Line {
         }
     }
 
-    /// Ends all waits, because the queue is closed. Returns whether the leader has to be kicked.
+    /// Ends all waits, because the queue is closed. It doesn't kick a waiter that leads: the thread
+    /// that closes the queue kicks the leader anyway.
     ///
     /// A waker may fork. The child leaves the other waiters to its parent.
-    pub(crate) fn close(&self, slab: &Slab, process: &Process) -> bool {
+    pub(crate) fn close(&self, slab: &Slab, process: &Process) {
         let tickets = {
             let mut tickets = lock(&self.tickets);
             slab.unmark_waited();
             mem::take(&mut *tickets)
         };
-        let mut kick = false;
         let mut tickets = tickets.into_iter();
         while let Some(ticket) = tickets.next() {
-            kick |= ticket.settle(State::Closed) == Some(true);
+            ticket.settle(State::Closed);
             if !process.is_current() {
                 tickets.for_each(mem::forget);
                 break;
             }
         }
-        kick
     }
 }
 
