@@ -1,4 +1,5 @@
-//! What the types of buffers cost: to make one, to put it in an operation, and to send it through a queue.
+//! What the types of buffers cost: to make one, to put it in an operation, and to send it through a
+//! queue.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! What the queue itself costs, on a kernel that completes everything at once: claiming and freeing slots, reading the
-//! ring, and the whole way of an operation, alone, in batches and in lanes.
+//! What the queue itself costs, on a kernel that completes everything at once: claiming and freeing
+//! slots, reading the ring, and the whole way of an operation, alone, in batches and in lanes.
 
 mod common;
 
@@ -56,7 +56,8 @@ fn slab(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Operations are put in a batch and taken out again: slots are claimed together, and filled. A lane has its slots.
+/// Operations are put in a batch and taken out again: slots are claimed together, and filled. A
+/// lane has its slots.
 fn fill(criterion: &mut Criterion) {
     let mut group = group(criterion, "push and pop");
     for n in BATCHES {

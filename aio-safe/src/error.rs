@@ -158,11 +158,13 @@ impl fmt::Display for QueueError {
         f.write_str(match self {
             Self::QueueFull => "the queue is full: take completed operations, then try again",
             Self::Again => {
-                "the kernel has no room for more requests (EAGAIN): reap completions, then try again"
+                "the kernel has no room for more requests (EAGAIN): reap completions, then try \
+                 again"
             }
             Self::Closed => "the queue was closed",
             Self::Forked => {
-                "the queue belongs to the parent process: a queue doesn't survive fork, make one here"
+                "the queue belongs to the parent process: a queue doesn't survive fork, make one \
+                 here"
             }
         })
     }

@@ -95,8 +95,8 @@ fn forks_in_clone(fork: &Arc<Fork>) -> Waker {
     unsafe { Waker::from_raw(RawWaker::new(Arc::into_raw(fork.clone()).cast(), &VTABLE)) }
 }
 
-/// Making a lane in a full queue takes completions first, which runs foreign code. A panic there costs
-/// neither slots nor the lane.
+/// Making a lane in a full queue takes completions first, which runs foreign code. A panic there
+/// costs neither slots nor the lane.
 #[test]
 fn a_panic_while_a_lane_is_made_costs_no_slot() {
     let fake = Fake::prompt();
@@ -141,8 +141,8 @@ fn a_child_of_a_reserves_waker_takes_no_event_of_the_parents() {
     });
 }
 
-/// As before, with a leader in the parent, so that only the child sees that nobody leads... The parent
-/// itself doesn't look at the ring before the child has.
+/// As before, with a leader in the parent, so that only the child sees that nobody leads... The
+/// parent itself doesn't look at the ring before the child has.
 #[test]
 fn a_parent_gets_what_a_child_of_a_reserves_waker_saw() {
     within(30, || {

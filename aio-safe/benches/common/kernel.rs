@@ -37,8 +37,8 @@ pub(crate) struct Prompt {
 /// The ring: its header, which is as long as an event, and the events.
 struct Memory(Box<[UnsafeCell<IoEvent>]>);
 
-// SAFETY: events are written by `io_submit` alone, which one thread at a time calls, and read by whoever may read the
-// ring; head and tail are only used as atomics, once the header is there.
+// SAFETY: events are written by `io_submit` alone, which one thread at a time calls, and read by
+// whoever may read the ring; head and tail are only used as atomics, once the header is there.
 unsafe impl Sync for Memory {}
 // SAFETY: as above.
 unsafe impl Send for Memory {}
@@ -77,7 +77,8 @@ impl Memory {
             header_length: size_of::<IoEvent>() as u32,
             ..RingHeader::default()
         };
-        // SAFETY: the first element is as long as a header and aligned to more, and nobody else knows it yet.
+        // SAFETY: the first element is as long as a header and aligned to more, and nobody else
+        // knows it yet.
         unsafe { memory.header().write(header) };
         memory
     }
@@ -113,8 +114,9 @@ impl Memory {
     }
 }
 
-// SAFETY: a request's event is in the ring when `io_submit` returns, and nothing of it is used afterwards; the result
-// is what it asked for. `io_setup` alone can panic, before there is any request.
+// SAFETY: a request's event is in the ring when `io_submit` returns, and nothing of it is used
+// afterwards; the result is what it asked for. `io_setup` alone can panic, before there is any
+// request.
 unsafe impl Kernel for Prompt {
     fn io_setup(&self, nr_events: u32) -> Result<AioContext, Errno> {
         let memory = self.ring.get_or_init(|| Memory::new(nr_events + 1));
@@ -175,7 +177,8 @@ unsafe impl Kernel for Prompt {
             return None;
         }
         let header = ptr::with_exposed_provenance(ctx.addr());
-        // SAFETY: the queue keeps the kernel for as long as it uses the ring, and the kernel keeps the memory.
+        // SAFETY: the queue keeps the kernel for as long as it uses the ring, and the kernel keeps
+        // the memory.
         unsafe { Ring::of_header(header) }
     }
 

@@ -34,7 +34,8 @@ pub use slice::{IoBufExt, Slice};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be the source of a write",
     note = "a queue takes owned buffers whose bytes stay where they are when the value moves: \
-            `Vec<u8>`, `Box<[u8]>`, `Arc<[u8]>`, `String`, `&'static [u8]`, `AlignedBuf`, or a `Slice` of one"
+            `Vec<u8>`, `Box<[u8]>`, `Arc<[u8]>`, `String`, `&'static [u8]`, \
+            `AlignedBuf`, or a `Slice` of one"
 )]
 pub unsafe trait IoBuf: Send + 'static {
     /// The first byte. May dangle when [`io_len`](Self::io_len) is 0.

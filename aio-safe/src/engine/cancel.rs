@@ -45,9 +45,10 @@ impl Shared {
         }
     }
 
-    /// Cancels all polls, because one that is never ready would keep a closing queue waiting for ever.
-    /// Returns false if a poll isn't known to be cancelled: it may be over, or `io_cancel` may be
-    /// forbidden. The gate is closed, and the caller is the thread that destroys the context.
+    /// Cancels all polls, because one that is never ready would keep a closing queue waiting for
+    /// ever. Returns false if a poll isn't known to be cancelled: it may be over, or `io_cancel`
+    /// may be forbidden. The gate is closed, and the caller is the thread that destroys the
+    /// context.
     pub(crate) fn cancel_all(&self) -> bool {
         let slots = (0..self.slab.depth()).filter_map(|index| self.slab.get(index));
         let mut all_cancelled = true;

@@ -78,8 +78,8 @@ impl Gate {
         self.word.fetch_add(INSIDE + n * SUBMITTED, Relaxed) & CLOSED == 0
     }
 
-    /// Enters to submit a [kick](crate::engine::kick), which isn't counted as a request. Also enters a
-    /// closed gate.
+    /// Enters to submit a [kick](crate::engine::kick), which isn't counted as a request. Also
+    /// enters a closed gate.
     ///
     /// Acquire: a thread that enters after the leader's last [look](Self::count_at_last) before it
     /// destroys the context sees that the context is dead.

@@ -76,15 +76,16 @@ impl Shared {
 
     /// Ends the leader's wait in the kernel. Returns false if the kick couldn't be submitted.
     pub(crate) fn kick(&self) -> bool {
-        // Also on a closed queue: whoever destroys the context marks it as dead, and then waits until
-        // nobody is inside.
+        // Also on a closed queue: whoever destroys the context marks it as dead, and then waits
+        // until nobody is inside.
         self.gate.enter_to_kick();
         let kicked = !self.dead.load(Relaxed) && self.submit_kick();
         self.exit_gate(0);
         kicked
     }
 
-    /// Submits the kick. The caller is inside the gate, and the context wasn't dead after it came in.
+    /// Submits the kick. The caller is inside the gate, and the context wasn't dead after it came
+    /// in.
     fn submit_kick(&self) -> bool {
         let Some(reader) = self.kick.reader() else {
             return false;

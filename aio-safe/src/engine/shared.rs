@@ -54,8 +54,8 @@ pub(crate) struct Shared {
     pub(crate) leadership: Leadership,
     pub(crate) kick: Kick,
     pub(crate) process: Process,
-    /// The context is destroyed, or couldn't be. Only the leader writes this. Besides the leader, only
-    /// threads that kick read it.
+    /// The context is destroyed, or couldn't be. Only the leader writes this. Besides the leader,
+    /// only threads that kick read it.
     pub(crate) dead: AtomicBool,
     /// How many events matched no request in flight.
     pub(crate) strays: AtomicUsize,

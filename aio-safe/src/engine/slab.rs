@@ -135,8 +135,8 @@ impl Slab {
             let taken = lowest(bits & SLOTS, want);
             // Release: a thread that sees these slots taken also sees what this thread freed in
             // other words before. Its second look finds their counts raised.
-            // ORDERING: AcqRel, not Release: who freed them is known from the load already, but for a count that
-            // has overflowed since, which no model does.
+            // ORDERING: AcqRel, not Release: who freed them is known from the load already, but for
+            // a count that has overflowed since, which no model does.
             let claimed = word.compare_exchange_weak(bits, bits & !taken, AcqRel, Relaxed);
             if claimed.is_ok() {
                 return Ok(Group {

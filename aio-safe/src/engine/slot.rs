@@ -32,8 +32,8 @@
 //! # Handing over
 //!
 //! - submitter → kernel: `start` sets `ACTIVE`. Relaxed is enough: an event of this generation
-//!   comes after `io_submit`, and the handle is made after it. A leader looks at all slots only when
-//!   the queue is closed and no thread is inside the [gate](crate::engine::gate).
+//!   comes after `io_submit`, and the handle is made after it. A leader looks at all slots only
+//!   when the queue is closed and no thread is inside the [gate](crate::engine::gate).
 //! - completer → handle: `complete` writes the result, then sets `DONE` (Release). The handle loads
 //!   `DONE` (Acquire) before it takes payload and result.
 //! - completer → lane: through the [inbox](crate::engine::inbox).

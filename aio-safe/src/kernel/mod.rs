@@ -56,8 +56,8 @@ pub use ring::Ring;
 ///   context's requests.
 /// - The kernel uses the iocbs, and the array of pointers to them, only during `io_submit`. After
 ///   that it uses only their addresses, as [`io_cancel`](Self::io_cancel) does.
-/// - No method panics, nor does the destructor: after a panic nobody would know whether a request is
-///   in flight.
+/// - No method panics, nor does the destructor: after a panic nobody would know whether a request
+///   is in flight.
 pub unsafe trait Kernel: Send + Sync + 'static {
     /// Makes a context for `nr_events` requests in flight.
     ///

@@ -415,8 +415,8 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
             Ok(_) => {}
             Err(Unreachable::Forked) => self.check_process(),
             Err(Unreachable::Broken(errno)) => panic!(
-                "the queue's context was broken from outside (io_getevents: {errno}), and the kernel \
-                 may still use the operations' buffers"
+                "the queue's context was broken from outside (io_getevents: {errno}), and the \
+                 kernel may still use the operations' buffers"
             ),
         }
     }

@@ -33,7 +33,8 @@ use crate::{
 /// handles never come to be, so that a program that forgot to submit waits for nothing and ends as
 /// if all were done. So a debug build **panics** when a batch is dropped with operations in it,
 /// unless
-/// `push` or `submit` has returned an error before. Use [`clear`](Self::clear) to drop them on purpose,
+/// `push` or `submit` has returned an error before. Use [`clear`](Self::clear) to drop them on
+/// purpose,
 /// or [`pop`](Self::pop) to take them back.
 ///
 /// ```
@@ -277,8 +278,8 @@ impl<P: Payload> Drop for Batch<'_, P> {
         // a program that returns early by `?` from something else makes no mistake.
         debug_assert!(
             left == 0 || self.failed || std::thread::panicking(),
-            "a batch was dropped with {left} operations that were never submitted: call `submit`, or \
-             `clear` to drop them on purpose"
+            "a batch was dropped with {left} operations that were never submitted: call `submit`, \
+             or `clear` to drop them on purpose"
         );
     }
 }

@@ -48,8 +48,8 @@ pub use reserve::{Permit, Reserve};
 /// # Forking
 ///
 /// A context stays with the process that made it. In a child process, whatever submits or reaps
-/// returns an error that says so, and waiting for the parent's operations panics. A drop there changes
-/// nothing for the parent.
+/// returns an error that says so, and waiting for the parent's operations panics. A drop there
+/// changes nothing for the parent.
 ///
 /// Up to Linux 6.2 or so, a fork can lose what `O_DIRECT` reads in flight read into private memory.
 /// The first of the two processes to touch such a page gets a copy, and the device may write to the
@@ -103,7 +103,8 @@ impl Queue {
     /// A full queue first takes the completions that are there, because some may be those of
     /// abandoned operations. So `submit` may run wakers and destructors, as [`reap`](Self::reap)
     /// does. If one of them panics, the panic hook reports it, and `submit` goes on.
-    /// [`Batch::push`] and [`lane`](Self::lane) do the same.
+    /// [`Batch::push`] and [`lane`](Self::lane) do the same. Don't hold a lock meanwhile that a
+    /// waker or a buffer's destructor takes: the thread would wait for itself.
     ///
     /// # Pipes, terminals and sockets
     ///

@@ -156,8 +156,8 @@ impl<P: Payload> Pending<P> {
                 unreachable!("this is another process")
             }
             Err(Unreachable::Broken(errno)) => panic!(
-                "the queue's context was broken from outside (io_getevents: {errno}), and the kernel \
-                 may still use this operation's buffer"
+                "the queue's context was broken from outside (io_getevents: {errno}), and the \
+                 kernel may still use this operation's buffer"
             ),
         }
     }

@@ -244,7 +244,8 @@ pub(super) fn submit_aside<K: Kind>(q: &Q, round: &Arc<Round>, rng: &mut fastran
     }
 }
 
-/// Submits one operation; quietly: with the lock that foreign code takes.
+/// Submits one operation; quietly: first asks, with the lock that foreign code takes. Asking runs
+/// no foreign code, and submitting may.
 pub(super) fn submit<K: Kind>(
     q: &Q,
     round: &Round,
@@ -253,7 +254,11 @@ pub(super) fn submit<K: Kind>(
 ) -> (Submitted<K>, K::Expect) {
     let (target, op, expect) = K::make(&mut round.draw(rng));
     let file = round.files.get(target);
-    let _quiet = quietly.then(|| round.quiet());
+    if quietly {
+        let _quiet = round.quiet();
+        did(Act::Ask);
+        let _ = (q.queue.in_flight(), q.queue.strays());
+    }
     did(Act::Submit);
     (q.queue.submit(file, op), expect)
 }
