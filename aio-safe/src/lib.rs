@@ -93,6 +93,11 @@ mod sync;
 #[cfg(doctest)]
 mod variance;
 
+/// The page of the crate in a registry: its code is tested.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub use aio_abi::RwFlags;
 pub use aio_sys::Errno;
 pub use buf::{AlignedBuf, BufResult};
