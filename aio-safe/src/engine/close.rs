@@ -53,16 +53,16 @@ impl Shared {
         let all_cancelled = self.cancel_all();
         let mut panic = None;
         let result = loop {
-            // Wakers and destructors, which have run in an earlier round, may have forked.
-            if !self.process.is_current() {
-                break Err(CloseError::Forked);
-            }
             let lead = self.take_over();
             let mut jobs = Jobs::new(self);
             let result = self.close_turn(&lead, all_cancelled, &mut jobs);
             lead.pass_on(|goal| self.reached(goal));
             if let Some(another) = jobs.run() {
                 keep_first(&mut panic, another);
+            }
+            // Wakers and destructors have run, and may have forked.
+            if !self.process.is_current() {
+                break Err(CloseError::Forked);
             }
             if let Some(result) = result {
                 break result;
