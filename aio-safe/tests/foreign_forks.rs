@@ -6,6 +6,7 @@ mod common;
 
 use std::{
     fs::File,
+    os::fd::{FromRawFd, OwnedFd},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -93,6 +94,15 @@ fn forks_in_clone(fork: &Arc<Fork>) -> Waker {
     static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, drop_it, nothing, drop_it);
     // SAFETY: the functions do what a waker's have to do.
     unsafe { Waker::from_raw(RawWaker::new(Arc::into_raw(fork.clone()).cast(), &VTABLE)) }
+}
+
+/// The reading and the writing end of a pipe.
+fn pipe() -> [File; 2] {
+    let mut ends = [-1; 2];
+    // SAFETY: `ends` is writable, and has room for two descriptors.
+    assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
+    // SAFETY: `pipe` returned both descriptors just now, and nobody else owns them.
+    ends.map(|fd| File::from(unsafe { OwnedFd::from_raw_fd(fd) }))
 }
 
 /// Making a lane in a full queue takes completions first, which runs foreign code. A panic there
@@ -193,7 +203,7 @@ fn a_child_of_a_waker_in_line_does_not_hang_in_close() {
         let queue = Queue::new(2).unwrap();
         let permit = queue.reserve().wait().unwrap();
         // The other slot's submission blocks in io_submit: a read of an empty pipe.
-        let (reader, mut writer) = std::io::pipe().unwrap();
+        let [reader, mut writer] = pipe();
         let submitter = {
             let queue = queue.clone();
             thread::spawn(move || {

@@ -127,7 +127,7 @@ impl<P: ReadWrite, T: Send + 'static> Payload for Tagged<P, T> {
 
     #[inline]
     unsafe fn settle(&mut self, n: u64) {
-        // SAFETY: the caller's promise, and the operation was the payload's.
+        // SAFETY: the caller says that `n` is the result of the operation that this payload was in.
         unsafe { self.payload.settle(n) }
     }
 
@@ -182,7 +182,7 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
         for slot in &slots {
             // SAFETY: it was claimed just now.
             unsafe { slot.set_inbox(Some(inbox)) };
-            // SAFETY: as above.
+            // SAFETY: the slot was claimed just now, and is empty.
             unsafe { slot.set_payload_type::<Tagged<P, T>>() };
         }
         Ok(Self {
@@ -295,9 +295,9 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
             self.slots.put(slot);
             return Some(slot);
         }
-        // SAFETY: as in `try_take`.
+        // SAFETY: the inbox lives as long as the lane.
         let inbox = unsafe { self.inbox.as_ref() };
-        // SAFETY: as above.
+        // SAFETY: there is a result, which the caller takes; the queue is dropped last.
         self.look().then(|| unsafe { self.slots.take(inbox) })
     }
 

@@ -138,7 +138,7 @@ mod tests {
             // SAFETY: there is no other thread, and the inbox stays.
             let mut delivery = unsafe { Delivery::new(shared) };
             for slot in slots {
-                // SAFETY: as above.
+                // SAFETY: there is a result that wasn't taken, and the inbox is never freed.
                 unsafe { delivery.add(slot) };
             }
             delivery.deliver_to_own();
@@ -162,9 +162,9 @@ mod tests {
             assert_eq!(slots.results(), 1);
             slots.delivered(inbox.count());
             assert_eq!(slots.results(), 2);
-            // SAFETY: as above.
+            // SAFETY: there is a result that wasn't taken, and the inbox is never freed.
             assert!(std::ptr::eq(unsafe { slots.take_away(inbox) }, all[0]));
-            // SAFETY: as above.
+            // SAFETY: there is a result that wasn't taken, and the inbox is never freed.
             assert!(std::ptr::eq(unsafe { slots.take(inbox) }, all[1]));
             assert_eq!(slots.results(), 0);
             slots.put(all[0]);
@@ -172,7 +172,7 @@ mod tests {
             slots.fill(1);
             deliver(&[all[3]]);
             slots.delivered(inbox.count());
-            // SAFETY: as above.
+            // SAFETY: there is a result that wasn't taken, and the inbox is never freed.
             unsafe { slots.take(inbox) };
             assert_eq!((slots.results(), slots.empty().len()), (0, 4));
         }

@@ -245,7 +245,7 @@ impl Inner {
                 });
             } else {
                 let value = memory.byte.with(|byte| {
-                    // SAFETY: as above.
+                    // SAFETY: loom sees to it that nobody writes to the byte meanwhile.
                     unsafe { *byte }
                 });
                 assert_eq!(value, request.value, "wrote something else");
@@ -465,7 +465,7 @@ struct Memory {
 
 // SAFETY: loom checks every use of the byte, and fails the model on a race.
 unsafe impl Send for Memory {}
-// SAFETY: as above.
+// SAFETY: `&` gives the byte only through loom's cell, which checks every use.
 unsafe impl Sync for Memory {}
 
 impl Memory {
@@ -511,7 +511,7 @@ unsafe impl IoBuf for Buffer {
     }
 }
 
-// SAFETY: as above.
+// SAFETY: the byte is at the same address as for `IoBuf`, and this buffer is its only owner.
 unsafe impl IoBufMut for Buffer {
     fn io_mut_ptr(&mut self) -> *mut u8 {
         Arc::as_ptr(&self.0).cast_mut().cast()

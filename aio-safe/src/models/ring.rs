@@ -29,7 +29,7 @@ pub(super) struct RingMemory {
 
 // SAFETY: loom checks every use of the events, and fails the model on a race.
 unsafe impl Send for RingMemory {}
-// SAFETY: as above.
+// SAFETY: `&` gives only atomics and cells, which loom checks.
 unsafe impl Sync for RingMemory {}
 
 impl RingMemory {
@@ -48,7 +48,7 @@ impl RingMemory {
     ///
     /// The memory outlives the ring.
     pub(super) unsafe fn ring(&self) -> Ring {
-        // SAFETY: the caller's promise.
+        // SAFETY: the pointers are to this memory, which outlives the ring, as the caller says.
         unsafe {
             Ring::of_model(
                 &raw const self.head,

@@ -195,9 +195,9 @@ impl Queue {
     /// The caller has claimed the slot and filled it with a `P`. It is freed.
     #[cold]
     unsafe fn hand_back<P: Payload>(&self, slot: &Slot, reason: QueueError) -> SubmitError<Op<P>> {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller has claimed the slot and filled it with a `P`, and didn't start it.
         let op = unsafe { slot.unfill() };
-        // SAFETY: as above, and it is empty now; `self` keeps the slab.
+        // SAFETY: the slot is the caller's, and was emptied just now. `self` keeps the shared part.
         unsafe { self.shared.free_held(slot.index()) };
         SubmitError { reason, op }
     }
