@@ -184,7 +184,7 @@ unsafe impl Kernel for NoCancel {
         self.0.io_setup(nr)
     }
     unsafe fn io_submit(&self, ctx: AioContext, iocbs: &[*mut Iocb]) -> Result<usize, Errno> {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller keeps what `Kernel::io_submit` demands, and the call is handed on.
         unsafe { self.0.io_submit(ctx, iocbs) }
     }
     unsafe fn io_getevents(
@@ -194,14 +194,14 @@ unsafe impl Kernel for NoCancel {
         events: &mut [MaybeUninit<IoEvent>],
         timeout: Option<Duration>,
     ) -> Result<usize, Errno> {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller is the only one to take events, and the call is handed on.
         unsafe { self.0.io_getevents(ctx, min, events, timeout) }
     }
     unsafe fn io_cancel(&self, _: AioContext, _: *mut Iocb) -> Result<(), Errno> {
         Err(self.1)
     }
     unsafe fn io_destroy(&self, ctx: AioContext) -> Result<(), Errno> {
-        // SAFETY: the caller's promise.
+        // SAFETY: nobody uses the context any more, as the caller says.
         unsafe { self.0.io_destroy(ctx) }
     }
 }

@@ -82,7 +82,7 @@ fn forks_in_clone(fork: &Arc<Fork>) -> Waker {
     unsafe fn clone(data: *const ()) -> RawWaker {
         // SAFETY: the data is an `Arc<Fork>`.
         unsafe { Arc::increment_strong_count(data.cast::<Fork>()) };
-        // SAFETY: as above.
+        // SAFETY: the count was raised in the line before, so the `Fork` lives.
         unsafe { &*data.cast::<Fork>() }.fork();
         RawWaker::new(data, &VTABLE)
     }

@@ -68,7 +68,7 @@ unsafe impl<const ALWAYS_INIT: bool> IoBuf for Told<ALWAYS_INIT> {
     }
 }
 
-// SAFETY: as above.
+// SAFETY: the memory is the one that `IoBuf` names, and only the owner of the value reaches it.
 unsafe impl<const ALWAYS_INIT: bool> IoBufMut for Told<ALWAYS_INIT> {
     fn io_mut_ptr(&mut self) -> *mut u8 {
         self.bytes.io_mut_ptr()
@@ -201,7 +201,7 @@ unsafe impl IoBuf for Nothing {
     }
 }
 
-// SAFETY: as above.
+// SAFETY: the memory is the one that `IoBuf` names, and only the owner of the value reaches it.
 unsafe impl IoBufMut for Nothing {
     fn io_mut_ptr(&mut self) -> *mut u8 {
         std::ptr::dangling_mut()
