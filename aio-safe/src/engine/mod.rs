@@ -29,6 +29,7 @@ pub(crate) mod close;
 pub(crate) mod complete;
 pub(crate) mod fork;
 pub(crate) mod gate;
+pub(crate) mod glance;
 pub(crate) mod inbox;
 pub(crate) mod jobs;
 pub(crate) mod kick;

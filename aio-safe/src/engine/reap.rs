@@ -108,25 +108,6 @@ impl Shared {
         }
     }
 
-    /// Looks, unless there is a leader: takes the completions in the ring. Makes no system call,
-    /// and doesn't wait.
-    #[inline]
-    pub(crate) fn glance(&self, own: Own) {
-        if self.ring.is_none() {
-            return;
-        }
-        let Some(lead) = self.leadership.try_lead() else {
-            return;
-        };
-        let mut jobs = Jobs::new(self);
-        if !self.dead.load(Relaxed) {
-            let (_, completed) = self.reap_ring(&lead, own, &mut jobs);
-            self.gate.completed(completed);
-        }
-        lead.pass_on(|goal| self.reached(goal));
-        jobs.run_and_resume();
-    }
-
     /// Takes all completions that are there, unless another thread leads. It doesn't wait, and it
     /// makes system calls only where the ring can't be read. Returns the first panic of the foreign
     /// code that it ran.
@@ -187,7 +168,7 @@ impl Shared {
     /// Takes the events in the ring, if it can be read. Returns how many there were, and how many
     /// slots they completed.
     #[inline]
-    fn reap_ring(&self, _lead: &Lead<'_>, own: Own, jobs: &mut Jobs<'_>) -> (usize, usize) {
+    pub(crate) fn reap_ring(&self, _lead: &Lead<'_>, own: Own, jobs: &mut Jobs<'_>) -> (usize, usize) {
         let Some(ring) = &self.ring else {
             return (0, 0);
         };

@@ -34,7 +34,7 @@ use crate::{
         slot::Slot,
     },
     error::{QueueError, SetupError},
-    kernel::{Kernel, Ring},
+    kernel::{Dispatch, Ring},
     op::{Op, Payload},
     sync::atomic::{
         AtomicBool, AtomicUsize,
@@ -44,7 +44,7 @@ use crate::{
 
 /// The shared part: see the [module](self).
 pub(crate) struct Shared {
-    pub(crate) kernel: Box<dyn Kernel>,
+    pub(crate) kernel: Dispatch,
     pub(crate) ctx: AioContext,
     /// The completion ring, if it can be read without a system call. Only the leader reads it.
     pub(crate) ring: Option<Ring>,
@@ -64,7 +64,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn new(depth: u32, kernel: Box<dyn Kernel>) -> Result<Self, SetupError> {
+    fn new(depth: u32, kernel: Dispatch) -> Result<Self, SetupError> {
         if depth == 0 || depth > gate::MAX_DEPTH {
             return Err(SetupError::Depth {
                 depth,
@@ -295,7 +295,7 @@ const _: () = {
 };
 
 impl QueueRef {
-    pub(crate) fn new(depth: u32, kernel: Box<dyn Kernel>) -> Result<Self, SetupError> {
+    pub(crate) fn new(depth: u32, kernel: Dispatch) -> Result<Self, SetupError> {
         let shared = Box::new(Shared::new(depth, kernel)?);
         Ok(Self(NonNull::from(Box::leak(shared))))
     }
@@ -505,7 +505,7 @@ mod tests {
 
     #[test]
     fn queues_that_are_cloned_and_forgotten_abort_before_their_count_overflows() {
-        let queue = QueueRef::new(1, Box::new(Linux)).unwrap();
+        let queue = QueueRef::new(1, Dispatch::new(Linux)).unwrap();
         for (count, signal) in [
             (1, 0),
             (usize::MAX / 2, 0),
@@ -525,7 +525,7 @@ mod tests {
 
     #[test]
     fn holds_that_are_cloned_and_forgotten_abort_before_their_count_overflows() {
-        let queue = QueueRef::new(1, Box::new(Linux)).unwrap();
+        let queue = QueueRef::new(1, Dispatch::new(Linux)).unwrap();
         let hold = queue.hold();
         for (count, signal) in [
             (2, 0),

@@ -311,6 +311,9 @@ impl Iterator for Group {
 /// The lowest `n` set bits, or all if there are fewer. At least one is set.
 #[inline]
 fn lowest(bits: usize, n: u32) -> usize {
+    if n == 1 {
+        return bits & bits.wrapping_neg();
+    }
     // Most often the lowest ones lie side by side.
     let start = bits.trailing_zeros();
     if (bits >> start).trailing_ones() >= n {

@@ -425,6 +425,33 @@ impl Slot {
         Completed::Quietly
     }
 
+    /// As [`complete_own`](Self::complete_own), if this event is the slot's and no waker is stored.
+    /// Returns false otherwise, and has done nothing.
+    ///
+    /// # Safety
+    ///
+    /// The caller leads, and takes this event if this returns true. The caller also has the slot's
+    /// handle, and no other thread uses the handle meanwhile.
+    #[inline(always)]
+    pub(crate) unsafe fn complete_own_event(&self, data: u64, res: i64) -> bool {
+        let word = self.word.load(Relaxed);
+        let expected = tag(word & !FLAGS, self.marked);
+        // A stored waker would have to be taken out.
+        // MECHANISM: the waker of a handle whose thread takes its only event
+        // `!CANCELLABLE) != ACTIVE` becomes `!CANCELLABLE & !WAKER) != ACTIVE`
+        if data != expected || word & (FLAGS & !CANCELLABLE) != ACTIVE {
+            return false;
+        }
+        self.result.with_mut(|cell| {
+            // SAFETY: the event is that of the request in flight, so the caller is the completer,
+            // and owns the result until DONE is set.
+            unsafe { cell.write(res) }
+        });
+        // Relaxed is enough, because the handle is used in this thread.
+        self.word.store(word | DONE, Relaxed);
+        true
+    }
+
     /// Ends a `complete` that found these flags when it set `DONE`.
     #[cold]
     fn completed(&self, before: u32) -> Completed {

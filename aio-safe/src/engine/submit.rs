@@ -33,6 +33,7 @@ impl Shared {
     /// # Safety
     ///
     /// The caller has claimed and filled the slot, and no handle was made.
+    #[inline(always)]
     pub(crate) unsafe fn submit_one(&self, slot: &Slot) -> Result<(), QueueError> {
         // SAFETY: the caller has claimed and filled the slot, and no handle was made.
         match unsafe { self.submit(&[slot]) } {

@@ -26,7 +26,7 @@ unsafe impl Kernel for Linux {
         Ok(ctx)
     }
 
-    #[inline]
+    #[inline(always)]
     unsafe fn io_submit(&self, ctx: AioContext, iocbs: &[*mut Iocb]) -> Result<usize, Errno> {
         // A slice has at most isize::MAX elements.
         // SAFETY: the array is readable in its length. The caller promises that nobody else uses

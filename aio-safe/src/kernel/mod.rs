@@ -10,6 +10,7 @@
 
 #![allow(unsafe_code, reason = "declares what is unsafe about the system calls")]
 
+mod dispatch;
 mod linux;
 mod ring;
 
@@ -20,6 +21,7 @@ pub use aio_abi::{
     RING_INCOMPAT_FEATURES, RING_MAGIC, RingHeader, RwFlags,
 };
 pub use aio_sys::Errno;
+pub(crate) use dispatch::Dispatch;
 pub use linux::Linux;
 pub use ring::Ring;
 

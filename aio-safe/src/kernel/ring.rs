@@ -81,6 +81,40 @@ impl Ring {
         }
     }
 
+    /// Takes the event in the ring if there is exactly one, and if `take` accepts its `data` and
+    /// `res`. Returns whether it was taken. Costs less than [`events`](Self::events).
+    ///
+    /// # Safety
+    ///
+    /// The context lives and nobody else reads the ring during the call. A call of `io_getevents`
+    /// would be another reader.
+    #[inline(always)]
+    pub(crate) unsafe fn take_only(&self, take: impl FnOnce(u64, i64) -> bool) -> bool {
+        // SAFETY: whoever made the ring promised that it stays mapped, and the caller promises that
+        // the context lives.
+        let (head, tail) = unsafe { (&*self.head, &*self.tail) };
+        // See `events` for the orderings, and for numbers that are too large.
+        let place = self.place(head.load(Relaxed));
+        let after = if place + 1 == self.nr { 0 } else { place + 1 };
+        if self.place(tail.load(Acquire)) != after {
+            return false;
+        }
+        // SAFETY: `place` is below nr, so this is one of the ring's entries, which stay mapped: the
+        // caller promises that the context lives.
+        let cell = unsafe { &*self.events.wrapping_add(place as usize) };
+        let (data, res) = cell.with(|event| {
+            // SAFETY: the kernel wrote the event before the tail that was loaded. It writes to the
+            // entry again only after the head was stored behind it, which is below.
+            let event = unsafe { &*event };
+            (event.data, event.res)
+        });
+        let taken = take(data, res);
+        if taken {
+            head.store(after, Release);
+        }
+        taken
+    }
+
     /// The events in the ring, up to `max`. [`Events::release`] takes those that were read.
     ///
     /// # Safety

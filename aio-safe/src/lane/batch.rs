@@ -98,7 +98,7 @@ impl<'l, P: ReadWrite, T: Send + 'static> LaneBatch<'l, P, T> {
     /// reap completions and call `submit` again: with [`Queue::reap`](crate::Queue::reap), if
     /// nothing of this lane is in flight.
     #[doc(alias = "io_submit")]
-    #[inline]
+    #[inline(always)]
     pub fn submit(&mut self) -> Result<(), QueueError> {
         match self.lane.submit(self.pushed) {
             Ok(()) => {

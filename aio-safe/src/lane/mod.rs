@@ -22,7 +22,6 @@ use aio_sys::Errno;
 use crate::{
     OpError, Queue,
     engine::{
-        complete::Own,
         inbox::{Count, Inbox},
         leader::Goal,
         slot::Slot,
@@ -214,7 +213,7 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
     /// # Errors
     ///
     /// How many of them the kernel has accepted or refused, and why not all, if it is an error.
-    #[inline]
+    #[inline(always)]
     fn submit(&mut self, n: usize) -> Result<(), (usize, Result<(), QueueError>)> {
         let shared = self.queue.shared();
         let pushed = self.slots.empty().get(..n).unwrap_or_default();
@@ -386,7 +385,9 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
     #[inline]
     fn glance(&mut self) -> bool {
         self.check_process();
-        self.queue.shared().glance(Own::lane(self.inbox));
+        // SAFETY: the inbox is this lane's, and nobody else uses the lane meanwhile, because of
+        // `&mut`.
+        unsafe { self.queue.shared().glance_for_lane(self.inbox) };
         self.look() || {
             // What has run may have forked.
             self.check_process();

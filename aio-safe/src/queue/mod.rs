@@ -18,7 +18,7 @@ use crate::{
     Lane, Op, SubmitError,
     engine::{gate, shared::QueueRef, slot::Slot},
     error::{CloseError, QueueError, ReapError, SetupError},
-    kernel::{Kernel, Linux},
+    kernel::{Dispatch, Kernel, Linux},
     op::{Payload, ReadWrite},
     sync::atomic::Ordering::Relaxed,
 };
@@ -87,7 +87,7 @@ impl Queue {
     /// As [`new`](Self::new).
     pub fn with_kernel(depth: u32, kernel: impl Kernel) -> Result<Self, SetupError> {
         Ok(Self {
-            shared: QueueRef::new(depth, Box::new(kernel))?,
+            shared: QueueRef::new(depth, Dispatch::new(kernel))?,
         })
     }
 

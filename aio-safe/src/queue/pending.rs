@@ -15,7 +15,6 @@ use aio_sys::Errno;
 
 use crate::{
     engine::{
-        complete::Own,
         leader::Goal,
         shared::{QueueRef, SlotRef},
         slot::Slot,
@@ -215,16 +214,17 @@ impl<P: Payload> Pending<P> {
 
     /// Takes what completions are there, unless another thread is about to. Whether this one's is.
     // With `&mut`, as for `wait_for_it`.
-    #[inline]
+    #[inline(always)]
     fn glance(&mut self) -> bool {
         let slot = self.slot();
         check_process(slot);
-        slot.shared().glance(Own::slot(slot.slot()));
-        slot.slot().is_done() || {
-            // What has run may have forked.
+        // SAFETY: this is the slot's handle, and nobody else uses it meanwhile, because of `&mut`.
+        let done = unsafe { slot.shared().glance_for_slot(slot.slot()) };
+        if !done {
+            // The foreign code that ran may have forked.
             check_process(slot);
-            false
         }
+        done
     }
 
     /// Stores a waker, unless the operation is done.
@@ -259,7 +259,7 @@ impl<P: Payload> Pending<P> {
 ///
 /// The caller was the slot's handle and isn't any longer, the slot holds a `P`, and `is_done` has
 /// returned true.
-#[inline]
+#[inline(always)]
 unsafe fn take_and_free<P: Payload>(slot: &SlotRef) -> P::Output {
     let panics = FreeOnPanic(slot);
     // SAFETY: the caller was the slot's handle, which holds a `P` and is done.
@@ -349,6 +349,9 @@ impl<P: Payload> Future for Pending<P> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<P::Output> {
         if !self.is_done() && !self.glance() && self.register(cx.waker()) {
+            // The waker's clone, or the destructor of an earlier waker, may have forked. Nobody
+            // wakes the parent's operations in a child.
+            check_process(self.slot());
             return Poll::Pending;
         }
         assert!(self.is_done(), "register refuses only what is done");
