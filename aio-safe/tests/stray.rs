@@ -71,16 +71,18 @@ fn foreign_events_complete_nothing() {
     let drops = Arc::new(AtomicUsize::new(0));
     let pending = tracked(&queue, &drops);
     let data = fake.in_flight()[0].iocb.aio_data;
-    // Zeroes, as in a place of the ring that was never used; other slots; other generations; the
+    // Zeroes, as in an entry of the ring that was never used; other slots; other generations; the
     // address of an iocb, as other programs have it.
     let foreign = [
         0,
-        data ^ 1,
-        data + 2,
-        data ^ (1 << 40),
-        data ^ (1 << 63),
         data ^ (1 << 32),
+        data + (2 << 32),
+        data ^ (1 << 8),
+        data ^ (1 << 9),
+        data ^ (1 << 31),
+        data ^ (1 << 63),
         u64::from(u32::MAX),
+        u64::MAX << 32,
         fake.in_flight()[0].obj,
         u64::MAX - 1,
     ];
@@ -101,11 +103,13 @@ fn an_event_before_anything_was_submitted_completes_nothing() {
     let fake = Fake::new();
     let queue = Queue::with_kernel(4, fake.clone()).unwrap();
     for index in 0..4 {
-        fake.post(event(index));
-        fake.post(event(1 << 40 | index));
+        // As the slot's first use would have it, and with the flag of a slot in flight.
+        for generation in [0, 1 << 8, 1 << 8 | 1, 2 << 8] {
+            fake.post(event(index << 32 | generation));
+        }
     }
     assert_eq!(queue.reap(0, None), Ok(0));
-    assert_eq!((queue.strays(), queue.in_flight()), (8, 0));
+    assert_eq!((queue.strays(), queue.in_flight()), (16, 0));
 }
 
 #[test]

@@ -75,9 +75,18 @@ unsafe impl<T: Sync> Send for Inbox<T> {}
 // or the lane, between which both are handed over as the module says.
 unsafe impl<T: Sync> Sync for Inbox<T> {}
 
-/// A number of completions modulo 2^30, as the word counts them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A number of completions modulo 2^30, as the word counts them. The upper two bits don't count.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Count(u32);
+
+impl PartialEq for Count {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        self.since(*other) == 0
+    }
+}
+
+impl Eq for Count {}
 
 impl Count {
     pub(crate) const ZERO: Self = Self(0);
@@ -89,12 +98,12 @@ impl Count {
 
     #[inline]
     pub(crate) fn plus(self, n: usize) -> Self {
-        Self(self.0.wrapping_add(n as u32) & COUNT)
+        Self(self.0.wrapping_add(n as u32))
     }
 
     #[inline]
     pub(crate) fn minus(self, n: usize) -> Self {
-        Self(self.0.wrapping_sub(n as u32) & COUNT)
+        Self(self.0.wrapping_sub(n as u32))
     }
 
     /// How many completions came after there were `before`.
@@ -159,7 +168,7 @@ impl<T> Inbox<T> {
         let empty = |_| UnsafeCell::new(std::ptr::null());
         let len = slots.next_power_of_two();
         NonNull::from(Box::leak(Box::new(Self {
-            word: AtomicU32::new(count.0),
+            word: AtomicU32::new(count.0 & COUNT),
             entries: (0..len).map(empty).collect(),
             mask: len - 1,
             waker: Mutex::new(None),

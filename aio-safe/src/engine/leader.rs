@@ -200,7 +200,7 @@ impl Leadership {
     /// Gives the role to the first follower whose goal isn't `reached`. One that closes the queue
     /// comes first, and those that wait for a slot come last. Wakes those that wait for an idle
     /// queue if that is reached.
-    #[inline]
+    #[inline(always)]
     fn hand_over(&self, reached: impl Fn(Goal) -> bool) {
         if self
             .state
@@ -259,7 +259,7 @@ impl Leadership {
 impl Lead<'_> {
     /// Gives the role to the first follower whose goal isn't `reached`, and wakes those that wait
     /// for an idle queue if that is reached.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pass_on(self, reached: impl Fn(Goal) -> bool) {
         self.leadership.hand_over(reached);
         std::mem::forget(self);

@@ -168,7 +168,12 @@ impl Shared {
     /// Takes the events in the ring, if it can be read. Returns how many there were, and how many
     /// slots they completed.
     #[inline]
-    pub(crate) fn reap_ring(&self, _lead: &Lead<'_>, own: Own, jobs: &mut Jobs<'_>) -> (usize, usize) {
+    pub(crate) fn reap_ring(
+        &self,
+        _lead: &Lead<'_>,
+        own: Own,
+        jobs: &mut Jobs<'_>,
+    ) -> (usize, usize) {
         let Some(ring) = &self.ring else {
             return (0, 0);
         };

@@ -5,7 +5,7 @@
 //! # States
 //!
 //! The word holds a generation (upper 24 bits) and flags (lower 8). The generation tells the uses
-//! of a slot apart: it is raised after each. The flag `CANCELLABLE` describes the payload, and can
+//! of a slot apart: it is raised by two after each. It is always odd, and so never zero. The flag `CANCELLABLE` describes the payload, and can
 //! be set in any state. The other flags are the state:
 //!
 //! | state | flags | iocb and payload belong to | result belongs to | waker belongs to |
@@ -93,11 +93,11 @@ const WAKER: u32 = 1 << 3;
 const CANCELLABLE: u32 = 1 << 4;
 
 const FLAGS: u32 = 0xff;
-const GENERATION_ONE: u32 = FLAGS + 1;
-
-/// Set in `aio_data` beside the index. An event of zeros, from an entry of the ring that was never
-/// written, then matches no slot.
-const MARK: u32 = 1 << 31;
+/// The generation of a slot's first use.
+const FIRST_GENERATION: u32 = FLAGS + 1;
+/// From one use to the next. An event of zeros, from an entry of the ring that was never written,
+/// matches no slot, because generations stay odd.
+const NEXT_GENERATION: u32 = 2 * FIRST_GENERATION;
 
 /// Added to the errno of a refusal in a slot's result. No event has such a result.
 const REFUSED: i64 = i64::MIN;
@@ -113,8 +113,8 @@ pub(crate) const LOST: i64 = REFUSED + 0x10_0000;
 pub(crate) struct Slot {
     iocb: UnsafeCell<Iocb>,
     word: AtomicU32,
-    /// The slot's index in the slab, with [`MARK`].
-    marked: u32,
+    /// The slot's index in the slab.
+    index: u32,
     /// The event's `res`; or [`REFUSED`] plus the errno of a refusal; or [`LOST`].
     result: UnsafeCell<i64>,
     /// The inbox of the lane whose slot this is, if it is a lane's.
@@ -148,9 +148,12 @@ unsafe impl Sync for Slot {}
 impl Slot {
     pub(crate) fn new(index: u32) -> Self {
         Self {
-            iocb: UnsafeCell::new(Iocb::default()),
-            word: AtomicU32::new(0),
-            marked: index | MARK,
+            iocb: UnsafeCell::new(Iocb {
+                aio_data: tag(FIRST_GENERATION, index),
+                ..Iocb::default()
+            }),
+            word: AtomicU32::new(FIRST_GENERATION),
+            index,
             result: UnsafeCell::new(0),
             inbox: UnsafeCell::new(None),
             payload: UnsafeCell::new(Storage::empty()),
@@ -162,7 +165,7 @@ impl Slot {
     /// The slot's index in the slab.
     #[inline]
     pub(crate) fn index(&self) -> u32 {
-        self.marked ^ MARK
+        self.index
     }
 
     // The submitter's side: free → claimed → in flight.
@@ -213,9 +216,11 @@ impl Slot {
         });
         mem::forget(panics);
         self.iocb.with_mut(|cell| {
-            let iocb = request.iocb(tag(generation, self.marked), file, place);
             // SAFETY: the caller has claimed the slot, so nobody else uses the cell.
-            unsafe { cell.write(iocb) }
+            let iocb = unsafe { &mut *cell };
+            // The index stays, so that half of the word isn't written again.
+            let data = iocb.aio_data & INDEX | u64::from(generation);
+            *iocb = request.iocb(data, file, place);
         });
     }
 
@@ -311,7 +316,7 @@ impl Slot {
     pub(crate) unsafe fn retire(&self) {
         let generation = self.word.load(Relaxed) & !FLAGS;
         self.word
-            .store(generation.wrapping_add(GENERATION_ONE), Relaxed);
+            .store(generation.wrapping_add(NEXT_GENERATION), Relaxed);
     }
 
     // The completer's side: in flight → completed, abandoned → free.
@@ -320,11 +325,10 @@ impl Slot {
     /// that generation completes it.
     #[inline]
     pub(crate) fn expects(&self, generation: u32) -> bool {
-        // One comparison checks flags and generation. A number with flags in it is no generation:
-        // it matches nothing.
+        // One comparison checks flags and generation.
         // MECHANISM: the generation check
-        // `!FLAGS | ACTIVE | DONE) == generation ^` becomes `ACTIVE | DONE) == 0 * generation +`
-        self.word.load(Relaxed) & (!FLAGS | ACTIVE | DONE) == generation ^ ACTIVE
+        // `(!FLAGS | ACTIVE | DONE)).wrapping_sub(generation)` becomes `(ACTIVE | DONE))`
+        (self.word.load(Relaxed) & (!FLAGS | ACTIVE | DONE)).wrapping_sub(generation) == ACTIVE
     }
 
     /// The generation of the request in flight. For its completer.
@@ -375,7 +379,7 @@ impl Slot {
             unsafe { cell.write(res) }
         });
         self.word
-            .store(generation.wrapping_add(GENERATION_ONE), Relaxed);
+            .store(generation.wrapping_add(NEXT_GENERATION), Relaxed);
     }
 
     /// Hands the result over to the handle, unless that was dropped.
@@ -435,7 +439,7 @@ impl Slot {
     #[inline(always)]
     pub(crate) unsafe fn complete_own_event(&self, data: u64, res: i64) -> bool {
         let word = self.word.load(Relaxed);
-        let expected = tag(word & !FLAGS, self.marked);
+        let expected = tag(word & !FLAGS, self.index);
         // A stored waker would have to be taken out.
         // MECHANISM: the waker of a handle whose thread takes its only event
         // `!CANCELLABLE) != ACTIVE` becomes `!CANCELLABLE & !WAKER) != ACTIVE`
@@ -756,17 +760,19 @@ fn errno(raw: i64) -> Option<Errno> {
     i32::try_from(raw).ok().and_then(Errno::from_raw)
 }
 
-/// The `aio_data` of a request: the generation above, index and mark below.
+/// The index in `aio_data`.
+const INDEX: u64 = (u32::MAX as u64) << 32;
+
+/// The `aio_data` of a request: the index above, the generation below.
 #[inline]
-fn tag(generation: u32, marked: u32) -> u64 {
-    u64::from(generation) << 32 | u64::from(marked)
+fn tag(generation: u32, index: u32) -> u64 {
+    u64::from(index) << 32 | u64::from(generation)
 }
 
 /// The generation and the index in an event's `data`.
 #[inline]
 pub(crate) fn untag(data: u64) -> (u32, u32) {
-    // If the mark is missing, this makes an index that no slot has.
-    ((data >> 32) as u32, data as u32 ^ MARK)
+    (data as u32 & !FLAGS, (data >> 32) as u32)
 }
 
 #[cfg(all(test, not(loom)))]

@@ -135,18 +135,22 @@ impl Ring {
         // as in the kernel.
         let place = self.place(head.load(Relaxed));
         let tail = self.place(tail.load(Acquire));
+        let to_end = self.nr - place;
         let there = if place <= tail {
             tail - place
         } else {
-            self.nr - place + tail
+            to_end + tail
         };
-        let left = (there as usize).min(max);
+        let total = (there as usize).min(max);
+        let run = total.min(to_end as usize);
+        let start = self.events.wrapping_add(place as usize);
         Events {
             ring: self,
-            next: self.events.wrapping_add(place as usize),
-            end: self.events.wrapping_add(self.nr as usize),
-            left,
-            total: left,
+            start,
+            next: start,
+            run_end: start.wrapping_add(run),
+            rest: total - run,
+            total,
         }
     }
 
@@ -159,13 +163,18 @@ impl Ring {
 }
 
 /// Events in the ring: see [`Ring::events`].
+///
+/// They are in one or two runs of entries: up to the ring's end, and from its start.
 pub(crate) struct Events<'a> {
     ring: &'a Ring,
-    /// The next entry, which is before `end`.
+    /// The first entry.
+    start: *const UnsafeCell<IoEvent>,
+    /// The next entry, if there is one in this run.
     next: *const UnsafeCell<IoEvent>,
-    /// The end of the ring's entries.
-    end: *const UnsafeCell<IoEvent>,
-    left: usize,
+    /// The end of this run.
+    run_end: *const UnsafeCell<IoEvent>,
+    /// How many entries the second run has, during the first one.
+    rest: usize,
     total: usize,
 }
 
@@ -179,13 +188,26 @@ impl Events<'_> {
     /// Gives the entries that were read back to the kernel.
     #[inline]
     pub(crate) fn release(self) {
-        if self.left < self.total {
+        if self.next != self.start {
             // SAFETY: the ring stays mapped while the context lives, which the caller of `events`
             // promised for as long as this is used.
             let head = unsafe { &*self.ring.head };
             let bytes = self.next.addr() - self.ring.events.addr();
-            head.store((bytes / size_of::<UnsafeCell<IoEvent>>()) as u32, Release);
+            let place = (bytes / size_of::<UnsafeCell<IoEvent>>()) as u32;
+            let place = if place == self.ring.nr { 0 } else { place };
+            head.store(place, Release);
         }
+    }
+
+    /// Begins the second run. Returns false if there is none.
+    #[cold]
+    fn next_run(&mut self) -> bool {
+        let rest = std::mem::take(&mut self.rest);
+        if rest > 0 {
+            self.next = self.ring.events;
+            self.run_end = self.next.wrapping_add(rest);
+        }
+        rest > 0
     }
 }
 
@@ -195,7 +217,7 @@ impl Iterator for Events<'_> {
 
     #[inline(always)]
     fn next(&mut self) -> Option<(u64, i64)> {
-        if self.left == 0 {
+        if self.next == self.run_end && !self.next_run() {
             return None;
         }
         // SAFETY: `next` is one of the ring's entries, which stay mapped while this is used: the
@@ -207,11 +229,7 @@ impl Iterator for Events<'_> {
             let event = unsafe { &*event };
             (event.data, event.res)
         });
-        self.left -= 1;
         self.next = self.next.wrapping_add(1);
-        if self.next == self.end {
-            self.next = self.ring.events;
-        }
         Some(event)
     }
 }

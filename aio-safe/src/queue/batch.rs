@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     Op, Pending, Queue, SubmitError,
-    engine::{slab::Group, slot::Slot},
+    engine::{slab::Group, slot::Slot, submit::Answer},
     error::QueueError,
     op::{Held, Payload},
 };
@@ -184,6 +184,8 @@ impl<'a, P: Payload> Batch<'a, P> {
     /// and [`Forked`](QueueError::Forked). Operations that were submitted have their handles. The
     /// rest stays in the batch: after `Again`, reap completions and call `submit` again.
     #[doc(alias = "io_submit")]
+    // Always: a `ret` after the system call would be expensive, see `aio_sys`.
+    #[inline(always)]
     pub fn submit(&mut self, handles: &mut Vec<Pending<P>>) -> Result<(), QueueError> {
         let shared = self.queue.shared();
         self.free_spare();
@@ -198,22 +200,42 @@ impl<'a, P: Payload> Batch<'a, P> {
         // So that nothing can fail between the system call and the making of the handles.
         handles.reserve(len);
         // SAFETY: the slots were claimed and filled by this batch.
-        let submitted = unsafe { shared.submit(&self.slots) };
-        self.failed |= submitted.is_err();
-        let (answered, result) = match submitted {
-            Ok(()) => (len, Ok(())),
-            Err(answer) => (answer.answered, answer.result),
-        };
+        match unsafe { shared.submit(&self.slots) } {
+            Ok(()) => {
+                // SAFETY: all slots were submitted just now. They leave the batch below.
+                unsafe { self.hand_out(len, handles) };
+                self.slots.clear();
+                Ok(())
+            }
+            Err(answer) => self.submitted_in_part(answer, handles),
+        }
+    }
+
+    /// Ends a `submit` that didn't submit all operations.
+    #[cold]
+    fn submitted_in_part(
+        &mut self,
+        answer: Answer,
+        handles: &mut Vec<Pending<P>>,
+    ) -> Result<(), QueueError> {
+        self.failed = true;
+        // SAFETY: these slots were answered just now. They leave the batch below.
+        unsafe { self.hand_out(answer.answered, handles) };
+        self.slots.drain(..answer.answered);
+        answer.result
+    }
+
+    /// Makes the handles of the first operations.
+    ///
+    /// # Safety
+    ///
+    /// These were submitted, and the caller removes them from the batch. No handles were made.
+    #[inline]
+    unsafe fn hand_out(&self, answered: usize, handles: &mut Vec<Pending<P>>) {
         handles.extend(self.slots.iter().take(answered).map(|slot| {
             // SAFETY: the slot is in flight or completed, holds a P, and has no handle yet.
-            unsafe { Pending::new(shared, slot) }
+            unsafe { Pending::new(self.queue.shared(), slot) }
         }));
-        if answered == len {
-            self.slots.clear();
-        } else {
-            self.slots.drain(..answered);
-        }
-        result
     }
 
     /// Takes back the operation that was pushed last.

@@ -312,29 +312,42 @@ fn check_process(slot: &SlotRef) {
     );
 }
 
+/// Abandons the operation, or drops its result.
+///
+/// # Safety
+///
+/// The caller was the slot's handle and isn't any longer, and the slot holds a `P`.
+#[inline(never)]
+unsafe fn abandon<P: Payload>(slot: &SlotRef) {
+    // In a child process the slot is the parent's; what it owns is leaked here.
+    if !slot.shared().process.is_current() {
+        return;
+    }
+    if slot.slot().is_cancellable() {
+        // Nobody is interested any more, and it could stay in flight for ever.
+        let _ = slot.shared().cancel(slot.slot());
+    }
+    // SAFETY: this was the slot's handle, and on true it isn't used again.
+    if unsafe { slot.abandon() } {
+        return;
+    }
+    assert!(slot.slot().is_done(), "abandon refuses only what is done");
+    if slot.slot().is_lost() {
+        // The buffer stays the kernel's.
+        drop(FreeOnPanic(slot));
+        return;
+    }
+    // SAFETY: it is done, and we don't have it any more.
+    drop(unsafe { take_and_free::<P>(slot) });
+}
+
 impl<P: Payload> Drop for Pending<P> {
+    #[inline]
     fn drop(&mut self) {
-        let Some(slot) = self.slot.take() else { return };
-        // In a child process the slot is the parent's; what it owns is leaked here.
-        if !slot.shared().process.is_current() {
-            return;
+        if let Some(slot) = self.slot.take() {
+            // SAFETY: the handle doesn't have the slot any longer.
+            unsafe { abandon::<P>(&slot) };
         }
-        if slot.slot().is_cancellable() {
-            // Nobody is interested any more, and it could stay in flight for ever.
-            let _ = slot.shared().cancel(slot.slot());
-        }
-        // SAFETY: this was the slot's handle, and on true it isn't used again.
-        if unsafe { slot.abandon() } {
-            return;
-        }
-        assert!(slot.slot().is_done(), "abandon refuses only what is done");
-        if slot.slot().is_lost() {
-            // The buffer stays the kernel's.
-            drop(FreeOnPanic(&slot));
-            return;
-        }
-        // SAFETY: it is done, and we don't have it any more.
-        drop(unsafe { take_and_free::<P>(&slot) });
     }
 }
 
