@@ -109,6 +109,7 @@ fn pipe() -> [File; 2] {
 /// costs neither slots nor the lane.
 #[test]
 fn a_panic_while_a_lane_is_made_costs_no_slot() {
+    let _lock = common::one_at_a_time();
     let fake = Fake::prompt();
     let watch = fake.watch();
     let queue = Queue::with_kernel(4, fake).unwrap();
@@ -127,10 +128,55 @@ fn a_panic_while_a_lane_is_made_costs_no_slot() {
     assert_eq!(watch.strong_count(), 0, "the queue's kernel is freed");
 }
 
+/// How a child ended that was made by a clone of the waker, in the first poll of `polls`. The child
+/// polls no further. Its code is 0 if that poll panicked, because nobody would wake the child.
+fn child_of_a_poll(poll: impl FnOnce(&Waker) -> bool) -> i32 {
+    let fork = Fork::new();
+    let waker = forks_in_clone(&fork);
+    fork.armed.store(true, SeqCst);
+    let pending = catch_unwind(AssertUnwindSafe(|| poll(&waker)));
+    let status = fork.end(|| i32::from(pending.is_ok()));
+    assert!(pending.unwrap(), "nothing is done in the parent");
+    status
+}
+
+/// A child whose poll returned `Pending` would sleep for ever: the parent's operations wake tasks
+/// of the parent only.
+#[test]
+fn a_child_of_a_polls_waker_hears_of_the_fork() {
+    let _lock = common::one_at_a_time();
+    within(30, || {
+        let fake = Fake::new();
+        let queue = Queue::with_kernel(3, fake.clone()).unwrap();
+        let read = || Op::read(vec![1; 4], 0);
+        let mut pending = queue.submit(std::io::stdin(), read()).unwrap();
+        let status = child_of_a_poll(|waker| poll_once(&mut pending, waker).is_pending());
+        assert_eq!(status, 0, "an operation's poll");
+
+        let mut lane = queue.lane::<Transfer<Vec<u8>>, ()>(1).unwrap();
+        let mut batch = lane.batch();
+        let stdin = std::io::stdin();
+        batch.push(&stdin, read(), ()).unwrap();
+        batch.submit().unwrap();
+        drop(batch);
+        let status = child_of_a_poll(|waker| {
+            let mut context = std::task::Context::from_waker(waker);
+            lane.poll_ready(&mut context).is_pending()
+        });
+        assert_eq!(status, 0, "a lane's poll");
+        fake.touch_all();
+        fake.complete(0);
+        fake.complete(0);
+        assert!(pending.wait_timeout(Duration::from_secs(3)).is_ok());
+        assert!(lane.wait().is_some());
+    });
+}
+
 /// A waker that forks when `Reserve::poll` clones it: the child goes on and takes completions
 /// from the ring, which is the parent's.
 #[test]
 fn a_child_of_a_reserves_waker_takes_no_event_of_the_parents() {
+    let _lock = common::one_at_a_time();
     within(30, || {
         let queue = Queue::new(2).unwrap();
         assert!(queue.reads_ring());
@@ -155,6 +201,7 @@ fn a_child_of_a_reserves_waker_takes_no_event_of_the_parents() {
 /// parent itself doesn't look at the ring before the child has.
 #[test]
 fn a_parent_gets_what_a_child_of_a_reserves_waker_saw() {
+    let _lock = common::one_at_a_time();
     within(30, || {
         let queue = Queue::new(2).unwrap();
         let zeros = File::open("/dev/zero").unwrap();
@@ -199,6 +246,7 @@ fn a_parent_gets_what_a_child_of_a_reserves_waker_saw() {
 /// waits for the threads inside the gate, which don't exist in a child.
 #[test]
 fn a_child_of_a_waker_in_line_does_not_hang_in_close() {
+    let _lock = common::one_at_a_time();
     within(60, || {
         let queue = Queue::new(2).unwrap();
         let permit = queue.reserve().wait().unwrap();
@@ -238,6 +286,7 @@ fn a_child_of_a_waker_in_line_does_not_hang_in_close() {
 /// wakes the parent's other waiters.
 #[test]
 fn a_child_of_a_waker_in_line_wakes_nobody_else() {
+    let _lock = common::one_at_a_time();
     within(30, || {
         let queue = Queue::with_kernel(4, Fake::prompt()).unwrap();
         let stdin = std::io::stdin();
@@ -267,6 +316,7 @@ fn a_child_of_a_waker_in_line_wakes_nobody_else() {
 /// On a closing queue: the other waiters are woken in the child, too.
 #[test]
 fn a_child_of_close_wakes_nobody_else() {
+    let _lock = common::one_at_a_time();
     within(30, || {
         let queue = Queue::with_kernel(1, Fake::new()).unwrap();
         let permit = queue.reserve().wait().unwrap();
@@ -289,6 +339,7 @@ fn a_child_of_close_wakes_nobody_else() {
 /// the process if there were jobs.
 #[test]
 fn a_child_of_a_broken_queues_waker_hears_of_the_fork() {
+    let _lock = common::one_at_a_time();
     within(30, || {
         let fake = Fake::new();
         let queue = Queue::with_kernel(1, fake.clone()).unwrap();
@@ -310,6 +361,7 @@ fn a_child_of_a_broken_queues_waker_hears_of_the_fork() {
 /// Polls that are in flight while everything is dropped, in each order, with a Reaper in reap.
 #[test]
 fn a_reaper_in_reap_outlives_everything() {
+    let _lock = common::one_at_a_time();
     within(60, || {
         for round in 0..200 {
             let queue = Queue::new(4).unwrap();

@@ -231,6 +231,7 @@ fn fork_within((name, run, expected): Call, who: Who, on: On) {
 
 #[test]
 fn a_call_that_runs_a_waker_that_forks_ends_as_it_should_in_both_processes() {
+    let _lock = common::one_at_a_time();
     within(60, || {
         for &call in CALLS {
             for on in [On::Fake, On::Linux, On::LinuxWithoutRing] {
@@ -242,6 +243,7 @@ fn a_call_that_runs_a_waker_that_forks_ends_as_it_should_in_both_processes() {
 
 #[test]
 fn a_call_that_runs_a_destructor_that_forks_ends_as_it_should_in_both_processes() {
+    let _lock = common::one_at_a_time();
     within(60, || {
         for &call in CALLS {
             for on in [On::Fake, On::Linux, On::LinuxWithoutRing] {
@@ -253,6 +255,7 @@ fn a_call_that_runs_a_destructor_that_forks_ends_as_it_should_in_both_processes(
 
 #[test]
 fn a_future_whose_poll_runs_foreign_code_that_forks_panics_in_the_child() {
+    let _lock = common::one_at_a_time();
     let poll: Call = (
         "poll",
         |_, mut poll| {
@@ -276,6 +279,7 @@ fn a_future_whose_poll_runs_foreign_code_that_forks_panics_in_the_child() {
 
 #[test]
 fn a_lane_that_runs_foreign_code_that_forks_panics_in_the_child() {
+    let _lock = common::one_at_a_time();
     /// A call that may wait for one operation.
     type Call = (&'static str, fn(&mut TrackedReads));
 
@@ -338,6 +342,7 @@ fn a_lane_that_runs_foreign_code_that_forks_panics_in_the_child() {
 
 #[test]
 fn a_child_runs_no_other_waker_or_destructor_of_the_parents() {
+    let _lock = common::one_at_a_time();
     let fake = Fake::new();
     let queue = Queue::with_kernel(4, fake.clone()).unwrap();
     let fork = Fork::new();

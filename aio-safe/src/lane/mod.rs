@@ -376,7 +376,11 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
     fn poll_news(&mut self, context: &mut Context<'_>) -> bool {
         self.glance() || {
             self.registered = true;
-            !self.inbox().register(context.waker(), self.slots.taken()) && self.look()
+            let registered = self.inbox().register(context.waker(), self.slots.taken());
+            // The waker's clone, or the destructor of an earlier waker, may have forked. Nobody
+            // wakes the parent's operations in a child.
+            self.check_process();
+            !registered && self.look()
         }
     }
 

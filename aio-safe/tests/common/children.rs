@@ -5,7 +5,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     process::Command,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI32, Ordering::SeqCst},
     },
 };
@@ -89,6 +89,15 @@ impl Fork {
         assert_ne!(status, Self::NOT_YET, "nothing has forked");
         assert_eq!(status, 0, "the child's status; 14 is SIGALRM: it hung");
     }
+}
+
+/// Keeps the tests of a file apart, while it is held.
+///
+/// For tests that fork in the midst of a call: the child inherits std's locks as they are at that
+/// time. Another test that panics or prints would hold one, for which the child waits for ever.
+pub(crate) fn one_at_a_time() -> MutexGuard<'static, ()> {
+    static LOCK: Mutex<()> = Mutex::new(());
+    LOCK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs the body of the test of this name in a process of its own, where it may do what would

@@ -19,7 +19,7 @@ mod wrapped;
 #[allow(unused_imports, reason = "as above")]
 pub(crate) use self::{
     buffers::{Either, OnDrop, PanicsOnDrop, Tracked, With},
-    children::{Fork, alone, forbid, in_child, use_up_descriptors},
+    children::{Fork, alone, forbid, in_child, one_at_a_time, use_up_descriptors},
     fake::{Fake, Request, Verdict},
     files::{Scratch, direct_file, pattern},
     handles::{read, tracked},

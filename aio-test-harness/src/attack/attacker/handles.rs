@@ -16,7 +16,6 @@ use super::{Attacker, with_kind};
 use crate::attack::acts::{Act, Event, did, saw};
 use crate::attack::deeds::Bell;
 use crate::attack::handle::{Handle, submit, submitted_one};
-use crate::attack::seam::fork;
 
 impl Attacker {
     pub(super) fn submit(&mut self) {
@@ -146,10 +145,6 @@ impl Attacker {
                 return;
             }
             did(Act::Await);
-            // Nobody wakes a child whose poll forked: the next poll would tell it.
-            if fork::is_child() {
-                return;
-            }
             bell.sleep();
         }
     }
