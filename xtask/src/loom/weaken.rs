@@ -49,7 +49,11 @@ pub(super) fn run(file: Option<&str>) -> Result<ExitCode> {
         loop {
             let next = queue.lock().expect("no worker panics").pop_front();
             let Some(n) = next else { return Ok(()) };
-            let verdict = copy.judge(&mutations[n], &order, &progress)?;
+            let verdict = copy
+                .judge(&mutations[n], &order, &progress)
+                // The other workers stop after their present mutation.
+                .inspect_err(|_| queue.lock().expect("no worker panics").clear())
+                .with_context(|| format!("{}: can't be judged", place(&mutations[n])))?;
             progress.say(row(&mutations[n], &verdict));
             verdicts
                 .lock()
