@@ -7,8 +7,8 @@ use aio_bench::{Sharing, Workload};
 use serde::Serialize;
 
 use super::engines::{
-    BATCH, BATCH_FUTURE, FLOOR, FLOOR_SINGLE, FUTURE, IO_URING, LANE, LANE_FUTURE, LIBAIO,
-    POSIX_AIO, SINGLE, TOKIO_FS,
+    BATCH, BATCH_FUTURE, FLOOR, FLOOR_FRAMED, FLOOR_SINGLE, FUTURE, IO_URING, LANE, LANE_FUTURE,
+    LIBAIO, POSIX_AIO, SINGLE, TOKIO_FS,
 };
 
 /// How thorough a run is.
@@ -313,6 +313,22 @@ fn targets(effort: Effort) -> Vec<Unit> {
     units
 }
 
+/// The floor with and without a function around each system call: some 10 seconds. Each operation
+/// is one system call, because it completes within `io_submit` and its event is in the ring.
+pub(crate) fn returns() -> Unit {
+    let engines = Engines::Named(vec![FLOOR, FLOOR_FRAMED]);
+    Unit {
+        cells: vec![base(
+            Section::Targets,
+            Place::NoDevice,
+            1,
+            engines,
+            turns(100, 50),
+        )],
+        turns: 1,
+    }
+}
+
 /// One dimension at a time, by all engines.
 fn survey(effort: Effort) -> Vec<Planned> {
     let full = effort == Effort::Full;
@@ -413,6 +429,14 @@ mod tests {
         assert!(seconds(Effort::Quick) < 60, "{}", seconds(Effort::Quick));
         assert!(seconds(Effort::Middle) < 270, "{}", seconds(Effort::Middle));
         assert!(seconds(Effort::Full) < 20 * 60, "{}", seconds(Effort::Full));
+    }
+
+    #[test]
+    fn the_experiment_takes_ten_seconds_and_no_other_plan_has_its_engine() {
+        assert_eq!(returns().time(2), Duration::from_secs(10));
+        for cell in plan(Effort::Full).iter().flat_map(|unit| &unit.cells) {
+            assert!(!cell.named().contains(&FLOOR_FRAMED), "{}", cell.name());
+        }
     }
 
     #[test]

@@ -94,7 +94,7 @@ impl Report {
 }
 
 impl Cell {
-    fn new(measured: &Measured) -> Self {
+    pub(crate) fn new(measured: &Measured) -> Self {
         let planned = &measured.planned;
         Self {
             section: planned.section,

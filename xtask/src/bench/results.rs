@@ -116,6 +116,11 @@ impl Measured {
     pub(crate) fn ratio(&self, of: &str, base: &str, cost: Cost) -> Option<Spread> {
         stats::ratio(&self.engine(of)?.rounds, &self.engine(base)?.rounds, cost)
     }
+
+    /// How much more one engine's operation cost than the other's, taken within rounds.
+    pub(crate) fn difference(&self, of: &str, base: &str, cost: Cost) -> Option<Spread> {
+        stats::difference(&self.engine(of)?.rounds, &self.engine(base)?.rounds, cost)
+    }
 }
 
 impl Engine {

@@ -2,6 +2,7 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
+use super::machine::Machine;
 use super::plan::{Section, bytes, threads_name, workload_name};
 use super::report::{Cell, Figures, Report};
 use super::stats::Spread;
@@ -10,9 +11,9 @@ use super::targets::{Bound, Target, Verdict};
 /// The machine, the targets, and then everything else.
 pub(crate) fn text(report: &Report) -> String {
     let mut text = String::from("## The machine\n\n");
-    for (what, value) in report.machine.lines() {
-        text += &format!("- {what}: {value}\n");
-    }
+    text += &machine(&report.machine);
+    text += "\nThe floor's system calls are inlined into its loop. `cargo xtask bench --explain \
+             returns` shows\nwhat a function around each call would cost on this machine.\n";
     text += &targets("The targets", &report.targets);
     for section in Section::ALL {
         let cells: Vec<&Cell> = report
@@ -43,6 +44,14 @@ pub(crate) fn text(report: &Report) -> String {
         }
     }
     text
+}
+
+/// A list of what is known about the machine.
+pub(super) fn machine(machine: &Machine) -> String {
+    let lines = machine.lines().into_iter();
+    lines
+        .map(|(what, value)| format!("- {what}: {value}\n"))
+        .collect()
 }
 
 /// A table with a first column of names and others of figures.
@@ -122,7 +131,8 @@ fn rounded(value: f64, counted: bool) -> String {
     }
 }
 
-fn figures(cell: &Cell) -> String {
+/// One cell's title, and a row for each of its engines.
+pub(super) fn figures(cell: &Cell) -> String {
     let title = format!(
         "\n{}, {}, {}, depth {}, {}:\n",
         cell.place.name(),
