@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aio_bench::{Percentiles, Round, Sharing, Workload};
 use serde::Serialize;
 
-use super::plan::{BLOCK, Place, Planned};
+use super::plan::{BLOCK, Place, Planned, Section};
 use super::stats::{self, Cost, Spread};
 
 /// Everything that was measured and counted in a run.
@@ -102,8 +102,15 @@ impl Results {
         })
     }
 
-    pub(crate) fn count(&self, engine: &str) -> Option<&Count> {
-        self.counts.iter().find(|count| count.engine == engine)
+    /// The cell without a device in which engines with threads are measured.
+    pub(crate) fn peers(&self) -> Option<&Measured> {
+        let mut cells = self.cells.iter();
+        cells.find(|cell| cell.planned.section == Section::Peers)
+    }
+
+    pub(crate) fn count(&self, engine: &str, depth: u32) -> Option<&Count> {
+        let mut counts = self.counts.iter();
+        counts.find(|count| count.engine == engine && count.depth == depth)
     }
 }
 

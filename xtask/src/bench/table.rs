@@ -78,10 +78,7 @@ fn targets(title: &str, targets: &[Target]) -> String {
         let remarks: Vec<String> = quartiles.into_iter().chain(target.remark.clone()).collect();
         [
             target.what.clone(),
-            match target.bound {
-                Bound::AtMost(bound) => format!("≤ {}", bare(bound)),
-                Bound::AtLeast(bound) => format!("≥ {}", bare(bound)),
-            },
+            bound(target),
             target.value.map(value).unwrap_or_default(),
             remarks.join("; "),
             match target.verdict {
@@ -112,12 +109,15 @@ fn targets(title: &str, targets: &[Target]) -> String {
     )
 }
 
-/// How the table of targets shows a bound.
-fn bare(bound: f64) -> String {
-    if bound == 1.0 / 3.0 {
-        "1/3".into()
-    } else {
-        bound.to_string()
+/// A target's bound, with the processors that it is for.
+fn bound(target: &Target) -> String {
+    let bound = match target.bound {
+        Bound::AtMost(bound) => format!("≤ {bound}"),
+        Bound::AtLeast(bound) => format!("≥ {bound}"),
+    };
+    match target.bound_for {
+        Some(processors) => format!("{bound} ({processors})"),
+        None => bound,
     }
 }
 
@@ -270,13 +270,18 @@ mod tests {
         let first = row(&text, "lanes, depth 1: time over the floor");
         assert_eq!(
             first[1..],
-            ["≤ 1.03", "1.020", "1.020 to 1.020; batches: 1.100", "met"]
+            [
+                "≤ 1.05 (AMD)",
+                "1.020",
+                "1.020 to 1.020; batches: 1.100",
+                "met"
+            ]
         );
-        let cpu = row(&text, "CPU time over that of `tokio::fs`");
-        assert_eq!(cpu[1], "≤ 1/3");
-        let counted = row(&text, "user-space instructions");
-        assert_eq!(counted[1..3], ["≤ 120", "100.00"]);
-        assert!(text.contains("24 met, 0 missed, 0 not measured"), "{text}");
+        let threads = row(&text, "against `tokio::fs`");
+        assert_eq!(threads[1..3], ["≥ 20", "24.5"]);
+        let counted = row(&text, "lanes, depth 32: user-space instructions");
+        assert_eq!(counted[1..3], ["≤ 105", "100.00"]);
+        assert!(text.contains("28 met, 0 missed, 0 not measured"), "{text}");
         assert!(text.contains("- libaio: not installed"));
     }
 
@@ -289,7 +294,7 @@ mod tests {
         let text = text(&report);
         assert_eq!(row(&text, "lanes, depth 1: time")[4], "MISSED");
         assert_eq!(row(&text, "lanes, depth 8: time")[4], "not measured");
-        assert!(text.contains("22 met, 1 missed, 1 not measured"), "{text}");
+        assert!(text.contains("26 met, 1 missed, 1 not measured"), "{text}");
     }
 
     #[test]
