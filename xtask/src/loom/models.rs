@@ -1,14 +1,12 @@
 //! Building the models and running them, each in its own process: a model that fails may abort.
 
-use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::pool;
 use crate::progress::Progress;
 use crate::{interrupt, process, workspace};
 
@@ -134,35 +132,12 @@ pub(super) fn run_all(
     limit: Duration,
     progress: &Progress,
 ) -> Result<Vec<(Outcome, Duration)>> {
-    let queue: Mutex<VecDeque<usize>> = Mutex::new((0..models.len()).collect());
-    let results = Mutex::new(Vec::new());
-    let worker = || -> Result<()> {
-        loop {
-            let next = queue.lock().expect("no worker panics").pop_front();
-            let Some(n) = next else { return Ok(()) };
-            let _line = progress.line(models[n].name.clone());
-            let start = Instant::now();
-            let outcome = binary.run(&models[n], limit)?;
-            let result = (n, outcome, start.elapsed());
-            results.lock().expect("no worker panics").push(result);
-        }
-    };
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..processors()).map(|_| scope.spawn(worker)).collect();
-        workers
-            .into_iter()
-            .try_for_each(|worker| worker.join().expect("no worker panics"))
-    })?;
-    let mut results = results.into_inner().expect("no worker panics");
-    results.sort_by_key(|result| result.0);
-    Ok(results
-        .into_iter()
-        .map(|(_, outcome, time)| (outcome, time))
-        .collect())
-}
-
-pub(super) fn processors() -> usize {
-    thread::available_parallelism().map_or(1, usize::from)
+    pool::run(models.len(), Ok, |_, n| {
+        let _line = progress.line(models[n].name.clone());
+        let start = Instant::now();
+        let outcome = binary.run(&models[n], limit)?;
+        Ok((outcome, start.elapsed()))
+    })
 }
 
 /// Why a model failed, in one line.
