@@ -232,6 +232,28 @@ fn wrong_contents_end_every_engine() {
     }
 }
 
+/// Not listed, because it is for one experiment only.
+#[test]
+fn the_framed_floor_does_what_the_floor_does() {
+    let Some(files) = Files::new() else { return };
+    assert!(!engines().contains(&"floor-framed".to_owned()));
+    for workload in [Workload::RandomRead, Workload::WriteFdatasync] {
+        let file = files.numbered("file");
+        let ran = count(
+            &cell(&file, Contents::Numbered, workload),
+            "floor-framed",
+            103,
+        );
+        let ran = ran.expect("native AIO is there");
+        assert!(ran.status.success(), "{}", text(&ran.stderr));
+        let round: Round = serde_json::from_slice(&ran.stdout).unwrap();
+        assert_eq!(round.operations, 103);
+        let wrong = cell(&file, Contents::Zeros, Workload::RandomRead);
+        let ran = count(&wrong, "floor-framed", 10).expect("native AIO is there");
+        assert!(text(&ran.stderr).contains("wrong contents"), "{ran:?}");
+    }
+}
+
 #[test]
 fn a_file_that_ends_within_a_block_is_refused() {
     let Some(files) = Files::new() else { return };

@@ -45,19 +45,27 @@
 //!
 //! # All calls are inlined
 //!
-//! All six functions are `#[inline(always)]`, in debug builds too. So the system call instruction
-//! is in the calling function itself.
+//! All six functions are `#[inline(always)]`, which holds in debug builds too. The system call
+//! instruction is in the function that calls them, and no `ret` of this crate follows it. Targets
+//! that use the C library's `syscall` are an exception: there the instruction is in the C library.
 //!
-//! The reason is the processor's stack of return addresses. A `call` pushes the return address on
-//! that stack, and the processor uses it to predict where the matching `ret` goes. During a system
-//! call the kernel can overwrite that stack. Then a `ret` after the system call is mispredicted if
-//! its `call` came before the system call.
+//! On some processors a `ret` after a system call costs much. An example is an AMD EPYC (Zen 4, a
+//! virtual machine) with Linux 6.18 and the mitigations that Linux chooses for it (retpolines, Safe
+//! RET). A loop read 4 KiB at a time, with one [`io_submit`] for each read, and took the events
+//! from the ring. An operation took 920 ns with the instruction in the loop. It took 1310 ns with
+//! the same instruction in a function that wasn't inlined. In the repository,
+//! `cargo xtask bench --explain returns` repeats this experiment and says what the `ret` costs on
+//! your machine.
 //!
-//! The cost was measured on an AMD EPYC (Zen 4) with Linux 6.18 and the mitigations that Linux
-//! chooses there (retpolines, Safe RET). A loop of [`io_submit`] and [`io_getevents`] takes 920 ns
-//! if the instructions are inlined, and 1310 ns if the same instructions are in a function that
-//! isn't inlined. So a function of your own that wraps one of these calls should be inlined too, if
-//! a loop calls it.
+//! The likely cause, which isn't proven, is how a processor predicts where a `ret` goes. It keeps a
+//! stack of the return addresses that each `call` pushed. The kernel overwrites that stack during a
+//! system call. So the processor mispredicts a `ret` after the system call if the matching `call`
+//! came before it.
+//!
+//! If you wrap one of these calls in a function of your own, let the compiler inline that function
+//! too. This matters for programs that submit single operations which complete within a few
+//! microseconds. It makes no difference where a device takes longer, or where one call submits a
+//! large batch.
 //!
 //! # Targets
 //!

@@ -2,18 +2,29 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Read};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
 use wait_timeout::ChildExt;
 
 use crate::interrupt;
 
 /// How often a wait checks whether the user has pressed Ctrl-C.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// The signals that a program doesn't send itself when it goes wrong: the kernel sends SIGKILL when
+/// memory runs out, and people and terminals send the others.
+const FROM_OUTSIDE: [i32; 4] = [
+    Signal::KILL.as_raw(),
+    Signal::INT.as_raw(),
+    Signal::TERM.as_raw(),
+    Signal::HUP.as_raw(),
+];
 
 /// The command as one would type it.
 pub(crate) fn shown(command: &Command) -> String {
@@ -79,9 +90,20 @@ pub(crate) fn output(command: &mut Command, limit: Duration) -> Result<String> {
 }
 
 /// Runs a command; success isn't required. Returns its exit code, and what it wrote to standard
-/// error, followed by what it wrote to standard output.
+/// error, followed by what it wrote to standard output. It is an error when somebody else ended the
+/// command, because the result then says nothing about the command.
 pub(crate) fn outcome(command: &mut Command, limit: Duration) -> Result<(Option<i32>, String)> {
     let (status, stdout, stderr) = captured(command, limit)?;
+    if status
+        .signal()
+        .is_some_and(|signal| FROM_OUTSIDE.contains(&signal))
+    {
+        interrupt::check()?;
+        bail!(
+            "`{}` was ended from outside ({status}). SIGKILL usually means that memory ran out",
+            shown(command)
+        );
+    }
     let text = [stderr, stdout].concat();
     Ok((status.code(), String::from_utf8_lossy(&text).into_owned()))
 }
@@ -212,6 +234,19 @@ mod tests {
                 .to_string()
                 .contains("`no-such-program-here` isn't installed")
         );
+    }
+
+    #[test]
+    fn a_command_that_somebody_else_ended_has_no_outcome() {
+        for signal in ["KILL", "INT", "TERM", "HUP"] {
+            let mut command = Command::new("sh");
+            command.args(["-c", &format!("kill -{signal} $$")]);
+            let error = outcome(&mut command, SHORT).unwrap_err().to_string();
+            assert!(error.contains("ended from outside"), "{error}");
+            assert!(error.contains(&format!("SIG{signal}")), "{error}");
+        }
+        let aborted = outcome(Command::new("sh").args(["-c", "kill -ABRT $$"]), SHORT);
+        assert_eq!(aborted.unwrap().0, None);
     }
 
     #[test]

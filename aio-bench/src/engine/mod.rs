@@ -19,7 +19,7 @@ use aio_safe::{Queue, error::SetupError};
 use anyhow::{Error, Result};
 
 use crate::{
-    engine::native::{Floor, Member, Native, OneByOne, OneContext},
+    engine::native::{Floor, Framed, Member, Native, OneByOne, OneContext},
     pace::{Limit, Pace},
     timing::{Timed, Timing, Untimed},
     work::Work,
@@ -106,7 +106,7 @@ impl Kind {
     const OWN: &[Self] = &[
         Self {
             name: "floor",
-            what: "aio-sys alone: prepared iocbs, one io_submit, events read from the ring",
+            what: "aio-sys alone, its calls inlined: one io_submit, events read from the ring",
             start: floor,
             spread: false,
         },
@@ -158,13 +158,25 @@ impl Kind {
         },
     ];
 
-    /// It does no I/O and isn't listed. Its counts are part of every engine's counts.
-    const NOTHING: Self = Self {
-        name: "nothing",
-        what: "no I/O: draws the blocks and checks them, as all engines do",
-        start: nothing::start,
-        spread: false,
-    };
+    /// The engines that aren't listed, because each is for one purpose only.
+    const UNLISTED: &[Self] = &[
+        // Its counts are part of every engine's counts.
+        Self {
+            name: "nothing",
+            what: "no I/O: draws the blocks and checks them, as all engines do",
+            start: nothing::start,
+            spread: false,
+        },
+        // For `cargo xtask bench --explain returns`.
+        Self {
+            name: "floor-framed",
+            what: "floor with each system call in a function that isn't inlined",
+            start: |cell| {
+                each_for_itself(cell, |work| Native::new(Framed::set_up(work.depth)?, work))
+            },
+            spread: false,
+        },
+    ];
 
     /// The names of the engines of the feature `peers`.
     const PEERS: &[&str] = &[
@@ -188,7 +200,7 @@ impl Kind {
 
     pub(crate) fn named(name: &str) -> Result<Self, SetUpError> {
         if let Some(kind) = Self::all()
-            .chain([Self::NOTHING])
+            .chain(Self::UNLISTED.iter().copied())
             .find(|kind| kind.name == name)
         {
             return Ok(kind);

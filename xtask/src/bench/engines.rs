@@ -1,7 +1,11 @@
-//! The engines that targets name; `aio-bench engines` lists all.
+//! The engines that targets and experiments name; `aio-bench engines` lists nearly all.
 
-/// The bare calls: preallocated iocbs, batched submission, reaping from the ring in user space.
+/// The bare calls, inlined into the loop: preallocated iocbs, batched submission, reaping from the
+/// ring in user space.
 pub(crate) const FLOOR: &str = "floor";
+/// The same with each system call in a function that isn't inlined. For `--explain` only, and not
+/// listed.
+pub(crate) const FLOOR_FRAMED: &str = "floor-framed";
 /// The same, with a submission for each operation.
 pub(crate) const FLOOR_SINGLE: &str = "floor-single";
 /// The safe queue, with a lane: its cheapest way to do many operations.

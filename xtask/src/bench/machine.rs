@@ -14,16 +14,36 @@ use crate::{process, workspace};
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Machine {
     pub(crate) cpu: String,
+    pub(crate) vendor: Vendor,
     pub(crate) cores: usize,
     /// Whether it says that it is a virtual machine.
     pub(crate) hypervisor: bool,
     pub(crate) kernel: String,
+    /// What the kernel does against attacks that make the price of a system call.
+    pub(crate) mitigations: Vec<Mitigation>,
     pub(crate) arch: &'static str,
     pub(crate) file_system: Option<FileSystem>,
     /// How many processes ran on average in the minute before.
     pub(crate) load: Option<f64>,
     pub(crate) rustc: Option<String>,
     pub(crate) commit: Option<String>,
+}
+
+/// Who made the processor, as far as it matters for the bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Vendor {
+    Amd,
+    Intel,
+    Other,
+}
+
+/// What the kernel does against one kind of attack.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Mitigation {
+    /// The name of the file in `/sys/devices/system/cpu/vulnerabilities`.
+    pub(crate) name: &'static str,
+    pub(crate) state: String,
 }
 
 /// Where the real disk's file is.
@@ -53,11 +73,13 @@ impl Machine {
         let load = fs::read_to_string("/proc/loadavg").ok();
         Self {
             cpu: cpu(&cpuinfo),
+            vendor: vendor(&cpuinfo),
             cores: thread::available_parallelism().map_or(1, usize::from),
             hypervisor: field(&cpuinfo, "flags")
                 .is_some_and(|flags| flags.split_whitespace().any(|flag| flag == "hypervisor")),
             kernel: fs::read_to_string("/proc/sys/kernel/osrelease")
                 .map_or_else(|_| "unknown".into(), |text| text.trim().to_owned()),
+            mitigations: mitigations(Path::new("/sys/devices/system/cpu/vulnerabilities")),
             arch: std::env::consts::ARCH,
             file_system: FileSystem::of(disk),
             load: load.and_then(|text| text.split(' ').next()?.parse().ok()),
@@ -78,6 +100,11 @@ impl Machine {
             ("cores", self.cores.to_string()),
             ("kernel", self.kernel.clone()),
         ];
+        lines.extend(
+            self.mitigations
+                .iter()
+                .map(|mitigation| (mitigation.name, mitigation.state.clone())),
+        );
         if let Some(system) = &self.file_system {
             lines.push(("file system", system.kind.clone()));
             if let Some(device) = &system.device {
@@ -196,9 +223,52 @@ fn cpu(cpuinfo: &str) -> String {
         .unwrap_or_else(|| "unknown".into())
 }
 
+fn vendor(cpuinfo: &str) -> Vendor {
+    match field(cpuinfo, "vendor_id") {
+        // Hygon's processors are AMD's.
+        Some("AuthenticAMD" | "HygonGenuine") => Vendor::Amd,
+        Some("GenuineIntel") => Vendor::Intel,
+        _ => Vendor::Other,
+    }
+}
+
+/// The mitigations that change what a system call and a return cost, where the kernel knows them.
+fn mitigations(dir: &Path) -> Vec<Mitigation> {
+    ["spec_rstack_overflow", "retbleed", "spectre_v2"]
+        .into_iter()
+        .filter_map(|name| {
+            let state = fs::read_to_string(dir.join(name)).ok()?;
+            let state = state.trim().to_owned();
+            Some(Mitigation { name, state })
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_vendor_is_found() {
+        assert_eq!(
+            vendor("processor\t: 0\nvendor_id\t: AuthenticAMD\n"),
+            Vendor::Amd
+        );
+        assert_eq!(vendor("vendor_id\t: GenuineIntel\n"), Vendor::Intel);
+        assert_eq!(vendor("CPU implementer : 0x41\n"), Vendor::Other);
+    }
+
+    #[test]
+    fn mitigations_are_those_that_the_kernel_knows() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("spectre_v2"), "Mitigation: Retpolines\n").unwrap();
+        fs::write(dir.path().join("meltdown"), "Not affected\n").unwrap();
+        let expected = Mitigation {
+            name: "spectre_v2",
+            state: "Mitigation: Retpolines".into(),
+        };
+        assert_eq!(mitigations(dir.path()), [expected]);
+    }
 
     #[test]
     fn the_cpu_has_a_name_or_numbers() {

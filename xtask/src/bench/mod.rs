@@ -2,10 +2,11 @@
 //!
 //! In the order of a run: `plan` (which cells), `program` (aio-bench, which measures), `files`
 //! (which it reads and writes), `run`, `counts` (what is counted instead of timed), `results`,
-//! `stats`, `targets`, and `report` as a `table`, JSON or `plots`.
+//! `stats`, `targets`, and `report` as a `table`, JSON or `plots`. `explain` is a run of its own.
 
 mod counts;
 mod engines;
+mod explain;
 mod files;
 mod limits;
 mod machine;
@@ -28,6 +29,7 @@ use anyhow::{Result, bail};
 use crate::interrupt;
 use crate::packages::Install;
 use crate::progress::Progress;
+use explain::Question;
 use files::Files;
 use machine::Machine;
 use plan::{Effort, Place, Unit};
@@ -71,6 +73,12 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["quick", "full", "plots"])]
     counts: bool,
 
+    /// Answer one question about this machine with an experiment, and measure nothing else: some
+    /// ten seconds once everything is built.
+    #[arg(long, value_name = "QUESTION")]
+    #[arg(conflicts_with_all = ["quick", "full", "counts", "filter", "json", "plots"])]
+    explain: Option<Question>,
+
     /// The real disk to measure: a directory, in which temporary files are made, or a file, WHICH
     /// IS OVERWRITTEN [default: a directory in the build directory].
     #[arg(long, value_name = "PATH")]
@@ -99,6 +107,10 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     interrupt::catch()?;
     let progress = Progress::default();
+    if let Some(question) = args.explain {
+        print!("{}", question.answer(args.path.as_deref(), &progress)?);
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut results = Results::default();
     let install = if args.no_install {
         Install::No

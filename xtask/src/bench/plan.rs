@@ -7,8 +7,8 @@ use aio_bench::{Sharing, Workload};
 use serde::Serialize;
 
 use super::engines::{
-    BATCH, BATCH_FUTURE, FLOOR, FLOOR_SINGLE, FUTURE, IO_URING, LANE, LANE_FUTURE, LIBAIO,
-    POSIX_AIO, SINGLE, TOKIO_FS,
+    BATCH, BATCH_FUTURE, FLOOR, FLOOR_FRAMED, FLOOR_SINGLE, FUTURE, IO_URING, LANE, LANE_FUTURE,
+    LIBAIO, POSIX_AIO, SINGLE, TOKIO_FS,
 };
 
 /// How thorough a run is.
@@ -29,6 +29,8 @@ pub(crate) enum Effort {
 pub(crate) enum Section {
     /// The cells with targets: few engines, many rounds.
     Targets,
+    /// What does I/O in threads, where no device limits it.
+    Peers,
     /// All engines, by depth.
     Depth,
     /// All engines, by the size of an operation.
@@ -42,8 +44,9 @@ pub(crate) enum Section {
 }
 
 impl Section {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Targets,
+        Self::Peers,
         Self::Depth,
         Self::Block,
         Self::Workload,
@@ -54,6 +57,7 @@ impl Section {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Targets => "targets",
+            Self::Peers => "peers",
             Self::Depth => "depth",
             Self::Block => "block",
             Self::Workload => "workload",
@@ -65,6 +69,7 @@ impl Section {
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Targets => "The cells of the targets",
+            Self::Peers => "Against threads, where no device limits",
             Self::Depth => "By depth: random reads of 4 KiB, one thread",
             Self::Block => "By size: random reads at depth 32, one thread",
             Self::Workload => "By workload: 4 KiB at depth 32, one thread",
@@ -256,10 +261,10 @@ fn base(section: Section, place: Place, depth: u32, engines: Engines, turns: Tur
 
 /// The cells with targets.
 fn targets(effort: Effort) -> Vec<Unit> {
-    let (memory, disk, pairs) = match effort {
-        Effort::Quick => (turns(26, 40), turns(8, 100), 8),
-        Effort::Middle => (turns(60, 50), turns(30, 100), 20),
-        Effort::Full => (turns(150, 50), turns(60, 150), 40),
+    let (memory, peers, disk, pairs) = match effort {
+        Effort::Quick => (turns(26, 40), turns(8, 40), turns(8, 100), 8),
+        Effort::Middle => (turns(60, 50), turns(20, 50), turns(30, 100), 20),
+        Effort::Full => (turns(150, 50), turns(40, 50), turns(60, 150), 40),
     };
     let cell = |place, depth, engines: &[&'static str], turns| {
         base(
@@ -290,6 +295,12 @@ fn targets(effort: Effort) -> Vec<Unit> {
         units.push(alone(cell(Place::NoDevice, depth, &engines, memory)));
     }
     let [one, many] = POSIX_AIO;
+    // A cell of its own: these engines' threads would disturb what is compared with the floor.
+    let engines = [FLOOR, LANE, BATCH, TOKIO_FS, one, many];
+    units.push(alone(Planned {
+        section: Section::Peers,
+        ..cell(Place::NoDevice, DEPTH, &engines, peers)
+    }));
     let engines = [
         FLOOR,
         LANE,
@@ -311,6 +322,22 @@ fn targets(effort: Effort) -> Vec<Unit> {
         turns: pairs,
     });
     units
+}
+
+/// The floor with and without a function around each system call: some 10 seconds. Each operation
+/// is one system call, because it completes within `io_submit` and its event is in the ring.
+pub(crate) fn returns() -> Unit {
+    let engines = Engines::Named(vec![FLOOR, FLOOR_FRAMED]);
+    Unit {
+        cells: vec![base(
+            Section::Targets,
+            Place::NoDevice,
+            1,
+            engines,
+            turns(100, 50),
+        )],
+        turns: 1,
+    }
 }
 
 /// One dimension at a time, by all engines.
@@ -413,6 +440,14 @@ mod tests {
         assert!(seconds(Effort::Quick) < 60, "{}", seconds(Effort::Quick));
         assert!(seconds(Effort::Middle) < 270, "{}", seconds(Effort::Middle));
         assert!(seconds(Effort::Full) < 20 * 60, "{}", seconds(Effort::Full));
+    }
+
+    #[test]
+    fn the_experiment_takes_ten_seconds_and_no_other_plan_has_its_engine() {
+        assert_eq!(returns().time(2), Duration::from_secs(10));
+        for cell in plan(Effort::Full).iter().flat_map(|unit| &unit.cells) {
+            assert!(!cell.named().contains(&FLOOR_FRAMED), "{}", cell.name());
+        }
     }
 
     #[test]

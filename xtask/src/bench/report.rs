@@ -62,9 +62,9 @@ pub(crate) struct Figures {
 impl Report {
     pub(crate) fn new(machine: Machine, effort: Effort, results: Results) -> Self {
         Self {
+            targets: targets::evaluate(&results, machine.vendor),
             machine,
             effort,
-            targets: targets::evaluate(&results),
             limits: limits::evaluate(&results),
             cells: results.cells.iter().map(Cell::new).collect(),
             counts: results.counts,
@@ -94,7 +94,7 @@ impl Report {
 }
 
 impl Cell {
-    fn new(measured: &Measured) -> Self {
+    pub(crate) fn new(measured: &Measured) -> Self {
         let planned = &measured.planned;
         Self {
             section: planned.section,
@@ -130,13 +130,18 @@ impl Cell {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::bench::machine::Vendor;
     use crate::bench::targets::tests::{good, results};
 
     /// A report in which every target is met.
     pub(in super::super) fn report() -> Report {
         let mut results = results(good);
         results.leave_out("libaio", "not installed");
-        Report::new(Machine::look(Path::new("/")), Effort::Quick, results)
+        let machine = Machine {
+            vendor: Vendor::Amd,
+            ..Machine::look(Path::new("/"))
+        };
+        Report::new(machine, Effort::Quick, results)
     }
 
     #[test]
@@ -146,7 +151,11 @@ pub(super) mod tests {
         assert_eq!(json["effort"], "quick");
         let target = &json["targets"][0];
         assert_eq!(target["verdict"], "met");
-        assert_eq!(target["at_most"], 1.03);
+        assert_eq!(
+            (&target["at_most"], &target["bound_for"]),
+            (&1.05.into(), &"AMD".into())
+        );
+        assert_eq!(json["targets"][2].get("bound_for"), None);
         assert_eq!(target["value"], 1.02);
         let cell = &json["cells"][0];
         assert_eq!(

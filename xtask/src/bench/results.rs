@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aio_bench::{Percentiles, Round, Sharing, Workload};
 use serde::Serialize;
 
-use super::plan::{BLOCK, Place, Planned};
+use super::plan::{BLOCK, Place, Planned, Section};
 use super::stats::{self, Cost, Spread};
 
 /// Everything that was measured and counted in a run.
@@ -102,8 +102,15 @@ impl Results {
         })
     }
 
-    pub(crate) fn count(&self, engine: &str) -> Option<&Count> {
-        self.counts.iter().find(|count| count.engine == engine)
+    /// The cell without a device in which engines with threads are measured.
+    pub(crate) fn peers(&self) -> Option<&Measured> {
+        let mut cells = self.cells.iter();
+        cells.find(|cell| cell.planned.section == Section::Peers)
+    }
+
+    pub(crate) fn count(&self, engine: &str, depth: u32) -> Option<&Count> {
+        let mut counts = self.counts.iter();
+        counts.find(|count| count.engine == engine && count.depth == depth)
     }
 }
 
@@ -115,6 +122,11 @@ impl Measured {
     /// The ratio of two engines' costs, taken within rounds.
     pub(crate) fn ratio(&self, of: &str, base: &str, cost: Cost) -> Option<Spread> {
         stats::ratio(&self.engine(of)?.rounds, &self.engine(base)?.rounds, cost)
+    }
+
+    /// How much more one engine's operation cost than the other's, taken within rounds.
+    pub(crate) fn difference(&self, of: &str, base: &str, cost: Cost) -> Option<Spread> {
+        stats::difference(&self.engine(of)?.rounds, &self.engine(base)?.rounds, cost)
     }
 }
 

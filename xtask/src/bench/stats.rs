@@ -62,13 +62,27 @@ fn per_operation(round: &Round, all: u64) -> f64 {
 /// The ratio of `of`'s cost to `base`'s, over the rounds that both had. It is taken within each
 /// round: when the machine is slow for a while, it is slow for both.
 pub(crate) fn ratio(of: &[Round], base: &[Round], cost: Cost) -> Option<Spread> {
+    paired(of, base, cost, |of, base| of / base)
+}
+
+/// How much more `of` cost than `base`, taken within each round as well.
+pub(crate) fn difference(of: &[Round], base: &[Round], cost: Cost) -> Option<Spread> {
+    paired(of, base, cost, |of, base| of - base)
+}
+
+fn paired(
+    of: &[Round],
+    base: &[Round],
+    cost: Cost,
+    compare: fn(f64, f64) -> f64,
+) -> Option<Spread> {
     let base: BTreeMap<u32, f64> = base
         .iter()
         .map(|round| (round.round, cost(round)))
         .collect();
     Spread::of(
         of.iter()
-            .filter_map(|round| Some(cost(round) / base.get(&round.round)?)),
+            .filter_map(|round| Some(compare(cost(round), *base.get(&round.round)?))),
     )
 }
 
@@ -121,6 +135,14 @@ pub(super) mod tests {
         let spread = ratio(&other, &floor, time).unwrap();
         assert!((spread.median - 1.10).abs() < 1e-9, "{spread:?}");
         assert!((spread.q1 - 1.07).abs() < 1e-9, "{spread:?}");
+    }
+
+    #[test]
+    fn the_difference_is_taken_within_rounds_too() {
+        let floor = rounds(&[100, 200, 1000]);
+        let spread = difference(&rounds(&[120, 215, 900]), &floor, time).unwrap();
+        assert_eq!((spread.median, spread.q1), (15.0, -42.5));
+        assert_eq!(difference(&floor, &[], time), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
+use super::machine::Machine;
 use super::plan::{Section, bytes, threads_name, workload_name};
 use super::report::{Cell, Figures, Report};
 use super::stats::Spread;
@@ -10,9 +11,9 @@ use super::targets::{Bound, Target, Verdict};
 /// The machine, the targets, and then everything else.
 pub(crate) fn text(report: &Report) -> String {
     let mut text = String::from("## The machine\n\n");
-    for (what, value) in report.machine.lines() {
-        text += &format!("- {what}: {value}\n");
-    }
+    text += &machine(&report.machine);
+    text += "\nThe floor's system calls are inlined into its loop. `cargo xtask bench --explain \
+             returns` shows\nwhat a function around each call would cost on this machine.\n";
     text += &targets("The targets", &report.targets);
     for section in Section::ALL {
         let cells: Vec<&Cell> = report
@@ -45,6 +46,14 @@ pub(crate) fn text(report: &Report) -> String {
     text
 }
 
+/// A list of what is known about the machine.
+pub(super) fn machine(machine: &Machine) -> String {
+    let lines = machine.lines().into_iter();
+    lines
+        .map(|(what, value)| format!("- {what}: {value}\n"))
+        .collect()
+}
+
 /// A table with a first column of names and others of figures.
 fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut table = Table::new();
@@ -69,10 +78,7 @@ fn targets(title: &str, targets: &[Target]) -> String {
         let remarks: Vec<String> = quartiles.into_iter().chain(target.remark.clone()).collect();
         [
             target.what.clone(),
-            match target.bound {
-                Bound::AtMost(bound) => format!("≤ {}", bare(bound)),
-                Bound::AtLeast(bound) => format!("≥ {}", bare(bound)),
-            },
+            bound(target),
             target.value.map(value).unwrap_or_default(),
             remarks.join("; "),
             match target.verdict {
@@ -103,12 +109,15 @@ fn targets(title: &str, targets: &[Target]) -> String {
     )
 }
 
-/// How the table of targets shows a bound.
-fn bare(bound: f64) -> String {
-    if bound == 1.0 / 3.0 {
-        "1/3".into()
-    } else {
-        bound.to_string()
+/// A target's bound, with the processors that it is for.
+fn bound(target: &Target) -> String {
+    let bound = match target.bound {
+        Bound::AtMost(bound) => format!("≤ {bound}"),
+        Bound::AtLeast(bound) => format!("≥ {bound}"),
+    };
+    match target.bound_for {
+        Some(processors) => format!("{bound} ({processors})"),
+        None => bound,
     }
 }
 
@@ -122,7 +131,8 @@ fn rounded(value: f64, counted: bool) -> String {
     }
 }
 
-fn figures(cell: &Cell) -> String {
+/// One cell's title, and a row for each of its engines.
+pub(super) fn figures(cell: &Cell) -> String {
     let title = format!(
         "\n{}, {}, {}, depth {}, {}:\n",
         cell.place.name(),
@@ -260,13 +270,18 @@ mod tests {
         let first = row(&text, "lanes, depth 1: time over the floor");
         assert_eq!(
             first[1..],
-            ["≤ 1.03", "1.020", "1.020 to 1.020; batches: 1.100", "met"]
+            [
+                "≤ 1.05 (AMD)",
+                "1.020",
+                "1.020 to 1.020; batches: 1.100",
+                "met"
+            ]
         );
-        let cpu = row(&text, "CPU time over that of `tokio::fs`");
-        assert_eq!(cpu[1], "≤ 1/3");
-        let counted = row(&text, "user-space instructions");
-        assert_eq!(counted[1..3], ["≤ 120", "100.00"]);
-        assert!(text.contains("24 met, 0 missed, 0 not measured"), "{text}");
+        let threads = row(&text, "against `tokio::fs`");
+        assert_eq!(threads[1..3], ["≥ 20", "24.5"]);
+        let counted = row(&text, "lanes, depth 32: user-space instructions");
+        assert_eq!(counted[1..3], ["≤ 105", "100.00"]);
+        assert!(text.contains("28 met, 0 missed, 0 not measured"), "{text}");
         assert!(text.contains("- libaio: not installed"));
     }
 
@@ -279,7 +294,7 @@ mod tests {
         let text = text(&report);
         assert_eq!(row(&text, "lanes, depth 1: time")[4], "MISSED");
         assert_eq!(row(&text, "lanes, depth 8: time")[4], "not measured");
-        assert!(text.contains("22 met, 1 missed, 1 not measured"), "{text}");
+        assert!(text.contains("26 met, 1 missed, 1 not measured"), "{text}");
     }
 
     #[test]

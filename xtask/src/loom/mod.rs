@@ -2,6 +2,7 @@
 
 mod models;
 mod mutation;
+mod pool;
 mod weaken;
 
 use std::process::ExitCode;

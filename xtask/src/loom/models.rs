@@ -1,14 +1,12 @@
 //! Building the models and running them, each in its own process: a model that fails may abort.
 
-use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::pool;
 use crate::progress::Progress;
 use crate::{interrupt, process, workspace};
 
@@ -41,7 +39,9 @@ pub(super) enum Outcome {
 }
 
 impl Binary {
-    /// Builds the models of the workspace in a directory. The inner error is the compiler's.
+    /// Builds the models of the workspace in a directory. The inner error is the compiler's, which
+    /// refused the sources. Any other failure of a build is an outer error: the compiler was
+    /// killed, the linker failed, the disk is full.
     pub(super) fn build(root: &Path, target: &Path) -> Result<Result<Self>> {
         let mut cargo = workspace::cargo();
         cargo
@@ -55,10 +55,12 @@ impl Binary {
             .env("CARGO_PROFILE_RELEASE_DEBUG", "0");
         let (code, output) = process::outcome(&mut cargo, BUILD_LIMIT)?;
         if code != Some(0) {
-            return Ok(Err(anyhow::anyhow!(
-                "the models don't compile:\n{}",
-                rendered(&output)
-            )));
+            // Ctrl-C also ends the compiler, which runs in the terminal's process group.
+            interrupt::check()?;
+            let Some(errors) = refusal(&output) else {
+                bail!("the build of the models failed, and not because of the sources:\n{output}");
+            };
+            return Ok(Err(anyhow::anyhow!("the models don't compile:\n{errors}")));
         }
         let executable = messages(&output)
             .filter_map(|message| Some(message.get("executable")?.as_str()?.to_owned()))
@@ -130,35 +132,12 @@ pub(super) fn run_all(
     limit: Duration,
     progress: &Progress,
 ) -> Result<Vec<(Outcome, Duration)>> {
-    let queue: Mutex<VecDeque<usize>> = Mutex::new((0..models.len()).collect());
-    let results = Mutex::new(Vec::new());
-    let worker = || -> Result<()> {
-        loop {
-            let next = queue.lock().expect("no worker panics").pop_front();
-            let Some(n) = next else { return Ok(()) };
-            let _line = progress.line(models[n].name.clone());
-            let start = Instant::now();
-            let outcome = binary.run(&models[n], limit)?;
-            let result = (n, outcome, start.elapsed());
-            results.lock().expect("no worker panics").push(result);
-        }
-    };
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..processors()).map(|_| scope.spawn(worker)).collect();
-        workers
-            .into_iter()
-            .try_for_each(|worker| worker.join().expect("no worker panics"))
-    })?;
-    let mut results = results.into_inner().expect("no worker panics");
-    results.sort_by_key(|result| result.0);
-    Ok(results
-        .into_iter()
-        .map(|(_, outcome, time)| (outcome, time))
-        .collect())
-}
-
-pub(super) fn processors() -> usize {
-    thread::available_parallelism().map_or(1, usize::from)
+    pool::run(models.len(), Ok, |_, n| {
+        let _line = progress.line(models[n].name.clone());
+        let start = Instant::now();
+        let outcome = binary.run(&models[n], limit)?;
+        Ok((outcome, start.elapsed()))
+    })
 }
 
 /// Why a model failed, in one line.
@@ -184,24 +163,32 @@ fn messages(output: &str) -> impl DoubleEndedIterator<Item = serde_json::Value> 
         .filter_map(|line| serde_json::from_str(line).ok())
 }
 
-/// The compiler's errors as it would show them, or all of the output if it has none.
-fn rendered(output: &str) -> String {
-    let errors: String = messages(output)
-        .filter_map(|message| {
-            let message = message.get("message")?;
-            let text = message.get("rendered")?.as_str()?.to_owned();
-            (message.get("level")? == "error").then_some(text)
-        })
+/// The compiler's errors as it would show them, if it refused the sources. An error that names no
+/// place in the sources doesn't refuse them: the linker failed, or a file couldn't be written.
+fn refusal(output: &str) -> Option<String> {
+    let errors: Vec<serde_json::Value> = messages(output)
+        .filter_map(|mut message| Some(message.get_mut("message")?.take()))
+        .filter(|message| message["level"] == "error")
         .collect();
-    if errors.is_empty() {
-        output.to_owned()
-    } else {
-        errors
-    }
+    let named = |message: &serde_json::Value| {
+        message["spans"]
+            .as_array()
+            .is_some_and(|spans| !spans.is_empty())
+    };
+    let rendered = |message: &serde_json::Value| Some(message["rendered"].as_str()?.to_owned());
+    errors
+        .iter()
+        .any(named)
+        .then(|| errors.iter().filter_map(rendered).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use tempfile::TempDir;
+
     use super::*;
 
     #[test]
@@ -212,5 +199,54 @@ mod tests {
         let assertion = "thread 'x' panicked at a.rs:1:2:\nassertion failed: a\nnote: more";
         assert_eq!(reason(assertion), "assertion failed: a");
         assert_eq!(reason("running 1 test"), "the process died");
+    }
+    /// A package of the name that [`Binary::build`] builds, with its library's source.
+    fn package(source: &str) -> TempDir {
+        let parent = workspace::target_dir();
+        fs::create_dir_all(&parent).unwrap();
+        let dir = tempfile::tempdir_in(parent).unwrap();
+        let manifest = "[package]\nname = \"aio-safe\"\nedition = \"2024\"\n\n[workspace]\n";
+        fs::write(dir.path().join("Cargo.toml"), manifest).unwrap();
+        fs::create_dir(dir.path().join("src")).unwrap();
+        fs::write(dir.path().join("src/lib.rs"), source).unwrap();
+        dir
+    }
+
+    fn build(package: &TempDir) -> Result<Result<Binary>> {
+        Binary::build(package.path(), &package.path().join("target"))
+    }
+
+    #[test]
+    fn sources_that_the_compiler_refuses_are_told_from_a_build_that_failed() {
+        let good = package("#[test]\nfn one() {}\n");
+        assert!(build(&good).unwrap().is_ok());
+
+        let refused = build(&package("fn one() -> u8 { \"one\" }\n")).unwrap();
+        let refused = refused.err().unwrap().to_string();
+        assert!(refused.contains("mismatched types"), "{refused}");
+
+        let unlinked = package(
+            "unsafe extern \"C\" { safe fn nowhere(); }\n#[test]\nfn one() { nowhere() }\n",
+        );
+        let unlinked = build(&unlinked).err().unwrap().to_string();
+        assert!(
+            unlinked.contains("not because of the sources"),
+            "{unlinked}"
+        );
+    }
+
+    #[test]
+    fn a_compiler_that_is_killed_refuses_nothing() {
+        let package = package("#[test]\nfn one() {}\n");
+        let wrapper = package.path().join("wrapper");
+        let script = "#!/bin/sh\ncase \"$*\" in *aio_safe*) kill -KILL $$ ;; esac\nexec \"$@\"\n";
+        fs::write(&wrapper, script).unwrap();
+        fs::set_permissions(&wrapper, Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir(package.path().join(".cargo")).unwrap();
+        let config = format!("[build]\nrustc-wrapper = {wrapper:?}\n");
+        fs::write(package.path().join(".cargo/config.toml"), config).unwrap();
+        let killed = build(&package).err().unwrap().to_string();
+        assert!(killed.contains("not because of the sources"), "{killed}");
+        assert!(killed.contains("SIGKILL"), "{killed}");
     }
 }

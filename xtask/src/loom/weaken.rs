@@ -4,18 +4,18 @@
 //! workspace changes. For each mutation models are run until one fails. Models that have noticed
 //! other mutations of the same file come first.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
 use super::models::{self, Binary, Model, Outcome};
 use super::mutation::{self, Mutation};
+use super::pool;
 use crate::progress::Progress;
 use crate::workspace;
 
@@ -42,36 +42,16 @@ pub(super) fn run(file: Option<&str>) -> Result<ExitCode> {
     let progress = Progress::default();
     let order = Order::new(&progress)?;
 
-    let queue: Mutex<VecDeque<usize>> = Mutex::new((0..mutations.len()).collect());
-    let verdicts = Mutex::new(Vec::new());
-    let worker = |n: usize| -> Result<()> {
-        let copy = Copy::new(n)?;
-        loop {
-            let next = queue.lock().expect("no worker panics").pop_front();
-            let Some(n) = next else { return Ok(()) };
-            let verdict = copy.judge(&mutations[n], &order, &progress)?;
-            progress.say(row(&mutations[n], &verdict));
-            verdicts
-                .lock()
-                .expect("no worker panics")
-                .push((n, verdict));
-        }
-    };
-    thread::scope(|scope| {
-        let worker = &worker;
-        let workers: Vec<_> = (0..models::processors())
-            .map(|n| scope.spawn(move || worker(n)))
-            .collect();
-        workers
-            .into_iter()
-            .try_for_each(|worker| worker.join().expect("no worker panics"))
+    let verdicts = pool::run(mutations.len(), Copy::new, |copy, n| {
+        let verdict = copy
+            .judge(&mutations[n], &order, &progress)
+            .with_context(|| format!("{}: can't be judged", place(&mutations[n])))?;
+        progress.say(row(&mutations[n], &verdict));
+        Ok(verdict)
     })?;
 
-    let mut verdicts = verdicts.into_inner().expect("no worker panics");
-    verdicts.sort_by_key(|verdict| verdict.0);
     let mut problems = Vec::new();
-    for (n, verdict) in &verdicts {
-        let mutation = &mutations[*n];
+    for (mutation, verdict) in mutations.iter().zip(&verdicts) {
         println!("{}", row(mutation, verdict));
         match (verdict, &mutation.explanation) {
             (Verdict::Uncaught { .. }, None) => problems.push(format!(
@@ -87,10 +67,8 @@ pub(super) fn run(file: Option<&str>) -> Result<ExitCode> {
         }
     }
     let count = |wanted: fn(&Verdict) -> bool| {
-        verdicts
-            .iter()
-            .filter(|(_, verdict)| wanted(verdict))
-            .count()
+        let of = verdicts.iter().filter(|verdict| wanted(verdict));
+        of.count()
     };
     println!(
         "\n{} weakened: {} caught, {} don't compile, {} not caught; {} s",

@@ -1,5 +1,6 @@
-//! `floor`: the calls through aio-sys, the reference for all engines. `floor-single`: one
-//! `io_submit` for each operation.
+//! `floor`: the calls through aio-sys, the reference for all engines. The system calls are inlined
+//! into the loop. `floor-single`: one `io_submit` for each operation. `floor-framed`: the floor
+//! with each system call in a function of its own.
 
 #![allow(unsafe_code, reason = "makes the system calls")]
 
@@ -79,6 +80,34 @@ unsafe impl Calls for OneByOne {
     }
 
     #[inline(always)]
+    fn wait(&mut self, events: &mut [IoEvent]) -> Result<usize, Errno> {
+        self.0.wait(events)
+    }
+
+    fn ring(&self) -> Option<Ring> {
+        self.0.ring()
+    }
+}
+
+/// The floor with each system call in a function of its own, which returns after the system call.
+pub(in crate::engine) struct Framed(Floor);
+
+impl Framed {
+    pub(in crate::engine) fn set_up(depth: usize) -> Result<Self, SetUpError> {
+        Floor::set_up(depth).map(Self)
+    }
+}
+
+// SAFETY: all calls go to the `Floor` inside, which keeps these promises.
+unsafe impl Calls for Framed {
+    #[inline(never)]
+    unsafe fn submit(&mut self, iocbs: &[*mut Iocb]) -> Result<usize, Errno> {
+        // SAFETY: the caller promises, as `Calls::submit` demands, that all iocbs and buffers are
+        // left alone until their events came.
+        unsafe { self.0.submit(iocbs) }
+    }
+
+    #[inline(never)]
     fn wait(&mut self, events: &mut [IoEvent]) -> Result<usize, Errno> {
         self.0.wait(events)
     }

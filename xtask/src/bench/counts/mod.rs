@@ -72,10 +72,18 @@ impl Planned {
 pub(crate) fn plan(engines: &[String], filter: Option<&str>) -> Vec<Planned> {
     engines
         .iter()
-        .map(|engine| Planned {
-            engine: engine.clone(),
-            // A thread that waits has one operation in flight.
-            depth: if engine == SINGLE { 1 } else { DEPTH },
+        .flat_map(|engine| {
+            let depths: &[u32] = match engine.as_str() {
+                // A thread that waits has one operation in flight.
+                SINGLE => &[1],
+                // What an operation costs when nothing shares it.
+                FLOOR | LANE => &[DEPTH, 1],
+                _ => &[DEPTH],
+            };
+            depths.iter().map(|&depth| Planned {
+                engine: engine.clone(),
+                depth,
+            })
         })
         .filter(|planned| filter.is_none_or(|filter| planned.name().contains(filter)))
         .collect()
@@ -97,7 +105,10 @@ pub(crate) fn count(
     let mut around = BTreeMap::new();
     for planned in planned {
         interrupt::check()?;
-        line.set(format!("counting: {}", planned.engine));
+        line.set(format!(
+            "counting: {}, depth {}",
+            planned.engine, planned.depth
+        ));
         let counting = Counting {
             program,
             cell: cell(file, planned.depth),
@@ -108,8 +119,12 @@ pub(crate) fn count(
             .all(counters, &mut around)
             .and_then(|answer| match answer {
                 Answer::Answered(count) => {
+                    let mut others = results.counts.iter();
+                    let first = !others.any(|other| other.engine == count.engine);
                     results.counts.push(count);
-                    results.memory.extend(counting.memory()?);
+                    if first {
+                        results.memory.extend(counting.memory()?);
+                    }
                     Ok(())
                 }
                 Answer::Unavailable(reason) => {
@@ -270,9 +285,13 @@ mod tests {
         let names: Vec<String> = all.iter().map(Planned::name).collect();
         assert_eq!(
             names,
-            ["counts/floor/depth-32", "counts/aio-safe-single/depth-1"]
+            [
+                "counts/floor/depth-32",
+                "counts/floor/depth-1",
+                "counts/aio-safe-single/depth-1"
+            ]
         );
-        assert_eq!(plan(&engines, Some("counts/floor")).len(), 1);
+        assert_eq!(plan(&engines, Some("floor/depth-1")).len(), 1);
         assert!(plan(&engines, Some("no-device")).is_empty());
     }
 }
