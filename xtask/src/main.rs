@@ -10,6 +10,7 @@ mod asan;
 mod attack;
 mod bench;
 mod cross;
+mod frames;
 mod interrupt;
 mod lint;
 mod lock;
@@ -44,6 +45,7 @@ enum Command {
     Asan(asan::Args),
     AbiCheck(abi_check::Args),
     Cross(cross::Args),
+    Frames(frames::Args),
     Loom(loom::Args),
     Lint(lint::Args),
     Bench(bench::Args),
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         Command::Asan(args) => asan::run(&args),
         Command::AbiCheck(args) => abi_check::run(&args),
         Command::Cross(args) => cross::run(&args),
+        Command::Frames(args) => frames::run(&args),
         Command::Loom(args) => loom::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Bench(args) => bench::run(&args),
