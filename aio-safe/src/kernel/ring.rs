@@ -81,7 +81,8 @@ impl Ring {
         }
     }
 
-    /// The events in the ring, up to `max`. [`Events::release`] takes those that were read.
+    /// The events in the ring, up to `max`. [`Events::release`] gives the entries of those that
+    /// were read back to the kernel.
     ///
     /// # Safety
     ///
@@ -96,9 +97,9 @@ impl Ring {
         // the context lives.
         let tail = unsafe { &*self.tail };
         // Relaxed is enough for the head. Only readers write it, and an earlier reader happens
-        // before this one: the reaper's role is taken with Acquire and left with Release, or handed
-        // on through a lock. Anybody may write nonsense to the ring, so both are taken modulo nr,
-        // as in the kernel.
+        // before this one: the leader's role is taken with Acquire and left with Release, or handed
+        // on through a lock. Other code may write nonsense to the ring, so both are taken modulo
+        // nr, as in the kernel.
         let place = self.place(head.load(Relaxed));
         let tail = self.place(tail.load(Acquire));
         let there = if place <= tail {
@@ -116,8 +117,8 @@ impl Ring {
         }
     }
 
-    /// The index of the entry that a number stands for. There is no division for a number below nr,
-    /// as it should be.
+    /// The index of the entry that a number stands for. Numbers are normally below `nr`; these need
+    /// no division.
     #[inline]
     fn place(&self, n: u32) -> u32 {
         if n < self.nr { n } else { n % self.nr }
