@@ -432,7 +432,7 @@ pub struct BorrowedValue;
 /// ```
 pub struct BorrowedInLane;
 
-/// Syncs and polls have no place in a lane.
+/// A lane has no syncs and polls.
 ///
 /// ```compile_fail,E0277
 /// # use aio_safe::{Lane, Queue, op::FileSync};
@@ -449,7 +449,7 @@ pub struct BorrowedInLane;
 /// ```
 pub struct SyncInLane;
 
-/// A place in the queue is the queue's.
+/// A slot is the queue's.
 ///
 /// ```compile_fail,E0505
 /// # use aio_safe::{Op, Queue};

@@ -69,7 +69,7 @@ impl RingMemory {
         let _guard = self.completion.lock().unwrap();
         let tail = self.tail.load(Relaxed);
         let next = (tail + 1) % self.nr();
-        // The reader is done with an event when its place is used again.
+        // The reader is done with an event when its entry is used again.
         if self.head.load(Acquire) == next {
             return false;
         }
