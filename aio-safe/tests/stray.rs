@@ -71,7 +71,7 @@ fn foreign_events_complete_nothing() {
     let drops = Arc::new(AtomicUsize::new(0));
     let pending = tracked(&queue, &drops);
     let data = fake.in_flight()[0].iocb.aio_data;
-    // Zeroes, as in a place of the ring that was never used; other slots; other generations; the
+    // Zeroes, as in an entry of the ring that was never used; other slots; other generations; the
     // address of an iocb, as other programs have it.
     let foreign = [
         0,
@@ -214,7 +214,7 @@ fn events_of_what_was_refused_complete_nothing() {
     assert_eq!(done.result, Err(OpError::Refused(Errno::EBADF)));
     fake.post(stray);
     assert_eq!(queue.reap(0, None), Ok(0));
-    // When the place is used again.
+    // When the slot is used again.
     submit(&mut lane, 1);
     fake.post(stray);
     assert_eq!(queue.reap(0, None), Ok(0));
