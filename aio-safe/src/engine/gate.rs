@@ -49,7 +49,7 @@ pub(crate) struct Gate {
     reaped: AtomicUsize,
 }
 
-/// What a gate counted at one time.
+/// The counts of a gate at one moment.
 #[derive(Clone, Copy)]
 pub(crate) struct Count {
     pub(crate) inside: usize,

@@ -2,7 +2,7 @@
 //!
 //! Wakers and buffers' destructors may do anything: reap, submit, panic, fork. So they run after
 //! the turn, when the queue is in order. A panic in one job doesn't keep the others from running.
-//! Freeing a slot is a job too, because it may wake somebody in the line.
+//! Freeing a slot is a job too, because it may wake a waiter in the line.
 
 #![allow(unsafe_code, reason = "cleans up slots")]
 

@@ -45,12 +45,12 @@ enum Alarm {
     Kick,
 }
 
-/// What became of a slot that was to be given to the line.
+/// The outcome of [`Line::give`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Given {
     /// The line is empty, and the slot is still the caller's.
     Nobody,
-    /// The slot is the first waiter's, who was told.
+    /// The slot is the first waiter's, which was told.
     Taken,
     /// The slot is the first waiter's. The caller has to kick its thread.
     Kick,

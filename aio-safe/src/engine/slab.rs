@@ -62,7 +62,7 @@ pub(crate) struct Slab {
     left: AtomicUsize,
 }
 
-/// What became of slots that were to be freed.
+/// The outcome of [`Slab::free`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Freed {
     /// They are free.

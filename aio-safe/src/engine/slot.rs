@@ -277,7 +277,7 @@ impl Slot {
     /// # Safety
     ///
     /// The caller has started the slot, the kernel didn't take the request, and no handle was made.
-    /// So nobody is to be woken, and the operation can't be abandoned.
+    /// So no waker is stored, and the operation can't be abandoned.
     pub(crate) unsafe fn refuse(&self, errno: Errno) {
         self.result.with_mut(|cell| {
             // SAFETY: the kernel didn't take the request and no handle was made, so nobody else
@@ -440,7 +440,7 @@ impl Slot {
         Completed::Wake(waker)
     }
 
-    /// Drops payload and waker of an operation whose result nobody takes. The slot is empty
+    /// Drops payload and waker of an operation whose result isn't taken. The slot is empty
     /// afterwards, even if a destructor panics. Those of a [`LOST`] operation are leaked.
     ///
     /// # Panics

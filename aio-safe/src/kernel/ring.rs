@@ -90,11 +90,11 @@ impl Ring {
     /// `io_getevents` would be another reader.
     #[inline]
     pub(crate) unsafe fn events(&self, max: usize) -> Events<'_> {
-        // SAFETY: whoever made the ring promised that it stays mapped, and the caller promises that
-        // the context lives.
+        // SAFETY: making a `Ring` requires that it stays mapped, and the caller promises that the
+        // context lives.
         let head = unsafe { &*self.head };
-        // SAFETY: whoever made the ring promised that it stays mapped, and the caller promises that
-        // the context lives.
+        // SAFETY: making a `Ring` requires that it stays mapped, and the caller promises that the
+        // context lives.
         let tail = unsafe { &*self.tail };
         // Relaxed is enough for the head. Only readers write it, and an earlier reader happens
         // before this one: the leader's role is taken with Acquire and left with Release, or handed
