@@ -29,9 +29,9 @@
 //! # The engines
 //!
 //! Without features, the program has the floor and this stack's engines. The feature `peers` adds
-//! what people use instead. A [`Record::Unavailable`] says why an engine can't run here, can't do
-//! what a cell asks for, or wasn't built. Building `linux-aio-tokio` needs libclang, and `--cfg
-//! linux_aio_tokio` in `RUSTFLAGS`.
+//! the alternatives to it. A [`Record::Unavailable`] says why an engine can't run here, can't do
+//! what a cell asks for, or wasn't built. Building `linux-aio-tokio` needs libclang, and
+//! `--cfg linux_aio_tokio` in `RUSTFLAGS`.
 //!
 //! All engines draw their blocks with the same generator, check each block that they read with the
 //! same code, and reuse aligned buffers that were made before the first turn. They differ in how

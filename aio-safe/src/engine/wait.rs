@@ -74,7 +74,7 @@ impl Shared {
     /// Waits until `reached` returns true. Reaps meanwhile, unless another thread does.
     ///
     /// `arm` stores an alarm that goes off when the goal is reached. It returns false if the goal
-    /// is reached already. A goal may have no alarm: then `arm` stores nothing, and returns true.
+    /// is reached already. A goal may have no alarm: then `arm` stores none, and returns true.
     ///
     /// # Errors
     ///
