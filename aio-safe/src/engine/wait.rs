@@ -142,8 +142,8 @@ impl<R: Fn() -> bool, A: Fn(Alarm<'_>) -> bool> Wait<'_, R, A> {
             while in_time && !(self.reached)() && !seat.is_heir() {
                 in_time = seat.park(self.deadline);
                 if self.needs_more_than_an_event() {
-                    // A leader that finds the queue idle takes the followers that wait for that
-                    // out of its list. The queue may be busy again since, so the wait begins anew.
+                    // A leader that finds the queue idle removes the followers that wait for an
+                    // idle queue. The queue may be busy again by now, so the wait begins anew.
                     break;
                 }
             }

@@ -57,12 +57,13 @@ pub use reserve::{Permit, Reserve};
 ///   polling a future does, and so do `submit`, [`Batch::push`] and [`lane`](Self::lane) when no
 ///   slot is free.
 /// - A thread that frees a slot gives it to the first task or thread that waits in
-///   [`reserve`](Self::reserve), and wakes it. Taking the result of a [`Pending`] frees a slot. So
-///   does dropping a [`Pending`], a [`Permit`], a [`Lane`] or a [`Batch`]; so do [`Batch::submit`],
-///   [`Batch::pop`] and [`Batch::clear`]; and so does an error that hands an operation back. If
-///   such a waker panics, the panic hook reports it, and the panic ends there.
+///   [`reserve`](Self::reserve), and wakes it. Taking the result of a [`Pending`] frees a slot, and
+///   so does dropping a `Pending` whose result is there. Dropping a [`Permit`], a [`Lane`] or a
+///   [`Batch`] frees slots. [`Batch::submit`], [`Batch::pop`] and [`Batch::clear`] may free some.
+///   An error that hands an operation back frees one. If such a waker panics, the panic hook
+///   reports it, and the panic ends there.
 ///
-/// **Don't hold a lock** during such a call that a waker or a destructor takes, for example the
+/// During such a call, **don't hold a lock** that a waker or a destructor takes, for example the
 /// lock of a pool to which buffers go back. The thread would wait for itself.
 ///
 /// # Forking

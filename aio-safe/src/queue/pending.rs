@@ -38,8 +38,8 @@ use crate::{
 /// # Dropping
 ///
 /// Dropping the handle **abandons** the operation. The kernel carries it out, and the queue keeps
-/// its buffer until then. Its result is lost. A write still takes place: when [`Queue::drain`]
-/// returns, it has. A dropped poll is cancelled.
+/// its buffer until then. Its result is lost. A write still takes place, and [`Queue::drain`] waits
+/// for it. A dropped poll is cancelled.
 ///
 /// # Its slot
 ///
