@@ -33,7 +33,7 @@
 //! listed and differs from the floor in one thing: each system call is in a function that isn't
 //! inlined. `cargo xtask bench --explain returns` compares the two.
 //!
-//! The feature `peers` adds what people use instead. A [`Record::Unavailable`] says why an engine
+//! The feature `peers` adds the alternatives to it. A [`Record::Unavailable`] says why an engine
 //! can't run here, can't do what a cell asks for, or wasn't built. Building `linux-aio-tokio` needs
 //! libclang, and `--cfg linux_aio_tokio` in `RUSTFLAGS`.
 //!

@@ -1,4 +1,4 @@
-//! Measures this stack and what people use instead, side by side in one process. The library's page
+//! Measures this stack and the alternatives, side by side in one process. The library's page
 //! describes the commands.
 
 mod blocks;
@@ -26,7 +26,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use engine::{Kind, SetUpError};
 use serde::Serialize;
 
-/// Measures native AIO and what people use instead, side by side. `cargo xtask bench` runs it.
+/// Measures native AIO and the alternatives, side by side. `cargo xtask bench` runs it.
 #[derive(Parser)]
 #[command(name = "aio-bench", version)]
 struct Args {

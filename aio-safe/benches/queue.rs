@@ -197,7 +197,7 @@ fn lanes(criterion: &mut Criterion) {
 type Reads = Lane<Transfer<AlignedBuf>, u64>;
 
 fn lane(queue: &Queue, n: usize) -> Reads {
-    queue.lane(n as u32).expect("all places are free")
+    queue.lane(n as u32).expect("all slots are free")
 }
 
 fn push<'a>(

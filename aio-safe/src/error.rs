@@ -3,10 +3,11 @@
 //! | error | when | what was lost |
 //! |---|---|---|
 //! | [`SetupError`] | making a queue | nothing |
-//! | [`SubmitError`] | the queue didn't take the operation | nothing: it is handed back |
+//! | [`SubmitError`] | submitting: the queue didn't take the operation | nothing: the operation is handed back |
+//! | [`QueueError`] | claiming slots, submitting a batch | nothing: a batch keeps what wasn't submitted |
 //! | [`OpError`] | the kernel refused the operation, or carried it out and failed | nothing: the buffer is handed back |
-//! | [`ReapError`] | reaping for a loop of one's own | nothing |
-//! | [`CloseError`] | closing a queue | the context stays until the process ends |
+//! | [`ReapError`] | [`Queue::reap`](crate::Queue::reap), [`Reaper::reap`](crate::queue::Reaper::reap) | nothing |
+//! | [`CloseError`] | draining or closing a queue | with `Closed` and `Forked` nothing; otherwise the buffers of operations in flight are leaked, and the context stays until the process ends |
 
 use std::{error::Error, fmt, io};
 
@@ -20,16 +21,17 @@ pub enum SetupError {
     Depth {
         /// The depth that was asked for.
         depth: u32,
-        /// The deepest a queue can be.
+        /// The greatest depth of a queue.
         max: u32,
     },
-    /// The whole system's limit on requests, `fs.aio-max-nr`, leaves no room (EAGAIN).
+    /// The limit on requests of the whole system, `fs.aio-max-nr`, leaves no room (EAGAIN).
     Limit {
         /// The depth that was asked for.
         depth: u32,
-        /// What all contexts of the system have reserved, as `/proc/sys/fs/aio-nr` said just after.
+        /// The depths of all contexts of the system together: the value of `/proc/sys/fs/aio-nr`
+        /// right after the error.
         used: Option<u64>,
-        /// The limit, as `/proc/sys/fs/aio-max-nr` said just after.
+        /// The limit: the value of `/proc/sys/fs/aio-max-nr` right after the error.
         limit: Option<u64>,
     },
     /// The kernel was built without native AIO (ENOSYS, `CONFIG_AIO`).
@@ -43,7 +45,7 @@ pub enum SetupError {
 }
 
 impl SetupError {
-    /// What an errno of `io_setup` means for a queue of this depth.
+    /// The error that an errno of `io_setup` stands for.
     pub(crate) fn of(errno: Errno, depth: u32) -> Self {
         match errno {
             Errno::EAGAIN => Self::Limit {
@@ -58,7 +60,7 @@ impl SetupError {
         }
     }
 
-    /// The errno that `io_setup` answered, or the one that says the same.
+    /// The errno of `io_setup`, or the errno with the same meaning.
     pub fn errno(&self) -> Errno {
         match self {
             Self::Depth { .. } => Errno::EINVAL,
@@ -115,9 +117,9 @@ impl Error for SetupError {}
 /// The queue didn't take an operation. Nothing was submitted; the operation is handed back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SubmitError<T> {
-    /// Why.
+    /// The reason.
     pub reason: QueueError,
-    /// What was to be submitted, unchanged.
+    /// The operation, unchanged. With a lane also its value.
     pub op: T,
 }
 
@@ -125,25 +127,27 @@ pub struct SubmitError<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum QueueError {
-    /// All places of the queue are taken: by operations in flight, and by results that weren't
-    /// taken. Take results, or reap, then try again.
+    /// No slot of the queue is free, or none of a lane's own slots. A slot is in use by an
+    /// operation in flight, by a result that wasn't taken, by an operation in a batch, by a
+    /// [`Permit`](crate::queue::Permit) or by a [`Lane`](crate::Lane). Take results or reap, then
+    /// try again.
     ///
-    /// An abandoned operation keeps its place until its buffer was dropped, which the thread does
-    /// that reaped it. If that is another thread, the place may still be taken when
+    /// The slot of an abandoned operation is free when its buffer was dropped. The thread that
+    /// reaped the completion drops it. If that is another thread, the slot may not be free yet when
     /// [`drain`](crate::Queue::drain) returns.
     QueueFull,
-    /// The kernel has no room or no memory for more requests (EAGAIN). Waiting alone doesn't
-    /// clear it: reap completions, then try again.
+    /// The kernel has no room or no memory for more requests (EAGAIN). It stays so until
+    /// completions are reaped. Reap, then try again.
     Again,
     /// The queue was closed.
     Closed,
-    /// This process was forked from the one that made the queue. A context stays behind with the
-    /// parent: make a queue here.
+    /// This process was forked from the one that made the queue. The context is the parent's. Make
+    /// a queue in this process.
     Forked,
 }
 
 impl QueueError {
-    /// The errno that says the same.
+    /// The errno with the same meaning.
     pub fn errno(self) -> Errno {
         match self {
             Self::QueueFull | Self::Again => Errno::EAGAIN,
@@ -156,15 +160,15 @@ impl QueueError {
 impl fmt::Display for QueueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::QueueFull => "the queue is full: take completed operations, then try again",
+            Self::QueueFull => "the queue is full: take results or reap, then try again",
             Self::Again => {
                 "the kernel has no room for more requests (EAGAIN): reap completions, then try \
                  again"
             }
             Self::Closed => "the queue was closed",
             Self::Forked => {
-                "the queue belongs to the parent process: a queue doesn't survive fork, make one \
-                 here"
+                "the queue belongs to the parent process, and can't be used after fork: make a \
+                 queue in this process"
             }
         })
     }
@@ -214,28 +218,37 @@ pub enum OpError {
     /// - EBADF: the file isn't open for what the operation does;
     /// - EINVAL: the file can't do this operation, the offset is negative, or there are more than
     ///   1024 buffers;
-    /// - EOPNOTSUPP: the kernel or the file doesn't know one of the [`RwFlags`](aio_abi::RwFlags);
+    /// - EOPNOTSUPP: the kernel or the file doesn't support one of the
+    ///   [`RwFlags`](aio_abi::RwFlags);
+    /// - EFAULT: the buffer isn't in the part of the address space that belongs to processes. Only
+    ///   an [`IoBuf`](crate::buf::IoBuf) of your own can cause this;
     /// - EPERM for an I/O priority: the realtime class needs a capability;
-    /// - EPERM or ENOSYS for everything: a filter on system calls forbids `io_submit`.
+    /// - EPERM or ENOSYS for all operations: a filter on system calls forbids `io_submit`.
+    ///
+    /// ECANCELED isn't the kernel's: the operation was in a [`LaneBatch`](crate::lane::LaneBatch)
+    /// that was dropped.
     Refused(Errno),
     /// The kernel accepted the operation, and its completion carried this errno:
     ///
     /// - EINVAL: most often the alignment of buffer, length or offset, for a file opened with
     ///   `O_DIRECT` (see [`AlignedBuf`](crate::AlignedBuf));
-    /// - EAGAIN: a transfer with [`NOWAIT`](aio_abi::RwFlags::NOWAIT) would have blocked;
-    /// - EIO: the device failed.
+    /// - EAGAIN: a transfer with [`NOWAIT`](aio_abi::RwFlags::NOWAIT), or on a file with
+    ///   `O_NONBLOCK`, would have blocked;
+    /// - EFAULT: the kernel can't access the buffer's memory, for example a mapping beyond the end
+    ///   of its file;
+    /// - EIO: the device failed, or the queue's context was broken and had to be destroyed.
     Failed(Errno),
 }
 
 impl OpError {
-    /// The errno, whenever it came.
+    /// The errno, from submission or from completion.
     pub fn errno(self) -> Errno {
         match self {
             Self::Refused(errno) | Self::Failed(errno) => errno,
         }
     }
 
-    /// What most often lies behind an errno that could mean many things.
+    /// The usual cause of an errno that has many possible causes.
     fn usual_cause(self) -> Option<&'static str> {
         match self {
             Self::Failed(Errno::EINVAL) => Some(
@@ -287,7 +300,8 @@ impl From<SetupError> for io::Error {
     }
 }
 
-/// Reaping for a loop of one's own ended without what was asked for.
+/// The reason why [`Queue::reap`](crate::Queue::reap) or
+/// [`Reaper::reap`](crate::queue::Reaper::reap) took no completions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReapError {
@@ -297,9 +311,9 @@ pub enum ReapError {
     Forked,
     /// A signal handler ran (EINTR) before any completion came.
     Interrupted,
-    /// `io_getevents` failed otherwise: a filter on system calls came into force, or somebody
-    /// destroyed the context with a bare system call (which breaks that call's contract, and is a
-    /// crash where the ring is read in user space).
+    /// Any other error of `io_getevents`. Either a filter on system calls forbids the call, or
+    /// other code destroyed the context with a bare system call. The latter breaks the contract of
+    /// `io_destroy`, and crashes a queue that [reads the ring](crate::Queue::reads_ring).
     Os(Errno),
 }
 
@@ -327,18 +341,20 @@ impl From<ReapError> for io::Error {
     }
 }
 
-/// A queue couldn't be drained or closed. Memory that the kernel may still write to is leaked.
+/// A queue couldn't be drained or closed. With [`Reap`](Self::Reap) and [`Destroy`](Self::Destroy)
+/// the buffers of operations in flight are leaked, because the kernel may still write to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseError {
-    /// It was closed before, through another handle.
+    /// The queue was closed before, through another handle.
     Closed,
     /// This process was forked from the one that made the queue.
     Forked,
-    /// `io_getevents` failed while operations were in flight: see [`ReapError::Os`].
+    /// `io_getevents` failed while operations were in flight (see [`ReapError::Os`]), and the
+    /// context couldn't be destroyed.
     Reap(Errno),
-    /// `io_destroy` failed: a filter on system calls forbids it, or somebody destroyed the context
-    /// with a bare system call.
+    /// `io_destroy` failed. Either a filter on system calls forbids it, or other code destroyed the
+    /// context with a bare system call.
     Destroy(Errno),
 }
 

@@ -1,6 +1,6 @@
-//! What safe code must not be able to write. Each example is tested to be refused by the compiler,
-//! for the reason that its error code names. The twin beside it has the one thing changed that is
-//! wrong, and compiles: so nothing else is wrong with the example.
+//! Programs that safe code must not be able to write. Each example is a test: the compiler has to
+//! refuse it with the error code that is named. The twin beside it differs only in what is wrong,
+//! and compiles. So nothing else is wrong with the example.
 //!
 //! The codes are checked by a nightly `rustdoc` only.
 
@@ -32,7 +32,7 @@ pub struct BorrowedSource;
 /// let read = queue.submit(std::io::stdin(), Op::read(bytes, 0));
 /// ```
 ///
-/// Owned it can:
+/// An owned buffer can:
 ///
 /// ```no_run
 /// # use aio_safe::{Op, Queue};
@@ -48,7 +48,7 @@ pub struct BorrowedTarget;
 /// let op = aio_safe::Op::read([0_u8; 16], 0);
 /// ```
 ///
-/// On the heap it stays where it is:
+/// Bytes on the heap stay where they are:
 ///
 /// ```no_run
 /// let op = aio_safe::Op::read(Box::<[u8]>::from([0_u8; 16]), 0);
@@ -58,7 +58,7 @@ pub struct BorrowedTarget;
 /// let op = aio_safe::Op::write([0_u8; 16], 0);
 /// ```
 ///
-/// On the heap it stays where it is:
+/// Bytes on the heap stay where they are:
 ///
 /// ```no_run
 /// let op = aio_safe::Op::write(Box::<[u8]>::from([0_u8; 16]), 0);
@@ -84,7 +84,7 @@ pub struct NotSend;
 /// let op = aio_safe::Op::read(std::sync::Arc::<[u8]>::from(&b"bytes"[..]), 0);
 /// ```
 ///
-/// Written they can be:
+/// They can be written to a file:
 ///
 /// ```no_run
 /// let op = aio_safe::Op::write(std::sync::Arc::<[u8]>::from(&b"bytes"[..]), 0);
@@ -94,7 +94,7 @@ pub struct NotSend;
 /// let op = aio_safe::Op::read("text", 0);
 /// ```
 ///
-/// Written they can be:
+/// They can be written to a file:
 ///
 /// ```no_run
 /// let op = aio_safe::Op::write("text", 0);
@@ -121,7 +121,7 @@ pub struct ReadOnlyTarget;
 /// let second = read.wait();
 /// ```
 ///
-/// Once it is:
+/// It can be taken once:
 ///
 /// ```no_run
 /// # use aio_safe::{Op, Queue};
@@ -141,7 +141,7 @@ pub struct WaitedTwice;
 /// buffer[0] = 1;
 /// ```
 ///
-/// Before it does:
+/// The buffer can be used before that:
 ///
 /// ```no_run
 /// # use aio_safe::{Op, Queue};
@@ -162,7 +162,7 @@ pub struct UsedInFlight;
 /// let second = queue.submit(std::io::stdin(), op);
 /// ```
 ///
-/// Two can:
+/// Two operations can be submitted:
 ///
 /// ```no_run
 /// # use aio_safe::{Op, Queue};
@@ -186,7 +186,7 @@ pub struct SubmittedTwice;
 /// batch.submit(&mut Vec::new()).unwrap();
 /// ```
 ///
-/// After the batch it may:
+/// The queue may be dropped after the batch:
 ///
 /// ```no_run
 /// # use aio_safe::{Op, Queue};
@@ -200,8 +200,8 @@ pub struct SubmittedTwice;
 /// ```
 pub struct BatchOutlivesQueue;
 
-/// A batch doesn't outlive the files of its operations: their numbers could be somebody else's by
-/// the time it is submitted.
+/// A batch doesn't outlive the files of its operations. When it is submitted, their numbers could
+/// belong to other files.
 ///
 /// ```compile_fail,E0505
 /// # use aio_safe::{Op, Queue};
@@ -213,7 +213,7 @@ pub struct BatchOutlivesQueue;
 /// batch.submit(&mut Vec::new()).unwrap();
 /// ```
 ///
-/// After the batch it may:
+/// The file may be closed after the batch:
 ///
 /// ```no_run
 /// # use aio_safe::{Op, Queue};
@@ -227,7 +227,7 @@ pub struct BatchOutlivesQueue;
 /// ```
 pub struct BatchOutlivesFile;
 
-/// A batch of a lane's doesn't outlive the lane.
+/// The batch of a lane doesn't outlive the lane.
 ///
 /// ```compile_fail,E0505
 /// # use aio_safe::{Op, Queue};
@@ -240,7 +240,7 @@ pub struct BatchOutlivesFile;
 /// batch.submit().unwrap();
 /// ```
 ///
-/// After the batch it may go:
+/// The lane may be dropped after the batch:
 ///
 /// ```no_run
 /// # use aio_safe::{Op, Queue};
@@ -254,7 +254,7 @@ pub struct BatchOutlivesFile;
 /// drop(lane);
 /// ```
 ///
-/// There is one at a time:
+/// A lane has one batch at a time:
 ///
 /// ```compile_fail,E0499
 /// # use aio_safe::{Op, Queue};
@@ -267,7 +267,7 @@ pub struct BatchOutlivesFile;
 /// other.push(&file, Op::read(vec![0; 16], 0), ()).unwrap();
 /// ```
 ///
-/// One after the other can be had:
+/// It can have one batch after the other:
 ///
 /// ```no_run
 /// # use aio_safe::{Op, Queue};
@@ -292,7 +292,7 @@ pub struct BatchOutlivesFile;
 /// ```
 pub struct LaneBatchOutlivesLane;
 
-/// A batch of a lane's doesn't outlive the files of its operations.
+/// The batch of a lane doesn't outlive the files of its operations.
 ///
 /// ```compile_fail,E0505
 /// # use aio_safe::{Op, Queue};
@@ -305,7 +305,7 @@ pub struct LaneBatchOutlivesLane;
 /// batch.submit().unwrap();
 /// ```
 ///
-/// After the batch it may:
+/// The file may be closed after the batch:
 ///
 /// ```no_run
 /// # use aio_safe::{Op, Queue};
@@ -319,7 +319,7 @@ pub struct LaneBatchOutlivesLane;
 /// drop(file);
 /// ```
 ///
-/// A borrowed batch can't be made shorter-lived, to push a file that lives no longer:
+/// A borrow of a batch can't shorten the batch's lifetime, to push a file with a shorter lifetime:
 ///
 /// ```compile_fail,E0597
 /// # use aio_safe::{Op, Queue, lane::LaneBatch, op::Transfer};
@@ -329,7 +329,7 @@ pub struct LaneBatchOutlivesLane;
 /// }
 /// ```
 ///
-/// A file that is there for good can be pushed:
+/// A file that is never closed can be pushed:
 ///
 /// ```no_run
 /// # use aio_safe::{Op, Queue, lane::LaneBatch, op::Transfer};
@@ -339,7 +339,7 @@ pub struct LaneBatchOutlivesLane;
 /// }
 /// ```
 ///
-/// Between batches files come and go:
+/// A file may be closed between two batches:
 ///
 /// ```no_run
 /// # use aio_safe::{Op, Queue};
@@ -357,8 +357,8 @@ pub struct LaneBatchOutlivesLane;
 /// ```
 pub struct LaneBatchOutlivesFile;
 
-/// A lane's values go where its buffers go: they stay after everything that could be borrowed, and
-/// any thread may drop them.
+/// A lane's values must be owned and `Send`, as its buffers: they may outlive everything that could
+/// be borrowed, and any thread may drop them.
 ///
 /// ```compile_fail,E0597
 /// # use aio_safe::{Op, Queue};
@@ -386,7 +386,7 @@ pub struct LaneBatchOutlivesFile;
 /// let lane: Lane<Transfer<Vec<u8>>, std::rc::Rc<u8>> = queue.lane(1).unwrap();
 /// ```
 ///
-/// With what is sent and owned it compiles:
+/// With values that are Send and owned it compiles:
 ///
 /// ```no_run
 /// # use aio_safe::{Lane, Queue, op::Transfer};
@@ -395,7 +395,7 @@ pub struct LaneBatchOutlivesFile;
 /// ```
 pub struct BorrowedValue;
 
-/// A lane's buffers are as any others.
+/// The rules for buffers hold for a lane's buffers too.
 ///
 /// ```compile_fail,E0597
 /// # use aio_safe::{Op, Queue};
@@ -432,7 +432,7 @@ pub struct BorrowedValue;
 /// ```
 pub struct BorrowedInLane;
 
-/// Syncs and polls have no place in a lane.
+/// A lane has no syncs and polls.
 ///
 /// ```compile_fail,E0277
 /// # use aio_safe::{Lane, Queue, op::FileSync};
@@ -440,7 +440,7 @@ pub struct BorrowedInLane;
 /// let lane: Lane<FileSync> = queue.lane(1).unwrap();
 /// ```
 ///
-/// ReadWrite have:
+/// It has reads and writes:
 ///
 /// ```no_run
 /// # use aio_safe::{Lane, Queue, op::Transfer};
@@ -449,7 +449,7 @@ pub struct BorrowedInLane;
 /// ```
 pub struct SyncInLane;
 
-/// A place in the queue is the queue's.
+/// A permit doesn't outlive its queue.
 ///
 /// ```compile_fail,E0505
 /// # use aio_safe::{Op, Queue};
@@ -459,7 +459,7 @@ pub struct SyncInLane;
 /// let read = permit.submit(std::io::stdin(), Op::fsync());
 /// ```
 ///
-/// It is used first:
+/// The permit can be used before the queue is dropped:
 ///
 /// ```no_run
 /// # use aio_safe::{Op, Queue};
@@ -470,7 +470,7 @@ pub struct SyncInLane;
 /// ```
 pub struct PermitOutlivesQueue;
 
-/// A closed queue is gone.
+/// A queue can't be used after it was closed.
 ///
 /// ```compile_fail,E0382
 /// let queue = aio_safe::Queue::new(1).unwrap();
@@ -487,7 +487,7 @@ pub struct PermitOutlivesQueue;
 /// ```
 pub struct UsedAfterClose;
 
-/// Payloads are the crate's own: what they have to implement first can't be named.
+/// Only the crate has payloads: the supertrait that they implement can't be named.
 ///
 /// ```compile_fail,E0277
 /// struct Mine;
@@ -506,7 +506,7 @@ pub struct UsedAfterClose;
 /// }
 /// ```
 ///
-/// They can be used:
+/// The crate's payloads can be used:
 ///
 /// ```no_run
 /// fn output<P: aio_safe::op::Payload>(payload: P) -> P::Output {
@@ -515,7 +515,7 @@ pub struct UsedAfterClose;
 /// ```
 pub struct ForeignPayload;
 
-/// Buffers and kernels are promises about memory.
+/// Implementing a buffer or a kernel is a promise about memory, so it needs `unsafe`.
 ///
 /// ```compile_fail,E0200
 /// struct Mine(Vec<u8>);
@@ -544,7 +544,8 @@ pub struct ForeignPayload;
 /// ```
 pub struct SafeBuffer;
 
-/// A read's target says what of it is initialised, and where that is.
+/// The target of a read is an [`IoBuf`](crate::buf::IoBuf) too, which says which of its bytes are
+/// initialised.
 ///
 /// ```compile_fail,E0277
 /// struct Mine(Vec<u8>);
@@ -583,7 +584,7 @@ pub struct SafeBuffer;
 /// ```
 pub struct TargetWithoutSource;
 
-/// What was read can't be claimed by hand.
+/// Safe code can't claim that bytes were read.
 ///
 /// ```compile_fail,E0133
 /// use aio_safe::buf::IoBufMut;

@@ -47,7 +47,7 @@ fn a_dropped_future_leaves_the_buffer_and_lets_its_waker_go() {
 }
 
 #[test]
-fn a_dropped_handle_keeps_its_place_until_the_operation_is_over() {
+fn a_dropped_handle_keeps_its_slot_until_the_operation_is_over() {
     let fake = Fake::new();
     let queue = Queue::with_kernel(1, fake.clone()).unwrap();
     let drops = Arc::new(AtomicUsize::new(0));
@@ -74,7 +74,7 @@ fn a_handle_dropped_when_the_operation_is_over_drops_the_buffer() {
 }
 
 #[test]
-fn a_forgotten_handle_keeps_buffer_and_place_for_ever() {
+fn a_forgotten_handle_keeps_buffer_and_slot_for_ever() {
     let fake = Fake::new();
     let queue = Queue::with_kernel(1, fake.clone()).unwrap();
     let drops = Arc::new(AtomicUsize::new(0));

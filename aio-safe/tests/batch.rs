@@ -187,7 +187,7 @@ fn pop_hands_back_what_was_pushed_last() {
         assert_eq!(op.into_payload().into_buffer(), [n; 3]);
     }
     assert!(batch.pop().is_none());
-    // All places are free again.
+    // All slots are free again.
     drop(batch);
     for _ in 0..4 {
         std::mem::forget(queue.submit(&file, Op::fsync()).unwrap());

@@ -186,7 +186,7 @@ fn an_abandoned_buffer_is_not_told_what_was_read() {
 }
 
 #[test]
-fn a_buffer_that_panics_when_it_is_taken_costs_its_lane_no_place() {
+fn a_buffer_that_panics_when_it_is_taken_costs_its_lane_no_slot() {
     within(20, || {
         let fake = Fake::new();
         let queue = Queue::with_kernel(3, fake.clone()).unwrap();

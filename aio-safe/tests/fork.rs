@@ -25,7 +25,7 @@ use aio_safe::{
 use common::{Fake, Tracked, Woken, in_child, poll_once, within};
 
 #[test]
-fn results_taken_in_a_child_give_nobody_a_place() {
+fn results_taken_in_a_child_give_nobody_a_slot() {
     let queue = Queue::with_kernel(2, Fake::prompt()).unwrap();
     let [one, other] = [0, 1].map(|n| {
         queue
@@ -241,8 +241,8 @@ fn a_child_gets_errors_of_a_lane_and_the_parent_goes_on() {
         in_child(|| {
             let lane = lanes[0].as_mut().unwrap();
             assert_eq!(lane.batch().submit(), Err(QueueError::Forked));
-            for places in [0, 1, 100] {
-                let failed = queue.lane::<aio_safe::op::Transfer<Vec<u8>>, ()>(places);
+            for slots in [0, 1, 100] {
+                let failed = queue.lane::<aio_safe::op::Transfer<Vec<u8>>, ()>(slots);
                 assert_eq!(failed.map(drop), Err(QueueError::Forked));
             }
             // What was over before is there in both.
@@ -296,7 +296,7 @@ fn a_lane_dropped_in_a_child_touches_nothing_of_the_parents() {
         fake.complete(0);
         queue.reap(1, None).unwrap();
         let (woken, waker) = Woken::new();
-        // Somebody waits for a place, so that giving one back would wake him.
+        // A task waits for a slot, so freeing one would wake it.
         let rest: Vec<_> = (0..2).map(|_| queue.reserve().wait().unwrap()).collect();
         let mut reserve = queue.reserve();
         assert!(poll_once(&mut reserve, &waker).is_pending());

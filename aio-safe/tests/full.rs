@@ -14,7 +14,7 @@ use common::{
     poll_once, read, room, within,
 };
 
-/// Fills the places of a queue in each way there is, and asks for as many.
+/// Fills the slots of a queue in each way there is, and asks for as many again.
 fn fill(queue: &Queue, file: &std::fs::File) {
     let depth = queue.depth();
     let abandon_all = || {

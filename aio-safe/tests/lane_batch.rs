@@ -65,14 +65,14 @@ fn what_the_kernel_leaves_is_submitted_again() {
         _ => Verdict::Accept,
     });
     // Whether or not the lane is full.
-    for places in [10, 12] {
+    for slots in [10, 12] {
         let before = fake.submits();
-        let mut lane = queue.lane(places).unwrap();
+        let mut lane = queue.lane(slots).unwrap();
         submit_reads(&mut lane, 0..10);
         assert_eq!(fake.submits() - before, 4);
-        assert_eq!(lane.room(), places as usize - 10);
+        assert_eq!(lane.room(), slots as usize - 10);
         assert_eq!(results(&mut lane).len(), 10);
-        assert_eq!(lane.room(), places as usize);
+        assert_eq!(lane.room(), slots as usize);
     }
 }
 
@@ -216,7 +216,7 @@ fn a_batch_that_is_cleared_drops_what_was_not_submitted() {
 }
 
 #[test]
-fn a_batch_that_is_forgotten_is_never_submitted_and_its_places_are_used_again() {
+fn a_batch_that_is_forgotten_is_never_submitted_and_its_slots_are_used_again() {
     let fake = Fake::new();
     let queue = Queue::with_kernel(4, fake.clone()).unwrap();
     let scratch = Scratch::new();
@@ -253,7 +253,7 @@ fn a_batch_that_is_forgotten_is_never_submitted_and_its_places_are_used_again() 
             "the others are leaked"
         );
     }
-    // And the lane that has such places is dropped like any other.
+    // And the lane that has such slots is dropped like any other.
     let file = std::io::stdin();
     let mut batch = lane.batch();
     let (op, value) = op(5);

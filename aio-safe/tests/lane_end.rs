@@ -70,8 +70,8 @@ fn a_lane_of_a_closed_queue_submits_nothing() {
     drop(lane);
     assert_eq!(fake.submits(), 0);
     // Nor is another made of it.
-    for places in [0, 1, 5] {
-        let failed = queue.lane::<Bytes, ()>(places).map(drop);
+    for slots in [0, 1, 5] {
+        let failed = queue.lane::<Bytes, ()>(slots).map(drop);
         assert_eq!(failed, Err(QueueError::Closed));
     }
 }
@@ -192,7 +192,7 @@ fn a_queue_that_is_closed_drops_what_a_dropped_lane_had_in_flight() {
 }
 
 #[test]
-fn a_forgotten_lane_keeps_buffers_and_places_for_ever() {
+fn a_forgotten_lane_keeps_buffers_and_slots_for_ever() {
     within(20, || {
         let fake = Fake::new();
         let queue = Queue::with_kernel(5, fake.clone()).unwrap();
@@ -231,7 +231,7 @@ fn lanes_dropped_while_completions_come_free_each_buffer_once() {
         };
         let mut pushed = 0;
         for n in 0..20_000 {
-            // Others before it may still have the places.
+            // Earlier operations may still hold the slots.
             let mut lane = loop {
                 match queue.lane(1 + n % 7) {
                     Ok(lane) => break lane,
@@ -239,10 +239,10 @@ fn lanes_dropped_while_completions_come_free_each_buffer_once() {
                 }
                 thread::yield_now();
             };
-            let places = lane.room() - (n % 2) as usize;
+            let slots = lane.room() - (n % 2) as usize;
             let op = |_| tracked_op(&drops);
-            submit(&mut lane, &file, (0..places).map(op));
-            pushed += places;
+            submit(&mut lane, &file, (0..slots).map(op));
+            pushed += slots;
             if n % 3 == 0 {
                 let (_, waker) = Woken::new();
                 let mut context = std::task::Context::from_waker(&waker);

@@ -36,11 +36,11 @@ fn whatever_is_done_with_a_lane_each_operation_comes_back_once() {
             5 => Verdict::Pause,
             _ => Verdict::Accept,
         });
-        let places = rng.u32(1..=9);
-        let queue = Queue::with_kernel(places + 2, fake.clone()).unwrap();
+        let slots = rng.u32(1..=9);
+        let queue = Queue::with_kernel(slots + 2, fake.clone()).unwrap();
         let (buffers, values) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let file = std::io::stdin();
-        let mut lane = queue.lane(places).unwrap();
+        let mut lane = queue.lane(slots).unwrap();
         let mut next = 0;
         let mut pushed = Vec::new();
         let mut submitted = BTreeMap::new();
@@ -59,7 +59,7 @@ fn whatever_is_done_with_a_lane_each_operation_comes_back_once() {
                     0..6 => {
                         let op = Op::read(Tracked::new(8, &buffers), next);
                         let outcome = batch.push(&file, op, (next, Tracked::new(0, &values)));
-                        let full = pushed.len() + submitted.len() == places as usize;
+                        let full = pushed.len() + submitted.len() == slots as usize;
                         assert_eq!(outcome.is_err(), full, "seed {seed}");
                         if !full {
                             pushed.push(next);
@@ -113,7 +113,7 @@ fn whatever_is_done_with_a_lane_each_operation_comes_back_once() {
                     },
                 }
                 assert_eq!(batch.len(), pushed.len(), "seed {seed}");
-                let room = places as usize - submitted.len() - pushed.len();
+                let room = slots as usize - submitted.len() - pushed.len();
                 assert_eq!(batch.room(), room, "seed {seed}");
                 let alive = (pushed.len() + submitted.len()) as u64 + leaked;
                 assert_eq!(buffers.load(SeqCst) as u64, next - alive, "seed {seed}");
@@ -136,11 +136,7 @@ fn whatever_is_done_with_a_lane_each_operation_comes_back_once() {
                 lane.wait_ready(Some(Duration::ZERO));
             }
             assert_eq!(lane.in_flight(), submitted.len(), "seed {seed}");
-            assert_eq!(
-                lane.room(),
-                places as usize - submitted.len(),
-                "seed {seed}"
-            );
+            assert_eq!(lane.room(), slots as usize - submitted.len(), "seed {seed}");
             let alive = submitted.len() as u64 + leaked;
             assert_eq!(buffers.load(SeqCst) as u64, next - alive, "seed {seed}");
             assert_eq!(values.load(SeqCst) as u64, next - alive, "seed {seed}");
@@ -151,7 +147,7 @@ fn whatever_is_done_with_a_lane_each_operation_comes_back_once() {
         queue.drain().unwrap();
         assert_eq!(buffers.load(SeqCst) as u64, next - leaked, "seed {seed}");
         assert_eq!(values.load(SeqCst) as u64, next - leaked, "seed {seed}");
-        assert_eq!(room(&queue), places as usize + 2, "seed {seed}");
+        assert_eq!(room(&queue), slots as usize + 2, "seed {seed}");
         assert_eq!((queue.in_flight(), queue.strays()), (0, 0), "seed {seed}");
     }
 }
@@ -217,7 +213,7 @@ fn lanes_handles_and_batches_of_many_threads_share_a_queue() {
     /// Lanes that are dropped with operations in flight.
     fn left(queue: &Queue, file: &std::fs::File, bytes: &[u8], seed: usize) {
         for round in 0..ROUNDS {
-            // Abandoned operations may still have the places.
+            // Abandoned operations may still hold the slots.
             let Ok(mut lane) = queue.lane(4) else {
                 queue.reap(0, None).unwrap();
                 continue;

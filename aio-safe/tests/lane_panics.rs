@@ -165,7 +165,7 @@ fn a_lane_and_its_batch_drop_all_that_they_have_even_if_one_panics() {
 }
 
 #[test]
-fn a_file_that_panics_costs_a_lane_no_place() {
+fn a_file_that_panics_costs_a_lane_no_slot() {
     let queue = Queue::with_kernel(2, Fake::new()).unwrap();
     let drops = Arc::new(AtomicUsize::new(0));
     let mut lane = queue.lane(2).unwrap();

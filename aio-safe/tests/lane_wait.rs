@@ -22,7 +22,7 @@ use common::{
 
 const A_WHILE: Duration = Duration::from_millis(30);
 
-/// Submits as many operations as there are places.
+/// Submits as many operations as there are slots.
 fn refill(lane: &mut Reads) {
     let room = lane.room() as u64;
     submit_reads(lane, 0..room);

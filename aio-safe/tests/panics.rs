@@ -156,7 +156,7 @@ fn a_panic_that_panics_again_does_not_keep_others_from_being_woken() {
 }
 
 #[test]
-fn a_panicking_destructor_of_an_abandoned_buffer_frees_its_place() {
+fn a_panicking_destructor_of_an_abandoned_buffer_frees_its_slot() {
     within(20, || {
         let fake = Fake::new();
         let queue = Queue::with_kernel(2, fake.clone()).unwrap();
@@ -181,7 +181,7 @@ fn a_panicking_destructor_of_an_abandoned_buffer_frees_its_place() {
 }
 
 #[test]
-fn a_panicking_destructor_at_the_handle_frees_the_place() {
+fn a_panicking_destructor_at_the_handle_frees_the_slot() {
     within(20, || {
         let queue = Queue::with_kernel(1, Fake::prompt()).unwrap();
         let drops = Arc::new(AtomicUsize::new(0));
@@ -223,7 +223,7 @@ fn a_batch_drops_all_of_its_operations_even_if_one_panics() {
 }
 
 #[test]
-fn a_file_that_panics_costs_no_place() {
+fn a_file_that_panics_costs_no_slot() {
     within(20, || {
         let queue = Queue::with_kernel(1, Fake::prompt()).unwrap();
         for _ in 0..3 {

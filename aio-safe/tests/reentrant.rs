@@ -177,7 +177,7 @@ fn a_waker_of_a_full_queue_may_use_it() {
         let waker = {
             let (queue, ran) = (queue.clone(), Arc::clone(&ran));
             let on_wake = move || {
-                // The place is somebody else's by now.
+                // The slot belongs to another operation by now.
                 assert!(
                     queue
                         .reserve()
@@ -385,7 +385,7 @@ fn a_value_of_a_lane_may_hold_a_queue_and_use_it() {
 }
 
 #[test]
-fn whoever_gets_a_place_of_a_dropped_lane_may_use_the_queue() {
+fn whoever_gets_a_slot_of_a_dropped_lane_may_use_the_queue() {
     within(20, || {
         let fake = Fake::new();
         let queue = lent(3, &fake);
@@ -397,7 +397,7 @@ fn whoever_gets_a_place_of_a_dropped_lane_may_use_the_queue() {
         let waker = {
             let ran = Arc::clone(&ran);
             let on_wake = move || {
-                // The lane is still giving back its places.
+                // The lane is still freeing its slots.
                 queue.reap(0, None).unwrap();
                 drop(queue.lane::<Bytes, ()>(1));
                 ran.set();

@@ -26,7 +26,7 @@ fn is_ready(reserve: &mut Reserve<'_>) -> bool {
 }
 
 #[test]
-fn places_are_given_in_the_order_in_which_they_were_asked_for() {
+fn slots_are_given_in_the_order_in_which_they_were_asked_for() {
     let fake = Fake::prompt();
     let queue = Queue::with_kernel(1, fake).unwrap();
     let file = std::io::stdin();
@@ -40,12 +40,12 @@ fn places_are_given_in_the_order_in_which_they_were_asked_for() {
     drop(line.remove(1));
     first.wait().unwrap();
     assert_eq!(woken.count(), 1);
-    // The place is the first one's: nobody else gets it.
+    // The slot belongs to the first waiter, and no other gets it.
     let back = queue.submit(&file, Op::fsync()).unwrap_err();
     assert_eq!(back.reason, QueueError::QueueFull);
     assert!(poll_once(&mut line[1], &waker).is_pending());
     let permit = block_on(line.remove(0)).unwrap();
-    // A permit that isn't used passes the place on; a reservation that has got one does, too.
+    // A permit that isn't used passes the slot on. So does a reservation that was given one.
     drop(permit);
     assert_eq!(woken.count(), 2);
     drop(line);
@@ -64,7 +64,7 @@ fn a_reservation_ends_with_its_time_or_with_the_queue() {
         assert!(start.elapsed() >= Duration::from_millis(40));
         fake.complete(0);
         queue.reap(1, None).unwrap();
-        // Nothing is in flight now, and the only place holds a result.
+        // Nothing is in flight now, and the only slot holds a result.
         let outcome = queue.reserve().wait_timeout(Duration::from_millis(40));
         assert_eq!(outcome.unwrap_err(), QueueError::QueueFull);
         let waiters: Vec<_> = (0..2)
@@ -119,7 +119,7 @@ fn whoever_waits_for_room_reaps_for_those_who_came_in() {
 }
 
 #[test]
-fn a_place_that_is_given_is_noticed_while_something_slow_is_in_flight() {
+fn a_slot_that_is_given_is_noticed_while_something_slow_is_in_flight() {
     within(20, || {
         let fake = Fake::new();
         let queue = Queue::with_kernel(2, fake.clone()).unwrap();

@@ -362,7 +362,7 @@ fn the_ring_is_read_around_its_end() {
         return;
     }
     let zeros = std::fs::File::open("/dev/zero").unwrap();
-    // Many times as many as the ring has places.
+    // Many times as many as the ring has entries.
     for n in 0..2000 {
         let reads: Vec<_> = (0..1 + n % 4)
             .map(|_| queue.submit(&zeros, Op::read(vec![1; 4], 0)).unwrap())

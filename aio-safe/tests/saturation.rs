@@ -1,4 +1,4 @@
-//! A queue with many more threads than places, on a slow device: they sleep.
+//! A queue with many more threads than slots, on a slow device: the threads sleep.
 
 #![allow(unsafe_code, reason = "asks for CPU time")]
 

@@ -218,7 +218,7 @@ fn events_of_what_was_refused_complete_nothing() {
     assert_eq!(done.result, Err(OpError::Refused(Errno::EBADF)));
     fake.post(stray);
     assert_eq!(queue.reap(0, None), Ok(0));
-    // When the place is used again.
+    // When the slot is used again.
     submit(&mut lane, 1);
     fake.post(stray);
     assert_eq!(queue.reap(0, None), Ok(0));

@@ -28,7 +28,7 @@ fn a_full_queue_hands_the_operation_back() {
     assert_eq!(fake.submits(), 2, "the kernel wasn't asked");
     fake.complete_all();
     queue.reap(2, None).unwrap();
-    // A result that nobody has taken keeps its place.
+    // A result that nobody has taken keeps its slot.
     let back = queue.submit(&file, back.op).unwrap_err();
     assert_eq!(back.reason, QueueError::QueueFull);
     drop(held);
@@ -37,9 +37,9 @@ fn a_full_queue_hands_the_operation_back() {
     assert_eq!((done.result, done.buffer), (Ok(9), vec![Fake::BYTE; 9]));
 }
 
-/// Two threads share a queue and keep to half of it each: whoever has taken a result has a place.
+/// Two threads use half of a queue each. A thread that took a result finds a free slot.
 #[test]
-fn who_takes_a_result_has_its_place() {
+fn who_takes_a_result_has_its_slot() {
     const HALF: usize = 32;
     within(60, || {
         let scratch = Scratch::new();

@@ -71,7 +71,7 @@ assert_eq_size!(Queue, usize);
 fn errors_say_what_to_do() {
     let full = std::io::Error::from(QueueError::QueueFull);
     assert_eq!(full.kind(), std::io::ErrorKind::WouldBlock);
-    assert!(full.to_string().contains("take completed operations"));
+    assert!(full.to_string().contains("take results or reap"));
     let failed = std::io::Error::from(OpError::Failed(Errno::EIO));
     assert_eq!(failed.raw_os_error(), Some(Errno::EIO.raw()));
     let limit = SetupError::Limit {

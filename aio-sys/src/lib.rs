@@ -1,10 +1,11 @@
 //! The six system calls of Linux native AIO: `io_setup`, `io_submit`, `io_getevents`,
 //! `io_pgetevents`, `io_cancel` and `io_destroy`.
 //!
-//! Each call is the system call instruction in inline assembly. The crate needs neither libc nor
-//! libaio, nor the standard library, nor an allocator. Each call's page says what its manual page
-//! doesn't: the order of the checks, what the kernel keeps using after the call, and what blocks.
-//! The structures are those of [`aio-abi`](aio_abi), re-exported as [`abi`].
+//! On most targets each call is the system call instruction in inline assembly, and the crate
+//! doesn't need libc. It needs neither libaio, nor the standard library, nor an allocator. Each
+//! call's page says what its manual page leaves out: the order of the checks, what the kernel keeps
+//! using after the call, and what blocks. The structures are those of [`aio-abi`](aio_abi),
+//! re-exported as [`abi`].
 //!
 //! The crate is for storage engines, emulators and tests of the kernel. All calls are `unsafe`,
 //! because the buffers must outlive the requests and nothing here checks that.

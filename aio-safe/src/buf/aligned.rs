@@ -1,4 +1,4 @@
-//! A buffer with an alignment chosen at run time, as `O_DIRECT` wants it.
+//! A buffer with an alignment chosen at run time, which `O_DIRECT` needs.
 
 #![allow(unsafe_code, reason = "owns memory from the allocator")]
 
@@ -16,9 +16,9 @@ use super::{IoBuf, IoBufMut};
 ///
 /// With `O_DIRECT` the address, the length and the file offset of each transfer must be multiples
 /// of an alignment. The alignment depends on the device and on the file system. It is often the
-/// logical block size (512 or 4096 bytes), and for the address sometimes less. 4096 bytes are
-/// enough everywhere today. `statx` tells the exact alignment of a file (`STATX_DIOALIGN`, since
-/// Linux 6.1).
+/// logical block size (512 or 4096 bytes). For the address it can be smaller. An alignment of 4096
+/// bytes is enough for all common devices. `statx` tells the exact alignment of a file
+/// (`STATX_DIOALIGN`, since Linux 6.1).
 ///
 /// ```
 /// use aio_safe::AlignedBuf;
@@ -102,8 +102,7 @@ impl AlignedBuf {
 }
 
 impl Drop for AlignedBuf {
-    // So that a buffer on its way through a program can stay in registers, as nothing takes its
-    // address.
+    // Inlined, so nothing takes the buffer's address, and it can stay in registers.
     #[inline]
     fn drop(&mut self) {
         if self.layout.size() != 0 {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::{IoBuf, IoBufMut};
 
-// SAFETY: a `Vec`'s bytes are on the heap and stay there when the `Vec` moves; the first `len` are
-// initialised; whoever owns the `Vec` is the only one to reach them.
+// SAFETY: a `Vec`'s bytes are on the heap and stay there when the `Vec` moves. The first `len` are
+// initialised. Only the owner of the `Vec` reaches them.
 unsafe impl IoBuf for Vec<u8> {
     fn io_ptr(&self) -> *const u8 {
         self.as_ptr()

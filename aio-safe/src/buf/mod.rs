@@ -1,8 +1,9 @@
 //! Buffers that a queue can own while the kernel reads or writes them.
 //!
-//! An operation takes its buffer by value and hands it back with the result, so nobody can touch
-//! the bytes while the kernel does. Two traits say where the bytes are: [`IoBuf`] for memory that
-//! the kernel reads (a write's source), [`IoBufMut`] for memory that it writes (a read's target).
+//! An operation takes its buffer by value, and hands it back with the result. So no other code can
+//! touch the bytes while the kernel does. Two traits say where the bytes are: [`IoBuf`] for memory
+//! that the kernel reads (a write's source), [`IoBufMut`] for memory that it writes (a read's
+//! target).
 
 #![allow(unsafe_code, reason = "declares traits that are promises about memory")]
 
@@ -47,8 +48,8 @@ pub unsafe trait IoBuf: Send + 'static {
 
 /// Memory that the kernel may write to: the target of a read.
 ///
-/// The initialised bytes that [`IoBuf`] speaks of are the first ones of this memory. A target whose
-/// bytes never count as initialised has an [`io_len`](IoBuf::io_len) of 0.
+/// The initialised bytes of [`IoBuf`] are the first bytes of this memory. A target whose bytes
+/// never count as initialised has an [`io_len`](IoBuf::io_len) of 0.
 ///
 /// # Safety
 ///
@@ -84,10 +85,9 @@ pub unsafe trait IoBufMut: IoBuf {
     /// initialised.
     unsafe fn set_init(&mut self, len: usize);
 
-    /// Whether [`set_init`](Self::set_init) does nothing, as with memory whose `io_capacity` bytes
-    /// all count as initialised from the start. It need not be called then: reads into one buffer
-    /// leave it out, which takes less time. A buffer that wraps another one hands on the other
-    /// one's answer.
+    /// Whether [`set_init`](Self::set_init) does nothing, because all `io_capacity` bytes count as
+    /// initialised from the start. Then it need not be called. Reads into one buffer don't call it,
+    /// which takes less time. A wrapper returns the answer of the buffer in it.
     #[inline]
     fn is_always_init() -> bool
     where

@@ -1,10 +1,12 @@
 //! Buffers in flight, under the address sanitizer (`cargo xtask asan`, which sets `--cfg
 //! aio_asan`).
 //!
-//! A read's buffer is the kernel's alone while the read is in flight. A write's buffer may be read
-//! by everybody who shares it. If its type has a single owner, that owner is in the slot, so nobody
-//! shares it. In both cases where nobody may use the buffer it is poisoned: the sanitizer then
-//! reports each access by the program. It doesn't see the kernel's accesses.
+//! While a read is in flight, only the kernel may use its buffer. So the buffer is *poisoned*: the
+//! sanitizer reports each access by the program. It doesn't see the kernel's accesses.
+//!
+//! The program may read the buffer of a write, if it shares the buffer. If the buffer's type has a
+//! single owner, that owner is in the slot, so the program doesn't share it. Then the buffer is
+//! poisoned too.
 
 #![allow(
     unsafe_code,
@@ -42,7 +44,8 @@ pub(crate) fn flags_of_source<B: 'static>() -> IocbFlags {
     if owned { OWNED } else { IocbFlags::empty() }
 }
 
-/// Calls `tell` for each part of memory that is the request's alone while it is in flight.
+/// Calls `tell` for each part of memory that the program must not use while the request is in
+/// flight.
 ///
 /// # Safety
 ///

@@ -1,4 +1,4 @@
-//! What a transfer gives back: its result and, whatever that is, the buffer.
+//! The output of a transfer: its result, and the buffer whatever the result is.
 
 use crate::OpError;
 
@@ -23,11 +23,11 @@ pub struct BufResult<T, B> {
 }
 
 impl<T, B> BufResult<T, B> {
-    /// Turns it into a `Result`, dropping the buffer when the operation failed.
+    /// Turns it into a `Result`. Drops the buffer if the operation failed.
     ///
     /// # Errors
     ///
-    /// The operation's own.
+    /// The error of the operation.
     pub fn into_result(self) -> Result<(T, B), OpError> {
         self.result.map(|value| (value, self.buffer))
     }

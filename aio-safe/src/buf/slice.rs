@@ -41,13 +41,13 @@ impl<B> Slice<B> {
 pub trait IoBufExt: IoBuf + Sized {
     /// Narrows the buffer to a range of its bytes.
     ///
-    /// As a write's source the part ends at the last initialised byte at the latest; as a read's
-    /// target it may reach further, up to the buffer's capacity.
+    /// A write takes the part only up to the last initialised byte. A read may fill it up to the
+    /// buffer's capacity.
     ///
     /// # Panics
     ///
-    /// When the range's start lies behind its end, or behind the buffer's initialised bytes: a read
-    /// there would leave a gap of bytes that nobody wrote.
+    /// When the range starts beyond its end, or beyond the buffer's initialised bytes. In the
+    /// latter case a read would leave a gap of uninitialised bytes.
     fn slice(self, range: impl RangeBounds<usize>) -> Slice<Self> {
         let start = match range.start_bound() {
             Bound::Included(&n) => n,

@@ -18,7 +18,7 @@ impl Shared {
     /// on system calls.
     pub(crate) fn cancel(&self, slot: &Slot) -> Result<CancelOutcome, Errno> {
         if !self.gate.enter(0) {
-            // The thread that closes the queue cancels everything that can be cancelled.
+            // The gate is closed. The thread that closes the queue cancels all polls.
             self.exit_gate(0);
             return Ok(if slot.is_cancellable() {
                 CancelOutcome::Cancelled
@@ -31,8 +31,9 @@ impl Shared {
         answer
     }
 
-    /// As [`cancel`](Self::cancel). The context isn't destroyed meanwhile: the caller is inside the
-    /// gate, or closes the queue.
+    /// As [`cancel`](Self::cancel). The caller is inside the gate, so the context isn't destroyed
+    /// meanwhile. Or the caller closes the queue: then a leader that gives up may destroy the
+    /// context meanwhile, and `io_cancel` fails with EINVAL.
     fn cancel_inside(&self, slot: &Slot) -> Result<CancelOutcome, Errno> {
         let cancellable = slot.is_cancellable();
         // SAFETY: the iocb lies in the slab, so it is readable. The kernel reads only its key,
@@ -45,15 +46,14 @@ impl Shared {
         }
     }
 
-    /// Cancels all polls, because one that is never ready would keep a closing queue waiting for
-    /// ever. Returns false if a poll isn't known to be cancelled: it may be over, or `io_cancel`
-    /// may be forbidden. The gate is closed, and the caller is the thread that destroys the
-    /// context.
+    /// Cancels all polls, because a closing queue would wait for ever for a poll that is never
+    /// ready. Returns false if a poll may not have been cancelled: it may be over, or `io_cancel`
+    /// may be forbidden. The gate is closed, and the caller is the thread that closes the queue.
     pub(crate) fn cancel_all(&self) -> bool {
         let slots = (0..self.slab.depth()).filter_map(|index| self.slab.get(index));
         let mut all_cancelled = true;
         for slot in slots.filter(|slot| slot.is_cancellable()) {
-            // Each of them, whatever became of the one before.
+            // All of them are cancelled, even if one couldn't be.
             all_cancelled &= self.cancel_inside(slot) == Ok(CancelOutcome::Cancelled);
         }
         all_cancelled

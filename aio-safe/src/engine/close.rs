@@ -40,11 +40,12 @@ impl Shared {
             return Err(CloseError::Closed);
         }
         self.line.close(&self.slab, &self.process);
-        // The wakers of those in line have run, and may have forked.
+        // The wakers of the tasks in the line have run, and may have forked.
         if !self.process.is_current() {
             return Err(CloseError::Forked);
         }
-        // A request that is being submitted can't be cancelled before `io_submit` returns.
+        // A request can't be cancelled before its `io_submit` returns. Its thread is inside until
+        // then.
         while self.gate.count().inside > 0 {
             self.watch_gate(None);
         }
@@ -74,8 +75,8 @@ impl Shared {
         }
     }
 
-    /// Does one turn: reaps, or destroys the context if nothing is in flight. Returns how the end
-    /// went, if this was it.
+    /// Does one turn: reaps, or destroys the context if nothing is in flight. Returns the result of
+    /// closing, if this ended it.
     fn close_turn(
         &self,
         lead: &Lead<'_>,
@@ -83,10 +84,10 @@ impl Shared {
         jobs: &mut Jobs<'_>,
     ) -> Option<Result<(), CloseError>> {
         if !all_cancelled && self.only_polls_are_in_flight() {
-            // Polls may be over whose completions nobody has taken. An error shows again below.
+            // Completions of polls may be there already. An error shows again below.
             let _ = self.reap(lead, Own::NOTHING, 0, Some(Duration::ZERO), jobs);
         }
-        // A thread that finds the gate closed leaves at once, but is counted until then.
+        // A thread that finds the gate closed leaves at once, but it is inside until then.
         let in_flight = loop {
             let count = self.gate.count();
             if count.inside == 0 {
@@ -135,8 +136,8 @@ impl Shared {
             // MECHANISM: the kick
             // `kicked || self.kick()` becomes `true`
             kicked = kicked || self.kick();
-            // If the kick was refused, it is tried again soon. The leader also looks by itself from
-            // time to time.
+            // If the kick was refused, it is tried again soon. The leader also returns from the
+            // kernel by itself from time to time.
             let deadline = (!kicked).then(|| Instant::now() + Duration::from_millis(10));
             seat.park(deadline);
             if seat.is_heir() {

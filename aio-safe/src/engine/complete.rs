@@ -10,8 +10,8 @@ use crate::engine::{
     slot::{Completed, Slot},
 };
 
-/// What belongs to the completer's own thread: the slot of a handle, or the inbox of a lane. No
-/// other thread uses that handle or lane meanwhile.
+/// The slot of a handle, or the inbox of a lane, that the completer's own thread has. No other
+/// thread uses that handle or lane meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Own(*const ());
 
@@ -29,7 +29,7 @@ impl Own {
     }
 }
 
-/// Hands each result over to the slot's handle or lane, and keeps the jobs that come of it.
+/// Hands each result over to the slot's handle or lane, and collects the jobs that follow from it.
 /// [`end`](Self::end) must be called.
 pub(crate) struct Completer<'j, 's> {
     own: Own,

@@ -15,12 +15,12 @@ use std::sync::{
     atomic::{AtomicU32, Ordering::Relaxed},
 };
 
-/// A process in which something was made.
+/// The identity of a process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Process {
     /// The number in the page, or the process id without a page.
     number: u32,
-    /// The page with the number of the process that runs this.
+    /// The page with the number of the current process.
     page: Option<&'static AtomicU32>,
 }
 
@@ -31,7 +31,7 @@ static PAGE: LazyLock<Option<&'static AtomicU32>> = LazyLock::new(wiped_page);
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
 impl Process {
-    /// The process that runs this.
+    /// The current process.
     pub(crate) fn current() -> Self {
         let page = *PAGE;
         let Some(cell) = page else {
@@ -51,7 +51,7 @@ impl Process {
         Self { number, page }
     }
 
-    /// Whether this process is the one that runs this.
+    /// Whether this is the current process.
     #[inline]
     pub(crate) fn is_current(&self) -> bool {
         match self.page {
@@ -87,7 +87,7 @@ fn wiped_page() -> Option<&'static AtomicU32> {
         return None;
     }
     // SAFETY: a page is aligned for an `AtomicU32`, and anonymous memory is zero. This page is
-    // never unmapped, and used as this atomic only.
+    // never unmapped, and is used as this atomic only.
     Some(unsafe { AtomicU32::from_ptr(page.cast()) })
 }
 

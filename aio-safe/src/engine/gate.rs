@@ -1,7 +1,7 @@
-//! The gate: threads pass through it to submit or cancel. It counts the threads inside and the
-//! requests in flight.
+//! The gate: threads pass through it to submit, cancel or [kick](crate::engine::kick). It counts
+//! the threads inside and the requests in flight.
 //!
-//! Closing a queue begins with closing the gate. When no thread is inside any more, nothing is
+//! Closing a queue begins with closing the gate. When no thread is inside any more, no operation is
 //! submitted or cancelled, and the number of requests in flight is exact.
 
 use crate::{
@@ -17,24 +17,25 @@ use crate::{
 const FIELD: u32 = usize::BITS / 2 - if usize::BITS < 64 { 1 } else { 0 };
 /// One submitted request.
 const SUBMITTED: usize = 1 << (usize::BITS - FIELD);
-/// The queue is closed: nothing may be submitted.
+/// The queue is closed: no operation may be submitted.
 const CLOSED: usize = SUBMITTED >> 1;
-/// Somebody waits until no thread is inside.
+/// A thread waits until no thread is inside.
 const WATCHED: usize = CLOSED >> 1;
 /// One thread inside: it may call `io_submit` or `io_cancel`.
 const INSIDE: usize = 1;
 
-/// The largest depth of a queue: what the word can count, and at most what `io_setup` accepts. The
-/// count of threads inside doesn't overflow either, because each has a slot, or has just handed one
-/// on.
+/// The largest depth of a queue. It is limited by what the word can count, and by what `io_setup`
+/// accepts. The count of threads inside doesn't overflow either: each of these threads has a slot,
+/// or has just handed one on, or is the one that closes the queue.
 pub(crate) const MAX_DEPTH: u32 = if usize::BITS < 64 {
     (1 << FIELD) - 1 - TURN as u32
 } else {
     4_194_304
 };
 
-// The leader counts a turn's completions at its end. Others may have taken their results and used
-// their slots again by then, so the word may count that many more than the depth.
+// The leader counts a turn's completions at the end of the turn. By then other threads may have
+// taken their results and used their slots again. So the word may count up to TURN more than the
+// depth.
 const _: () = assert!(MAX_DEPTH as usize + TURN < 1 << FIELD);
 
 /// Counts requests and threads. Requests in flight are those submitted minus those reaped. A thread
@@ -48,7 +49,7 @@ pub(crate) struct Gate {
     reaped: AtomicUsize,
 }
 
-/// What a gate counted at one time.
+/// The counts of a gate at one moment.
 #[derive(Clone, Copy)]
 pub(crate) struct Count {
     pub(crate) inside: usize,
@@ -87,8 +88,8 @@ impl Gate {
         self.word.fetch_add(INSIDE, Acquire);
     }
 
-    /// Leaves, with `n` requests that the kernel didn't accept. Returns whether somebody has to be
-    /// told that no thread is inside any more.
+    /// Leaves, with `n` requests that the kernel didn't accept. Returns whether the threads that
+    /// [watch](Self::watch) have to be told that no thread is inside any more.
     #[inline]
     #[must_use]
     pub(crate) fn exit(&self, n: usize) -> bool {
@@ -111,21 +112,22 @@ impl Gate {
         count(self.word.load(Acquire), reaped)
     }
 
-    /// As [`count`](Self::count), for a leader that has just counted completions while somebody may
-    /// [`watch`](Self::watch).
+    /// As [`count`](Self::count), for a leader that has just counted completions while another
+    /// thread may [`watch`](Self::watch).
     ///
     /// Three threads may make the queue idle together: the leader, the last thread that leaves, and
     /// one that begins to watch. One of them has to notice. Each of them does an exchange on
     /// `word`, and these have an order:
     ///
-    /// - If the leader's is the last, it sees that no thread is inside.
-    /// - If the leaving thread's is the last, it sees [`WATCHED`], and says so.
-    /// - If the watcher's is the last, it sees that no thread is inside. It also sees `reaped`,
-    ///   because the leader's exchange is Release and its own is Acquire.
+    /// - If the leader's exchange is the last, the leader sees that no thread is inside.
+    /// - If the leaving thread's exchange is the last, that thread sees [`WATCHED`], and tells the
+    ///   others.
+    /// - If the watcher's exchange is the last, the watcher sees that no thread is inside. It also
+    ///   sees `reaped`, because the leader's exchange is Release and its own is Acquire.
     ///
     /// A load by the leader would have no place in that order. It could still find the leaving
-    /// thread inside, although that one left before anybody watched. And the watcher might not see
-    /// `reaped`. Then nobody would notice.
+    /// thread inside, although that thread left before any thread watched. And the watcher might
+    /// not see `reaped`. Then nobody would notice.
     pub(crate) fn count_at_last(&self) -> Count {
         // MECHANISM: the exchange in the leader's look at the gate
         // `fetch_add(0, Release)` becomes `load(Acquire)`
@@ -142,8 +144,8 @@ impl Gate {
         self.word.fetch_or(CLOSED, Relaxed) & CLOSED == 0
     }
 
-    /// Asks the last thread that leaves to say so. The caller has to look at the
-    /// [`count`](Self::count) afterwards.
+    /// Asks the last thread that leaves to tell the threads that watch. The caller has to look at
+    /// the [`count`](Self::count) afterwards.
     pub(crate) fn watch(&self) {
         self.word.fetch_or(WATCHED, Acquire);
     }

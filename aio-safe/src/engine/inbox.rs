@@ -1,9 +1,9 @@
 //! The inbox of a lane: a ring in memory, to which the completer appends completions, and from
 //! which the lane takes them.
 //!
-//! There is one thread at a time on each side. The completer is the leader. The lane takes with
-//! `&mut`. So a whole turn's completions are delivered by one exchange, and by a plain store if the
-//! leader is the lane's own thread.
+//! There is one thread at a time on each side. The completer is the leader. The lane takes
+//! completions with `&mut`. So a whole turn's completions are delivered by one exchange, and by a
+//! plain store if the leader is the lane's own thread.
 //!
 //! An inbox has E entries, a power of two and at least as many as the lane has slots. The n-th
 //! completion is in entry n mod E. The inbox's word holds how many completions were delivered (30
@@ -15,20 +15,20 @@
 //!   [delivers](Delivery::deliver) them by raising the count (Release). The lane loads the count
 //!   (Acquire) before it reads them.
 //! - lane → completer, an entry that is used again: completions n and n + E use the same entry. The
-//!   completer writes the second one after the lane has read the first one, for these reasons. The
-//!   completions n to n + E are more than the lane has slots, so one slot was completed twice among
-//!   them. The lane submitted that slot for the second time after it had taken its first
-//!   completion. It takes completions in their order, so it had read completion n by then. What a
-//!   thread did before it submitted a request happens before the request's event, which is a
-//!   promise of [`Kernel`](crate::kernel::Kernel). The second request's event came no later than
-//!   that of completion n + E.
+//!   completer writes the second one after the lane has read the first one, for these reasons. Take
+//!   the completions n to n + E. These are E + 1 completions, more than the lane has slots, so one
+//!   slot was completed twice among them. The lane submitted that slot for the second time after it
+//!   had taken its first completion. It takes completions in their order, so it had read completion
+//!   n by then. What a thread did before it submitted a request happens before the request's event,
+//!   which is a promise of [`Kernel`](crate::kernel::Kernel). The second request's event came no
+//!   later than that of completion n + E.
 //! - lane → completer, the waker: the lane stores it behind a lock, then sets `WAITED`. The
-//!   completer removes `WAITED`, takes the waker, and only then delivers: until then something of
-//!   the lane's is in flight, so the lane doesn't free the inbox. The exchange that delivers fails
+//!   completer removes `WAITED`, takes the waker, and only then delivers: until then an operation
+//!   of the lane is in flight, so the lane doesn't free the inbox. The exchange that delivers fails
 //!   if `WAITED` was set again. If the lane sets it after the delivery, it finds the count raised,
 //!   and doesn't wait. Relaxed is enough for `WAITED`, because a completer that sees the flag finds
-//!   the waker: had it taken the lock before the lane did, it would have looked at the flag before
-//!   the lane set it.
+//!   the waker: if it took the lock before the lane did, it looked at the flag before the lane set
+//!   it.
 //! - lane → completer, the inbox: a lane that is dropped sets `GONE` (Release). What was delivered
 //!   before is the lane's. What is delivered after that (Acquire) is the completer's, with its
 //!   slots. The inbox is then the completer's too, which frees it after the last completion. If
@@ -62,7 +62,7 @@ pub(crate) struct Inbox<T> {
     /// The number of entries, minus 1.
     mask: u32,
     waker: Mutex<Option<Waker>>,
-    /// The number of all completions that there will ever be. Set when the lane is dropped.
+    /// The lane's total number of completions. Set when the lane is dropped.
     last: UnsafeCell<Count>,
 }
 
@@ -106,15 +106,15 @@ impl Count {
         Self(self.0.wrapping_sub(n as u32))
     }
 
-    /// How many completions came after there were `before`.
+    /// How many completions there are beyond the first `before`.
     #[inline]
     pub(crate) fn since(self, before: Self) -> usize {
         (self.0.wrapping_sub(before.0) & COUNT) as usize
     }
 }
 
-/// What a lane waits for: a completion that it hasn't seen. A follower's goal, at which the leader
-/// looks.
+/// The goal of a lane that waits: a completion that it hasn't seen. The leader checks whether a
+/// follower has reached it.
 pub(crate) struct News<T> {
     inbox: NonNull<Inbox<T>>,
     seen: Count,
@@ -144,7 +144,7 @@ impl<T> News<T> {
         self.inbox
     }
 
-    /// Whether there is a completion that the lane hadn't seen.
+    /// Whether there is a completion that the lane hadn't seen when it began to wait.
     ///
     /// # Safety
     ///
@@ -157,8 +157,8 @@ impl<T> News<T> {
 }
 
 impl<T> Inbox<T> {
-    /// The inbox of a lane with this number of slots. See the module for who [frees](Self::free)
-    /// it.
+    /// The inbox of a lane with this number of slots. The module says which thread
+    /// [frees](Self::free) it.
     pub(crate) fn new(slots: u32) -> NonNull<Self> {
         Self::starting_at(slots, Count::ZERO)
     }
@@ -220,7 +220,7 @@ impl<T> Inbox<T> {
         unsafe { &*slot }
     }
 
-    /// What a lane waits for that has seen this number of completions.
+    /// The goal of a lane that has seen this number of completions.
     pub(crate) fn news(&self, seen: Count) -> News<T> {
         News {
             inbox: NonNull::from(self),
@@ -229,7 +229,8 @@ impl<T> Inbox<T> {
     }
 
     /// Stores a waker, which replaces an earlier one. It is woken when more than `seen` completions
-    /// are delivered. Returns false if they are already: then nobody is woken.
+    /// are delivered. Returns false if more than `seen` were delivered already: then no waker is
+    /// woken.
     pub(crate) fn register(&self, waker: &Waker, seen: Count) -> bool {
         let waker = waker.clone();
         let before = lock(&self.waker).replace(waker);
@@ -239,8 +240,8 @@ impl<T> Inbox<T> {
         Count::of(word) == seen
     }
 
-    /// Takes the waker out, if one is stored. Afterwards nobody is woken, unless a completer took
-    /// the waker before.
+    /// Takes the waker out, if one is stored. Afterwards no waker is woken, unless a completer took
+    /// it before.
     pub(crate) fn take_waker(&self) -> Option<Waker> {
         lock(&self.waker).take()
     }
@@ -250,8 +251,8 @@ impl<T> Inbox<T> {
     ///
     /// # Errors
     ///
-    /// The number of completions, if more than `seen` were delivered. Nothing is left to the
-    /// completer then.
+    /// The number of completions, if more than `seen` were delivered already. The inbox is still
+    /// the lane's then.
     ///
     /// # Safety
     ///
@@ -285,7 +286,8 @@ impl<T> Inbox<T> {
 // It is kept small, to stay in registers from one event to the next.
 pub(crate) struct Delivery<T> {
     inbox: NonNull<Inbox<T>>,
-    /// How many completions will have been delivered. The bits beyond [`COUNT`] are to be cut off.
+    /// How many completions are delivered after this delivery. The bits beyond [`COUNT`] have to be
+    /// cut off.
     after: u32,
 }
 
@@ -334,7 +336,7 @@ impl<T> Delivery<T> {
         self.after = self.after.wrapping_add(1);
     }
 
-    /// Delivers what was added, in the lane's own thread. A store is enough, and nobody has to be
+    /// Delivers what was added, in the lane's own thread. A store is enough, and no waker has to be
     /// woken.
     #[inline]
     pub(crate) fn deliver_to_own(self) {

@@ -2,7 +2,7 @@
 //!
 //! Wakers and buffers' destructors may do anything: reap, submit, panic, fork. So they run after
 //! the turn, when the queue is in order. A panic in one job doesn't keep the others from running.
-//! Freeing a slot is a job too, because it may wake somebody in the line.
+//! Freeing a slot is a job too, because it may wake a waiter in the line.
 
 #![allow(unsafe_code, reason = "cleans up slots")]
 
@@ -26,9 +26,11 @@ use crate::engine::{
 /// The jobs of one turn, in their order.
 pub(crate) struct Jobs<'a> {
     shared: &'a Shared,
-    // Without a destructor, which would look a second time whether there are jobs.
+    // `ManuallyDrop`, because a destructor would check a second time whether there are jobs. `run`
+    // takes all of them out.
     first: ManuallyDrop<ArrayVec<Job, TURN>>,
-    /// Jobs beyond one turn's worth, which come from giving up a context or from a dropped lane.
+    /// The jobs that don't fit in `first`. They come from giving up a context, or from a lane that
+    /// was dropped.
     rest: ManuallyDrop<Vec<Job>>,
 }
 
@@ -48,7 +50,7 @@ impl<'a> Jobs<'a> {
         }
     }
 
-    /// Keeps the job that a completion leaves.
+    /// Keeps the job that follows from a completion.
     #[cold]
     pub(crate) fn completed(&mut self, index: u32, completed: Completed) {
         match completed {
@@ -121,7 +123,7 @@ impl<'a> Jobs<'a> {
 
     /// Runs all jobs, then goes on with the first panic, if there was one. Returns whether there
     /// were any jobs: then this may be a child process.
-    // Not by value, which would copy a turn's worth of jobs.
+    // `&mut self`: taking `self` by value would copy all jobs of a turn.
     #[inline]
     pub(crate) fn run_and_resume(&mut self) -> bool {
         let some = !(self.first.is_empty() && self.rest.is_empty());

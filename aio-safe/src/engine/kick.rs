@@ -1,12 +1,11 @@
 //! The kick: ends another thread's wait in the kernel.
 //!
-//! A thread in `io_getevents` returns when an event comes. So whoever wants it to return submits a
-//! request of its own: a read of 0 bytes from a pipe, which is over at once. Its event matches no
-//! slot.
+//! A thread in `io_getevents` returns when an event comes. To end that wait, another thread submits
+//! a request: a read of 0 bytes from a pipe, which is over at once. Its event matches no slot.
 //!
-//! A thread makes the pipe before it waits. So the one that kicks needs no free file descriptor. If
-//! there is no pipe or `io_submit` is forbidden, the waiting thread returns by itself from time to
-//! time.
+//! A thread makes the pipe before it waits. So the thread that kicks needs no free file descriptor.
+//! If there is no pipe, or `io_submit` is forbidden, the waiting thread returns by itself from time
+//! to time.
 
 #![allow(unsafe_code, reason = "makes a pipe, submits a request")]
 
@@ -46,7 +45,7 @@ impl Kick {
     /// The pipe's reading end. `None` if there is none and none can be made.
     fn reader(&self) -> Option<&OwnedFd> {
         if self.reader.get().is_none() {
-            // If another thread was faster, its pipe stays.
+            // If another thread was faster, its pipe is used.
             let _ = self.reader.set(pipe()?);
         }
         self.reader.get()
@@ -67,8 +66,8 @@ fn pipe() -> Option<OwnedFd> {
 }
 
 impl Shared {
-    /// How long a thread may wait in the kernel at a time, if its wait may have to be ended without
-    /// an event of its own. Without a limit in a model: there the kick has to end the wait.
+    /// How long a thread may wait in the kernel at a time, if its goal may be reached without an
+    /// event. In a model there is no limit, so that the kick has to end the wait.
     pub(crate) fn longest_wait(&self) -> Option<Duration> {
         let has_reader = self.kick.reader().is_some();
         (!cfg!(loom)).then_some(if has_reader { LONG_WAIT } else { SHORT_WAIT })
@@ -76,8 +75,8 @@ impl Shared {
 
     /// Ends the leader's wait in the kernel. Returns false if the kick couldn't be submitted.
     pub(crate) fn kick(&self) -> bool {
-        // Also on a closed queue: whoever destroys the context marks it as dead, and then waits
-        // until nobody is inside.
+        // This enters a closed gate, too. The thread that destroys the context marks it as dead,
+        // and then waits until no thread is inside.
         self.gate.enter_to_kick();
         let kicked = !self.dead.load(Relaxed) && self.submit_kick();
         self.exit_gate(0);

@@ -1,11 +1,11 @@
-//! The reaper's role, which one thread has at a time.
+//! The leader's role, which one thread has at a time.
 //!
 //! The kernel's completion ring has one consumer at a time. That thread is the *leader*. A thread
-//! that waits for something becomes the leader if there is none, and a *follower* otherwise: it
-//! stands in line for the role. When the leader leaves, it gives the role to the first follower
-//! that still waits for its goal. That one is the *heir* until it notices. So each follower either
-//! gets what it waits for, or becomes the leader. A thread that only wants to look takes the role
-//! if it is free, and hands it on in the same way.
+//! that waits for something becomes the leader if there is none, and a *follower* otherwise. When
+//! the leader leaves, it gives the role to the first follower that still waits for its goal. That
+//! thread is the *heir* until it notices. So each follower either gets what it waits for, or
+//! becomes the leader. A thread that only wants to look takes the role if it is free, and hands it
+//! on in the same way.
 //!
 //! The leader runs no foreign code (wakers, buffers' destructors), because foreign code may want to
 //! reap.
@@ -30,29 +30,32 @@ use crate::{
     },
 };
 
-/// The reaper's role, and the line for it.
+/// The leader's role, and the followers.
 pub(crate) struct Leadership {
-    /// [`LED`] and [`LINE`]. While nobody is in line, the role is taken and left without a lock.
+    /// [`LED`] and [`LINE`]. While there are no followers, the role is taken and left without a
+    /// lock.
     state: AtomicUsize,
     line: Mutex<Line>,
 }
 
 /// There is a leader, or an heir.
 const LED: usize = 1;
-/// A follower may be in line: whoever leaves the role locks the line, and looks for an heir. Set
-/// only beside [`LED`].
+/// There may be followers: a leader that leaves the role locks the [`Line`], and looks for an heir.
+/// Set only beside [`LED`].
 const LINE: usize = 2;
 
+/// The threads that wait behind the leader. (The line of those that wait for a slot is
+/// [another](crate::engine::line::Line).)
 struct Line {
     /// The follower that was made the leader, and doesn't know it yet.
     heir: Option<Arc<Parker>>,
     followers: VecDeque<Follower>,
-    /// Threads in [`Leadership::watch`]: they wait for something else than an event.
+    /// Threads in [`Leadership::watch`]. They don't wait for an event.
     watchers: Vec<Arc<Parker>>,
 }
 
 impl Line {
-    /// Takes the first follower with this goal out of the line.
+    /// Takes out the first follower with this goal.
     fn take_first(&mut self, goal: Goal) -> Option<Arc<Parker>> {
         let n = self
             .followers
@@ -81,12 +84,12 @@ pub(crate) enum Goal {
     Room,
     /// The role itself.
     Role,
-    /// The role, to close the queue. It comes before all others, so that one kick of the leader is
-    /// enough.
+    /// The role, to close the queue. This goal comes before all others, so that one kick of the
+    /// leader is enough.
     Close,
 }
 
-/// What a thread became that needs the role.
+/// What a thread that asked for the role became.
 pub(crate) enum Joined<'a> {
     Lead(Lead<'a>),
     Follow(Seat<'a>),
@@ -98,7 +101,7 @@ pub(crate) struct Lead<'a> {
     leadership: &'a Leadership,
 }
 
-/// A follower's place in line for the role. Dropping it leaves the line.
+/// A thread's place among the followers. Dropping it leaves them.
 pub(crate) struct Seat<'a> {
     leadership: &'a Leadership,
     parker: Option<Arc<Parker>>,
@@ -117,7 +120,7 @@ impl Leadership {
         }
     }
 
-    /// Takes the role, or joins the line for it.
+    /// Takes the role, or joins the followers.
     #[inline]
     pub(crate) fn join(&self, goal: Goal) -> Joined<'_> {
         match self.try_lead() {
@@ -126,7 +129,7 @@ impl Leadership {
         }
     }
 
-    /// Takes the role if it is free. Then nobody is in line for it.
+    /// Takes the role if it is free. Then no follower needs it.
     #[inline]
     pub(crate) fn try_lead(&self) -> Option<Lead<'_>> {
         self.state
@@ -154,7 +157,7 @@ impl Leadership {
 
     /// Waits until [`notify_watchers`](Self::notify_watchers) is called, the waker that `arm`
     /// stores is woken, or the deadline is over. Doesn't wait if `arm` returns false or `ready`
-    /// returns true. `ready` is called with the line locked.
+    /// returns true. `ready` is called with the [`Line`] locked.
     pub(crate) fn watch(
         &self,
         deadline: Option<Instant>,
@@ -179,7 +182,7 @@ impl Leadership {
     }
 
     /// Wakes all threads in [`watch`](Self::watch), and the followers that wait for an idle queue.
-    /// `before` is called with the line locked.
+    /// `before` is called with the [`Line`] locked.
     pub(crate) fn notify_watchers(&self, before: impl FnOnce()) {
         let watchers = {
             let mut line = lock(&self.line);
@@ -197,9 +200,9 @@ impl Leadership {
         }
     }
 
-    /// Gives the role to the first follower whose goal isn't `reached`. One that closes the queue
-    /// comes first, and those that wait for a slot come last. Wakes those that wait for an idle
-    /// queue if that is reached.
+    /// Gives the role to the first follower whose goal isn't `reached`. A thread that closes the
+    /// queue comes first, and threads that wait for a slot come last. If the queue is idle, wakes
+    /// the followers that wait for that.
     #[inline(always)]
     fn hand_over(&self, reached: impl Fn(Goal) -> bool) {
         if self
@@ -233,8 +236,8 @@ impl Leadership {
                     }
                     _ => true,
                 });
-            // These come last: another thread gives them their slot, which they wouldn't notice
-            // while they wait in the kernel.
+            // These come last, because another thread gives them their slot. In the kernel they
+            // would notice it only by a kick.
             if heir.is_none() {
                 heir = line.take_first(Goal::Room);
             }
@@ -242,7 +245,7 @@ impl Leadership {
             // `line.heir.clone_from(&heir);` becomes `let heir = None::<Arc<Parker>>;`
             line.heir.clone_from(&heir);
             let state = match &heir {
-                // All followers left in line have reached their goals, so none needs the role.
+                // All followers that are left have reached their goals, so none needs the role.
                 None => 0,
                 Some(_) if line.followers.is_empty() => LED,
                 Some(_) => LED | LINE,
@@ -257,8 +260,8 @@ impl Leadership {
 }
 
 impl Lead<'_> {
-    /// Gives the role to the first follower whose goal isn't `reached`, and wakes those that wait
-    /// for an idle queue if that is reached.
+    /// Gives the role to the first follower whose goal isn't `reached`. If the queue is idle, wakes
+    /// the followers that wait for that.
     #[inline(always)]
     pub(crate) fn pass_on(self, reached: impl Fn(Goal) -> bool) {
         self.leadership.hand_over(reached);
@@ -278,7 +281,7 @@ impl<'a> Seat<'a> {
         self.parker().clone().into()
     }
 
-    /// Waits until somebody wakes this thread, or until the deadline. Returns false when the
+    /// Waits until another thread wakes this one, or until the deadline. Returns false when the
     /// deadline is over. A wakeup may be spurious.
     pub(crate) fn park(&self, deadline: Option<Instant>) -> bool {
         self.parker().park(deadline)
@@ -292,7 +295,7 @@ impl<'a> Seat<'a> {
             .is_some_and(|heir| Arc::ptr_eq(heir, self.parker()))
     }
 
-    /// Leaves the line. Returns the role if this thread was made the leader.
+    /// Leaves the followers. Returns the role if this thread was made the leader.
     pub(crate) fn leave(mut self) -> Option<Lead<'a>> {
         self.get_up()
     }
@@ -329,7 +332,7 @@ impl Drop for Seat<'_> {
     }
 }
 
-/// Puts one thread to sleep. A wakeup that comes before is kept.
+/// Puts one thread to sleep. An `unpark` before `park` makes that `park` return at once.
 pub(crate) struct Parker {
     token: Mutex<bool>,
     changed: Condvar,
@@ -395,7 +398,7 @@ impl Wake for Parker {
 mod tests {
     use super::*;
 
-    /// Joins the line behind a leader.
+    /// Follows a leader.
     fn follow(leadership: &Leadership, goal: Goal) -> Seat<'_> {
         match leadership.join(goal) {
             Joined::Follow(seat) => seat,

@@ -1,8 +1,8 @@
-//! The line: those who wait for a slot of a full queue, first come first served.
+//! The line: the threads and tasks that wait for a slot of a full queue, first come first served.
 //!
-//! While the line isn't empty, the words of the [slab](crate::engine::slab) carry a mark. Whoever
-//! frees a slot finds the mark, and gives the slot to the first in line instead. So nobody who
-//! comes later gets a slot earlier, and nobody is woken without getting one.
+//! While the line isn't empty, the words of the [slab](crate::engine::slab) carry a mark. A thread
+//! that frees a slot finds the mark, and gives the slot to the first waiter instead. So a waiter
+//! that comes later doesn't get a slot earlier, and no waiter is woken without getting one.
 
 use std::{
     collections::VecDeque,
@@ -23,7 +23,7 @@ pub(crate) struct Line {
     tickets: Mutex<VecDeque<Arc<Ticket>>>,
 }
 
-/// One who waits. A ticket may outlive the queue's shared part.
+/// One waiter. A ticket may outlive the queue's shared part.
 pub(crate) struct Ticket(Mutex<State>);
 
 enum State {
@@ -38,19 +38,19 @@ enum State {
 
 /// How a waiter is told that its wait is over.
 enum Alarm {
-    /// Not at all: it looks by itself.
+    /// It isn't told: it looks by itself.
     None,
     Waker(Waker),
     /// By a [kick](crate::engine::kick): its thread leads, and waits in the kernel.
     Kick,
 }
 
-/// What became of a slot that was to be given to the line.
+/// The outcome of [`Line::give`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Given {
     /// The line is empty, and the slot is still the caller's.
     Nobody,
-    /// The slot is the first waiter's, who was told.
+    /// The slot is the first waiter's, which was told.
     Taken,
     /// The slot is the first waiter's. The caller has to kick its thread.
     Kick,
@@ -63,8 +63,9 @@ impl Line {
         }
     }
 
-    /// Gives a slot to the first in line. The slot is the caller's, empty and retired. If nobody
-    /// waits, it stays the caller's. The mark is removed from the slab when the line is empty.
+    /// Gives a slot to the first waiter. The slot is the caller's, empty and retired. If the line
+    /// is empty, it stays the caller's. The mark is removed from the slab when the line becomes
+    /// empty.
     ///
     /// A slot that was given away no longer keeps the shared part for the caller, which needs a
     /// hold.
@@ -89,8 +90,8 @@ impl Line {
         }
     }
 
-    /// Claims a slot, or joins the line and returns a ticket. Whoever closes the queue closes the
-    /// gate before it calls [`close`](Self::close).
+    /// Claims a slot, or joins the line and returns a ticket. The thread that closes the queue
+    /// closes the gate before it calls [`close`](Self::close).
     ///
     /// # Errors
     ///
@@ -117,7 +118,7 @@ impl Line {
         Ok(Err(ticket))
     }
 
-    /// Takes a waiter that gave up out of the line.
+    /// Removes a waiter that gave up.
     pub(crate) fn leave(&self, ticket: &Arc<Ticket>, slab: &Slab) {
         let mut tickets = lock(&self.tickets);
         tickets.retain(|other| !Arc::ptr_eq(other, ticket));
@@ -161,8 +162,9 @@ impl Ticket {
         match before {
             State::Waiting(Alarm::Kick) => return Some(true),
             State::Waiting(Alarm::Waker(waker)) => {
-                // A panic of the waker changes nothing for us: the slot was given. The panic's
-                // payload is leaked, because it may panic in its own destructor.
+                // A panic of the waker ends here, because the slot was given. The panic hook has
+                // reported it. The panic's payload is leaked, because it may panic in its own
+                // destructor.
                 let wake = AssertUnwindSafe(|| waker.wake());
                 mem::forget(catch_unwind(wake));
             }
@@ -190,7 +192,8 @@ impl Ticket {
     fn arm(&self, alarm: Alarm) -> bool {
         let mut state = lock(&self.0);
         let State::Waiting(stored) = &mut *state else {
-            // The lock goes first: the waker that is dropped on return is foreign code.
+            // The lock is released first, because the waker that is dropped on return is foreign
+            // code.
             drop(state);
             return false;
         };
@@ -204,7 +207,7 @@ impl Ticket {
         matches!(*lock(&self.0), State::Waiting(_))
     }
 
-    /// What the wait came to. A wait that isn't over is given up, which returns `None`.
+    /// The result of the wait. A wait that isn't over is given up, which returns `None`.
     pub(crate) fn take(&self) -> Option<Result<u32, QueueError>> {
         let before = mem::replace(&mut *lock(&self.0), State::Gone);
         match before {

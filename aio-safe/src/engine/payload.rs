@@ -32,7 +32,8 @@ impl Storage {
         if in_line::<P>() {
             this.cast()
         } else {
-            // SAFETY: a `P` isn't stored in line, so `put` stored a pointer to its box here.
+            // SAFETY: a `P` isn't stored in the slot itself, so `put` stored a pointer to its box
+            // here.
             unsafe { this.cast::<*mut P>().read() }
         }
     }
@@ -78,7 +79,7 @@ impl Storage {
         }
     }
 
-    /// Drops the payload in place.
+    /// Drops the payload.
     ///
     /// # Safety
     ///

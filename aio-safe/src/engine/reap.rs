@@ -28,8 +28,8 @@ use crate::{
 };
 
 impl Shared {
-    /// Reaps at least `min` completions, and all others that are there. Reaps fewer if the time is
-    /// over before. For a program's own loop.
+    /// Reaps at least `min` completions, and then the others that are there. Reaps fewer if the
+    /// time is over before. For a program's own loop.
     pub(crate) fn reap_all(
         &self,
         min: usize,
@@ -38,13 +38,13 @@ impl Shared {
         if !self.process.is_current() {
             return Err(ReapError::Forked);
         }
-        // A timeout that is too long for an Instant is none. Without a minimum there is no wait
-        // that it could end.
+        // A timeout that an Instant can't represent counts as no timeout. Without a minimum there
+        // is no wait that it could end.
         let deadline = timeout
             .filter(|_| min > 0)
             .and_then(|timeout| Instant::now().checked_add(timeout));
-        // No more can have been there at the start. Without a limit the loop might never end,
-        // because others submit meanwhile.
+        // At most this many were there at the start. Without a limit the loop might never end,
+        // because other threads submit meanwhile.
         let most = min.max(self.slab.depth() as usize);
         let mut total = 0;
         loop {
@@ -63,8 +63,9 @@ impl Shared {
         }
     }
 
-    /// Does one turn: takes the role, waits for an event unless `min` is 0, and completes what
-    /// came. May return before the deadline with fewer completions than `min`.
+    /// Does one turn: takes the role or waits for it, waits for an event, and completes the events
+    /// that came. If `min` is 0, it waits for neither. May return before the deadline with fewer
+    /// completions than `min`.
     fn reap_turn(&self, min: usize, deadline: Option<Instant>) -> Result<usize, ReapError> {
         let lead = match self.leadership.join(Goal::Role) {
             Joined::Lead(lead) => lead,
@@ -93,8 +94,8 @@ impl Shared {
             (left, longest) => left.or(longest),
         };
         let mut jobs = Jobs::new(self);
-        // It waits for one event at a time. Another thread may wait for the first one, and submit
-        // the next one only after that.
+        // It waits for one event at a time. Another thread may need that event before it submits
+        // the next request.
         let result = self.reap(&lead, Own::NOTHING, min.min(1), timeout, &mut jobs);
         lead.pass_on(|goal| self.reached(goal));
         if jobs.run_and_resume() && !self.process.is_current() {
@@ -115,7 +116,8 @@ impl Shared {
     #[must_use]
     pub(crate) fn take_completed(&self) -> Option<Box<dyn Any + Send>> {
         let mut first_panic = None;
-        // As many can have been there at the start. Others may submit meanwhile, without an end.
+        // At most this many were there at the start. Without a limit the loop might never end,
+        // because other threads submit meanwhile.
         let most = self.slab.depth() as usize;
         let mut total = 0;
         while total < most && self.process.is_current() {
@@ -130,7 +132,7 @@ impl Shared {
             }
             match taken {
                 Ok(n @ 1..) => total += n,
-                // What io_getevents answers is for those to hear who wait for something.
+                // An error is left to the threads that wait: their own call returns it.
                 Ok(0) | Err(_) => break,
             }
         }
@@ -293,12 +295,13 @@ impl Shared {
         if self.dead.swap(true, Relaxed) {
             return Err(Errno::EINVAL);
         }
-        // A thread may have come in to kick. One that comes in later sees that the context is dead.
+        // A thread may be inside to kick. A thread that enters later sees that the context is dead.
         while self.gate.count_at_last().inside > 0 {
             self.watch_gate(None);
         }
-        // SAFETY: only the leader reads the ring, which the caller is, and looks at `dead` before.
-        // Only threads inside the gate submit, and none will that didn't leave before.
+        // SAFETY: only the leader reads the ring, and looks at `dead` before. The caller leads, and
+        // has set `dead`. Only threads inside the gate submit. All have left, and one that enters
+        // now to kick sees `dead`. The gate is closed, so no other thread submits.
         unsafe { self.kernel.io_destroy(self.ctx) }
     }
 }

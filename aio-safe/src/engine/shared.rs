@@ -1,15 +1,15 @@
-//! The shared part of a queue: what all of its handles refer to. Its lifetime is managed here.
+//! The shared part of a queue: the memory to which all of its handles refer.
 //!
-//! [*Holds*](Hold), which are counted, keep its memory. It is freed with the last one.
+//! [*Holds*](Hold) keep that memory. They are counted, and the memory is freed with the last one.
 //!
 //! | reference | what keeps the shared part |
 //! |---|---|
-//! | [`QueueRef`]: a queue handle's | one hold that all queue handles and all slots that aren't free have in common |
-//! | [`SlotRef`]: an operation's handle's | the same hold, through the slot, which isn't free |
-//! | [`Hold`]: for others that need the memory | a hold of its own |
+//! | [`QueueRef`], in a queue handle | one hold that all queue handles and all slots that aren't free have in common |
+//! | [`SlotRef`], in the handle of an operation | the same hold: the operation's slot isn't free |
+//! | [`Hold`], for a `Reaper`, and while a slot is given to the line | a hold of its own |
 //!
-//! So submitting an operation counts no reference. The [slab](crate::engine::slab) finds out when
-//! the last queue handle is gone and the last slot is free, which ends the common hold.
+//! So no reference is counted for an operation. The [slab](crate::engine::slab) notices when the
+//! last queue handle is gone and the last slot is free. That ends the common hold.
 
 #![allow(unsafe_code, reason = "manages the lifetime of the shared part")]
 
@@ -72,7 +72,8 @@ impl Shared {
             });
         }
         let process = Process::current();
-        // Before the slots, which take 192 bytes each: the kernel may refuse this depth.
+        // `io_setup` comes first, because the kernel may refuse this depth. The slots take 192
+        // bytes each.
         let ctx = kernel
             .io_setup(depth)
             .map_err(|errno| SetupError::of(errno, depth))?;
@@ -124,7 +125,8 @@ impl Shared {
         }
     }
 
-    /// As [`free`](Self::free), if somebody waited for a slot a moment ago.
+    /// As [`free`](Self::free), if the line wasn't empty a moment ago. It wakes the waiters that
+    /// get the slots, and swallows a panic of their wakers.
     ///
     /// # Safety
     ///
@@ -138,9 +140,8 @@ impl Shared {
         // `Hold::new(this)` becomes `this.as_ref()`
         let hold = unsafe { Hold::new(this) };
         for index in slots {
-            // In a child process nobody waits: those in line are the parent's threads and tasks. A
-            // thread that doesn't exist here may hold the line's lock. Each time, because the waker
-            // of a waiter may fork.
+            // In a child process the line is the parent's, and its lock may be held by a thread
+            // that doesn't exist here. This is checked for each slot, because a waker may fork.
             if !hold.process.is_current() {
                 return;
             }
@@ -166,7 +167,7 @@ impl Shared {
         }
     }
 
-    /// Frees slots that the caller has claimed and put nothing in. Something else than these slots
+    /// Frees slots that the caller has claimed and has left empty. Something else than these slots
     /// keeps the shared part.
     #[cold]
     pub(crate) fn unclaim(&self, slots: Group) {
@@ -207,14 +208,15 @@ impl Shared {
         }
     }
 
-    /// Claims up to `want` slots, after taking what completions are there: some may be those of
-    /// abandoned operations. This runs foreign code, but doesn't panic. None on a closed queue.
+    /// Claims up to `want` slots, after it has taken the completions that are there: some may
+    /// belong to abandoned operations. This runs foreign code. A panic of that code is swallowed,
+    /// after the panic hook has reported it. Claims nothing on a closed queue.
     #[cold]
     pub(crate) fn claim_after_all(&self, want: u32) -> Group {
         if self.process.is_current() && !self.gate.is_closed() {
-            // The caller has an operation to submit, which a panic would drop. The panic is
-            // somebody else's, and the panic hook has reported it. Its payload is leaked, as that
-            // may panic in its own destructor.
+            // The caller has an operation to submit, which a panic would drop. So the panic of
+            // foreign code is swallowed here. The panic hook has reported it. Its payload is
+            // leaked, because that may panic in its own destructor.
             mem::forget(self.take_completed());
             // Foreign code may have forked, and a child claims nothing.
             if self.process.is_current() {
@@ -224,7 +226,7 @@ impl Shared {
         Group::none()
     }
 
-    /// Why no slot could be claimed.
+    /// The reason why no slot could be claimed.
     #[cold]
     pub(crate) fn why_not_claimed(&self) -> QueueError {
         if !self.process.is_current() {
@@ -316,8 +318,10 @@ impl QueueRef {
     ///
     /// # Safety
     ///
-    /// [`is_last`](Self::is_last) returned true, the context is destroyed, and this reference isn't
-    /// used again.
+    /// [`is_last`](Self::is_last) returned true, [`close`](Shared::close) was called, and this
+    /// reference isn't used again. The context may still exist: it can't be destroyed, or a leader
+    /// in [`give_up`](Shared::give_up) is about to destroy it. That leader waits for an operation,
+    /// whose slot keeps the shared part.
     pub(crate) unsafe fn orphan(&self) {
         let this = self.0;
         // SAFETY: the common hold keeps the shared part until the slab is orphaned.
@@ -551,7 +555,8 @@ mod tests {
     fn end(queue: &QueueRef) {
         queue.close().unwrap();
         assert!(queue.is_last());
-        // SAFETY: it was the last, the context is destroyed, and it isn't used again.
+        // SAFETY: `is_last` returned true, `close` was called above, and the reference isn't used
+        // again.
         unsafe { queue.orphan() };
     }
 }

@@ -6,26 +6,28 @@
 //! problem.
 //!
 //! Each word also counts how often slots were freed in it. A claim looks at one word after the
-//! other. It may miss a slot that is freed in a word behind it while another one is claimed in a
-//! word before it. So a claim that found nothing looks again, until no count has changed from one
-//! look to the next. Then no slot was free at some time in between.
+//! other. It may miss a slot that is freed in a word that it has already looked at, while another
+//! thread claims a slot in a word that it hasn't reached. So a claim that found nothing looks
+//! again, until no count has changed from one look to the next. Then there was a moment at which no
+//! slot was free.
 //!
-//! # While somebody waits for a slot
+//! # While the line isn't empty
 //!
-//! While the [line](crate::engine::line::Line) isn't empty, each word carries the mark [`WAITED`].
-//! [`Slab::free`] then frees nothing: the caller still owns the slots, and gives them to the line.
-//! It couldn't free them first and look for the mark afterwards: without a slot, nothing keeps the
-//! slab for it.
+//! While a thread or task is in the [line](crate::engine::line::Line), each word carries the mark
+//! [`WAITED`]. [`Slab::free`] then frees nothing: the caller still owns the slots, and gives them
+//! to the line. It has to look at the mark before it frees the slots. Once they are free, the slab
+//! may be gone.
 //!
-//! # Who frees the slab
+//! # When the last queue handle is gone
 //!
 //! An operation's handle isn't a counted reference to the queue. The slab lives as long as there is
 //! a queue handle, or a slot that isn't free. When the last queue handle is dropped,
 //! [`Slab::orphan`] takes all free slots out of the bitmap, and leaves the mark [`ORPHAN`] in each
-//! word. Whoever frees slots after that finds the mark, and subtracts them from the count of those
-//! left. The thread that brings the count to zero frees the slab.
+//! word. A thread that frees slots after that finds the mark, and subtracts them from the count of
+//! those left. The thread that brings the count to zero ends the hold that all queue handles and
+//! slots have in common: see [`shared`](crate::engine::shared). The last hold keeps the slab.
 
-#![allow(unsafe_code, reason = "is freed by whoever frees the last slot")]
+#![allow(unsafe_code, reason = "may be freed when the last slot is")]
 
 use std::ptr::NonNull;
 
@@ -44,7 +46,7 @@ const SLOTS_PER_WORD: u32 = usize::BITS / 2;
 const SLOTS: usize = (1 << SLOTS_PER_WORD) - 1;
 /// Set in each word once the last queue handle is gone.
 const ORPHAN: usize = SLOTS + 1;
-/// Set in each word while somebody waits for a slot.
+/// Set in each word while the line isn't empty.
 const WAITED: usize = ORPHAN << 1;
 /// One unit of the count of how often slots were freed. The count has the rest of the word, and may
 /// overflow.
@@ -55,19 +57,19 @@ pub(crate) struct Slab {
     free: Box<[AtomicUsize]>,
     /// The word in which a slot was last found: the next claim begins there.
     hint: AtomicUsize,
-    /// How many slots of the orphaned slab aren't freed yet. It wraps below zero while `orphan`
+    /// How many slots of the orphaned slab aren't freed yet. It may wrap below zero while `orphan`
     /// runs.
     left: AtomicUsize,
 }
 
-/// What became of slots that were to be freed.
+/// The outcome of [`Slab::free`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Freed {
     /// They are free.
     Free,
-    /// They are free, and were the last of an orphaned slab, which is now the caller's to free.
+    /// They are free, and were the last of an orphaned slab. The caller has to end the common hold.
     Last,
-    /// They aren't free, and still the caller's: somebody waits for a slot.
+    /// They aren't free, and still the caller's, because the line isn't empty.
     Waited,
 }
 
@@ -112,8 +114,8 @@ impl Slab {
         &self.slots[index as usize]
     }
 
-    /// Claims up to `want` slots of one word. The group is empty only if no slot was free at some
-    /// time during the call.
+    /// Claims up to `want` slots of one word. The group is empty only if there was a moment during
+    /// the call at which no slot was free.
     #[inline]
     pub(crate) fn claim(&self, want: u32) -> Group {
         let hint = self.hint.load(Relaxed);
@@ -135,8 +137,9 @@ impl Slab {
             let taken = lowest(bits & SLOTS, want);
             // Release: a thread that sees these slots taken also sees what this thread freed in
             // other words before. Its second look finds their counts raised.
-            // ORDERING: AcqRel, not Release: who freed them is known from the load already, but for
-            // a count that has overflowed since, which no model does.
+            // ORDERING: AcqRel, not Release: the load above is Acquire, so it shows already what
+            // the thread did that freed the slots. Only if the count of frees has overflowed since
+            // the load, the exchange meets a later free. No model runs for so long.
             let claimed = word.compare_exchange_weak(bits, bits & !taken, AcqRel, Relaxed);
             if claimed.is_ok() {
                 return Ok(Group {
@@ -162,7 +165,7 @@ impl Slab {
                     Err(bits) => freed = freed.wrapping_add(bits / FREED),
                 }
             }
-            // If no slot was freed between two looks, then none was free at the time between them:
+            // If no slot was freed between two looks, no slot was free at the moment between them:
             // see the module.
             // MECHANISM: the second look for a free slot
             // `words == 1 || before == Some(freed)` becomes `true`
@@ -173,7 +176,7 @@ impl Slab {
         }
     }
 
-    /// Frees slots, unless somebody waits for one.
+    /// Frees slots, unless the line isn't empty.
     ///
     /// Takes a pointer, not a reference: once the slots are free, the slab may be freed at any
     /// time, unless the caller has a hold. A reference must stay valid until the function returns,
@@ -226,14 +229,14 @@ impl Slab {
         }
     }
 
-    /// Marks that somebody waits for a slot.
+    /// Marks that the line isn't empty.
     pub(crate) fn mark_waited(&self) {
         for word in &self.free {
             word.fetch_or(WAITED, Relaxed);
         }
     }
 
-    /// Removes the mark that somebody waits.
+    /// Removes the mark that the line isn't empty.
     pub(crate) fn unmark_waited(&self) {
         for word in &self.free {
             word.fetch_and(!WAITED, Relaxed);
@@ -241,8 +244,8 @@ impl Slab {
     }
 
     /// Takes all free slots out, because no queue handle is left and nothing will be claimed again.
-    /// Returns true if all slots were free: then the slab is the caller's to free. Otherwise it may
-    /// be freed at any time.
+    /// Returns true if all slots were free: then the caller has to end the common hold. Otherwise
+    /// the slab may be freed at any time.
     ///
     /// Takes a pointer, as [`free`](Self::free) does.
     ///

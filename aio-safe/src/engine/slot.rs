@@ -1,6 +1,6 @@
 //! A slot: everything that belongs to one request. It holds the iocb, the payload (the operation's
-//! buffers), the result, the waker, and an atomic word that says to whom these belong. No other
-//! module touches what is in flight.
+//! buffers), the result, the waker, and an atomic word that says who may use these. No other module
+//! touches memory that is in flight.
 //!
 //! # States
 //!
@@ -32,8 +32,8 @@
 //! # Handing over
 //!
 //! - submitter → kernel: `start` sets `ACTIVE`. Relaxed is enough: an event of this generation
-//!   comes after `io_submit`, and the handle is made after it. A leader looks at all slots only
-//!   when the queue is closed and no thread is inside the [gate](crate::engine::gate).
+//!   comes after `io_submit`, and so is the handle made. A leader looks at all slots only when the
+//!   queue is closed and no thread is inside the [gate](crate::engine::gate).
 //! - completer → handle: `complete` writes the result, then sets `DONE` (Release). The handle loads
 //!   `DONE` (Acquire) before it takes payload and result.
 //! - completer → lane: through the [inbox](crate::engine::inbox).
@@ -50,8 +50,8 @@
 //! # Stale events
 //!
 //! `aio_data` carries the slot's index and generation. An event is a *stray* if its slot isn't in
-//! flight in that generation. A stray comes from a bug in the kernel, or from somebody who wrote to
-//! the ring. It is counted, and otherwise ignored.
+//! flight in that generation. A stray comes from a bug in the kernel, or from other code that wrote
+//! to the ring. It is counted, and otherwise ignored.
 
 #![allow(unsafe_code, reason = "owns what the kernel reads and writes")]
 
@@ -187,7 +187,7 @@ impl Slot {
     ///
     /// # Panics
     ///
-    /// With the panic of a buffer's method that tells its address. The slot is empty then.
+    /// With the panic of a buffer's method that returns its address. The slot is empty then.
     ///
     /// # Safety
     ///
@@ -195,7 +195,7 @@ impl Slot {
     /// and put nothing in it since.
     #[inline(always)]
     pub(crate) unsafe fn fill<P: Payload>(&self, file: BorrowedFd<'_>, op: Op<P>) {
-        // The word is all generation: a claimed slot has no flags.
+        // The word has no flags, because the slot is claimed.
         let generation = self.word.load(Relaxed);
         debug_assert_eq!(generation & FLAGS, 0);
         if P::CANCELLABLE {
@@ -282,7 +282,7 @@ impl Slot {
     /// # Safety
     ///
     /// The caller has started the slot, the kernel didn't take the request, and no handle was made.
-    /// So nobody is to be woken, and the operation can't be abandoned.
+    /// So no waker is stored, and the operation can't be abandoned.
     pub(crate) unsafe fn refuse(&self, errno: Errno) {
         self.result.with_mut(|cell| {
             // SAFETY: the kernel didn't take the request and no handle was made, so nobody else
@@ -403,7 +403,7 @@ impl Slot {
         self.completed(before)
     }
 
-    /// As [`complete`](Self::complete), in the thread that has the slot's handle. Nobody else
+    /// As [`complete`](Self::complete), in the thread that has the slot's handle. No other thread
     /// changes the word then, so a store is enough.
     ///
     /// # Safety
@@ -456,7 +456,7 @@ impl Slot {
         true
     }
 
-    /// Ends a `complete` that found these flags when it set `DONE`.
+    /// The rest of [`complete`](Self::complete), if `GONE` or `WAKER` was set before.
     #[cold]
     fn completed(&self, before: u32) -> Completed {
         // MECHANISM: the abandoned state
@@ -471,7 +471,7 @@ impl Slot {
         Completed::Wake(waker)
     }
 
-    /// Drops payload and waker of an operation whose result nobody takes. The slot is empty
+    /// Drops payload and waker of an operation whose result isn't taken. The slot is empty
     /// afterwards, even if a destructor panics. Those of a [`LOST`] operation are leaked.
     ///
     /// # Panics
@@ -554,7 +554,7 @@ impl Slot {
     }
 
     /// Stores a waker that is woken when the result is stored. It replaces an earlier waker.
-    /// Returns false when the result is stored already: then nobody is woken.
+    /// Returns false when the result is stored already: then no waker is woken.
     ///
     /// # Safety
     ///
@@ -607,7 +607,7 @@ impl Slot {
         false
     }
 
-    /// Drops the stored waker, if there is one. Afterwards nobody is woken, unless the result is
+    /// Drops the stored waker, if there is one. Afterwards no waker is woken, unless the result is
     /// stored already.
     ///
     /// # Safety
@@ -632,8 +632,8 @@ impl Slot {
     /// # Panics
     ///
     /// With the panic of a buffer's method that is told how much was read. The payload is dropped
-    /// then, and the slot is empty. Also when the result is [`LOST`]: then the payload stays in the
-    /// slot.
+    /// then, and the slot is empty. Also when the result is [`LOST`]. Then the payload stays in the
+    /// slot, and is leaked.
     ///
     /// # Safety
     ///
@@ -667,8 +667,8 @@ impl Slot {
         })
     }
 
-    /// Whether the completer has finished with a slot whose result is stored. It has when it has
-    /// taken the waker.
+    /// Whether the completer no longer uses a slot whose result is stored: it has taken the waker,
+    /// or there was none.
     #[inline]
     pub(crate) fn is_let_go(&self) -> bool {
         self.word.load(Acquire) & WAKER == 0

@@ -12,13 +12,13 @@ use crate::{
     error::QueueError,
 };
 
-/// What became of a batch that wasn't accepted as a whole.
+/// The kernel's answer to a batch that it didn't accept as a whole.
 pub(crate) struct Answer {
     /// How many requests the kernel has accepted or refused. These come first in the batch.
     pub(crate) answered: usize,
     /// How many of those the kernel has refused.
     pub(crate) refused: usize,
-    /// Why the rest wasn't submitted, if there is a rest.
+    /// The reason why the rest wasn't submitted, if there is a rest.
     pub(crate) result: Result<(), QueueError>,
 }
 
@@ -55,8 +55,8 @@ impl Shared {
     #[inline(always)]
     pub(crate) unsafe fn submit(&self, slots: &[&Slot]) -> Result<(), Answer> {
         let len = slots.len();
-        // Looked at as late as here, because a buffer's method may have forked while the slots were
-        // filled.
+        // This check comes after the slots were filled, because a buffer's method may have forked
+        // then.
         if !self.process.is_current() {
             return Err(not_submitted(QueueError::Forked));
         }
@@ -73,8 +73,8 @@ impl Shared {
         // slots until the requests are completed. This thread is inside the gate, so the context
         // isn't destroyed.
         let first = unsafe { self.kernel.io_submit(self.ctx, &iocbs(slots)) };
-        // The thread leaves the gate only after the call. So nobody sees slots in flight that the
-        // kernel doesn't have, while no thread is inside.
+        // The thread leaves the gate only after the call. So while no thread is inside, each slot
+        // in flight is a request that the kernel has.
         if first == Ok(len) {
             self.exit_gate(0);
             return Ok(());
@@ -86,8 +86,8 @@ impl Shared {
         Err(answer)
     }
 
-    /// Goes on after an `io_submit` that didn't accept all requests. The slots without an answer
-    /// are no longer started in the end.
+    /// Goes on after an `io_submit` that didn't accept all requests. In the end the slots without
+    /// an answer are claimed and filled again, and not started.
     ///
     /// # Safety
     ///

@@ -17,7 +17,7 @@ use crate::engine::{
     slot::Slot,
 };
 
-/// What came of a wait.
+/// The result of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waited {
     Reached,
@@ -40,7 +40,7 @@ pub(crate) enum Alarm<'a> {
     /// By this waker.
     Waker(&'a Waker),
     /// By a [kick](crate::engine::kick): the thread leads, and is about to wait in the kernel. Only
-    /// for goals that another thread reaches without an event.
+    /// for goals that may be reached without an event.
     Kick,
 }
 
@@ -62,11 +62,11 @@ impl Shared {
         match goal {
             Goal::Done(index) => self.slab.get(index).is_none_or(Slot::is_done),
             // SAFETY: the follower that waits for this has the lane, so the lane isn't dropped and
-            // its inbox isn't freed. It leaves the line before it returns, and the caller looks at
-            // followers with the line locked.
+            // its inbox isn't freed. It leaves the followers before it returns, and the caller
+            // looks at followers while it holds the lock of their list.
             Goal::News(news) => unsafe { news.have_come() },
             Goal::Idle => self.gate.count_at_last().is_idle(),
-            // Only the follower knows.
+            // Only the follower can tell whether these are reached.
             Goal::Room | Goal::Role | Goal::Close => false,
         }
     }
@@ -74,12 +74,12 @@ impl Shared {
     /// Waits until `reached` returns true. Reaps meanwhile, unless another thread does.
     ///
     /// `arm` stores an alarm that goes off when the goal is reached. It returns false if the goal
-    /// is reached already, and does nothing but return true for a goal without an alarm.
+    /// is reached already. A goal may have no alarm: then `arm` stores none, and returns true.
     ///
     /// # Errors
     ///
-    /// Why the goal can't be reached any more. A [lost](crate::engine::slot::LOST) operation is
-    /// done, so a wait for it ends without an error.
+    /// The reason why the goal can't be reached any more. A [lost](crate::engine::slot::LOST)
+    /// operation is done, so a wait for it ends without an error.
     pub(crate) fn wait_for(
         &self,
         goal: Goal,
@@ -113,8 +113,8 @@ impl Shared {
         }
     }
 
-    /// Has the last thread that leaves the gate wake the followers that wait for an idle queue: the
-    /// kernel may have refused its requests, which makes the queue idle without an event.
+    /// Makes the last thread that leaves the gate wake the followers that wait for an idle queue.
+    /// If the kernel refused its requests, the queue becomes idle without an event.
     pub(crate) fn await_exits(&self) -> bool {
         self.gate.watch();
         true
@@ -135,15 +135,15 @@ impl<R: Fn() -> bool, A: Fn(Alarm<'_>) -> bool> Wait<'_, R, A> {
     ///
     /// # Errors
     ///
-    /// What came of the wait, if the deadline is over.
+    /// [`Waited::TimedOut`], if the deadline is over. Then this thread has no role.
     fn follow<'l>(&self, seat: Seat<'l>) -> Result<Option<Lead<'l>>, Waited> {
         let mut in_time = true;
         if (self.arm)(Alarm::Waker(&seat.waker())) {
             while in_time && !(self.reached)() && !seat.is_heir() {
                 in_time = seat.park(self.deadline);
                 if self.needs_more_than_an_event() {
-                    // The queue was idle, or there is something to reap again. That may have
-                    // changed since, so the wait begins anew.
+                    // A leader that finds the queue idle removes the followers that wait for an
+                    // idle queue. The queue may be busy again by now, so the wait begins anew.
                     break;
                 }
             }
@@ -158,7 +158,7 @@ impl<R: Fn() -> bool, A: Fn(Alarm<'_>) -> bool> Wait<'_, R, A> {
         Err(Waited::TimedOut)
     }
 
-    /// Does one turn as the leader. Returns what came of the wait if it is over.
+    /// Does one turn as the leader. Returns the result of the wait if the wait is over.
     fn lead(&mut self, lead: Lead<'_>) -> Result<Option<Waited>, Unreachable> {
         let left = self
             .deadline
@@ -177,7 +177,7 @@ impl<R: Fn() -> bool, A: Fn(Alarm<'_>) -> bool> Wait<'_, R, A> {
         self.looked |= late;
         if self.needs_more_than_an_event() {
             // While a thread is inside the gate, it isn't known whether an event will come. If
-            // nothing is in flight, none will come, and the goal may be reached without one.
+            // nothing is in flight, no event will come, but the goal may be reached without one.
             let count = self.shared.gate.count();
             if count.inside > 0 || count.in_flight == 0 {
                 self.pass_on(lead);
@@ -206,8 +206,8 @@ impl<R: Fn() -> bool, A: Fn(Alarm<'_>) -> bool> Wait<'_, R, A> {
         };
         self.pass_on(lead);
         if failed.is_some() {
-            // Before the jobs, which may panic. Nobody has to be kicked, because this thread was
-            // the leader.
+            // This comes before the jobs, which may panic. No thread has to be kicked, because this
+            // thread was the leader.
             shared.line.close(&shared.slab, &shared.process);
         }
         let foreign_code_has_run = jobs.run_and_resume() || failed.is_some();
@@ -226,8 +226,8 @@ impl<R: Fn() -> bool, A: Fn(Alarm<'_>) -> bool> Wait<'_, R, A> {
         if somebody_is_inside {
             shared.watch_gate(self.deadline);
         } else if self.goal == Goal::Room {
-            // Whoever takes a result gives its slot to the line. Whoever submits may count on this
-            // thread to reap, so that ends the wait too.
+            // A thread that takes a result gives its slot to the line, which ends the wait. A
+            // thread that submits ends it too, because it may rely on this thread to reap.
             let arm = |waker: &Waker| (self.arm)(Alarm::Waker(waker));
             shared.leadership.watch(self.deadline, arm, || {
                 shared.gate.watch();
@@ -246,7 +246,7 @@ impl<R: Fn() -> bool, A: Fn(Alarm<'_>) -> bool> Wait<'_, R, A> {
         matches!(self.goal, Goal::Idle | Goal::Room)
     }
 
-    /// What belongs to the waiting thread: the operation's handle or the lane, for which it waits.
+    /// The slot or the inbox that the waiting thread has: that of its handle or of its lane.
     fn own(&self) -> Own {
         match self.goal {
             Goal::Done(index) => self
@@ -259,7 +259,8 @@ impl<R: Fn() -> bool, A: Fn(Alarm<'_>) -> bool> Wait<'_, R, A> {
         }
     }
 
-    /// How long to wait in the kernel at a time if no event may come. `None` is without a limit.
+    /// How long to wait in the kernel at a time, if it isn't certain that an event comes. `None` is
+    /// without a limit.
     fn longest_wait(&self) -> Option<Duration> {
         let event_is_certain = match self.goal {
             // The descriptor of a poll may never be ready.

@@ -1,12 +1,12 @@
 //! The seam between the queue and the system calls.
 //!
 //! The queue makes all of its system calls through [`Kernel`]. [`Linux`] makes the real ones. A
-//! simulation, a model checker's kernel or a wrapper round [`Linux`] can take its place, and runs
-//! the very same queue: [`Queue::with_kernel`](crate::Queue::with_kernel).
+//! simulation, a model checker's kernel or a wrapper round [`Linux`] can take its place. The queue
+//! is the same: [`Queue::with_kernel`](crate::Queue::with_kernel).
 //!
 //! This module has all types that an implementation uses, so it needs no other crate. The example
-//! `faults` wraps [`Linux`]: every n-th transfer fails with EIO or is short, and a program copes
-//! with that (`cargo run --example faults`).
+//! `faults` wraps [`Linux`] (`cargo run --example faults`). Every n-th transfer fails with EIO or
+//! is short, and the example shows a program that handles that.
 
 #![allow(unsafe_code, reason = "declares what is unsafe about the system calls")]
 
@@ -27,21 +27,21 @@ pub use ring::Ring;
 
 /// What a queue needs of a kernel: five of native AIO's system calls.
 ///
-/// Implement it to run a queue on something else than Linux, such as a simulation. Each method does
-/// what the system call of the same name does.
+/// Implement it to run a queue on a kernel of your own, such as a simulation. Each method does what
+/// the system call of the same name does.
 ///
 /// # Requests of the queue's own
 ///
-/// A thread may wait in [`io_getevents`](Self::io_getevents) for something that another thread
-/// brings about without an event: the end of the queue, or a free slot. That thread ends the wait
-/// by a request: an `IOCB_CMD_PREAD` of 0 bytes from a pipe, with [`u64::MAX`] as its `aio_data`.
-/// The kernel may refuse it: then the waiting thread returns after a while by itself. If the kernel
-/// accepts it, its event must come like any other. The event's result doesn't matter.
+/// A thread may wait in [`io_getevents`](Self::io_getevents) for something that another thread does
+/// without an event: it closes the queue, or frees a slot. That thread ends the wait by a kick, a
+/// request of the queue's own: an `IOCB_CMD_PREAD` of 0 bytes from a pipe, with [`u64::MAX`] as its
+/// `aio_data`. The kernel may refuse it. The waiting thread then returns within a second by itself.
+/// If the kernel accepts it, its event must come like any other. The event's result doesn't matter.
 ///
 /// # Safety
 ///
-/// The queue reads, frees and hands out buffers because of what the kernel says. An implementation
-/// promises:
+/// The queue reads, frees and hands out buffers relying on what the kernel answers. An
+/// implementation promises:
 ///
 /// - An accepted request has at most one event, with the iocb's `aio_data` as its `data`. A refused
 ///   request has none.
@@ -58,8 +58,8 @@ pub use ring::Ring;
 ///   context's requests.
 /// - The kernel uses the iocbs, and the array of pointers to them, only during `io_submit`. After
 ///   that it uses only their addresses, as [`io_cancel`](Self::io_cancel) does.
-/// - No method panics, nor does the destructor: after a panic nobody would know whether a request
-///   is in flight.
+/// - No method panics, nor does the destructor. After a panic the queue wouldn't know whether a
+///   request is in flight.
 pub unsafe trait Kernel: Send + Sync + 'static {
     /// Makes a context for `nr_events` requests in flight.
     ///
@@ -69,8 +69,8 @@ pub unsafe trait Kernel: Send + Sync + 'static {
     fn io_setup(&self, nr_events: u32) -> Result<AioContext, Errno>;
 
     /// Submits requests in their order, and returns how many were accepted. It stops at the first
-    /// one that is refused. That is an error only if it is the first of all, so success is at least
-    /// 1.
+    /// one that is refused. The refusal is an error only if it is the first request of the call. So
+    /// a success returns at least 1.
     ///
     /// # Errors
     ///
@@ -83,8 +83,7 @@ pub unsafe trait Kernel: Send + Sync + 'static {
     unsafe fn io_submit(&self, ctx: AioContext, iocbs: &[*mut Iocb]) -> Result<usize, Errno>;
 
     /// Waits for `min` events, takes up to `events.len()`, and returns how many it stored at the
-    /// start of `events`. Without a timeout it waits for as long as it takes. It doesn't wait if
-    /// `min` is 0.
+    /// start of `events`. Without a timeout it waits without limit. It doesn't wait if `min` is 0.
     ///
     /// # Errors
     ///
@@ -112,8 +111,8 @@ pub unsafe trait Kernel: Send + Sync + 'static {
         None
     }
 
-    /// Asks for a request to be cancelled. On success the answer is the error `EINPROGRESS`, and
-    /// the event comes as usual.
+    /// Asks the kernel to cancel a request. Linux reports success as the error EINPROGRESS. `Ok`
+    /// means the same. The event comes as usual.
     ///
     /// # Errors
     ///

@@ -90,9 +90,12 @@ impl Ring {
     /// would be another reader.
     #[inline(always)]
     pub(crate) unsafe fn take_only(&self, take: impl FnOnce(u64, i64) -> bool) -> bool {
-        // SAFETY: whoever made the ring promised that it stays mapped, and the caller promises that
-        // the context lives.
-        let (head, tail) = unsafe { (&*self.head, &*self.tail) };
+        // SAFETY: making a `Ring` requires that it stays mapped, and the caller promises that the
+        // context lives.
+        let head = unsafe { &*self.head };
+        // SAFETY: making a `Ring` requires that it stays mapped, and the caller promises that the
+        // context lives.
+        let tail = unsafe { &*self.tail };
         // See `events` for the orderings, and for numbers that are too large.
         let place = self.place(head.load(Relaxed));
         let after = if place + 1 == self.nr { 0 } else { place + 1 };
@@ -115,7 +118,8 @@ impl Ring {
         taken
     }
 
-    /// The events in the ring, up to `max`. [`Events::release`] takes those that were read.
+    /// The events in the ring, up to `max`. [`Events::release`] gives the entries of those that
+    /// were read back to the kernel.
     ///
     /// # Safety
     ///
@@ -123,16 +127,16 @@ impl Ring {
     /// `io_getevents` would be another reader.
     #[inline]
     pub(crate) unsafe fn events(&self, max: usize) -> Events<'_> {
-        // SAFETY: whoever made the ring promised that it stays mapped, and the caller promises that
-        // the context lives.
+        // SAFETY: making a `Ring` requires that it stays mapped, and the caller promises that the
+        // context lives.
         let head = unsafe { &*self.head };
-        // SAFETY: whoever made the ring promised that it stays mapped, and the caller promises that
-        // the context lives.
+        // SAFETY: making a `Ring` requires that it stays mapped, and the caller promises that the
+        // context lives.
         let tail = unsafe { &*self.tail };
         // Relaxed is enough for the head. Only readers write it, and an earlier reader happens
-        // before this one: the reaper's role is taken with Acquire and left with Release, or handed
-        // on through a lock. Anybody may write nonsense to the ring, so both are taken modulo nr,
-        // as in the kernel.
+        // before this one: the leader's role is taken with Acquire and left with Release, or handed
+        // on through a lock. Other code may write nonsense to the ring, so both are taken modulo
+        // nr, as in the kernel.
         let place = self.place(head.load(Relaxed));
         let tail = self.place(tail.load(Acquire));
         let to_end = self.nr - place;
@@ -154,8 +158,8 @@ impl Ring {
         }
     }
 
-    /// The index of the entry that a number stands for. There is no division for a number below nr,
-    /// as it should be.
+    /// The index of the entry that a number stands for. Numbers are normally below `nr`; these need
+    /// no division.
     #[inline]
     fn place(&self, n: u32) -> u32 {
         if n < self.nr { n } else { n % self.nr }

@@ -1,4 +1,4 @@
-//! What a lane submits in one `io_submit`.
+//! A lane's batch: the operations that a lane submits in one `io_submit`.
 
 #![allow(unsafe_code, reason = "fills slots and submits them")]
 
@@ -14,21 +14,24 @@ use crate::{Lane, Op, SubmitError, error::QueueError, lane::Tagged, op::ReadWrit
 /// Operations of a [`Lane`] that go to the kernel together, in one `io_submit`. Made by
 /// [`Lane::batch`].
 ///
-/// Results can be taken meanwhile, and their slots are used again at once.
+/// While the batch is open, its [`try_take`](Self::try_take) takes results, and
+/// [`push`](Self::push) can use their slots at once.
 ///
 /// # Dropping
 ///
-/// Nothing is submitted by dropping a batch. Operations that are still in it come back as results
-/// of the lane, [`Refused`](crate::OpError::Refused) with ECANCELED, with their buffers and values.
-/// So a loop that takes results until nothing is in flight hears of them. Use [`pop`](Self::pop) to
-/// take them back before, or [`clear`](Self::clear) to drop them.
-// A batch that is forgotten leaves its operations in slots that the lane takes for empty: they are
-// leaked, and never submitted. Their files need not be open any more.
+/// Dropping a batch submits nothing. Operations that are still in it become results of the lane:
+/// [`Refused`](crate::OpError::Refused) with ECANCELED, with their buffers and values. So a loop
+/// that takes results until nothing is in flight gets them. Use [`pop`](Self::pop) to take them
+/// back instead, or [`clear`](Self::clear) to drop them.
+///
+/// If a batch is forgotten ([`std::mem::forget`]), its operations are leaked and never submitted.
+// The operations of a forgotten batch stay in slots that the lane treats as empty. They must not be
+// submitted later, because their files may be closed by then.
 #[must_use = "operations that aren't submitted come back as refused"]
 pub struct LaneBatch<'l, P: ReadWrite, T: Send + 'static = ()> {
     lane: &'l mut Lane<P, T>,
-    /// How many of the lane's slots are filled: the first ones, in the order in which they were
-    /// pushed.
+    /// How many operations were pushed. They are in the first of the lane's resting slots, in their
+    /// order.
     pushed: usize,
     files: PhantomData<BorrowedFd<'l>>,
 }
@@ -44,15 +47,14 @@ impl<'l, P: ReadWrite, T: Send + 'static> LaneBatch<'l, P, T> {
     }
 
     /// Adds an operation on a file, with a value that comes back with its result. The file stays
-    /// borrowed for as long as the batch lives. The kernel hears of the operation in
-    /// [`submit`](Self::submit).
+    /// borrowed for as long as the batch lives. [`submit`](Self::submit) passes the operation to
+    /// the kernel.
     ///
     /// # Errors
     ///
     /// [`QueueError::QueueFull`], with operation and value, when none of the lane's slots is empty.
-    /// The others hold operations that were pushed or are in flight, and results that weren't
-    /// taken.
-    // Always: an operation is larger than what its slot needs of it.
+    /// They hold operations that were pushed or are in flight, or results that weren't taken.
+    // Always inlined: an operation is larger than the part of it that its slot stores.
     #[inline(always)]
     pub fn push<F: AsFd + ?Sized>(
         &mut self,
@@ -60,10 +62,10 @@ impl<'l, P: ReadWrite, T: Send + 'static> LaneBatch<'l, P, T> {
         op: Op<P>,
         value: T,
     ) -> Result<(), SubmitError<(Op<P>, T)>> {
-        // Before a slot is taken: it may panic.
+        // `as_fd` is the caller's code and may panic, so it runs before a slot is taken.
         let file = file.as_fd();
-        // Nothing panics before it is in its slot. Without this the compiler would keep it in
-        // memory, to be able to drop it.
+        // Nothing panics before the operation is in its slot, so it needs no destructor here. With
+        // one, the compiler would keep the operation in memory.
         let op = ManuallyDrop::new(op);
         let value = ManuallyDrop::new(value);
         let Some(slot) = self.lane.empty_slot(self.pushed) else {
@@ -78,25 +80,25 @@ impl<'l, P: ReadWrite, T: Send + 'static> LaneBatch<'l, P, T> {
         let Op { payload, request } = ManuallyDrop::into_inner(op);
         let value = ManuallyDrop::into_inner(value);
         let payload = Tagged { payload, value };
-        // SAFETY: the slot is the lane's, and empty.
+        // SAFETY: the lane has claimed the slot and set its payload's type. The slot is a resting
+        // one beyond those that were pushed, so nothing is in it.
         unsafe { slot.fill(file, Op { payload, request }) };
         self.pushed += 1;
         Ok(())
     }
 
-    /// Submits everything that was pushed. Each operation stands for itself: if the kernel refuses
-    /// one, its result says so, and the others are submitted all the same.
+    /// Submits everything that was pushed. If the kernel refuses one operation, its result is the
+    /// error, and the others are submitted all the same.
     ///
     /// As with [`Queue::submit`](crate::Queue::submit), the kernel carries out some operations
-    /// within
-    /// `io_submit`.
+    /// within `io_submit`.
     ///
     /// # Errors
     ///
     /// [`QueueError::Again`] when the kernel has no room for all, [`Closed`](QueueError::Closed)
     /// and [`Forked`](QueueError::Forked). What wasn't submitted stays in the batch. After `Again`,
-    /// reap completions and call `submit` again: with [`Queue::reap`](crate::Queue::reap), if
-    /// nothing of this lane is in flight.
+    /// reap completions and call `submit` again. The lane's own methods can't be called while the
+    /// batch is open, so reap with [`Queue::reap`](crate::Queue::reap).
     #[doc(alias = "io_submit")]
     #[inline(always)]
     pub fn submit(&mut self) -> Result<(), QueueError> {
@@ -113,7 +115,7 @@ impl<'l, P: ReadWrite, T: Send + 'static> LaneBatch<'l, P, T> {
     }
 
     /// As [`Lane::try_take`].
-    // Always: what is taken is to stay in registers.
+    // Always inlined, so the result stays in registers.
     #[inline(always)]
     pub fn try_take(&mut self) -> Option<(T, P::Output)> {
         self.lane.try_take()
@@ -123,7 +125,8 @@ impl<'l, P: ReadWrite, T: Send + 'static> LaneBatch<'l, P, T> {
     pub fn pop(&mut self) -> Option<(Op<P>, T)> {
         self.pushed = self.pushed.checked_sub(1)?;
         let slot = self.lane.empty_slot(self.pushed)?;
-        // SAFETY: the slot is the lane's, filled by `push`, and not started.
+        // SAFETY: the lane has claimed the slot, and `push` filled it with this type. The slots
+        // that `submit` leaves in the batch aren't started.
         let Op { payload, request } = unsafe { slot.unfill::<Tagged<P, T>>() };
         let Tagged { payload, value } = payload;
         Some((Op { payload, request }, value))
@@ -135,7 +138,7 @@ impl<'l, P: ReadWrite, T: Send + 'static> LaneBatch<'l, P, T> {
     ///
     /// With the panic of a destructor, after all of them were dropped.
     pub fn clear(&mut self) {
-        /// Goes on where a destructor has panicked.
+        /// Drops the rest if a destructor panics.
         struct Rest<'b, 'l, P: ReadWrite, T: Send + 'static>(&'b mut LaneBatch<'l, P, T>);
 
         impl<P: ReadWrite, T: Send + 'static> Drop for Rest<'_, '_, P, T> {
@@ -154,13 +157,13 @@ impl<'l, P: ReadWrite, T: Send + 'static> LaneBatch<'l, P, T> {
         self.pushed
     }
 
-    /// Whether there are none.
+    /// Whether the batch is empty.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.pushed == 0
     }
 
-    /// How many more can be pushed now.
+    /// How many more operations can be pushed now.
     #[inline]
     pub fn room(&self) -> usize {
         self.lane.room() - self.pushed

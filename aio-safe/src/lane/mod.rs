@@ -1,5 +1,4 @@
-//! A share of a queue for one thread or task: many operations of one kind, and their results as
-//! they come.
+//! A lane: a share of a queue's slots, for one thread or task that does many reads and writes.
 
 #![allow(unsafe_code, reason = "fills slots, submits them, and takes from them")]
 
@@ -37,13 +36,13 @@ pub use batch::LaneBatch;
 /// A share of a queue: slots of its own, for reads and writes of one buffer type. Made by
 /// [`Queue::lane`].
 ///
-/// This is how a program does many operations at the least cost: a loop that takes results and
-/// submits as many operations again. Operations are submitted together, and results are taken as
-/// they come, each with the value that was pushed with its operation. There is no handle for each
-/// operation: the value says which one it is. The slots stay the lane's.
+/// A lane costs least per operation. Use it in a loop that takes results, and submits as many new
+/// operations. Operations are submitted together. Results are taken as they come, each with the
+/// value that was pushed with its operation. There is no handle for each operation: the value says
+/// which one it is. The slots stay the lane's.
 ///
-/// Several lanes of one queue, in several threads, hardly disturb each other. Syncs, and operations
-/// that are awaited one by one, go by [`Queue::submit`].
+/// Several lanes of one queue, in several threads, hardly slow each other down. Syncs, and
+/// operations that are awaited one by one, go through [`Queue::submit`].
 ///
 /// ```
 /// use aio_safe::{AlignedBuf, Op, Queue};
@@ -82,25 +81,30 @@ pub use batch::LaneBatch;
 ///
 /// # Memory
 ///
-/// Nothing is allocated for an operation whose buffer type and value take at most 72 bytes
-/// together, or 16 with vectored buffers. What is larger is boxed.
+/// Nothing is allocated for an operation on one buffer if the buffer type and the value take at
+/// most 72 bytes together. Larger ones are boxed. A vectored operation allocates its iovecs when it
+/// is made. It is boxed too if the value takes more than 16 bytes.
 ///
 /// # Dropping
 ///
-/// Dropping a lane abandons what is in flight, as dropping a [`Pending`](crate::Pending) does: the
-/// operations go on, buffers stay where they are until the kernel is done with them, and results
-/// are lost. Each slot is given back when it is free. The queue stays open as long as a lane of it
-/// lives. A lane that is forgotten ([`std::mem::forget`]) keeps its slots for ever.
+/// Dropping a lane abandons what is in flight, as dropping a [`Pending`](crate::Pending) does. The
+/// kernel carries the operations out, the queue keeps their buffers until then, and the results are
+/// lost. Their slots are free when the thread that reaps the completions has dropped the buffers.
+/// The other slots are free at once. That may run the wakers of tasks that wait for a slot: see
+/// [`Queue`](Queue#wakers-and-destructors).
+///
+/// The queue stays open as long as a lane of it lives. A lane that is forgotten
+/// ([`std::mem::forget`]) keeps its slots for ever.
 #[must_use = "dropping a lane gives its slots back"]
 pub struct Lane<P: ReadWrite, T: Send + 'static = ()> {
     inbox: NonNull<Inbox<Slot>>,
-    /// The empty ones. Slots live as long as `queue`, which is dropped after all that refers to
-    /// them.
+    /// The resting slots. Slots live as long as `queue`, which is dropped after all fields that
+    /// refer to them.
     slots: Slots,
-    /// Slots with a result that isn't in the inbox: those of refused operations, and all when the
-    /// lane goes.
+    /// Slots with a result that isn't in the inbox: those of refused operations, and all while the
+    /// lane is dropped.
     aside: Vec<&'static Slot>,
-    /// How many operations were accepted.
+    /// How many operations the kernel has accepted.
     accepted: Count,
     /// Whether there may be a waker in the inbox.
     registered: bool,
@@ -108,7 +112,7 @@ pub struct Lane<P: ReadWrite, T: Send + 'static = ()> {
     payload: Held<Tagged<P, T>>,
 }
 
-/// What a lane's operation owns: the value goes with it.
+/// A lane's payload: the operation's own, and the user's value.
 struct Tagged<P, T> {
     payload: P,
     value: T,
@@ -136,12 +140,12 @@ impl<P: ReadWrite, T: Send + 'static> Payload for Tagged<P, T> {
     }
 }
 
-// SAFETY: the inbox is Send and Sync, slots are Sync, and what is in them is Send.
+// SAFETY: the inbox is Send and Sync, slots are Sync, and the payloads in them are Send.
 unsafe impl<P: ReadWrite, T: Send + 'static> Send for Lane<P, T> {}
 // SAFETY: everything that takes or changes anything needs `&mut self`.
 unsafe impl<P: ReadWrite, T: Send + 'static> Sync for Lane<P, T> {}
 
-// Whatever panics in foreign code, a lane is in order when it does.
+// A lane is in a valid state whenever foreign code runs, so a panic of that code leaves it valid.
 impl<P: ReadWrite, T: Send + 'static> UnwindSafe for Lane<P, T> {}
 impl<P: ReadWrite, T: Send + 'static> RefUnwindSafe for Lane<P, T> {}
 
@@ -155,7 +159,7 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
             return Err(QueueError::Closed);
         }
         let slab = &shared.slab;
-        // Else it would hold all slots for a moment, and others find none.
+        // Otherwise it would claim all slots before it fails, and other threads would find none.
         if count > slab.depth() {
             return Err(QueueError::QueueFull);
         }
@@ -173,13 +177,13 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
                 return Err(shared.why_not_claimed());
             }
             let claimed = claimed.map(|index| NonNull::from(slab.claimed(index)));
-            // SAFETY: the slab stays where it is as long as there is a queue, and the lane will
-            // have one.
+            // SAFETY: the slab stays where it is while a queue handle lives, and the lane gets one
+            // below.
             slots.extend(claimed.map(|slot| unsafe { slot.as_ref() }));
         }
         let inbox = Inbox::new(count);
         for slot in &slots {
-            // SAFETY: it was claimed just now.
+            // SAFETY: the slot was claimed just now, and is empty.
             unsafe { slot.set_inbox(Some(inbox)) };
             // SAFETY: the slot was claimed just now, and is empty.
             unsafe { slot.set_payload_type::<Tagged<P, T>>() };
@@ -201,18 +205,19 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
         LaneBatch::new(self)
     }
 
-    /// The `n`th of the slots that hold neither an operation that the kernel has nor a result.
-    /// While there is a batch, the first of them hold what was pushed.
+    /// The `n`th resting slot: one that isn't in flight and holds no result. While there is a
+    /// batch, the first of them hold the operations that were pushed.
     #[inline(always)]
     fn empty_slot(&self, n: usize) -> Option<&'static Slot> {
         self.slots.empty().get(n).copied()
     }
 
-    /// Submits what was pushed into the first `n` empty slots.
+    /// Submits the operations that were pushed into the first `n` resting slots.
     ///
     /// # Errors
     ///
-    /// How many of them the kernel has accepted or refused, and why not all, if it is an error.
+    /// How many were answered, and the error that kept the rest from being submitted, if any. The
+    /// kernel has accepted or refused each operation that was answered.
     #[inline(always)]
     fn submit(&mut self, n: usize) -> Result<(), (usize, Result<(), QueueError>)> {
         let shared = self.queue.shared();
@@ -224,8 +229,8 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
                 Err((0, Err(QueueError::Forked)))
             };
         }
-        // SAFETY: the slots are the lane's, its batch has filled them, and nobody else knows of
-        // them.
+        // SAFETY: the slots are the lane's, which claimed them. Its batch has filled them, and a
+        // lane makes no handles.
         let submitted = unsafe { shared.submit(pushed) };
         let Err(answer) = submitted else {
             self.accepted = self.accepted.plus(n);
@@ -236,13 +241,14 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
         Err((answer.answered, answer.result))
     }
 
-    /// Sorts out the first `answered` slots, which the kernel has accepted or refused.
+    /// Sets the refused ones of the first `answered` slots aside. The kernel has accepted the
+    /// others.
     #[cold]
     fn submitted_in_part(&mut self, answered: usize) {
         for slot in self.slots.empty().iter().take(answered) {
             if slot.is_done() {
-                // SAFETY: it is ours, nobody waits for it, and its result is taken before it is
-                // filled.
+                // SAFETY: the request was refused, so the slot is the lane's. No handle has stored
+                // a waker. The payload is taken before the slot is filled again.
                 unsafe { slot.retire() };
                 self.aside.push(slot);
             } else {
@@ -252,7 +258,7 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
         self.slots.fill(answered);
     }
 
-    /// Makes results, refused with ECANCELED, of what was pushed into the first `n` empty slots.
+    /// Turns the operations in the first `n` resting slots into results: refused with ECANCELED.
     #[cold]
     fn refuse(&mut self, n: usize) {
         // In a child process the slots are the parent's.
@@ -260,43 +266,53 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
             return;
         }
         for slot in self.slots.empty().iter().take(n) {
-            // SAFETY: the slot is the lane's and filled, and nobody else knows of it.
+            // SAFETY: the lane has claimed the slot, and its batch has filled it.
             unsafe { slot.start() };
-            // SAFETY: the kernel wasn't told of the request, and it has no handle.
+            // SAFETY: the slot was started just now and isn't passed to the kernel. A lane makes no
+            // handles.
             unsafe { slot.refuse(Errno::ECANCELED) };
         }
         self.submitted_in_part(n);
     }
 
-    /// Takes the next result, if there is one that somebody has reaped, with the value that was
-    /// pushed with its operation. Results come in no particular order.
-    // Always: what is taken is to stay in registers.
+    /// Takes the next result that a thread has reaped, if there is one, with the value that was
+    /// pushed with its operation. It doesn't reap. Results come in no particular order.
+    ///
+    /// # Panics
+    ///
+    /// When the result is lost because the queue's context is broken and can't be destroyed. Also
+    /// with the panic of a method of the buffer.
+    // Always inlined, so the result stays in registers.
     #[inline(always)]
     pub fn try_take(&mut self) -> Option<(T, P::Output)> {
         let slot = if self.slots.results() > 0 {
             // SAFETY: the inbox lives as long as the lane.
             let inbox = unsafe { self.inbox.as_ref() };
-            // SAFETY: there is a result, which is taken below; the queue is dropped last.
+            // SAFETY: there is a result, and the payload is taken below. The queue is dropped after
+            // all fields that refer to slots.
             unsafe { self.slots.take(inbox) }
         } else {
             self.slot_after_all()?
         };
-        // SAFETY: the result was delivered to us, the only one to take it, or refused; and `push`
-        // filled the slot. If this panics the slot is empty all the same.
+        // SAFETY: the result was delivered to this lane, or its request was refused. So payload and
+        // result are the lane's, which takes them once. `push` filled the slot with this type. If
+        // this panics, the slot is empty all the same.
         Some(unsafe { slot.take::<Tagged<P, T>>() })
     }
 
-    /// The slot of a result, when no delivered result is known of. It counts as empty from now on.
+    /// The slot of a result, when all results that this lane knows of are taken. The slot counts as
+    /// resting from now on.
     #[inline(never)]
     fn slot_after_all(&mut self) -> Option<&'static Slot> {
-        // First, as there may be no end to the others.
+        // These come first, because delivered results may keep coming without end.
         if let Some(slot) = self.aside.pop() {
             self.slots.put(slot);
             return Some(slot);
         }
         // SAFETY: the inbox lives as long as the lane.
         let inbox = unsafe { self.inbox.as_ref() };
-        // SAFETY: there is a result, which the caller takes; the queue is dropped last.
+        // SAFETY: there is a result, and the caller takes the payload. The queue is dropped after
+        // all fields that refer to slots.
         self.look().then(|| unsafe { self.slots.take(inbox) })
     }
 
@@ -307,24 +323,30 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
         self.slots.results() > 0
     }
 
-    /// Waits until there is a result, and returns how many can be taken. It waits no longer than
-    /// `timeout`; `None` waits without limit. It returns 0 at once when nothing is in flight.
+    /// Waits until there is a result, and returns how many results can be taken now. It waits for
+    /// at most `timeout`. `None` waits without limit, and so does a timeout that an [`Instant`]
+    /// can't represent. It returns 0 at once when nothing is in flight.
     ///
     /// The thread reaps for the whole queue meanwhile, unless another one does. A timeout of
-    /// [`Duration::ZERO`] looks only: without a system call, if the queue
-    /// [reads the ring](Queue::reads_ring).
+    /// [`Duration::ZERO`] doesn't wait, and makes no system call if the queue [reads the
+    /// ring](Queue::reads_ring).
     ///
-    /// The waker of an earlier [`poll_ready`](Self::poll_ready) is forgotten.
+    /// If it has to wait, the waker of an earlier [`poll_ready`](Self::poll_ready) is dropped.
+    ///
+    /// # Deadlocks
+    ///
+    /// As [`Pending::wait`](crate::Pending::wait).
     ///
     /// # Panics
     ///
-    /// As [`Pending::wait`](crate::Pending::wait).
+    /// As [`Pending::wait`](crate::Pending::wait). A panic abandons nothing here: the lane can be
+    /// used again.
     #[doc(alias = "io_getevents")]
     #[inline]
     pub fn wait_ready(&mut self, timeout: Option<Duration>) -> usize {
         let look_only = timeout == Some(Duration::ZERO) && self.queue.reads_ring();
         if !self.has_results() && self.in_flight() > 0 && !self.glance() && !look_only {
-            // A timeout beyond what an Instant can say is none.
+            // A timeout that an Instant can't represent counts as no timeout.
             let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
             self.wait_for_news(deadline);
             self.look();
@@ -335,6 +357,10 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
     /// Waits for the next result, and takes it, with the value that was pushed with its operation.
     /// `None` when nothing is in flight.
     ///
+    /// # Deadlocks
+    ///
+    /// As [`Pending::wait`](crate::Pending::wait).
+    ///
     /// # Panics
     ///
     /// As [`Pending::wait`](crate::Pending::wait).
@@ -343,16 +369,18 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
         self.try_take()
     }
 
-    /// As [`wait_ready`](Self::wait_ready), for tasks: ready when there is a result, or nothing in
-    /// flight. It takes completions that are there, as polling a [`Pending`](crate::Pending) does.
-    /// But some thread must reap to wake the task: see [`Pending`](crate::Pending).
+    /// As [`wait_ready`](Self::wait_ready), for tasks: ready when there is a result, or when
+    /// nothing is in flight. It takes the completions that are there, as polling a
+    /// [`Pending`](crate::Pending) does. But a thread must reap to wake the task: see
+    /// [`Pending`](crate::Pending).
     ///
-    /// The waker of the last call is woken, unless `wait_ready` or `wait` was called since.
+    /// Only the waker of the latest call is woken. It isn't woken for results that a call on this
+    /// lane reaps itself. If `wait_ready` or `wait` has to wait, it drops the waker.
     ///
     /// # Panics
     ///
-    /// In a child process made by `fork`, and with the panic of somebody else's waker or
-    /// destructor, see [`Queue::reap`].
+    /// In a child process made by `fork`. Also with the panic of another task's waker or of an
+    /// abandoned buffer's destructor that it ran: see [`Queue::reap`].
     #[inline]
     pub fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<usize> {
         if !self.has_results() && self.in_flight() > 0 && !self.poll_news(context) {
@@ -361,12 +389,12 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
         Poll::Ready(self.results())
     }
 
-    /// As [`wait`](Self::wait), for tasks; see [`poll_ready`](Self::poll_ready). Dropping the
-    /// future loses nothing.
+    /// As [`wait`](Self::wait), for tasks. A thread must reap to wake the task: see
+    /// [`Pending`](crate::Pending). Dropping the future loses no result.
     ///
     /// # Panics
     ///
-    /// As [`poll_ready`](Self::poll_ready).
+    /// As [`poll_ready`](Self::poll_ready) and [`try_take`](Self::try_take).
     pub async fn next(&mut self) -> Option<(T, P::Output)> {
         poll_fn(|context| self.poll_ready(context)).await;
         self.try_take()
@@ -384,8 +412,8 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
         }
     }
 
-    /// Takes the completions that are there, unless another thread leads. Returns whether there is
-    /// a result.
+    /// Takes the completions in the ring, unless another thread leads. Returns whether there is a
+    /// result.
     #[inline]
     fn glance(&mut self) -> bool {
         self.check_process();
@@ -393,7 +421,7 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
         // `&mut`.
         unsafe { self.queue.shared().glance_for_lane(self.inbox) };
         self.look() || {
-            // What has run may have forked.
+            // A waker or destructor that has run may have forked.
             self.check_process();
             false
         }
@@ -401,13 +429,14 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
 
     #[cold]
     fn wait_for_news(&mut self, deadline: Option<Instant>) {
-        // A waker of an executor is foreign code: it isn't to be dropped while standing in line.
+        // A waker of an executor is foreign code, so it is dropped before this thread leads or
+        // follows.
         if mem::replace(&mut self.registered, true) {
             drop(self.inbox().take_waker());
             self.check_process();
         }
         let inbox = self.inbox();
-        // Nothing is left of what was delivered.
+        // All delivered results are taken.
         let seen = self.slots.taken();
         let reached = || inbox.count() != seen;
         let arm = |alarm: Alarm<'_>| match alarm {
@@ -428,7 +457,7 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
 
     #[inline]
     fn inbox(&self) -> &Inbox<Slot> {
-        // SAFETY: it is freed when the lane is.
+        // SAFETY: the lane frees its inbox only when it is dropped itself.
         unsafe { self.inbox.as_ref() }
     }
 
@@ -439,19 +468,21 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
         );
     }
 
-    /// How many results there are, as far as this lane has looked.
+    /// How many results can be taken, as far as this lane knows: it doesn't look for new ones.
     #[inline]
     pub fn results(&self) -> usize {
         self.slots.results() + self.aside.len()
     }
 
-    /// Whether there are results that somebody has reaped, and that weren't taken.
+    /// Whether there are results that a thread has reaped and that weren't taken. It looks for new
+    /// ones, but doesn't reap.
     #[inline]
     pub fn has_results(&mut self) -> bool {
         self.results() > 0 || self.look()
     }
 
-    /// How many operations were submitted whose results weren't taken.
+    /// How many operations were submitted whose results weren't taken. Results that can be taken
+    /// count here, but they don't in [`Queue::in_flight`].
     #[inline]
     pub fn in_flight(&self) -> usize {
         self.accepted.since(self.slots.taken()) + self.aside.len()
@@ -463,26 +494,29 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
         self.slots.empty().len()
     }
 
-    /// Takes delivered slots out of the inbox, and leaves those that follow to the completer. For
-    /// the end.
+    /// Takes delivered slots out of the inbox, and leaves later ones to the completer. Used when
+    /// the lane is dropped.
     fn leave_inbox(&mut self) {
         loop {
             while self.slots.results() > 0 {
                 // SAFETY: the inbox is the lane's, until it is left.
                 let inbox = unsafe { self.inbox.as_ref() };
-                // SAFETY: there is a result; the queue is dropped last.
+                // SAFETY: there is a result. The queue is dropped after all fields that refer to
+                // slots.
                 let slot = unsafe { self.slots.take_away(inbox) };
                 self.aside.push(slot);
             }
-            // SAFETY: all of them were taken, and the inbox isn't used again unless nothing is in
-            // flight.
+            // SAFETY: the waker was taken by the caller, and all completions that the lane knows of
+            // were taken above. A lane that is being dropped submits nothing. The inbox is used
+            // below only if nothing is in flight.
             match unsafe { Inbox::leave(self.inbox, self.slots.taken(), self.accepted) } {
                 Ok(()) => break,
                 Err(count) => self.slots.delivered(count),
             }
         }
         if self.accepted == self.slots.taken() {
-            // SAFETY: nothing of ours is in flight, so nobody else uses it.
+            // SAFETY: nothing of this lane's is in flight, so no completer uses the inbox. The lane
+            // has left it, and doesn't use it again.
             unsafe { Inbox::free(self.inbox) };
         }
     }
@@ -490,15 +524,16 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
 
 impl<P: ReadWrite, T: Send + 'static> Drop for Lane<P, T> {
     fn drop(&mut self) {
-        /// Goes on where a destructor has panicked.
+        /// Drops the rest if a destructor panics.
         struct Rest<'l, P: ReadWrite, T: Send + 'static>(&'l mut Lane<P, T>);
 
         impl<P: ReadWrite, T: Send + 'static> Rest<'_, P, T> {
             fn empty(&mut self) {
                 while let Some(slot) = self.0.aside.pop() {
                     self.0.slots.put(slot);
-                    // SAFETY: it is completed, ours, and `push` filled it. It is empty then, panic
-                    // or not.
+                    // SAFETY: the slot is this lane's, and holds a payload that `push` put there
+                    // and its result. It was set aside, so neither was taken. `aside` doesn't have
+                    // it any more, so it is discarded once.
                     unsafe { slot.discard() };
                 }
             }
@@ -515,9 +550,9 @@ impl<P: ReadWrite, T: Send + 'static> Drop for Lane<P, T> {
             }
         }
 
-        // In a child process the slots are the parent's; what they own is leaked here.
+        // In a child process the slots are the parent's. What they own is leaked here.
         if self.queue.shared().process.is_current() {
-            // Dropped last: it is foreign code.
+            // The waker is dropped last, because its destructor is foreign code.
             let _waker = self.inbox().take_waker();
             self.leave_inbox();
             Rest(self).empty();
@@ -527,7 +562,8 @@ impl<P: ReadWrite, T: Send + 'static> Drop for Lane<P, T> {
 
 /// Frees a slot that is claimed and empty.
 fn give_back(queue: &Queue, slot: &Slot) {
-    // SAFETY: the slot is the caller's and empty, and the queue keeps the slab.
+    // SAFETY: the slot is the caller's, which has put nothing in it or has emptied it. No handle
+    // has stored a waker. `queue` keeps the shared part.
     unsafe { queue.shared().free_held(slot.index()) };
 }
 

@@ -1,6 +1,7 @@
-//! A lane's empty slots, and how many results it has taken.
+//! A lane's resting slots, and how many results it has taken.
 //!
-//! Both are one count: taking a result leaves a slot empty.
+//! A *resting* slot isn't in flight and holds no result. One count is enough for both: each result
+//! that is taken leaves one more resting slot.
 
 #![allow(unsafe_code, reason = "keeps slots")]
 
@@ -9,15 +10,16 @@ use crate::engine::{
     slot::Slot,
 };
 
-/// Each of the lane's slots is in here, or in flight, or delivered and not taken, or set aside with
-/// its result.
+/// The resting slots of a lane. A slot of the lane is here, in flight, delivered and not taken, or
+/// set aside with its result.
 pub(crate) struct Slots {
-    /// The empty slots. While there is a batch, the first of them are filled. The vector has room
-    /// for all of the lane's slots.
+    /// The resting slots. They are empty, except that the first of them are filled while there is a
+    /// batch. The vector has room for all of the lane's slots.
     empty: Vec<&'static Slot>,
-    /// How many results were taken, less the number of empty slots.
+    /// How many results were taken, minus the number of resting slots.
     base: Count,
-    /// How many empty slots there will be when all delivered results are taken, as far as is known.
+    /// How many resting slots there will be when all delivered results that the lane knows of are
+    /// taken.
     most: usize,
 }
 
@@ -42,35 +44,38 @@ impl Slots {
         self.base.plus(self.empty.len())
     }
 
-    /// How many results can be taken, as far as is known.
+    /// How many delivered results that the lane knows of aren't taken.
     #[inline]
     pub(crate) fn results(&self) -> usize {
         self.most - self.empty.len()
     }
 
-    /// So many results were delivered.
+    /// Notes that `count` results were delivered in all.
     #[inline]
     pub(crate) fn delivered(&mut self, count: Count) {
         self.most = self.empty.len() + count.since(self.taken());
     }
 
-    /// Takes the next result's slot, which counts as empty from now on.
+    /// Takes the slot of the next result, which counts as resting from now on.
     ///
     /// # Safety
     ///
-    /// The inbox is the lane's, there is a [result](Self::results), and whoever has the lane takes
-    /// the result out before anything is put in. Slots aren't used any more when the lane's queue
-    /// is gone.
+    /// The inbox is the lane's, and there is a [result](Self::results). The caller takes the
+    /// payload out of the slot before it fills the slot again. It doesn't use the slot any more
+    /// when the last handle of the lane's queue is gone.
     #[inline(always)]
     pub(crate) unsafe fn take(&mut self, inbox: &Inbox<Slot>) -> &'static Slot {
-        // SAFETY: it was delivered, and not taken; for the rest the caller's promise.
+        // SAFETY: the caller says that the inbox is the lane's and that there is a result. So the
+        // lane has loaded a count beyond `taken`, and takes completions in their order. The caller
+        // doesn't use the slot when the last handle of the queue is gone.
         let slot = unsafe { inbox.take(self.taken()) };
         let len = self.empty.len();
         debug_assert!(len < self.empty.capacity());
-        let place = self.empty.as_mut_ptr().wrapping_add(len);
-        // SAFETY: each slot is here once at most, and this one wasn't: so there is room for it.
-        unsafe { place.write(slot) };
-        // SAFETY: it was written just now.
+        let end = self.empty.as_mut_ptr().wrapping_add(len);
+        // SAFETY: the vector has room for all of the lane's slots. Each slot is in it at most once,
+        // and this one wasn't, because it was delivered. So there is room for it.
+        unsafe { end.write(slot) };
+        // SAFETY: the element was written just now, within the capacity.
         unsafe { self.empty.set_len(len + 1) };
         slot
     }
@@ -79,17 +84,19 @@ impl Slots {
     ///
     /// # Safety
     ///
-    /// The inbox is the lane's, and there is a [result](Self::results). The slot isn't used any
-    /// more when the lane's queue is gone.
+    /// The inbox is the lane's, and there is a [result](Self::results). The caller doesn't use the
+    /// slot any more when the last handle of the lane's queue is gone.
     pub(crate) unsafe fn take_away(&mut self, inbox: &Inbox<Slot>) -> &'static Slot {
-        // SAFETY: it was delivered, and not taken; for the rest the caller's promise.
+        // SAFETY: the caller says that the inbox is the lane's and that there is a result. So the
+        // lane has loaded a count beyond `taken`, and takes completions in their order. The caller
+        // doesn't use the slot when the last handle of the queue is gone.
         let slot = unsafe { inbox.take(self.taken()) };
         self.base = self.base.plus(1);
         self.most -= 1;
         slot
     }
 
-    /// The first `n` slots aren't empty any more.
+    /// Removes the first `n` slots, which aren't resting any more.
     #[inline]
     pub(crate) fn fill(&mut self, n: usize) {
         if n == self.empty.len() {
@@ -101,8 +108,8 @@ impl Slots {
         self.most -= n;
     }
 
-    /// Puts back a slot that isn't counted any more, or never was: it was [taken
-    /// away](Self::take_away), or refused.
+    /// Puts back a slot that was [taken away](Self::take_away), or whose operation was refused. The
+    /// number of results that were taken stays the same.
     pub(crate) fn put(&mut self, slot: &'static Slot) {
         self.empty.push(slot);
         self.base = self.base.minus(1);
@@ -115,7 +122,7 @@ mod tests {
     use super::*;
     use crate::engine::inbox::Delivery;
 
-    /// So many slots of a lane that has taken so many results.
+    /// The `len` slots of a lane that has taken `taken` results.
     fn slots(len: u32, taken: Count) -> Slots {
         let slots = (0..len).map(|index| &*Box::leak(Box::new(Slot::new(index))));
         let mut slots = Slots::new(slots.collect());

@@ -99,7 +99,7 @@ impl Machine {
         Self::with(None)
     }
 
-    /// A kernel whose completion ring can be read, with that many places.
+    /// A kernel whose completion ring can be read, with that many entries.
     pub(super) fn with_ring(nr: u32) -> Self {
         Self::with(Some(RingMemory::new(nr)))
     }

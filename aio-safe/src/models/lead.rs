@@ -1,4 +1,4 @@
-//! The reaper's role, and how it is handed on.
+//! The leader's role, and how it is handed on.
 
 use loom::thread;
 
@@ -57,7 +57,7 @@ fn waiter_and_reaper() {
     });
 }
 
-/// Three threads in line.
+/// Three threads follow.
 #[test]
 fn three_waiters() {
     let bound = Bound::Preemptions(1, "1,400 executions, 47,000 with 2");

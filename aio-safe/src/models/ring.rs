@@ -69,13 +69,13 @@ impl RingMemory {
         let _guard = self.completion.lock().unwrap();
         let tail = self.tail.load(Relaxed);
         let next = (tail + 1) % self.nr();
-        // The reader is done with an event when its place is used again.
+        // The reader is done with an event when its entry is used again.
         if self.head.load(Acquire) == next {
             return false;
         }
-        self.events[tail as usize].with_mut(|place| {
-            // SAFETY: loom sees to it that nobody reads the place.
-            unsafe { place.write(event) };
+        self.events[tail as usize].with_mut(|entry| {
+            // SAFETY: loom fails the model if another thread reads the entry at the same time.
+            unsafe { entry.write(event) };
         });
         self.tail.store(next, Release);
         true
@@ -104,7 +104,8 @@ impl RingMemory {
         let mut n = 0;
         while head != tail && n < events.len() {
             self.events[head as usize].with(|event| {
-                // SAFETY: loom sees to it that nobody writes to the place.
+                // SAFETY: loom fails the model if another thread writes to the entry at the same
+                // time.
                 events[n].write(unsafe { event.read() });
             });
             head = (head + 1) % self.nr();

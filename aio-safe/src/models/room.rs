@@ -11,8 +11,8 @@ use crate::{
     op::PollEvents,
 };
 
-/// A thread waits for the only slot while another one waits for the operation that has it: whoever
-/// leads, the slot is handed on.
+/// A thread waits for the only slot while another one waits for the operation that has it. The slot
+/// is handed on, whichever of the two leads.
 #[test]
 fn slot_goes_to_a_waiter() {
     let bound = Bound::Preemptions(3, "5,000 executions, 45,000 with 4");

@@ -44,8 +44,8 @@ pub struct Op<P> {
     pub(crate) request: Request,
 }
 
-/// The fields of an iocb that an operation decides. The others are the file, `aio_data` and where
-/// the payload is in memory.
+/// The fields of an iocb that depend on the operation alone. The other fields say which file, which
+/// `aio_data`, and which memory.
 #[derive(Clone, Copy)]
 pub(crate) struct Request {
     opcode: Opcode,
@@ -72,7 +72,7 @@ impl Request {
         }
     }
 
-    /// What [`iocb`](Self::iocb) was made from.
+    /// The request from which [`iocb`](Self::iocb) made this iocb.
     pub(crate) fn of(iocb: &Iocb) -> Self {
         Self {
             opcode: iocb.aio_lio_opcode,
@@ -84,18 +84,18 @@ impl Request {
     }
 }
 
-/// What an operation owns while it is in flight, and what comes back. Sealed: the payloads are
-/// [`Transfer`], [`VectoredTransfer`], [`FileSync`] and [`FilePoll`].
+/// The values that an operation owns while it is in flight, and its output. Sealed: the payloads
+/// are [`Transfer`], [`VectoredTransfer`], [`FileSync`] and [`FilePoll`].
 pub trait Payload: sealed::Payload {
-    /// What waiting for the operation returns.
+    /// The type that waiting for the operation returns.
     type Output;
 
-    /// Notes that the operation succeeded, with this number.
+    /// Tells the payload that the operation succeeded with the result `n`.
     ///
     /// # Safety
     ///
-    /// `n` is the result that the kernel gave the operation that owned this payload: for a read,
-    /// the first `n` bytes of its buffers were written.
+    /// `n` is the result that the kernel gave the operation that owned this payload. For a read,
+    /// the kernel has written the first `n` bytes of its buffers.
     ///
     /// Safe code can't claim that:
     ///
@@ -112,14 +112,14 @@ pub trait Payload: sealed::Payload {
         let _ = n;
     }
 
-    /// Makes the output from the kernel's result. If that is a number, [`settle`](Self::settle) was
-    /// called with it before.
+    /// Makes the output from the kernel's result. If the operation succeeded,
+    /// [`settle`](Self::settle) was called before.
     #[doc(hidden)]
     fn output(self, result: Result<u64, OpError>) -> Self::Output;
 }
 
-/// Stands for a payload that slots hold on behalf of the type that this is in, which makes that
-/// type invariant in it: a slot drops its payload as the very type that it was filled with.
+/// A marker in handles, which makes them invariant in `P`. It has to be so because a slot drops its
+/// payload as the very type that it was filled with.
 pub(crate) type Held<P> = PhantomData<fn(P) -> P>;
 
 pub(crate) mod sealed {
@@ -127,8 +127,8 @@ pub(crate) mod sealed {
         /// Whether the kernel can cancel it.
         const CANCELLABLE: bool = false;
 
-        /// Where the buffer is, and how much there is of it: `aio_buf` and `aio_nbytes`. The
-        /// payload stays where it is until the operation has completed.
+        /// The address and the size of the buffer: `aio_buf` and `aio_nbytes`. The payload isn't
+        /// moved until the operation has completed.
         fn place(&mut self) -> (u64, u64);
     }
 }
@@ -147,14 +147,14 @@ impl<P> Op<P> {
         Self { payload, request }
     }
 
-    /// Notes for the sanitizer whether sources of this type may be looked at in flight.
+    /// Notes for the sanitizer whether the program may read sources of this type in flight.
     #[cfg(aio_asan)]
     fn of_source<B: 'static>(mut self) -> Self {
         self.request.flags |= crate::buf::poison::flags_of_source::<B>();
         self
     }
 
-    /// Gives back what the operation would own in flight: the buffer, for a [`Transfer`].
+    /// Takes out the payload: for a [`Transfer`], the value that has the buffer.
     pub fn into_payload(self) -> P {
         self.payload
     }

@@ -7,8 +7,8 @@ use aio_abi::Opcode;
 use super::{Op, Payload, sealed};
 use crate::OpError;
 
-/// A wait until a file is ready, once. The only operation that can be
-/// [cancelled](crate::Pending::cancel); dropping its handle cancels it.
+/// A one-shot poll: waits until a file is ready. It is the only operation that can be
+/// [cancelled](crate::Pending::cancel). Dropping its handle cancels it.
 #[derive(Debug)]
 pub struct FilePoll {
     events: PollEvents,
@@ -25,19 +25,19 @@ impl PollEvents {
     pub const OUT: Self = Self(libc::POLLOUT as u16);
     /// Something exceptional is there to read (`POLLPRI`).
     pub const PRI: Self = Self(libc::POLLPRI as u16);
-    /// An error; reported whether or not asked for (`POLLERR`).
+    /// An error. Reported even if it isn't asked for (`POLLERR`).
     pub const ERR: Self = Self(libc::POLLERR as u16);
-    /// The other side hung up; reported whether or not asked for (`POLLHUP`).
+    /// The other side hung up. Reported even if it isn't asked for (`POLLHUP`).
     pub const HUP: Self = Self(libc::POLLHUP as u16);
     /// The other side will send no more (`POLLRDHUP`).
     pub const RDHUP: Self = Self(libc::POLLRDHUP as u16);
 
-    /// The bits as `poll(2)` has them, also ones that have no name here.
+    /// Takes the bits of `poll(2)`, also those that have no name here.
     pub const fn from_bits(bits: u16) -> Self {
         Self(bits)
     }
 
-    /// The bits as `poll(2)` has them.
+    /// The bits of `poll(2)`.
     pub const fn bits(self) -> u16 {
         self.0
     }
@@ -68,10 +68,11 @@ impl Op<FilePoll> {
     ///
     /// Regular files and block devices are always ready: the poll completes at once for
     /// [`IN`](PollEvents::IN) and [`OUT`](PollEvents::OUT), and is refused with EINVAL if it asks
-    /// for neither.
+    /// for neither. A file with several wait queues, such as some devices have, is refused with
+    /// EINVAL while it isn't ready.
     ///
-    /// Since Linux 4.19. Older kernels refuse a poll with EINVAL. Before 5.16 a wake-up could be
-    /// lost with some kinds of files.
+    /// Since Linux 4.19. Older kernels refuse a poll with EINVAL. Before 5.16 the kernel could lose
+    /// a wakeup with some kinds of files, so the poll never completed.
     ///
     /// ```
     /// use std::io::Write;
@@ -102,7 +103,7 @@ impl Payload for FilePoll {
     type Output = Result<PollEvents, OpError>;
 
     fn output(self, result: Result<u64, OpError>) -> Self::Output {
-        // The kernel's mask has more bits than poll(2) knows; those aren't for user space.
+        // The kernel's mask has more bits than poll(2). The others aren't meant for user space.
         result.map(|mask| PollEvents(mask as u16))
     }
 }

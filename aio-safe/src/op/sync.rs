@@ -13,14 +13,15 @@ impl Op<FileSync> {
     /// Makes everything that was written to the file durable, its metadata included (`fsync(2)`).
     /// It covers writes that *completed* before it was submitted, not those in flight.
     ///
-    /// Since Linux 4.18; older kernels refuse it with EINVAL, and so do files that can't be synced.
+    /// Since Linux 4.18. Older kernels refuse it with EINVAL. So does the kernel for files that
+    /// can't be synced.
     #[doc(alias = "IOCB_CMD_FSYNC")]
     pub fn fsync() -> Self {
         Self::new(Opcode::FSYNC, 0, FileSync(()))
     }
 
-    /// Makes everything that was written to the file durable, and of its metadata only what reading
-    /// it back needs (`fdatasync(2)`). Otherwise as [`fsync`](Self::fsync).
+    /// Makes everything that was written to the file durable, but only the metadata that is needed
+    /// to read it back (`fdatasync(2)`). Otherwise as [`fsync`](Self::fsync).
     #[doc(alias = "IOCB_CMD_FDSYNC")]
     pub fn fdatasync() -> Self {
         Self::new(Opcode::FDSYNC, 0, FileSync(()))

@@ -10,22 +10,23 @@ use crate::{
     buf::{IoBuf, IoBufMut},
 };
 
-/// A read or a write of one buffer. Both are of one type, so that they fit in one batch and
-/// one collection of handles.
+/// A read or a write of one buffer. Both have one type, so one batch and one collection of handles
+/// can hold both.
 pub struct Transfer<B: 'static> {
     buffer: B,
     direction: &'static Direction<B>,
 }
 
-// SAFETY: a `&Transfer` gives nobody its buffer: `into_buffer` takes the transfer, and so do the
-// crate's own methods, or `&mut`. So errors that hand an operation back are Sync, whatever it owns.
-#[expect(unsafe_code, reason = "says more than the buffer does")]
+// SAFETY: nothing reaches the buffer through a `&Transfer`. `into_buffer` takes the transfer by
+// value, and the crate's own methods take it by value or by `&mut`. So an error that hands an
+// operation back is Sync, whatever buffer it has.
+#[expect(unsafe_code, reason = "promises more than the buffer's own type")]
 unsafe impl<B: Send> Sync for Transfer<B> {}
 
-/// What is different between a read and a write.
+/// The difference between a read and a write.
 struct Direction<B: 'static> {
     place: fn(&mut B) -> (u64, u64),
-    /// What is to be done when that many bytes were transferred, if anything.
+    /// Tells the buffer how many bytes were read, if it has to know.
     settle: Option<fn(&mut B, usize)>,
 }
 
@@ -41,18 +42,18 @@ impl<B: IoBufMut> Direction<B> {
     }
 }
 
-/// Reads and writes, vectored or not: what can have [`RwFlags`] and a priority.
+/// Reads and writes, vectored or not. They can have [`RwFlags`] and a priority.
 pub trait ReadWrite: Payload {}
 
 impl<B: Send + 'static> ReadWrite for Transfer<B> {}
 
 impl<B: Send + 'static> Op<Transfer<B>> {
-    /// Reads into a buffer, at most as many bytes as it has room for, from a byte offset of the
-    /// file. What was read lies at the buffer's start, and may be less than asked for: at the end
-    /// of the file, and there is nothing at all behind it.
+    /// Reads into a buffer, from a byte offset of the file, at most the buffer's capacity. The data
+    /// is stored from the buffer's start. It may be less than asked for, for example at the end of
+    /// the file. Beyond the end it is 0 bytes.
     ///
-    /// A [`Vec`]'s capacity is filled, whatever its length; its length afterwards covers what was
-    /// read.
+    /// A [`Vec`] is filled up to its capacity, whatever its length is. Afterwards its length is at
+    /// least the number of bytes that were read.
     #[doc(alias = "pread")]
     #[doc(alias = "IOCB_CMD_PREAD")]
     #[inline]
@@ -60,7 +61,7 @@ impl<B: Send + 'static> Op<Transfer<B>> {
     where
         B: IoBufMut,
     {
-        // Two constants and a branch: a constant can't call a function of a trait.
+        // Two constants and a branch, because a constant can't call a function of a trait.
         let direction = if B::is_always_init() {
             const { &Direction::of_read(None) }
         } else {
@@ -95,16 +96,16 @@ impl<B: Send + 'static> Op<Transfer<B>> {
 }
 
 impl<P: ReadWrite> Op<P> {
-    /// Sets flags for this transfer alone, [`RwFlags::NOWAIT`] for example. A kernel or a file that
-    /// can't do what a flag says refuses the operation with EOPNOTSUPP.
+    /// Sets flags for this transfer alone, [`RwFlags::NOWAIT`] for example. If the kernel or the
+    /// file doesn't support a flag, the operation is refused with EOPNOTSUPP.
     pub fn rw_flags(mut self, flags: RwFlags) -> Self {
         self.request.rw_flags = flags;
         self
     }
 
-    /// Sets the I/O priority of this transfer, where the I/O scheduler knows priorities (since
-    /// Linux 4.18). The realtime class needs a capability, else the operation is refused with
-    /// EPERM.
+    /// Sets the I/O priority of this transfer, which matters if the I/O scheduler uses priorities
+    /// (since Linux 4.18). The realtime class needs a capability. Without it the operation is
+    /// refused with EPERM.
     pub fn ioprio(mut self, priority: IoPrio) -> Self {
         self.request.reqprio = priority;
         self.request.flags |= IocbFlags::IOPRIO;
@@ -146,7 +147,8 @@ impl<B: Send + 'static> Payload for Transfer<B> {
     #[expect(unsafe_code, reason = "declared so by the trait")]
     unsafe fn settle(&mut self, n: u64) {
         if let Some(settle) = self.direction.settle {
-            // No truncation: what was asked for was a usize.
+            // This doesn't truncate: `n` is at most the length that was asked for, which is a
+            // usize.
             settle(&mut self.buffer, n as usize);
         }
     }

@@ -10,16 +10,16 @@ use crate::{
     buf::{IoBuf, IoBufMut},
 };
 
-/// How many buffers the kernel is told of at most: one more than it takes (`UIO_MAXIOV`), so that
-/// it refuses them.
+/// The largest number of buffers that is passed to the kernel. It is one more than the kernel takes
+/// (`UIO_MAXIOV`), so the kernel refuses too many buffers.
 const MOST: usize = 1024 + 1;
 
 /// A read or a write that fills or empties several buffers, one after the other.
 pub struct VectoredTransfer<B> {
     buffers: Vec<B>,
-    /// What the kernel is told, which copies it in `io_submit`. Allocated once, with a place for
-    /// each buffer, up to [`MOST`]: a `Vec` of a type without a size can have more elements than an
-    /// allocation has bytes.
+    /// The iovecs, which the kernel copies in `io_submit`. Allocated once, with room for each
+    /// buffer, up to [`MOST`]. There has to be a limit, because a `Vec` of zero-sized buffers can
+    /// have more elements than an allocation has bytes.
     iovecs: Vec<Iovec>,
     iovec: fn(&mut B) -> Iovec,
     settle: fn(&mut [B], usize),
@@ -30,9 +30,9 @@ pub struct VectoredTransfer<B> {
 #[expect(unsafe_code, reason = "iovecs hold raw pointers")]
 unsafe impl<B: Send> Send for VectoredTransfer<B> {}
 
-// SAFETY: a `&VectoredTransfer` gives nobody its buffers or pointers, only how many there are:
-// `into_buffers` takes the transfer, and the crate's own methods take it or `&mut`. So errors that
-// hand an operation back are Sync, whatever it owns.
+// SAFETY: through a `&VectoredTransfer` only the number of buffers can be read. `into_buffers`
+// takes the transfer by value, and the crate's own methods take it by value or by `&mut`. So an
+// error that hands an operation back is Sync, whatever buffers it has.
 #[expect(unsafe_code, reason = "iovecs hold raw pointers")]
 unsafe impl<B: Send> Sync for VectoredTransfer<B> {}
 
@@ -122,7 +122,7 @@ impl<B> fmt::Debug for VectoredTransfer<B> {
     }
 }
 
-/// Says of the first `n` bytes of all buffers together that they were written.
+/// Tells the buffers that their first `n` bytes were written, counted over all buffers together.
 #[expect(unsafe_code, reason = "set_init")]
 fn set_init<B: IoBufMut>(buffers: &mut [B], mut n: usize) {
     for buffer in buffers.iter_mut().take(MOST) {
@@ -136,7 +136,7 @@ fn set_init<B: IoBufMut>(buffers: &mut [B], mut n: usize) {
 
 impl<B: Send + 'static> sealed::Payload for VectoredTransfer<B> {
     fn place(&mut self) -> (u64, u64) {
-        // It was placed before when the kernel had no room the first time.
+        // It may have been placed before: an operation that was handed back is submitted again.
         self.iovecs.clear();
         let told_of = self.buffers.iter_mut().take(MOST);
         self.iovecs.extend(told_of.map(self.iovec));
@@ -150,7 +150,7 @@ impl<B: Send + 'static> Payload for VectoredTransfer<B> {
 
     #[expect(unsafe_code, reason = "declared so by the trait")]
     unsafe fn settle(&mut self, n: u64) {
-        // No truncation: the kernel transfers less than 2 GiB at a time.
+        // This doesn't truncate: the kernel transfers less than 2 GiB at a time.
         (self.settle)(&mut self.buffers, n as usize);
     }
 

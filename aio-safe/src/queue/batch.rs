@@ -18,24 +18,26 @@ use crate::{
 
 /// Operations that go to the kernel together, in one `io_submit`. Made by [`Queue::batch`].
 ///
-/// Reads and writes of one buffer type fit in one batch. A batch can be used again after each
-/// [`submit`](Self::submit), and doesn't allocate once it has been as long as it gets.
+/// A batch holds operations of one type: reads and writes of one buffer type, for example. It can
+/// be used again after each [`submit`](Self::submit). Its list of operations allocates only while
+/// it grows beyond its greatest length.
 ///
 /// # Slots
 ///
-/// A batch holds a slot for each of its operations. To claim slots more rarely, it also holds free
-/// slots until `submit`: at most as many as it has operations, or as many as it
-/// [expects](Self::expect_more).
+/// A batch holds a slot for each of its operations. To claim slots more rarely, it also claims
+/// spare slots, and gives them back in `submit`. It has at most as many spare slots as operations,
+/// or as many as it [expects](Self::expect_more).
 ///
 /// # Dropping
 ///
-/// Nothing is submitted by dropping a batch. Operations that are still in it are dropped, and their
-/// handles never come to be, so that a program that forgot to submit waits for nothing and ends as
-/// if all were done. So a debug build **panics** when a batch is dropped with operations in it,
-/// unless
-/// `push` or `submit` has returned an error before. Use [`clear`](Self::clear) to drop them on
-/// purpose,
-/// or [`pop`](Self::pop) to take them back.
+/// Dropping a batch submits nothing. Operations that are still in it are dropped. A program that
+/// forgot to submit would get no handles, and would end as if all was done. So a debug build
+/// **panics** when a batch is dropped with operations in it, unless `push` or `submit` returned an
+/// error before. Use [`clear`](Self::clear) to drop them on purpose, or [`pop`](Self::pop) to take
+/// them back.
+///
+/// Dropping a batch frees its slots. So it may run the wakers of tasks that wait for one: see
+/// [`Queue`](Queue#wakers-and-destructors).
 ///
 /// ```
 /// use aio_safe::{Op, Queue};
@@ -61,9 +63,9 @@ pub struct Batch<'a, P: Payload> {
     queue: &'a Queue,
     /// Filled slots, in the order in which they were pushed.
     slots: Vec<&'a Slot>,
-    /// How many operations are yet to come, as far as is known.
+    /// How many operations are yet to come, as `expect_more` said.
     expected: u32,
-    /// An error was returned: whoever got it knows that not everything was submitted.
+    /// An error was returned, so the program knows that not everything was submitted.
     failed: bool,
     /// Claimed and not yet filled.
     spare: Group,
@@ -84,23 +86,26 @@ impl<'a, P: Payload> Batch<'a, P> {
         }
     }
 
-    /// Adds an operation on a file, which stays borrowed for as long as the batch lives. The kernel
-    /// hears of it in [`submit`](Self::submit).
+    /// Adds an operation on a file, which stays borrowed for as long as the batch lives.
+    /// [`submit`](Self::submit) passes the operation to the kernel.
+    ///
+    /// If no slot is free, it takes the completions that are there, and may run [wakers and
+    /// destructors](Queue#wakers-and-destructors): see [`Queue::submit`].
     ///
     /// # Errors
     ///
     /// [`SubmitError`] hands the operation back when the queue is full or closed, or after a fork.
-    // Always: an operation is larger than what its slot needs of it.
+    // Always inlined: an operation is larger than the part of it that its slot stores.
     #[inline(always)]
     pub fn push<F: AsFd + ?Sized>(
         &mut self,
         file: &'a F,
         op: Op<P>,
     ) -> Result<(), SubmitError<Op<P>>> {
-        // Before anything is claimed: it may panic.
+        // `as_fd` is the caller's code and may panic, so it runs before a slot is claimed.
         let file = file.as_fd();
-        // Nothing panics before it is in its slot. Without this the compiler would keep it in
-        // memory, to be able to drop it.
+        // Nothing panics before the operation is in its slot, so it needs no destructor here. With
+        // one, the compiler would keep the operation in memory.
         let op = ManuallyDrop::new(op);
         let Some(slot) = self.next_slot() else {
             return self.push_when_full(file, ManuallyDrop::into_inner(op));
@@ -117,8 +122,7 @@ impl<'a, P: Payload> Batch<'a, P> {
         self.slots.push(slot);
     }
 
-    /// As [`push`](Self::push), where no slot was found: some may be those of operations that are
-    /// over.
+    /// [`push`](Self::push) when no slot is free. Completions that nobody reaped may hold some.
     #[cold]
     fn push_when_full(
         &mut self,
@@ -137,9 +141,8 @@ impl<'a, P: Payload> Batch<'a, P> {
         Ok(())
     }
 
-    /// Says that `n` operations follow. Their slots are claimed together, as far as there are any,
-    /// which costs less than one by one. Slots that aren't used are given back in
-    /// [`submit`](Self::submit).
+    /// Says that `n` operations follow. The slots that are free are claimed together, which costs
+    /// less than claiming each. Slots that aren't used are given back in [`submit`](Self::submit).
     pub fn expect_more(&mut self, n: usize) {
         self.expected = u32::try_from(n).unwrap_or(u32::MAX);
     }
@@ -154,8 +157,9 @@ impl<'a, P: Payload> Batch<'a, P> {
         Some(self.queue.shared().slab.claimed(index))
     }
 
-    /// Claims as many slots as are expected, or as the batch already has. So a batch that grows
-    /// claims slots ever more rarely, and at most half of its slots are unused.
+    /// Claims as many slots as are expected. If no number is known, claims as many as the batch
+    /// already has: so a batch that grows claims ever more rarely, and at most half of its slots
+    /// are unused.
     #[cold]
     fn claim_more(&mut self) -> Option<u32> {
         let want = match self.expected {
@@ -163,7 +167,7 @@ impl<'a, P: Payload> Batch<'a, P> {
             expected => expected,
         };
         let shared = self.queue.shared();
-        // A queue that is closed, or the parent's, says so: see `push_when_full`.
+        // `push_when_full` returns the error of a queue that is closed, or the parent's.
         if shared.gate.is_closed() || !shared.process.is_current() {
             return None;
         }
@@ -173,10 +177,12 @@ impl<'a, P: Payload> Batch<'a, P> {
     }
 
     /// Submits everything in the batch, and appends a handle for each operation to `handles`, in
-    /// the order in which they were pushed. Each operation stands for itself: if the kernel refuses
-    /// one, its handle says so, and the others are submitted all the same.
+    /// the order in which they were pushed. If the kernel refuses one operation, its result is the
+    /// error, and the others are submitted all the same.
     ///
-    /// As with [`Queue::submit`], the kernel carries out some operations within `io_submit`.
+    /// As with [`Queue::submit`], the kernel carries out some operations within `io_submit`. Spare
+    /// slots are freed, which may run the [wakers](Queue#wakers-and-destructors) of tasks that wait
+    /// for a slot.
     ///
     /// # Errors
     ///
@@ -197,7 +203,7 @@ impl<'a, P: Payload> Batch<'a, P> {
                 Err(QueueError::Forked)
             };
         }
-        // So that nothing can fail between the system call and the making of the handles.
+        // Nothing may fail between the system call and the making of the handles.
         handles.reserve(len);
         // SAFETY: the slots were claimed and filled by this batch.
         match unsafe { shared.submit(&self.slots) } {
@@ -207,7 +213,7 @@ impl<'a, P: Payload> Batch<'a, P> {
                 self.slots.clear();
                 Ok(())
             }
-            Err(answer) => self.submitted_in_part(answer, handles),
+            Err(answer) => self.submitted_in_part(&answer, handles),
         }
     }
 
@@ -215,7 +221,7 @@ impl<'a, P: Payload> Batch<'a, P> {
     #[cold]
     fn submitted_in_part(
         &mut self,
-        answer: Answer,
+        answer: &Answer,
         handles: &mut Vec<Pending<P>>,
     ) -> Result<(), QueueError> {
         self.failed = true;
@@ -238,23 +244,27 @@ impl<'a, P: Payload> Batch<'a, P> {
         }));
     }
 
-    /// Takes back the operation that was pushed last.
+    /// Takes back the operation that was pushed last. It frees a slot, which may run the
+    /// [waker](Queue#wakers-and-destructors) of a task that waits for one.
     pub fn pop(&mut self) -> Option<Op<P>> {
         let slot = self.slots.pop()?;
-        // SAFETY: the slot is ours, filled with a P by `push`, and not started.
+        // SAFETY: the batch claimed the slot, and `push` filled it with a `P`. The slots that
+        // `submit` leaves in the batch aren't started.
         let op = unsafe { slot.unfill() };
-        // SAFETY: it is ours and empty; the queue keeps the slab.
+        // SAFETY: the batch owns the slot. `unfill` took the payload out just now, and no handle
+        // has stored a waker. The queue's reference keeps the shared part.
         unsafe { self.queue.shared().free_held(slot.index()) };
         Some(op)
     }
 
-    /// Drops the operations that are in the batch.
+    /// Drops the operations that are in the batch. It frees their slots, which may run the
+    /// [wakers](Queue#wakers-and-destructors) of tasks that wait for one.
     ///
     /// # Panics
     ///
     /// With the panic of a buffer's destructor, after all of them were dropped.
     pub fn clear(&mut self) {
-        /// Goes on where a buffer's destructor has panicked.
+        /// Drops the rest if a buffer's destructor panics.
         struct Rest<'b, 'a, P: Payload>(&'b mut Batch<'a, P>);
 
         impl<P: Payload> Drop for Rest<'_, '_, P> {
@@ -272,7 +282,7 @@ impl<'a, P: Payload> Batch<'a, P> {
         self.slots.len()
     }
 
-    /// Whether there are none.
+    /// Whether the batch is empty.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
@@ -289,15 +299,15 @@ impl<'a, P: Payload> Batch<'a, P> {
 
 impl<P: Payload> Drop for Batch<'_, P> {
     fn drop(&mut self) {
-        // In a child process the slots are the parent's; what they own is leaked here.
+        // In a child process the slots are the parent's. What they own is leaked here.
         if !self.queue.shared().process.is_current() {
             return;
         }
         let left = self.len();
         self.free_spare();
         self.clear();
-        // A panic, and not an error, as this is a mistake in the program. In debug builds alone, as
-        // a program that returns early by `?` from something else makes no mistake.
+        // It panics because this is most often a mistake in the program. It panics in debug builds
+        // alone, because a program that returns early by `?` makes no mistake.
         debug_assert!(
             left == 0 || self.failed || std::thread::panicking(),
             "a batch was dropped with {left} operations that were never submitted: call `submit`, \

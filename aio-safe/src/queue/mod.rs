@@ -1,4 +1,4 @@
-//! The queue: submitting single operations, and what its owner can ask of it.
+//! The queue: making one, submitting one operation, reaping, draining and closing.
 
 #![allow(unsafe_code, reason = "fills slots and submits them")]
 
@@ -34,36 +34,60 @@ pub use reserve::{Permit, Reserve};
 ///
 /// # Slots
 ///
-/// A queue of depth 32 has 32 slots. An operation takes a slot when it is submitted. Its slot
-/// becomes free when its result is taken, or, if its handle was dropped, when somebody reaps its
-/// completion.
+/// A queue of depth 32 has 32 slots. An operation takes a slot when it is submitted. The slot
+/// becomes free when the result is taken. If the handle was dropped instead, the slot becomes free
+/// when the thread that reaps the completion has dropped the buffer.
 ///
 /// # Dropping
 ///
-/// When the last `Queue` and [`Lane`] go, the queue is closed: the drop **waits for everything in
-/// flight** and destroys the context, which takes the kernel some 30 ms besides.
-/// [`close`](Self::close) does the same and tells how it went. [`Pending`] handles outlive the
-/// queue: their results are there by then.
+/// When the last `Queue` and [`Lane`] are dropped, the queue is closed. That drop **waits for
+/// everything in flight**, and destroys the context. Destroying it takes the kernel another 30 ms
+/// or so. [`close`](Self::close) does the same even if clones are left, and returns errors.
+/// [`Pending`] handles outlive the queue: their results are stored before the drop returns.
+///
+/// If a waker or a destructor that the drop runs panics, the drop panics in the end. It doesn't if
+/// the thread is panicking already.
+///
+/// # Wakers and destructors
+///
+/// Threads that use a queue run the wakers of tasks, and the destructors of buffers:
+///
+/// - A thread that reaps wakes the tasks whose operations it completes, and drops the buffers of
+///   abandoned operations. Not only [`reap`](Self::reap) does that. All methods that wait do,
+///   polling a future does, and so do `submit`, [`Batch::push`] and [`lane`](Self::lane) when no
+///   slot is free.
+/// - A thread that frees a slot gives it to the first task or thread that waits in
+///   [`reserve`](Self::reserve), and wakes it. Taking the result of a [`Pending`] frees a slot, and
+///   so does dropping a `Pending` whose result is there. Dropping a [`Permit`], a [`Lane`] or a
+///   [`Batch`] frees slots. [`Batch::submit`], [`Batch::pop`] and [`Batch::clear`] may free some.
+///   An error that hands an operation back frees one. If such a waker panics, the panic hook
+///   reports it, and the panic ends there.
+///
+/// During such a call, **don't hold a lock** that a waker or a destructor takes, for example the
+/// lock of a pool to which buffers go back. The thread would wait for itself.
 ///
 /// # Forking
 ///
-/// A context stays with the process that made it. In a child process, whatever submits or reaps
-/// returns an error that says so, and waiting for the parent's operations panics. A drop there
+/// A context stays with the process that made it. In a child process, methods that submit or reap
+/// return an error that says so, and waiting for the parent's operations panics. A drop there
 /// changes nothing for the parent.
 ///
-/// Up to Linux 6.2 or so, a fork can lose what `O_DIRECT` reads in flight read into private memory.
-/// The first of the two processes to touch such a page gets a copy, and the device may write to the
-/// other one: see `open(2)`. [`drain`](Self::drain) the queue before a fork.
+/// Up to Linux 6.2 or so, data of an `O_DIRECT` read can be lost if the process forks while the
+/// read is in flight. The first of the two processes to touch a page of the buffer gets a copy of
+/// the page, and the device may write to the other page: see `open(2)`. This concerns buffers in
+/// private memory, such as all memory from the allocator. [`drain`](Self::drain) the queue before a
+/// fork.
 pub struct Queue {
     shared: QueueRef,
 }
 
 impl Queue {
-    /// The deepest a queue can be: what the kernel takes (4 194 304), or 32 703 on 32-bit targets.
+    /// The greatest depth of a queue: 4 194 304, which is the kernel's limit, or 32 703 on 32-bit
+    /// targets.
     pub const MAX_DEPTH: u32 = gate::MAX_DEPTH;
 
-    /// Makes a queue for at most `depth` operations at a time. It allocates all memory that it
-    /// needs: some 200 bytes for each operation.
+    /// Makes a queue for at most `depth` operations at a time. It allocates the memory for them
+    /// now: some 200 bytes for each.
     ///
     /// # Errors
     ///
@@ -80,7 +104,7 @@ impl Queue {
         Self::with_kernel(depth, Linux)
     }
 
-    /// Makes a queue on something else than the system calls of this machine: a simulation, say.
+    /// Makes a queue on a kernel of your own, for example a simulation.
     ///
     /// # Errors
     ///
@@ -100,25 +124,24 @@ impl Queue {
     /// buffered reads and writes (without `O_DIRECT`), and direct ones that allocate blocks or find
     /// the device's queue full.
     ///
-    /// A full queue first takes the completions that are there, because some may be those of
-    /// abandoned operations. So `submit` may run wakers and destructors, as [`reap`](Self::reap)
-    /// does. If one of them panics, the panic hook reports it, and `submit` goes on.
-    /// [`Batch::push`] and [`lane`](Self::lane) do the same. Don't hold a lock meanwhile that a
-    /// waker or a buffer's destructor takes: the thread would wait for itself.
+    /// If no slot is free, it first takes the completions that are there, because some may belong
+    /// to abandoned operations. So `submit` may run [wakers and
+    /// destructors](Queue#wakers-and-destructors). If one of them panics, the panic hook reports
+    /// it, and `submit` goes on. [`Batch::push`] and [`lane`](Self::lane) do the same.
     ///
     /// # Pipes, terminals and sockets
     ///
     /// A read of an empty pipe, terminal or socket blocks within `io_submit` until something comes,
-    /// which may be never. Threads in [`drain`](Self::drain) and [`close`](Self::close) wait for
-    /// it, too. So submit a [poll](Op::poll) first, and the read when the poll says that there is
-    /// something to read. With `O_NONBLOCK` set on the file, a read that would block fails with
-    /// EAGAIN instead.
+    /// which may be never. Meanwhile [`drain`](Self::drain) and [`close`](Self::close) in other
+    /// threads wait for this submission. So submit a [poll](Op::poll) first, and the read when the
+    /// poll says that there is something to read. With `O_NONBLOCK` set on the file, a read that
+    /// would block fails with EAGAIN instead.
     ///
     /// # Errors
     ///
     /// [`SubmitError`] hands the operation back when the queue is full or closed, when the kernel
-    /// has no room, or after a fork. Where the kernel refuses the operation itself, `submit`
-    /// succeeds, and the result is [`OpError::Refused`](crate::OpError::Refused).
+    /// has no room, or after a fork. If the kernel refuses the operation itself, `submit` succeeds,
+    /// and the result is [`OpError::Refused`](crate::OpError::Refused).
     ///
     /// ```
     /// use aio_safe::{Op, Queue};
@@ -133,17 +156,17 @@ impl Queue {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     #[doc(alias = "io_submit")]
-    // Always: an operation is larger than what its slot needs of it.
+    // Always inlined: an operation is larger than the part of it that its slot stores.
     #[inline(always)]
     pub fn submit<P: Payload>(
         &self,
         file: impl AsFd,
         op: Op<P>,
     ) -> Result<Pending<P>, SubmitError<Op<P>>> {
-        // Before anything is claimed: it may panic.
+        // `as_fd` is the caller's code and may panic, so it runs before a slot is claimed.
         let file = file.as_fd();
-        // Nothing panics before the operation is in its slot. Without this the compiler would keep
-        // it in memory, to be able to drop it.
+        // Nothing panics before the operation is in its slot, so it needs no destructor here. With
+        // one, the compiler would keep the operation in memory.
         let op = ManuallyDrop::new(op);
         let slot = self.shared.slab.claim(1).next();
         match slot.map(|index| self.shared.slab.claimed(index)) {
@@ -152,8 +175,7 @@ impl Queue {
         }
     }
 
-    /// As [`submit`](Self::submit), where no slot was found: some may be those of operations that
-    /// are over.
+    /// [`submit`](Self::submit) when no slot is free. Completions that nobody reaped may hold some.
     #[cold]
     fn submit_when_full<P: Payload>(
         &self,
@@ -183,16 +205,18 @@ impl Queue {
         match unsafe { self.shared.submit_one(slot) } {
             // SAFETY: the slot is in flight or completed, holds a P, and has no handle yet.
             Ok(()) => Ok(unsafe { Pending::new(&self.shared, slot) }),
-            // SAFETY: the slot is ours, filled with a P, and not started.
+            // SAFETY: the slot was claimed for this operation and filled with a `P` above, and
+            // `submit_one` returned an error, so it isn't started.
             Err(reason) => Err(unsafe { self.hand_back(slot, reason) }),
         }
     }
 
-    /// Hands an operation back that couldn't be submitted.
+    /// Takes an operation that couldn't be submitted out of its slot again.
     ///
     /// # Safety
     ///
-    /// The caller has claimed the slot and filled it with a `P`. It is freed.
+    /// The caller has claimed the slot and filled it with a `P`, and doesn't use it again: this
+    /// frees it.
     #[cold]
     unsafe fn hand_back<P: Payload>(&self, slot: &Slot, reason: QueueError) -> SubmitError<Op<P>> {
         // SAFETY: the caller has claimed the slot and filled it with a `P`, and didn't start it.
@@ -202,8 +226,9 @@ impl Queue {
         SubmitError { reason, op }
     }
 
-    /// Waits for a slot of a full queue, first come first served: `.await` it, or
-    /// [`wait`](Reserve::wait) for it in a thread. The [`Permit`] submits one operation.
+    /// Reserves a slot, and waits for one if the queue is full, first come first served. The method
+    /// itself doesn't wait: `.await` what it returns, or [`wait`](Reserve::wait) for it in a
+    /// thread. Both give a [`Permit`], which submits one operation.
     ///
     /// ```
     /// use aio_safe::{Op, Queue};
@@ -231,8 +256,8 @@ impl Queue {
     /// # Errors
     ///
     /// [`QueueError::QueueFull`] when fewer slots are free, [`Closed`](QueueError::Closed), or
-    /// [`Forked`](QueueError::Forked). Until it finds that there are too few, it holds those that
-    /// there are, so that other threads may find the queue full.
+    /// [`Forked`](QueueError::Forked). While it claims, it holds the slots that it has so far, so
+    /// other threads may find the queue full.
     pub fn lane<P: ReadWrite, T: Send + 'static>(
         &self,
         slots: u32,
@@ -241,32 +266,32 @@ impl Queue {
     }
 
     /// Takes completions from the kernel, and wakes the tasks and threads that wait for them. It is
-    /// for a loop of your own: threads in [`Pending::wait`] reap by themselves.
+    /// for an event loop of your own. Threads in [`Pending::wait`] reap by themselves.
     ///
     /// It waits until it has taken at least `min` completions, or the timeout is over. Without a
-    /// timeout it waits without limit, even when nothing is in flight. It also takes the other
-    /// completions that are there, at most as many as the queue is deep. With `min` = 0 it never
-    /// waits, whatever the timeout.
+    /// timeout it waits without limit, even when nothing is in flight. It then takes the
+    /// completions that are there already, and stops once it has taken as many as the queue is
+    /// deep. With `min` = 0 it never waits, whatever the timeout, and takes nothing while another
+    /// thread reaps.
     ///
     /// Returns how many completions this call took. Other threads may have taken some as well. A
-    /// thread that only reaps is better off with a [`reaper`](Self::reaper), which doesn't keep the
-    /// queue open.
+    /// thread that only reaps should use a [`reaper`](Self::reaper), which doesn't keep the queue
+    /// open.
     ///
     /// # Errors
     ///
-    /// [`ReapError::Interrupted`] when a signal came before any completion. The other errors say
-    /// that nothing more will come.
+    /// [`ReapError::Interrupted`] when a signal came before any completion. The other errors are
+    /// final: a later call that waits fails as well.
     ///
     /// # Deadlocks
     ///
-    /// The thread runs the wakers of operations, and the destructors of buffers whose operations
-    /// were abandoned. Don't hold a lock meanwhile that one of these takes, such as the lock of a
-    /// pool to which buffers go back: the thread would wait for itself.
+    /// The call runs [wakers and destructors](Queue#wakers-and-destructors). The thread waits for
+    /// itself if it holds a lock that one of them takes.
     ///
     /// # Panics
     ///
     /// With the panic of a waker or of an abandoned buffer's destructor that it ran. The queue
-    /// stays in order, and the other wakers were woken.
+    /// stays usable, and the other tasks were woken.
     ///
     /// ```
     /// use aio_safe::{Op, Queue};
@@ -284,20 +309,32 @@ impl Queue {
         self.shared.reap_all(min, timeout)
     }
 
-    /// Makes a handle that reaps, and doesn't keep the queue open.
+    /// Makes a handle that reaps without keeping the queue open.
     pub fn reaper(&self) -> Reaper {
         Reaper::new(self.shared.hold())
     }
 
-    /// Waits until nothing is in flight, abandoned operations included. A write whose handle was
-    /// dropped still lands, and this tells when it has. Results that weren't taken stay.
+    /// Waits until nothing is in flight, not even an abandoned operation. A write whose handle was
+    /// dropped has taken place when this returns. Results that weren't taken can still be taken.
     ///
     /// It also waits for operations that other threads submit meanwhile.
     ///
     /// # Errors
     ///
     /// [`CloseError::Closed`], [`CloseError::Forked`], and [`CloseError::Reap`] when completions
-    /// can't be had any more.
+    /// can't be taken any more and the context can't be destroyed.
+    ///
+    /// # Deadlocks
+    ///
+    /// - It waits for ever if a [poll](Op::poll) is in flight whose file never becomes ready.
+    ///   Unlike [`close`](Self::close), it cancels nothing.
+    /// - It runs [wakers and destructors](Queue#wakers-and-destructors). The thread waits for
+    ///   itself if it holds a lock that one of them takes.
+    ///
+    /// # Panics
+    ///
+    /// With the panic of a waker or of an abandoned buffer's destructor that it ran. Operations may
+    /// still be in flight then.
     pub fn drain(&self) -> Result<(), CloseError> {
         if !self.shared.process.is_current() {
             return Err(CloseError::Forked);
@@ -308,18 +345,25 @@ impl Queue {
         self.shared.drain()
     }
 
-    /// Cancels polls, waits until nothing is in flight, and destroys the context. From now on all
-    /// other clones of this queue answer with `Closed`. Results that weren't taken stay.
+    /// Cancels polls, waits until nothing is in flight, and destroys the context. As soon as it
+    /// begins, submitting and reaping through other clones returns `Closed`. Results that weren't
+    /// taken can still be taken.
     ///
     /// # Errors
     ///
-    /// [`CloseError`] says what couldn't be done. Buffers that the kernel may still write to are
-    /// leaked then.
+    /// [`CloseError`] names the reason. With [`CloseError::Reap`] and [`CloseError::Destroy`] the
+    /// buffers of operations in flight are leaked, because the kernel may still write to them.
+    ///
+    /// # Deadlocks
+    ///
+    /// - It waits for threads that are inside `io_submit`: see [`submit`](Self::submit) on pipes.
+    /// - It runs [wakers and destructors](Queue#wakers-and-destructors). The thread waits for
+    ///   itself if it holds a lock that one of them takes.
     ///
     /// # Panics
     ///
-    /// With the first panic of a waker or of an abandoned buffer's destructor that it ran, after
-    /// everything is done.
+    /// With the first panic of an operation's waker or of an abandoned buffer's destructor that it
+    /// ran, after everything is done.
     #[doc(alias = "io_destroy")]
     pub fn close(self) -> Result<(), CloseError> {
         if !self.shared.process.is_current() {
@@ -333,22 +377,24 @@ impl Queue {
         self.shared.slab.depth()
     }
 
-    /// How many operations are in flight: submitted, and their completions not yet reaped. While
+    /// How many operations are in flight: submitted, and their completions not yet reaped. A result
+    /// that was reaped and not taken doesn't count here, but it does in [`Lane::in_flight`]. While
     /// other threads submit or reap, the count may include operations that the kernel is about to
     /// refuse, or that are over.
     pub fn in_flight(&self) -> usize {
         self.shared.gate.count().in_flight
     }
 
-    /// Whether the queue reads completions from the ring that the kernel shares with the process,
-    /// which takes no system call. Otherwise, and to wait, it calls `io_getevents`. It never calls
-    /// `io_pgetevents`, which some filters on system calls forbid.
+    /// Whether the queue reads completions from the ring that the kernel shares with the process.
+    /// That takes no system call. To wait, and if it doesn't read the ring, it calls
+    /// `io_getevents`. It never calls `io_pgetevents`, which some filters on system calls forbid.
     pub fn reads_ring(&self) -> bool {
         self.shared.ring.is_some()
     }
 
-    /// How many events came that belong to no request in flight. The queue drops them. The count is
-    /// 0 unless other code uses the queue's context or writes to its ring.
+    /// How many events came that matched no request in flight. The queue ignores them. The queue's
+    /// own requests, which end another thread's wait, aren't counted. The count is 0 unless other
+    /// code uses the queue's context or writes to its ring.
     pub fn strays(&self) -> usize {
         self.shared.strays.load(Relaxed)
     }
@@ -368,11 +414,12 @@ impl Clone for Queue {
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        // In a child process nothing is ours: not the context, nor the waiters in the locks.
+        // In a child process the context is the parent's, and a lock may be held by a thread that
+        // doesn't exist here.
         if !self.shared.process.is_current() || !self.shared.is_last() {
             return;
         }
-        // It may have been closed before, and there is nobody to tell of an error.
+        // The queue may have been closed before. A drop can't return any other error either.
         let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let _ = self.shared.close();
         }));
@@ -380,7 +427,8 @@ impl Drop for Queue {
         if !self.shared.process.is_current() {
             return;
         }
-        // SAFETY: this was the last queue, the context is destroyed or can't be, and `self` goes.
+        // SAFETY: `is_last` returned true, `close` was called above, and this is the last use of
+        // the reference.
         unsafe { self.shared.orphan() };
         if let Err(panic) = panic {
             if !std::thread::panicking() {

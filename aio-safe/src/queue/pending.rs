@@ -24,25 +24,34 @@ use crate::{
     sync::Pause,
 };
 
-/// An operation that was submitted: the way to its result.
+/// The handle of a submitted operation, from which its result is taken.
 ///
 /// A thread [`wait`](Self::wait)s for it, or looks with [`try_take`](Self::try_take). A task
-/// `.await`s it. A future takes the completions that are there when it is polled, but nothing polls
-/// it when one comes: some thread must be in `wait`, [`Queue::drain`], [`Queue::reap`] or
-/// [`Reaper::reap`](crate::queue::Reaper::reap).
+/// `.await`s it.
+///
+/// **Tasks need a thread that reaps**: a completion by itself wakes no task. That thread is in
+/// `wait`, [`Queue::drain`], [`Queue::reap`] or [`Reaper::reap`](crate::queue::Reaper::reap).
+/// Polling the future takes only the completions that are there already, and only if the queue
+/// [reads the ring](crate::Queue::reads_ring).
 ///
 /// # Dropping
 ///
-/// Dropping the handle **abandons** the operation. It goes on, and its buffer stays where it is
-/// until the kernel is done with it. Its result is lost. A dropped write still lands:
-/// [`Queue::drain`] tells when. A dropped poll is cancelled.
+/// Dropping the handle **abandons** the operation. The kernel carries it out, and the queue keeps
+/// its buffer until then. Its result is lost. A write still takes place, and [`Queue::drain`] waits
+/// for it. A dropped poll is cancelled.
 ///
 /// # Its slot
 ///
-/// A handle keeps its slot until the result is taken. A handle that is forgotten
-/// ([`std::mem::forget`]) keeps its slot for ever. An assignment drops the old value after the new
-/// one was made. So storing a new handle over an old one needs two slots for a moment, and fails in
-/// a full queue. Take the old result first:
+/// A handle keeps its slot until the result is taken. Taking the result frees the slot, and so does
+/// dropping the handle when the result is there. The slot of an abandoned operation is free when
+/// the thread that reaps the completion has dropped the buffer. A handle that is forgotten
+/// ([`std::mem::forget`]) keeps its slot for ever.
+///
+/// A slot that becomes free may be given to a waiting task, whose waker then runs in this thread:
+/// see [`Queue`](crate::Queue#wakers-and-destructors).
+///
+/// `held = Some(queue.submit(..)?)` submits before it drops the old handle. So it needs two slots
+/// for a moment, and fails in a full queue. Take the old result first:
 ///
 /// ```
 /// use aio_safe::{Op, Queue, error::QueueError};
@@ -51,7 +60,7 @@ use crate::{
 /// let zeros = std::fs::File::open("/dev/zero")?;
 /// let mut held = Some(queue.submit(&zeros, Op::read(vec![1; 8], 0))?);
 ///
-/// // `held = Some(queue.submit(..)?)` would return this error:
+/// // `held = Some(queue.submit(..)?)` would fail with this error:
 /// let full = queue.submit(&zeros, Op::read(vec![1; 8], 0)).unwrap_err();
 /// assert_eq!(full.reason, QueueError::QueueFull);
 ///
@@ -63,7 +72,7 @@ use crate::{
 ///
 /// [`Queue::drain`]: crate::Queue::drain
 /// [`Queue::reap`]: crate::Queue::reap
-#[must_use = "dropping the handle abandons the operation, which then still runs"]
+#[must_use = "dropping the handle abandons the operation: its result is lost"]
 pub struct Pending<P: Payload> {
     /// None once the result was taken.
     slot: Option<SlotRef>,
@@ -76,7 +85,8 @@ impl<P: Payload> Pending<P> {
     /// The slot is in flight or completed, holds a `P`, and this becomes its only handle.
     #[inline]
     pub(crate) unsafe fn new(queue: &QueueRef, slot: &Slot) -> Self {
-        // SAFETY: only the handle lets the slot become free.
+        // SAFETY: the slot is in flight or completed, as the caller says. This is its only handle,
+        // and nothing else frees it before the handle does or abandons it.
         let slot = unsafe { SlotRef::new(queue, slot) };
         Self {
             slot: Some(slot),
@@ -89,16 +99,17 @@ impl<P: Payload> Pending<P> {
     ///
     /// # Deadlocks
     ///
-    /// A thread that reaps runs the wakers of other operations, and the destructors of buffers
-    /// whose operations were abandoned. Don't hold a lock meanwhile that one of these takes, such
-    /// as the lock of a pool to which buffers go back: the thread would wait for itself.
+    /// A thread that reaps runs [wakers and destructors](crate::Queue#wakers-and-destructors). The
+    /// thread waits for itself if it holds a lock that one of them takes.
     ///
     /// # Panics
     ///
-    /// When the result can't come any more and the buffer can't be given back, because the kernel
-    /// may still write to it: in a child process made by `fork` (the operation is the parent's), or
-    /// when somebody broke the queue's context and it can't be destroyed. Also with the panic of
-    /// somebody else's waker or destructor, see [`Queue::reap`](crate::Queue::reap).
+    /// - In a child process made by `fork`: the operation is the parent's.
+    /// - When the queue's context is broken and can't be destroyed. The kernel may still write to
+    ///   the buffer, which is leaked.
+    /// - With the panic of another task's waker or of an abandoned buffer's destructor that it ran:
+    ///   see [`Queue::reap`](crate::Queue::reap). The operation is abandoned then.
+    /// - With the panic of a method of the buffer itself.
     #[inline]
     pub fn wait(mut self) -> P::Output {
         if !self.is_done() && !self.glance() {
@@ -109,8 +120,9 @@ impl<P: Payload> Pending<P> {
         unsafe { self.into_output() }
     }
 
-    /// Waits until the operation is over, but no longer than `timeout`: then the handle comes back.
-    /// The operation goes on.
+    /// Waits for at most `timeout` until the operation is over. After that it returns the handle,
+    /// and the operation goes on. A timeout that an [`Instant`] can't represent counts as no
+    /// timeout.
     ///
     /// # Errors
     ///
@@ -120,7 +132,6 @@ impl<P: Payload> Pending<P> {
     ///
     /// As [`wait`](Self::wait).
     pub fn wait_timeout(mut self, timeout: Duration) -> Result<P::Output, Self> {
-        // A timeout beyond what an Instant can say is none.
         if !self.is_done() {
             let deadline = Instant::now().checked_add(timeout);
             if self.wait_for_it(deadline) == Waited::TimedOut {
@@ -131,12 +142,14 @@ impl<P: Payload> Pending<P> {
         Ok(unsafe { self.into_output() })
     }
 
-    /// Waits for an operation that isn't done. Unless it returns `TimedOut`, it is now.
-    // With `&mut`, as nobody else may use the handle meanwhile: whoever waits may complete it.
+    /// Waits for an operation that isn't done. The operation is done when this returns `Reached`.
+    // `&mut`: this thread may complete the operation with a plain store, so no other thread may use
+    // the handle meanwhile.
     #[cold]
     fn wait_for_it(&mut self, deadline: Option<Instant>) -> Waited {
         let slot = self.slot();
-        // A waker of an executor is foreign code: it isn't to be dropped while standing in line.
+        // A waker of an executor is foreign code, so it is dropped before this thread leads or
+        // follows.
         // SAFETY: this is the slot's handle.
         unsafe { slot.slot().unregister() };
         check_process(slot);
@@ -161,11 +174,16 @@ impl<P: Payload> Pending<P> {
         }
     }
 
-    /// The result, if the operation is over and somebody has reaped it.
+    /// Takes the result, if the operation is over and a thread has reaped its completion.
     ///
     /// # Errors
     ///
-    /// The handle, when the result isn't there.
+    /// The handle, when the result isn't there yet.
+    ///
+    /// # Panics
+    ///
+    /// When the result is lost because the queue's context is broken and can't be destroyed. Also
+    /// with the panic of a method of the buffer itself.
     #[inline]
     pub fn try_take(self) -> Result<P::Output, Self> {
         if self.is_done() {
@@ -176,14 +194,14 @@ impl<P: Payload> Pending<P> {
         }
     }
 
-    /// Whether the result is there: the operation is over, and somebody has reaped it.
+    /// Whether the result is there: the operation is over, and a thread has reaped its completion.
     #[inline]
     pub fn is_done(&self) -> bool {
         self.slot().slot().is_done()
     }
 
-    /// Tries to cancel the operation, and tells what came of it. Whatever that is, the result comes
-    /// as usual: `wait` for it, or drop the handle.
+    /// Tries to cancel the operation. The outcome says whether it worked. In each case the result
+    /// comes as usual: `wait` for it, or drop the handle.
     ///
     /// # Errors
     ///
@@ -212,8 +230,9 @@ impl<P: Payload> Pending<P> {
         slot.shared().cancel(slot.slot())
     }
 
-    /// Takes what completions are there, unless another thread is about to. Whether this one's is.
-    // With `&mut`, as for `wait_for_it`.
+    /// Takes the completions in the ring, unless another thread leads. Returns whether this
+    /// operation is done.
+    // `&mut` for the same reason as in `wait_for_it`.
     #[inline(always)]
     fn glance(&mut self) -> bool {
         let slot = self.slot();
@@ -221,13 +240,13 @@ impl<P: Payload> Pending<P> {
         // SAFETY: this is the slot's handle, and nobody else uses it meanwhile, because of `&mut`.
         let done = unsafe { slot.shared().glance_for_slot(slot.slot()) };
         if !done {
-            // The foreign code that ran may have forked.
+            // A waker or destructor that has run may have forked.
             check_process(slot);
         }
         done
     }
 
-    /// Stores a waker, unless the operation is done.
+    /// Stores a waker. Returns false, and stores none, if the operation is done.
     fn register(&mut self, waker: &Waker) -> bool {
         // SAFETY: this is the slot's handle, and the caller's alone.
         unsafe { self.slot().slot().register(waker) }
@@ -248,7 +267,8 @@ impl<P: Payload> Pending<P> {
     #[inline]
     unsafe fn into_output(self) -> P::Output {
         let this = ManuallyDrop::new(self);
-        // SAFETY: it is done, and nobody uses the handle any more, nor its destructor.
+        // SAFETY: `is_done` has returned true, which the caller says. `self` was the handle, and
+        // neither it nor its destructor is used again. The slot holds a `P`, which `new` required.
         unsafe { take_and_free::<P>(this.slot()) }
     }
 }
@@ -265,8 +285,8 @@ unsafe fn take_and_free<P: Payload>(slot: &SlotRef) -> P::Output {
     // SAFETY: the caller was the slot's handle, which holds a `P` and is done.
     let taken = unsafe { slot.slot().take::<P>() };
     mem::forget(panics);
-    // Freeing doesn't panic. Without this the compiler would keep it in memory, to be able to drop
-    // it.
+    // Freeing doesn't panic, so the result needs no destructor here. With one, the compiler would
+    // keep the result in memory.
     let taken = ManuallyDrop::new(taken);
     if slot.slot().is_let_go() || await_completer(slot) {
         // SAFETY: the slot is ours and empty, and the caller doesn't use it again.
@@ -282,14 +302,16 @@ impl Drop for FreeOnPanic<'_> {
     #[cold]
     fn drop(&mut self) {
         if self.0.slot().is_let_go() || await_completer(self.0) {
-            // SAFETY: whoever made this has the slot alone, and doesn't use it again.
+            // SAFETY: the function that made this was given the handle's slot, and doesn't use the
+            // slot again. The payload was taken or dropped, or it is lost and leaked. The completer
+            // has taken the waker.
             unsafe { self.0.free() };
         }
     }
 }
 
-/// Waits until the completer has taken the waker, which is what it does next. False after fork,
-/// where it may be one of the parent's threads.
+/// Waits until the completer has taken the waker. That takes a few instructions. Returns false in a
+/// child process, because the completer may be one of the parent's threads.
 #[cold]
 fn await_completer(slot: &SlotRef) -> bool {
     let mut pause = Pause::new();
@@ -319,12 +341,12 @@ fn check_process(slot: &SlotRef) {
 /// The caller was the slot's handle and isn't any longer, and the slot holds a `P`.
 #[inline(never)]
 unsafe fn abandon<P: Payload>(slot: &SlotRef) {
-    // In a child process the slot is the parent's; what it owns is leaked here.
+    // In a child process the slot is the parent's. The slot's buffer is leaked in this process.
     if !slot.shared().process.is_current() {
         return;
     }
     if slot.slot().is_cancellable() {
-        // Nobody is interested any more, and it could stay in flight for ever.
+        // A poll could stay in flight for ever, and its result isn't wanted any more.
         let _ = slot.shared().cancel(slot.slot());
     }
     // SAFETY: this was the slot's handle, and on true it isn't used again.
@@ -337,7 +359,8 @@ unsafe fn abandon<P: Payload>(slot: &SlotRef) {
         drop(FreeOnPanic(slot));
         return;
     }
-    // SAFETY: it is done, and we don't have it any more.
+    // SAFETY: `abandon` returned false, so the operation is done. The caller doesn't use the slot
+    // again, and says that it holds a `P`.
     drop(unsafe { take_and_free::<P>(slot) });
 }
 
@@ -345,7 +368,8 @@ impl<P: Payload> Drop for Pending<P> {
     #[inline]
     fn drop(&mut self) {
         if let Some(slot) = self.slot.take() {
-            // SAFETY: the handle doesn't have the slot any longer.
+            // SAFETY: `slot` was taken out of the handle, which doesn't use it again. The slot holds
+            // a `P`, which `new` required.
             unsafe { abandon::<P>(&slot) };
         }
     }
@@ -356,9 +380,8 @@ impl<P: Payload> Future for Pending<P> {
 
     /// # Panics
     ///
-    /// When polled again after it was ready, and in a child process as [`wait`](Self::wait). Also
-    /// with the panic of somebody else's waker or destructor, see
-    /// [`Queue::reap`](crate::Queue::reap).
+    /// When it is polled again after it was ready, and in the same cases as [`wait`](Self::wait).
+    /// After the panic of another task's waker or of a destructor it can be polled again.
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<P::Output> {
         if !self.is_done() && !self.glance() && self.register(cx.waker()) {
@@ -369,7 +392,8 @@ impl<P: Payload> Future for Pending<P> {
         }
         assert!(self.is_done(), "register refuses only what is done");
         let slot = self.slot.take().expect("looked at above");
-        // SAFETY: it is done, and the handle doesn't have it any more.
+        // SAFETY: the operation is done. `slot` was taken out of the handle, which doesn't use it
+        // again. The slot holds a `P`, which `new` required.
         Poll::Ready(unsafe { take_and_free::<P>(&slot) })
     }
 }

@@ -9,8 +9,8 @@ use crate::{engine::shared::Hold, error::ReapError};
 ///
 /// A thread that loops in [`Queue::reap`](crate::Queue::reap) holds a [`Queue`](crate::Queue). The
 /// queue stays open as long as the thread runs, and the thread runs as long as the queue is open. A
-/// `Reaper` doesn't count: when the last `Queue` and [`Lane`](crate::Lane) go, the queue is closed,
-/// and [`reap`](Self::reap) answers with [`ReapError::Closed`].
+/// `Reaper` doesn't keep the queue open. When the last `Queue` and [`Lane`](crate::Lane) are
+/// dropped, the queue is closed, and [`reap`](Self::reap) returns [`ReapError::Closed`].
 ///
 /// ```
 /// use aio_safe::{Op, Queue, error::ReapError};
@@ -50,6 +50,10 @@ impl Reaper {
     ///
     /// As `Queue::reap`: [`ReapError::Closed`] when no [`Queue`](crate::Queue) or
     /// [`Lane`](crate::Lane) is left, or the queue was closed.
+    ///
+    /// # Deadlocks
+    ///
+    /// As `Queue::reap`.
     ///
     /// # Panics
     ///

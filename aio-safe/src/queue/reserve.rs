@@ -22,27 +22,28 @@ use crate::{
     op::Payload,
 };
 
-/// A wait for a slot of the queue, first come first served. Made by [`Queue::reserve`]; `.await`
-/// it, or [`wait`](Self::wait) for it in a thread.
+/// A wait for a slot of the queue, first come first served. Made by [`Queue::reserve`]. A task
+/// `.await`s it, a thread [`wait`](Self::wait)s for it.
 ///
-/// A slot becomes free when a result is taken, or an abandoned operation is over. A future takes
-/// completions that are there when it is polled, but nothing polls it when one comes: see
-/// [`Pending`](crate::Pending).
+/// A slot becomes free when a result is taken, or when the buffer of an abandoned operation was
+/// dropped. The thread that frees a slot wakes the task that gets it. But some thread must reap, or
+/// the slots of abandoned operations don't become free: see [`Pending`](crate::Pending). Polling
+/// the future takes the completions that are there already.
 ///
-/// Dropping it leaves the line, and loses nothing. One that was polled and then *forgotten*
-/// ([`std::mem::forget`]) stays in line, and keeps the slot that it is given for ever, as every
-/// forgotten handle keeps its slot.
+/// Dropping it gives up the place in line. If a `Reserve` is polled and then *forgotten*
+/// ([`std::mem::forget`]), it keeps the slot that it is given for ever.
 #[must_use = "nothing is reserved until it is awaited or waited for"]
 pub struct Reserve<'q> {
     queue: &'q Queue,
     ticket: Option<Arc<Ticket>>,
 }
 
-/// A slot of the queue, for one operation. Dropping it gives the slot back.
+/// A slot of the queue, for one operation. Dropping the permit frees the slot. It may then run the
+/// waker of the next task in line: see [`Queue`](Queue#wakers-and-destructors).
 #[must_use = "dropping it gives the slot back"]
 pub struct Permit<'q> {
     queue: &'q Queue,
-    /// A claimed slot, ours until it is submitted.
+    /// A claimed slot, which is the permit's until an operation is submitted in it.
     index: Option<u32>,
 }
 
@@ -57,21 +58,27 @@ impl<'q> Reserve<'q> {
     /// Blocks until there is a slot. The thread reaps for the whole queue meanwhile, unless another
     /// one does.
     ///
-    /// A thread that holds all handles of the queue itself, and takes none of their results, waits
-    /// for ever.
-    ///
     /// # Errors
     ///
     /// [`QueueError::Closed`] and [`QueueError::Forked`].
     ///
+    /// # Deadlocks
+    ///
+    /// - If all slots belong to handles of this thread, it waits for ever, because no other thread
+    ///   frees one.
+    /// - It runs [wakers and destructors](Queue#wakers-and-destructors). The thread waits for
+    ///   itself if it holds a lock that one of them takes.
+    ///
     /// # Panics
     ///
-    /// With the panic of a waker or destructor that it ran, as [`Queue::reap`].
+    /// With the panic of a waker or destructor that it ran, as [`Queue::reap`]. The place in line
+    /// is given up then.
     pub fn wait(self) -> Result<Permit<'q>, QueueError> {
         self.wait_until(None)
     }
 
-    /// As [`wait`](Self::wait), but no longer than `timeout`.
+    /// As [`wait`](Self::wait), but for at most `timeout`. A timeout that an [`Instant`] can't
+    /// represent counts as no timeout.
     ///
     /// # Errors
     ///
@@ -90,7 +97,8 @@ impl<'q> Reserve<'q> {
         }
         let shared = self.queue.shared();
         let ticket = self.ticket.as_deref().expect("no slot, so we are in line");
-        // A waker of an executor is foreign code: it isn't to be dropped while standing in line.
+        // A waker of an executor is foreign code, so it is dropped before this thread leads or
+        // follows.
         ticket.unregister();
         if !shared.process.is_current() {
             return Err(QueueError::Forked);
@@ -107,14 +115,14 @@ impl<'q> Reserve<'q> {
         match waited {
             // The ticket's lock may be held by a thread that doesn't exist in the child.
             Err(Unreachable::Forked) => Err(QueueError::Forked),
-            // Nothing can be reaped any more: the queue was closed by whoever noticed.
+            // Nothing can be reaped any more. The thread that noticed closed the queue.
             Err(Unreachable::Broken(_)) => self.settled().unwrap_or(Err(QueueError::Closed)),
             Ok(_) => self.settled().unwrap_or(Err(QueueError::QueueFull)),
         }
     }
 
-    /// A slot, if there is one; else a ticket. One that was polled before may have a ticket
-    /// already.
+    /// Claims a slot if there is one, and joins the line otherwise. A `Reserve` that was polled may
+    /// have a ticket already.
     fn claim_or_join(&mut self) -> Result<Option<Permit<'q>>, QueueError> {
         let shared = self.queue.shared();
         if !shared.process.is_current() {
@@ -136,7 +144,7 @@ impl<'q> Reserve<'q> {
         Ok(index.map(|index| Permit::new(self.queue, index)))
     }
 
-    /// What the wait came to. If it isn't over, it is given up.
+    /// The result of the wait. A wait that isn't over is given up, which returns `None`.
     fn settled(&mut self) -> Option<Result<Permit<'q>, QueueError>> {
         let ticket = self.ticket.take()?;
         let Some(result) = ticket.take() else {
@@ -159,14 +167,14 @@ impl<'q> Future for Reserve<'q> {
 
     /// # Panics
     ///
-    /// With the panic of somebody else's waker or destructor, see [`Queue::reap`].
+    /// With the panic of a waker or destructor that it ran, as [`Queue::reap`].
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Some(permit) = self.claim_or_join()? {
             return Poll::Ready(Ok(permit));
         }
         let ticket = self.ticket.as_ref().expect("no slot, so we are in line");
         if ticket.register(cx.waker()) {
-            // Abandoned operations may be over, and nobody else may be there to notice.
+            // Abandoned operations may be over, and perhaps no other thread reaps.
             let shared = self.queue.shared();
             // MECHANISM: the look for completions of a future that waits for a slot
             // `shared.take_completed()` becomes `None::<Box<dyn std::any::Any + Send>>`
@@ -194,7 +202,7 @@ impl Drop for Reserve<'_> {
             mem::forget(self.ticket.take());
             return;
         }
-        // A slot that was given meanwhile goes back with the permit.
+        // If a slot was given meanwhile, dropping the permit frees it.
         drop(self.settled());
     }
 }
@@ -207,18 +215,19 @@ impl<'q> Permit<'q> {
         }
     }
 
-    /// Submits an operation in this slot. As [`Queue::submit`], but the queue isn't full.
+    /// Submits an operation in this slot. As [`Queue::submit`], but it never fails with
+    /// [`QueueFull`](QueueError::QueueFull).
     ///
     /// # Errors
     ///
-    /// As [`Queue::submit`]. The slot is given back.
+    /// As [`Queue::submit`]. The slot is freed then.
     #[doc(alias = "io_submit")]
     pub fn submit<P: Payload>(
         mut self,
         file: impl AsFd,
         op: Op<P>,
     ) -> Result<Pending<P>, SubmitError<Op<P>>> {
-        // Before the slot is taken: it may panic.
+        // `as_fd` is the caller's code and may panic, so it runs while the permit has the slot.
         let file = file.as_fd();
         let index = self.index.take().expect("only submit takes it");
         let slot = self.queue.shared().slab.claimed(index);

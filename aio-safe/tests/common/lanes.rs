@@ -55,10 +55,10 @@ pub(crate) fn submit_reads(lane: &mut Reads, numbers: Range<u64>) {
     submit(lane, &std::io::stdin(), numbers.map(numbered));
 }
 
-/// A lane with as many reads in flight as it has places.
-pub(crate) fn lane_of(queue: &Queue, places: u32) -> Reads {
-    let mut lane = queue.lane(places).unwrap();
-    submit_reads(&mut lane, 0..places.into());
+/// A lane with as many reads in flight as it has slots.
+pub(crate) fn lane_of(queue: &Queue, slots: u32) -> Reads {
+    let mut lane = queue.lane(slots).unwrap();
+    submit_reads(&mut lane, 0..slots.into());
     lane
 }
 
@@ -67,10 +67,10 @@ pub(crate) fn tracked_op(drops: &Arc<AtomicUsize>) -> (Op<Transfer<Tracked>>, Tr
     (Op::read(Tracked::new(16, drops), 0), Tracked::new(0, drops))
 }
 
-/// A lane with as many [tracked](tracked_op) reads in flight as it has places.
-pub(crate) fn tracked_lane(queue: &Queue, places: u32, drops: &Arc<AtomicUsize>) -> TrackedReads {
-    let mut lane = queue.lane(places).unwrap();
-    let operations = (0..places).map(|_| tracked_op(drops));
+/// A lane with as many [tracked](tracked_op) reads in flight as it has slots.
+pub(crate) fn tracked_lane(queue: &Queue, slots: u32, drops: &Arc<AtomicUsize>) -> TrackedReads {
+    let mut lane = queue.lane(slots).unwrap();
+    let operations = (0..slots).map(|_| tracked_op(drops));
     submit(&mut lane, &std::io::stdin(), operations);
     lane
 }

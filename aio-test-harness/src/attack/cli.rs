@@ -71,7 +71,7 @@ pub fn main(args: &Args) -> io::Result<ExitCode> {
         config.threads
     )?;
     let report = run(&config, |line| {
-        // Whoever reads it may be gone; the run goes on.
+        // The reader of the output may be gone. The run goes on.
         let mut out = io::stdout();
         let _ = writeln!(out, "{line}");
         let _ = out.flush();

@@ -230,7 +230,7 @@ impl<K: Kind> Handle for One<K> {
 /// What comes of submitting an operation.
 type Submitted<K> = Result<Pending<K>, SubmitError<Op<K>>>;
 
-/// Submits an operation, and leaves its handle to whoever takes it.
+/// Submits an operation. Drops its handle, or puts it where another attacker may take it.
 pub(super) fn submit_aside<K: Kind>(q: &Q, round: &Arc<Round>, rng: &mut fastrand::Rng) {
     let drop_it = rng.bool();
     let (submitted, expect) = submit::<K>(q, round, rng, false);

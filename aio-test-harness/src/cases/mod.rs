@@ -64,7 +64,8 @@ pub fn all() -> impl Iterator<Item = Case> {
     .copied()
 }
 
-/// The cases that go wrong on purpose, for testing whoever runs cases. [`all`] has none of them.
+/// The cases that go wrong on purpose, for testing the program that runs them. [`all`] has none of
+/// them.
 pub fn sabotage() -> impl Iterator<Item = Case> {
     sabotage::CASES.iter().copied()
 }

@@ -1,4 +1,4 @@
-//! Cases that go wrong on purpose, each in its own way, for testing whoever runs cases.
+//! Cases that go wrong on purpose, each in its own way, for testing the program that runs them.
 
 use std::time::Duration;
 

@@ -17,11 +17,11 @@
 //!
 //! With `aio.run=ARGUMENT,ARGUMENT...` on the kernel's command line, it runs itself with these
 //! arguments instead of the cases. If the first argument is an absolute path, it runs that program
-//! with the other arguments. `disk:SERIAL` and `dir:ext4` stand for their paths.
-//! `aio.case=FILTER` picks cases, and `aio.timeout=SECONDS` limits each case (60 otherwise).
-//! `aio.sabotage=fail|hang|panic|die` breaks the guest, for testing whoever watches it. `fail` adds
-//! a case that fails. The others hang, panic the kernel, or switch the machine off just after the
-//! first line.
+//! with the other arguments. `disk:SERIAL` and `dir:ext4` stand for their paths. `aio.case=FILTER`
+//! picks cases, and `aio.timeout=SECONDS` limits each case (60 otherwise).
+//! `aio.sabotage=fail|hang|panic|die` breaks the guest, for testing the program that watches it.
+//! `fail` adds a case that fails. The others hang, panic the kernel, or switch the machine off just
+//! after the first line.
 
 mod cmdline;
 mod disks;

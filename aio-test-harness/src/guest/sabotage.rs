@@ -1,4 +1,4 @@
-//! Breaks the guest on purpose, for testing whoever watches it.
+//! Breaks the guest on purpose, for testing the program that watches it.
 
 use std::{fs, str::FromStr, time::Duration};
 

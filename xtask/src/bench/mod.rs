@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: this stack and what people use instead, measured side by side.
+//! `cargo xtask bench`: this stack and the alternatives, measured side by side.
 //!
 //! In the order of a run: `plan` (which cells), `program` (aio-bench, which measures), `files`
 //! (which it reads and writes), `run`, `counts` (what is counted instead of timed), `results`,
@@ -37,7 +37,7 @@ use program::Program;
 use report::Report;
 use results::Results;
 
-/// Measures this stack and what people use instead, side by side, and compares it with its targets.
+/// Measures this stack and the alternatives, side by side, and compares it with its targets.
 ///
 /// A cell is a file, a queue depth and a block size. The engines of a cell run in one process and
 /// take turns of a few dozen milliseconds. In each round, the time of one engine's turn is divided

@@ -93,7 +93,11 @@ fn code_of(program: &Path, mangled: &str) -> Result<Vec<u8>> {
         .filter(|symbol| symbol.kind() == SymbolKind::Text)
         .filter(|symbol| symbol.name().is_ok_and(|name| name.contains(&wanted)))
         // A destructor names the type that it drops.
-        .filter(|symbol| symbol.name().is_ok_and(|name| name.starts_with("_ZN5loops")));
+        .filter(|symbol| {
+            symbol
+                .name()
+                .is_ok_and(|name| name.starts_with("_ZN5loops"))
+        });
     let symbol = found
         .next()
         .with_context(|| format!("{} has no function {mangled}", program.display()))?;

@@ -1,4 +1,4 @@
-//! The engines of other projects: what people use instead.
+//! The alternatives: the engines of other projects.
 
 mod compio;
 mod io_uring;

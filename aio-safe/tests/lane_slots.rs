@@ -1,4 +1,4 @@
-//! Places of lanes: whose they are, and when they come back.
+//! Slots of lanes: who may use them, and when they are free again.
 
 mod common;
 
@@ -11,7 +11,7 @@ use aio_safe::{Op, Queue, error::QueueError};
 use common::{Bytes, Fake, poll_once, push, room, submit_reads, take_all, within};
 
 #[test]
-fn a_lane_without_places_takes_nothing() {
+fn a_lane_without_slots_takes_nothing() {
     let queue = Queue::with_kernel(1, Fake::new()).unwrap();
     let mut lane = queue.lane::<Bytes, _>(0).unwrap();
     let file = std::io::stdin();
@@ -28,11 +28,11 @@ fn a_lane_without_places_takes_nothing() {
 }
 
 #[test]
-fn places_are_the_lanes_until_it_is_dropped() {
+fn slots_are_the_lanes_until_it_is_dropped() {
     let fake = Fake::new();
     let queue = Queue::with_kernel(100, fake.clone()).unwrap();
-    for places in [101, u32::MAX] {
-        let failed = queue.lane::<Bytes, u64>(places);
+    for slots in [101, u32::MAX] {
+        let failed = queue.lane::<Bytes, u64>(slots);
         assert_eq!(failed.map(drop), Err(QueueError::QueueFull));
         assert_eq!(room(&queue), 100, "none was kept");
     }
@@ -56,7 +56,7 @@ fn places_are_the_lanes_until_it_is_dropped() {
 }
 
 #[test]
-fn a_lane_deeper_than_its_queue_takes_no_place_from_others() {
+fn a_lane_deeper_than_its_queue_takes_no_slot_from_others() {
     within(60, || {
         let queue = Queue::with_kernel(100, Fake::prompt()).unwrap();
         let done = AtomicUsize::new(0);
@@ -83,7 +83,7 @@ fn a_lane_deeper_than_its_queue_takes_no_place_from_others() {
 }
 
 #[test]
-fn places_in_flight_come_back_when_they_are_over() {
+fn slots_in_flight_come_back_when_they_are_over() {
     let fake = Fake::new();
     let queue = Queue::with_kernel(10, fake.clone()).unwrap();
     let file = std::io::stdin();
@@ -106,7 +106,7 @@ fn places_in_flight_come_back_when_they_are_over() {
     fake.complete_all();
     queue.drain().unwrap();
     assert_eq!(room(&queue), 10);
-    // The places aren't the lane's any more.
+    // The slots aren't the lane's any more.
     fake.set_prompt(true);
     for _ in 0..10 {
         let read = queue.submit(&file, Op::read(vec![0; 8], 0)).unwrap();
@@ -116,7 +116,7 @@ fn places_in_flight_come_back_when_they_are_over() {
 }
 
 #[test]
-fn who_waits_for_a_place_gets_one_of_a_dropped_lane() {
+fn who_waits_for_a_slot_gets_one_of_a_dropped_lane() {
     within(20, || {
         let fake = Fake::new();
         let queue = Queue::with_kernel(3, fake.clone()).unwrap();
@@ -128,8 +128,8 @@ fn who_waits_for_a_place_gets_one_of_a_dropped_lane() {
             assert!(poll_once(reserve, waker).is_pending());
         }
         drop(lane);
-        let places = [&mut one, &mut two].map(|reserve| poll_once(reserve, waker));
-        assert!(places.iter().all(std::task::Poll::is_ready));
+        let slots = [&mut one, &mut two].map(|reserve| poll_once(reserve, waker));
+        assert!(slots.iter().all(std::task::Poll::is_ready));
         assert!(poll_once(&mut three, waker).is_pending());
         fake.complete_all();
         queue.drain().unwrap();
