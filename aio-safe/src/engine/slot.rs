@@ -5,8 +5,8 @@
 //! # States
 //!
 //! The word holds a generation (upper 24 bits) and flags (lower 8). The generation tells the uses
-//! of a slot apart: it is raised by two after each. It is always odd, and so never zero. The flag `CANCELLABLE` describes the payload, and can
-//! be set in any state. The other flags are the state:
+//! of a slot apart: it is raised by two after each. It is always odd, and so never zero. The flag
+//! `CANCELLABLE` describes the payload, and can be set in any state. The other flags are the state:
 //!
 //! | state | flags | iocb and payload belong to | result belongs to | waker belongs to |
 //! |---|---|---|---|---|

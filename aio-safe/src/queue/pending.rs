@@ -368,8 +368,8 @@ impl<P: Payload> Drop for Pending<P> {
     #[inline]
     fn drop(&mut self) {
         if let Some(slot) = self.slot.take() {
-            // SAFETY: `slot` was taken out of the handle, which doesn't use it again. The slot holds
-            // a `P`, which `new` required.
+            // SAFETY: `slot` was taken out of the handle, which doesn't use it again. The slot
+            // holds a `P`, which `new` required.
             unsafe { abandon::<P>(&slot) };
         }
     }

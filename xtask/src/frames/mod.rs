@@ -29,7 +29,7 @@ const FUNCTIONS: [(&str, &str); 4] = [
     ("lane", "5loops4lane"),
 ];
 
-/// Looks whether a return follows the system call of io_submit in each way to submit.
+/// Looks whether a return follows the system call in each way to submit.
 ///
 /// Such a return costs up to 400 ns on some processors (`cargo xtask bench --explain returns`), so
 /// aio-safe inlines the system call into its caller. This command builds the example `loops` of
