@@ -12,6 +12,7 @@ use std::error::Error;
 use std::fs::{File, OpenOptions};
 use std::hint::black_box;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -108,7 +109,8 @@ fn timed(name: &str, run: impl FnOnce() -> Outcome) -> Outcome {
 }
 
 fn main() -> Outcome {
-    let path = env::args_os().nth(1).ok_or("usage: loops FILE")?;
+    let path = env::args_os().nth(1).map(PathBuf::from);
+    let path = path.ok_or("usage: loops FILE")?;
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_DIRECT)
