@@ -56,8 +56,14 @@ impl Process {
     pub(crate) fn is_current(&self) -> bool {
         match self.page {
             Some(page) => page.load(Relaxed) == self.number,
-            None => std::process::id() == self.number,
+            None => self.has_this_id(),
         }
+    }
+
+    /// Whether this process has the number, which is an id.
+    #[cold]
+    fn has_this_id(&self) -> bool {
+        std::process::id() == self.number
     }
 }
 

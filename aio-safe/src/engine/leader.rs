@@ -81,7 +81,7 @@ pub(crate) enum Goal {
     /// Nothing is in flight.
     Idle,
     /// A slot of a full queue. The follower has a waker in its ticket.
-    Room,
+    Slot,
     /// The role itself.
     Role,
     /// The role, to close the queue. This goal comes before all others, so that one kick of the
@@ -239,7 +239,7 @@ impl Leadership {
             // These come last, because another thread gives them their slot. In the kernel they
             // would notice it only by a kick.
             if heir.is_none() {
-                heir = line.take_first(Goal::Room);
+                heir = line.take_first(Goal::Slot);
             }
             // MECHANISM: the hand-over of the role
             // `line.heir.clone_from(&heir);` becomes `let heir = None::<Arc<Parker>>;`

@@ -61,8 +61,7 @@ impl Shared {
             return Err(not_submitted(QueueError::Forked));
         }
         if !self.gate.enter(len) {
-            self.exit_gate(len);
-            return Err(not_submitted(QueueError::Closed));
+            return Err(self.leave_closed_gate(len));
         }
         for slot in slots {
             // SAFETY: the caller has claimed and filled this slot.
@@ -81,9 +80,28 @@ impl Shared {
         }
         // SAFETY: the caller has claimed and filled the slots, and no handles were made. All of
         // them are started, and `first` is what `io_submit` returned for them.
+        Err(unsafe { self.submitted_in_part(slots, first) })
+    }
+
+    /// The answer if the gate was closed when this thread entered it with `len` requests.
+    #[cold]
+    fn leave_closed_gate(&self, len: usize) -> Answer {
+        self.exit_gate(len);
+        not_submitted(QueueError::Closed)
+    }
+
+    /// Submits the rest, and leaves the gate.
+    ///
+    /// # Safety
+    ///
+    /// As [`submit_rest`](Self::submit_rest) requires.
+    #[cold]
+    unsafe fn submitted_in_part(&self, slots: &[&Slot], first: Result<usize, Errno>) -> Answer {
+        // SAFETY: the caller has claimed, filled and started the slots, and no handles were made.
+        // `first` is what `io_submit` returned for them.
         let answer = unsafe { self.submit_rest(slots, first) };
-        self.exit_gate(answer.refused + len - answer.answered);
-        Err(answer)
+        self.exit_gate(answer.refused + slots.len() - answer.answered);
+        answer
     }
 
     /// Goes on after an `io_submit` that didn't accept all requests. In the end the slots without
@@ -93,7 +111,6 @@ impl Shared {
     ///
     /// The caller has claimed, filled and started the slots, and no handles were made. `result` is
     /// what the first `io_submit` returned for them.
-    #[cold]
     unsafe fn submit_rest(&self, slots: &[&Slot], mut result: Result<usize, Errno>) -> Answer {
         let mut answer = Answer {
             answered: 0,

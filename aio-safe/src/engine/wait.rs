@@ -67,7 +67,7 @@ impl Shared {
             Goal::News(news) => unsafe { news.have_come() },
             Goal::Idle => self.gate.count_at_last().is_idle(),
             // Only the follower can tell whether these are reached.
-            Goal::Room | Goal::Role | Goal::Close => false,
+            Goal::Slot | Goal::Role | Goal::Close => false,
         }
     }
 
@@ -185,7 +185,7 @@ impl<R: Fn() -> bool, A: Fn(Alarm<'_>) -> bool> Wait<'_, R, A> {
                 return Ok(None);
             }
         }
-        if self.goal == Goal::Room && !(self.arm)(Alarm::Kick) {
+        if self.goal == Goal::Slot && !(self.arm)(Alarm::Kick) {
             self.pass_on(lead);
             return Ok(None);
         }
@@ -225,7 +225,7 @@ impl<R: Fn() -> bool, A: Fn(Alarm<'_>) -> bool> Wait<'_, R, A> {
         let shared = self.shared;
         if somebody_is_inside {
             shared.watch_gate(self.deadline);
-        } else if self.goal == Goal::Room {
+        } else if self.goal == Goal::Slot {
             // A thread that takes a result gives its slot to the line, which ends the wait. A
             // thread that submits ends it too, because it may rely on this thread to reap.
             let arm = |waker: &Waker| (self.arm)(Alarm::Waker(waker));
@@ -243,7 +243,7 @@ impl<R: Fn() -> bool, A: Fn(Alarm<'_>) -> bool> Wait<'_, R, A> {
 
     /// Whether the goal may be reached without an event.
     fn needs_more_than_an_event(&self) -> bool {
-        matches!(self.goal, Goal::Idle | Goal::Room)
+        matches!(self.goal, Goal::Idle | Goal::Slot)
     }
 
     /// The slot or the inbox that the waiting thread has: that of its handle or of its lane.
@@ -255,7 +255,7 @@ impl<R: Fn() -> bool, A: Fn(Alarm<'_>) -> bool> Wait<'_, R, A> {
                 .get(index)
                 .map_or(Own::NOTHING, |slot| Own::slot(slot)),
             Goal::News(news) => Own::lane(news.inbox()),
-            Goal::Idle | Goal::Room | Goal::Role | Goal::Close => Own::NOTHING,
+            Goal::Idle | Goal::Slot | Goal::Role | Goal::Close => Own::NOTHING,
         }
     }
 
@@ -269,7 +269,7 @@ impl<R: Fn() -> bool, A: Fn(Alarm<'_>) -> bool> Wait<'_, R, A> {
                 !slot.is_some_and(Slot::is_cancellable)
             }
             Goal::News(_) => true,
-            Goal::Idle | Goal::Room | Goal::Role | Goal::Close => false,
+            Goal::Idle | Goal::Slot | Goal::Role | Goal::Close => false,
         };
         if event_is_certain {
             None

@@ -104,7 +104,7 @@ impl<'q> Reserve<'q> {
             return Err(QueueError::Forked);
         }
         let waited = shared.wait_for(
-            Goal::Room,
+            Goal::Slot,
             deadline,
             || !ticket.is_waiting(),
             |alarm| match alarm {
