@@ -19,7 +19,7 @@ use std::{
 
 use aio_safe::{
     Errno, Op, Pending, Queue,
-    error::{CloseError, QueueError},
+    error::{CloseError, QueueError, ReapError},
     op::{PollEvents, Transfer},
 };
 use common::{Fake, PanicsOnDrop, Tracked, Woken, poll_once, within};
@@ -355,6 +355,38 @@ fn a_child_of_a_broken_queues_waker_hears_of_the_fork() {
         let status = fork.end(|| i32::from(drained != Err(CloseError::Forked)));
         drop((pending, reserve));
         assert_eq!(status, 0, "the child's drain: {drained:?} in the parent");
+    });
+}
+
+/// `reap` took a completion in an earlier turn, before the fork. That was the parent's.
+#[test]
+fn a_child_of_a_later_turns_waker_hears_of_the_fork() {
+    let _lock = common::one_at_a_time();
+    within(30, || {
+        let fake = Fake::new();
+        let queue = Queue::with_kernel(2, fake.clone()).unwrap();
+        let submit = || {
+            let op = Op::read(vec![0; 4], 0);
+            queue.submit(std::io::stdin(), op).unwrap()
+        };
+        let (first, mut second) = (submit(), submit());
+        let fork = Fork::new();
+        assert!(poll_once(&mut second, &Waker::from(fork.clone())).is_pending());
+        fork.armed.store(true, SeqCst);
+        fake.complete(0);
+        let device = {
+            let fake = fake.clone();
+            thread::spawn(move || {
+                fake.until_blocked(1);
+                fake.complete(0);
+            })
+        };
+        let reaped = queue.reap(2, None);
+        let status = fork.end(|| i32::from(reaped != Err(ReapError::Forked)));
+        assert_eq!(reaped, Ok(2));
+        assert_eq!(status, 0, "the child's reap");
+        device.join().unwrap();
+        drop((first, second));
     });
 }
 

@@ -57,7 +57,8 @@ impl Shared {
                         return Ok(total);
                     }
                 }
-                Err(_) if total > 0 => return Ok(total),
+                // In a child, what was reaped before the fork was the parent's.
+                Err(error) if total > 0 && error != ReapError::Forked => return Ok(total),
                 Err(error) => return Err(error),
             }
         }
