@@ -16,6 +16,7 @@ use anyhow::{Context, Result, bail};
 use super::models::{self, Binary, Model, Outcome};
 use super::mutation::{self, Mutation};
 use super::pool;
+use crate::lock::Lock;
 use crate::progress::Progress;
 use crate::workspace;
 
@@ -40,6 +41,8 @@ pub(super) fn run(file: Option<&str>) -> Result<ExitCode> {
     let start = Instant::now();
     let mutations = mutations(file)?;
     let progress = Progress::default();
+    // Another run would change the workers' copies.
+    let _lock = Lock::take(&workspace::target_dir().join("loom-weaken.lock"), &progress)?;
     let order = Order::new(&progress)?;
 
     let verdicts = pool::run(mutations.len(), Copy::new, |copy, n| {
