@@ -22,7 +22,7 @@ use aio_safe::{
     error::{CloseError, QueueError, ReapError},
     op::PollEvents,
 };
-use common::{Fake, Tracked, Woken, in_child, poll_once, within};
+use common::{Fake, Tracked, Woken, in_child, poll_lane, poll_once, within};
 
 #[test]
 fn results_taken_in_a_child_give_nobody_a_slot() {
@@ -87,6 +87,38 @@ fn a_child_gets_errors_and_the_parent_goes_on() {
         batch.clear();
         queue.drain().unwrap();
         drop((reader, writer));
+    });
+}
+
+#[test]
+fn what_is_alone_in_the_ring_is_not_taken_by_a_child() {
+    within(60, || {
+        let zeros = std::fs::File::open("/dev/zero").unwrap();
+        let queue = Queue::new(4).unwrap();
+        let noop = std::task::Waker::noop();
+        let fails = |what: &mut dyn FnMut()| catch_unwind(AssertUnwindSafe(what)).is_err();
+        for _ in 0..3 {
+            // These reads are over when `io_submit` returns: the events are in the ring.
+            let read = queue.submit(&zeros, Op::read(vec![1; 4], 0)).unwrap();
+            let mut read = Some(read);
+            in_child(|| {
+                let polled = &mut || drop(poll_once(read.as_mut().unwrap(), noop));
+                assert!(fails(polled));
+                let waited = &mut || drop(read.take().unwrap().wait());
+                assert!(fails(waited));
+            });
+            assert_eq!(read.unwrap().wait().buffer, [0; 4]);
+
+            let mut lane = queue.lane(1).unwrap();
+            common::submit(&mut lane, &zeros, [(Op::read(vec![1; 4], 0), ())]);
+            in_child(|| {
+                assert!(fails(&mut || _ = poll_lane(&mut lane, noop)));
+                assert!(fails(&mut || _ = lane.wait_ready(Some(Duration::ZERO))));
+                assert!(fails(&mut || _ = lane.wait_ready(None)));
+            });
+            assert_eq!(lane.wait().unwrap().1.buffer, [0; 4]);
+        }
+        assert_eq!((queue.in_flight(), queue.strays()), (0, 0));
     });
 }
 

@@ -85,7 +85,11 @@ impl Shared {
             self.glance_at_all(lead, own);
             return false;
         }
+        // MECHANISM: the count of an event that is taken alone
+        // `self.gate.completed(1);` becomes nothing
         self.gate.completed(1);
+        // MECHANISM: the hand-over of the role after an event that was taken alone
+        // `|goal| self.reached(goal)` becomes `|_| true`
         lead.pass_on(|goal| self.reached(goal));
         true
     }

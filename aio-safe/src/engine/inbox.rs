@@ -412,3 +412,76 @@ impl<T> Left<T> {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// Adds these slots to a delivery.
+    fn delivery(inbox: NonNull<Inbox<u32>>, slots: &[u32]) -> Delivery<u32> {
+        // SAFETY: this is the only thread, and the inbox lives until its last completion.
+        let mut delivery = unsafe { Delivery::new(inbox) };
+        for slot in slots {
+            // SAFETY: there is no other thread, and the entries aren't in use.
+            unsafe { delivery.add(slot) };
+        }
+        delivery
+    }
+
+    #[test]
+    fn news_come_across_an_overflow_of_their_count() {
+        static SLOTS: [u32; 3] = [5, 6, 7];
+        let start = Count::ZERO.minus(1);
+        for own in [true, false] {
+            let shared = Inbox::<u32>::starting_at(3, start);
+            // SAFETY: it is freed at the end of this turn.
+            let inbox = unsafe { shared.as_ref() };
+            // A lane counts without cutting the upper bits off.
+            let seen = start.plus(1 << 30);
+            let news = inbox.news(seen);
+            // SAFETY: the inbox lives.
+            assert!(!unsafe { news.have_come() });
+            assert!(inbox.register(Waker::noop(), seen));
+            let mut woken = 0;
+            let all = delivery(shared, &SLOTS);
+            if own {
+                all.deliver_to_own();
+            } else {
+                assert!(all.deliver(|_| woken += 1).is_none());
+            }
+            // SAFETY: the inbox lives.
+            assert!(unsafe { news.have_come() });
+            assert_eq!((inbox.count().since(seen), woken), (3, usize::from(!own)));
+            assert_eq!(inbox.word.load(Relaxed), 2, "no flag is set");
+            for (n, slot) in SLOTS.iter().enumerate() {
+                // SAFETY: three were delivered, and they are taken in their order.
+                assert_eq!(unsafe { inbox.take(seen.plus(n)) }, slot);
+            }
+            // SAFETY: `starting_at` made it, and nobody uses it any more.
+            unsafe { Inbox::free(shared) };
+        }
+    }
+
+    #[test]
+    fn a_lane_leaves_the_rest_across_an_overflow_of_their_count() {
+        static SLOTS: [u32; 4] = [5, 6, 7, 8];
+        let start = Count::ZERO.minus(3);
+        let shared = Inbox::<u32>::starting_at(4, start);
+        delivery(shared, &SLOTS[..1]).deliver_to_own();
+        // Counted up from the other side of the overflow.
+        let last = Count::ZERO.plus(1);
+        // SAFETY: there is no other thread.
+        let seen = unsafe { Inbox::leave(shared, start, last) }.unwrap_err();
+        assert_eq!(seen, start.plus(1));
+        // SAFETY: there is no other thread.
+        unsafe { Inbox::leave(shared, seen, last) }.unwrap();
+        let mut left = Vec::new();
+        for slots in [&SLOTS[1..3], &SLOTS[3..]] {
+            let rest = delivery(shared, slots).deliver(|_| unreachable!()).unwrap();
+            // The last of these frees the inbox: a leak checker sees whether it does.
+            // SAFETY: the slots are static.
+            rest.take(|slot| left.push(unsafe { *slot }));
+        }
+        assert_eq!(left, SLOTS[1..]);
+    }
+}

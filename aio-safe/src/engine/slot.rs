@@ -780,6 +780,34 @@ mod tests {
     use super::*;
 
     #[test]
+    fn generations_stay_odd_when_they_overflow() {
+        let slot = Slot::new(7);
+        slot.word
+            .store(FIRST_GENERATION.wrapping_sub(2 * NEXT_GENERATION), Relaxed);
+        let mut earlier: Vec<u64> = Vec::new();
+        for _ in 0..4 {
+            let generation = slot.generation();
+            assert_eq!(generation & FIRST_GENERATION, FIRST_GENERATION, "it is odd");
+            let data = tag(generation, slot.index());
+            assert_eq!(untag(data), (generation, 7));
+            slot.word.store(generation | ACTIVE, Relaxed);
+            earlier.push(0);
+            for &event in &earlier {
+                assert!(!slot.expects(untag(event).0), "{event:#x}");
+                // SAFETY: no other thread knows of the slot.
+                assert!(!unsafe { slot.complete_own_event(event, 1) }, "{event:#x}");
+            }
+            assert!(slot.expects(generation));
+            // SAFETY: no other thread knows of the slot.
+            assert!(unsafe { slot.complete_own_event(data, 1) });
+            assert!(slot.is_done() && !slot.expects(generation));
+            earlier.push(data);
+            // SAFETY: no other thread knows of the slot, and nothing is in it.
+            unsafe { slot.retire() };
+        }
+    }
+
+    #[test]
     fn what_failed_was_refused_or_not() {
         assert_eq!(failure(-22), OpError::Failed(Errno::EINVAL));
         assert_eq!(failure(REFUSED + 22), OpError::Refused(Errno::EINVAL));

@@ -295,6 +295,52 @@ mod tests {
         assert_eq!(take(&mut memory(5 + 1, 5 * 7 + 3), 9), (vec![1, 2], 3));
     }
 
+    /// Whether the only event was taken, the events that were looked at, and the head afterwards.
+    fn take_only(head: u32, tail: u32, accept: bool) -> (bool, Vec<u64>, u32) {
+        let mut memory = memory(head, tail);
+        let start = std::ptr::from_mut(&mut memory);
+        // SAFETY: the header is at the start of the memory, which outlives the ring.
+        let ring = unsafe { Ring::of_header(start.cast()) }.unwrap();
+        let mut seen = Vec::new();
+        let take = |data, _| {
+            seen.push(data);
+            accept
+        };
+        // SAFETY: the memory lives, and nobody else knows of the ring.
+        let taken = unsafe { ring.take_only(take) };
+        (taken, seen, memory.header.head)
+    }
+
+    #[test]
+    fn the_only_event_is_taken_if_it_is_accepted() {
+        for accept in [true, false] {
+            let after = |place: u32, next: u32| if accept { next } else { place };
+            assert_eq!(take_only(0, 1, accept), (accept, vec![0], after(0, 1)));
+            assert_eq!(take_only(3, 4, accept), (accept, vec![3], after(3, 4)));
+            // At the ring's end.
+            assert_eq!(take_only(4, 0, accept), (accept, vec![4], after(4, 0)));
+            // Modulo the size, as the kernel does.
+            let (head, tail) = (5 * 3 + 4, 5 * 7);
+            assert_eq!(
+                take_only(head, tail, accept),
+                (accept, vec![4], after(head, 0))
+            );
+            // No event, although the numbers differ.
+            let (head, tail) = (5 * 3 + 4, 5 * 7 + 4);
+            assert_eq!(take_only(head, tail, accept), (false, vec![], head));
+        }
+    }
+
+    #[test]
+    fn several_events_or_none_are_not_the_only_one() {
+        for head in 0..5 {
+            for events in [0, 2, 3, 4] {
+                let tail = (head + events) % 5;
+                assert_eq!(take_only(head, tail, true), (false, vec![], head));
+            }
+        }
+    }
+
     #[test]
     fn a_ring_of_another_kind_is_not_read() {
         let spoil: [fn(&mut RingHeader); 5] = [

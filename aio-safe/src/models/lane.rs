@@ -11,10 +11,10 @@ use super::{
 };
 use crate::{Lane, Op, OpError, Queue, error::ReapError, op::Transfer};
 
-type Reads = Lane<Transfer<Buffer>, u8>;
+pub(super) type Reads = Lane<Transfer<Buffer>, u8>;
 
 /// Submits a read for each value.
-fn submit(lane: &mut Reads, machine: &Machine, values: &[u8]) {
+pub(super) fn submit(lane: &mut Reads, machine: &Machine, values: &[u8]) {
     let file = file();
     let mut batch = lane.batch();
     for &value in values {

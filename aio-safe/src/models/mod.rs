@@ -23,6 +23,7 @@
 mod cancel;
 mod close;
 mod gate;
+mod glance;
 mod handle;
 mod kernel;
 mod lane;

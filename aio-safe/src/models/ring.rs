@@ -85,6 +85,19 @@ impl RingMemory {
         assert!(self.try_post(event), "the model's ring is too small");
     }
 
+    /// Appends this many events, which are numbered. Waits while the ring is full.
+    pub(super) fn post_numbers(&self, events: u64) {
+        for data in 0..events {
+            let event = IoEvent {
+                data,
+                ..IoEvent::default()
+            };
+            while !self.try_post(event) {
+                thread::yield_now();
+            }
+        }
+    }
+
     /// Where the reader is. Only the reader may ask.
     pub(super) fn head(&self) -> u32 {
         self.head.load(Relaxed)
@@ -125,17 +138,7 @@ fn reader_against_producer() {
         let memory = Arc::new(RingMemory::new(3));
         let producer = thread::spawn({
             let memory = Arc::clone(&memory);
-            move || {
-                for data in 0..EVENTS {
-                    let event = IoEvent {
-                        data,
-                        ..IoEvent::default()
-                    };
-                    while !memory.try_post(event) {
-                        thread::yield_now();
-                    }
-                }
-            }
+            move || memory.post_numbers(EVENTS)
         });
         // SAFETY: the memory lives to the end of the model.
         let ring = unsafe { memory.ring() };
