@@ -5,10 +5,12 @@
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::sync::OnceLock;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::OnceLock,
+};
 
 /// Builds the program once for all tests, and returns its path.
 fn program() -> &'static Path {
