@@ -1,4 +1,7 @@
-//! Builds, inspects and runs `examples/no-libc`, the program without libc.
+//! Builds, inspects and runs `aio-sys/examples/no-libc`, the program without libc.
+//!
+//! The test is here because cargo leaves a nested package out of the one that it publishes, and a
+//! test of aio-sys would lack the program there.
 
 #![cfg(all(
     target_os = "linux",
@@ -28,7 +31,7 @@ fn program() -> &'static Path {
             ])
             .arg(concat!(
                 env!("CARGO_MANIFEST_DIR"),
-                "/examples/no-libc/Cargo.toml"
+                "/../aio-sys/examples/no-libc/Cargo.toml"
             ))
             .arg("--target-dir")
             .arg(&target)
