@@ -2,8 +2,7 @@
 
 use core::fmt;
 
-use bitflags::parser::WriteHex;
-use bitflags::{Flags, bitflags, parser};
+use bitflags::{Flags, bitflags, parser, parser::WriteHex};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Which optional fields of an [`Iocb`](crate::Iocb) are in use: the value of

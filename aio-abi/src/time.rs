@@ -1,7 +1,6 @@
 //! Timeouts: the old timespec, and the timespec that has 64-bit fields on every target.
 
-use core::mem::offset_of;
-use core::time::Duration;
+use core::{mem::offset_of, time::Duration};
 
 use static_assertions::const_assert_eq;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};

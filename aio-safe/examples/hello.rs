@@ -4,11 +4,7 @@
 //! 4096 BYTES ARE OVERWRITTEN. It has to allow `O_DIRECT`, which file systems in memory don't on
 //! older kernels.
 
-use std::env;
-use std::error::Error;
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::{env, error::Error, fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::PathBuf};
 
 use aio_safe::{AlignedBuf, Op, Queue};
 

@@ -7,18 +7,19 @@
 //! `cargo xtask frames` looks at the machine code of these loops: each holds the system call of
 //! `io_submit` itself.
 
-use std::env;
-use std::error::Error;
-use std::fs::{File, OpenOptions};
-use std::hint::black_box;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::{
+    env,
+    error::Error,
+    fs::{File, OpenOptions},
+    hint::black_box,
+    os::unix::fs::OpenOptionsExt,
+    path::PathBuf,
+    pin::{Pin, pin},
+    task::{Context, Poll, Waker},
+    time::Instant,
+};
 
-use aio_safe::op::Transfer;
-use aio_safe::{AlignedBuf, BufResult, Lane, Op, Queue};
+use aio_safe::{AlignedBuf, BufResult, Lane, Op, Queue, op::Transfer};
 
 const BLOCK: usize = 4096;
 const DEPTH: usize = 32;

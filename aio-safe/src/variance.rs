@@ -5,7 +5,7 @@
 //! to be invariant in its parameter. A type that only holds a value of its parameter is covariant,
 //! as the value alone would be.
 //!
-//! `tests/types.rs` names the variance of every public type, and looks here for the proof.
+//! `tests/public_types.rs` names the variance of every public type, and looks here for the proof.
 
 /// A parameter that can't be exchanged, in neither direction. The twin shows that nothing else is
 /// wrong.

@@ -75,7 +75,7 @@ const PLAIN: &str = "Send Sync Unpin UnwindSafe RefUnwindSafe Clone Copy";
 const OWNED: &str = "Send Sync Unpin UnwindSafe RefUnwindSafe";
 
 // What is owned is neither Clone nor Copy: there is one handle for one operation, one lane for its
-// places, one buffer for one address.
+// slots, one buffer for one address.
 #[rustfmt::skip]
 fn table() -> Vec<Row> {
     table! {

@@ -4,16 +4,20 @@
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code, reason = "the calls are unsafe")]
 
-use std::fs::File;
-use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::net::UnixStream;
-use std::ptr;
-use std::time::{Duration, Instant};
+use std::{
+    fs::File,
+    os::{
+        fd::{AsRawFd, RawFd},
+        unix::net::UnixStream,
+    },
+    ptr,
+    time::{Duration, Instant},
+};
 
-use aio_sys::abi::{AioContext, AioSigset, IoEvent, Iocb, Iovec, Sigset};
 use aio_sys::{
-    Errno, GetEventsTimespec, PgetEventsTimespec, io_cancel, io_destroy, io_getevents,
-    io_pgetevents, io_setup, io_submit,
+    Errno, GetEventsTimespec, PgetEventsTimespec,
+    abi::{AioContext, AioSigset, IoEvent, Iocb, Iovec, Sigset},
+    io_cancel, io_destroy, io_getevents, io_pgetevents, io_setup, io_submit,
 };
 
 const POLLIN: u16 = 1;

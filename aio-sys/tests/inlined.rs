@@ -9,11 +9,14 @@
 ))]
 #![allow(unsafe_code, reason = "the calls are unsafe")]
 
-use std::hint::black_box;
-use std::ptr::{null, null_mut};
+use std::{
+    hint::black_box,
+    ptr::{null, null_mut},
+};
 
-use aio_sys::abi::AioContext;
-use aio_sys::{io_cancel, io_destroy, io_getevents, io_pgetevents, io_setup, io_submit};
+use aio_sys::{
+    abi::AioContext, io_cancel, io_destroy, io_getevents, io_pgetevents, io_setup, io_submit,
+};
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
 
 /// `syscall`.

@@ -1,9 +1,11 @@
 //! `cargo xtask lint`: what rustfmt and clippy don't look at. So far that is the width of lines in
 //! comments, string literals and Markdown.
 
-use std::fs;
-use std::process::{Command, ExitCode};
-use std::time::Duration;
+use std::{
+    fs,
+    process::{Command, ExitCode},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 

@@ -1,16 +1,14 @@
 //! Locks between runs of xtask. All checkouts share the cache, and so the locks.
 
-use std::fs::File;
-use std::path::Path;
-use std::thread;
-use std::time::Duration;
+use std::{fs::File, path::Path, thread, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 
-use crate::interrupt;
-use crate::progress::Progress;
+use crate::{interrupt, progress::Progress};
 
 /// Held until it is dropped or the process ends, even if it is killed.
 #[derive(Debug)]

@@ -1,16 +1,22 @@
 //! Finding programs on the machine, and installing the packages of those that are missing: with
 //! apt, after printing the command.
 
-use std::collections::BTreeSet;
-use std::env;
-use std::fs;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use anyhow::{Context, Result, bail};
 
-use crate::apt::{Apt, Mirror, Root, first_error};
-use crate::{lock::Lock, process, progress::Progress, workspace};
+use crate::{
+    apt::{Apt, Mirror, Root, first_error},
+    lock::Lock,
+    process,
+    progress::Progress,
+    workspace,
+};
 
 /// Whether missing packages may be installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

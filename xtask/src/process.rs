@@ -1,12 +1,14 @@
 //! Running other programs. Each has a time limit, and each error names the command.
 
-use std::ffi::OsStr;
-use std::io::{self, Read};
-use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::{
+    ffi::OsStr,
+    io::{self, Read},
+    os::unix::process::ExitStatusExt,
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;

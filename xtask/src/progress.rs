@@ -1,7 +1,6 @@
 //! Progress on a terminal: one line for each piece of long work, which goes when the work is done.
 
-use std::borrow::Cow;
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 

@@ -1,8 +1,10 @@
 //! Directories: the workspace, its build directory, and the cache, which all checkouts share.
 
-use std::env;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result};
 

@@ -136,7 +136,7 @@ impl<'l, P: ReadWrite, T: Send + 'static> LaneBatch<'l, P, T> {
     ///
     /// # Panics
     ///
-    /// With the panic of a destructor, after all of them were dropped.
+    /// When a destructor panics. The other operations are dropped first.
     pub fn clear(&mut self) {
         /// Drops the rest if a destructor panics.
         struct Rest<'b, 'l, P: ReadWrite, T: Send + 'static>(&'b mut LaneBatch<'l, P, T>);

@@ -36,10 +36,10 @@ pub use batch::LaneBatch;
 /// A share of a queue: slots of its own, for reads and writes of one buffer type. Made by
 /// [`Queue::lane`].
 ///
-/// A lane costs least per operation. Use it in a loop that takes results, and submits as many new
-/// operations. Operations are submitted together. Results are taken as they come, each with the
-/// value that was pushed with its operation. There is no handle for each operation: the value says
-/// which one it is. The slots stay the lane's.
+/// Of all ways to submit, a lane costs least per operation. Use it in a loop that takes results, and
+/// submits a new operation for each. Operations are submitted together. Results are taken as they
+/// come, each with the value that was pushed with its operation. An operation has no handle: the
+/// value says which operation a result belongs to. The lane keeps its slots until it is dropped.
 ///
 /// Several lanes of one queue, in several threads, hardly slow each other down. Syncs, and
 /// operations that are awaited one by one, go through [`Queue::submit`].
@@ -281,7 +281,7 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
     /// # Panics
     ///
     /// When the result is lost because the queue's context is broken and can't be destroyed. Also
-    /// with the panic of a method of the buffer.
+    /// when a method of the buffer panics.
     // Always inlined, so the result stays in registers.
     #[inline(always)]
     pub fn try_take(&mut self) -> Option<(T, P::Output)> {
@@ -379,8 +379,8 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
     ///
     /// # Panics
     ///
-    /// In a child process made by `fork`. Also with the panic of another task's waker or of an
-    /// abandoned buffer's destructor that it ran: see [`Queue::reap`].
+    /// In a child process made by `fork`. Also when another task's waker or an abandoned buffer's
+    /// destructor that it runs panics: see [`Queue::reap`].
     #[inline]
     pub fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<usize> {
         if !self.has_results() && self.in_flight() > 0 && !self.poll_news(context) {

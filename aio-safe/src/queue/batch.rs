@@ -262,7 +262,7 @@ impl<'a, P: Payload> Batch<'a, P> {
     ///
     /// # Panics
     ///
-    /// With the panic of a buffer's destructor, after all of them were dropped.
+    /// When a buffer's destructor panics. The other buffers are dropped first.
     pub fn clear(&mut self) {
         /// Drops the rest if a buffer's destructor panics.
         struct Rest<'b, 'a, P: Payload>(&'b mut Batch<'a, P>);

@@ -45,23 +45,23 @@ pub use reserve::{Permit, Reserve};
 /// or so. [`close`](Self::close) does the same even if clones are left, and returns errors.
 /// [`Pending`] handles outlive the queue: their results are stored before the drop returns.
 ///
-/// If a waker or a destructor that the drop runs panics, the drop panics in the end. It doesn't if
-/// the thread is panicking already.
+/// The drop may run wakers and destructors. If one of them panics, the drop passes the panic on when
+/// it has closed the queue. If the thread is panicking already, that panic ends there.
 ///
 /// # Wakers and destructors
 ///
 /// Threads that use a queue run the wakers of tasks, and the destructors of buffers:
 ///
 /// - A thread that reaps wakes the tasks whose operations it completes, and drops the buffers of
-///   abandoned operations. Not only [`reap`](Self::reap) does that. All methods that wait do,
-///   polling a future does, and so do `submit`, [`Batch::push`] and [`lane`](Self::lane) when no
-///   slot is free.
+///   abandoned operations. These calls reap: [`reap`](Self::reap), all methods that wait, and
+///   polling a future. [`submit`](Self::submit), [`Batch::push`] and [`lane`](Self::lane) reap when
+///   no slot is free.
 /// - A thread that frees a slot gives it to the first task or thread that waits in
 ///   [`reserve`](Self::reserve), and wakes it. Taking the result of a [`Pending`] frees a slot, and
 ///   so does dropping a `Pending` whose result is there. Dropping a [`Permit`], a [`Lane`] or a
 ///   [`Batch`] frees slots. [`Batch::submit`], [`Batch::pop`] and [`Batch::clear`] may free some.
-///   An error that hands an operation back frees one. If such a waker panics, the panic hook
-///   reports it, and the panic ends there.
+///   A call that hands an operation back with an error frees the operation's slot. If the waker of
+///   a task that is given a slot panics, the panic hook reports it, and the panic ends there.
 ///
 /// During such a call, **don't hold a lock** that a waker or a destructor takes, for example the
 /// lock of a pool to which buffers go back. The thread would wait for itself.
@@ -120,9 +120,9 @@ impl Queue {
     /// The file may be closed while the operation is in flight: the kernel takes a reference of its
     /// own.
     ///
-    /// It normally returns at once. But the kernel carries out some operations within `io_submit`:
-    /// buffered reads and writes (without `O_DIRECT`), and direct ones that allocate blocks or find
-    /// the device's queue full.
+    /// It normally returns at once. It blocks within `io_submit` for buffered reads and writes
+    /// (without `O_DIRECT`), because the kernel carries them out there. It may also block for
+    /// direct ones, for example if they allocate blocks or find the device's queue full.
     ///
     /// If no slot is free, it first takes the completions that are there, because some may belong
     /// to abandoned operations. So `submit` may run [wakers and
@@ -256,8 +256,8 @@ impl Queue {
     /// # Errors
     ///
     /// [`QueueError::QueueFull`] when fewer slots are free, [`Closed`](QueueError::Closed), or
-    /// [`Forked`](QueueError::Forked). While it claims, it holds the slots that it has so far, so
-    /// other threads may find the queue full.
+    /// [`Forked`](QueueError::Forked). A call that fails may have claimed some of the slots for a
+    /// moment. Other threads may then find the queue full.
     pub fn lane<P: ReadWrite, T: Send + 'static>(
         &self,
         slots: u32,
@@ -290,8 +290,8 @@ impl Queue {
     ///
     /// # Panics
     ///
-    /// With the panic of a waker or of an abandoned buffer's destructor that it ran. The queue
-    /// stays usable, and the other tasks were woken.
+    /// When a waker or an abandoned buffer's destructor that it runs panics. It first wakes the
+    /// other tasks, then goes on with the first panic. The queue stays usable.
     ///
     /// ```
     /// use aio_safe::{Op, Queue};
@@ -333,8 +333,8 @@ impl Queue {
     ///
     /// # Panics
     ///
-    /// With the panic of a waker or of an abandoned buffer's destructor that it ran. Operations may
-    /// still be in flight then.
+    /// When a waker or an abandoned buffer's destructor that it runs panics. Operations may still be
+    /// in flight then.
     pub fn drain(&self) -> Result<(), CloseError> {
         if !self.shared.process.is_current() {
             return Err(CloseError::Forked);
@@ -362,8 +362,8 @@ impl Queue {
     ///
     /// # Panics
     ///
-    /// With the first panic of an operation's waker or of an abandoned buffer's destructor that it
-    /// ran, after everything is done.
+    /// When an operation's waker or an abandoned buffer's destructor that it runs panics. It first
+    /// closes the queue, then goes on with the first panic.
     #[doc(alias = "io_destroy")]
     pub fn close(self) -> Result<(), CloseError> {
         if !self.shared.process.is_current() {
@@ -386,8 +386,9 @@ impl Queue {
     }
 
     /// Whether the queue reads completions from the ring that the kernel shares with the process.
-    /// That takes no system call. To wait, and if it doesn't read the ring, it calls
-    /// `io_getevents`. It never calls `io_pgetevents`, which some filters on system calls forbid.
+    /// Reading the ring takes no system call. A queue calls `io_getevents` to wait, and to take
+    /// completions if it doesn't read the ring. It never calls `io_pgetevents`, which some filters
+    /// on system calls forbid.
     pub fn reads_ring(&self) -> bool {
         self.shared.ring.is_some()
     }

@@ -29,8 +29,9 @@ use crate::{
 /// A thread [`wait`](Self::wait)s for it, or looks with [`try_take`](Self::try_take). A task
 /// `.await`s it.
 ///
-/// **Tasks need a thread that reaps**: a completion by itself wakes no task. That thread is in
-/// `wait`, [`Queue::drain`], [`Queue::reap`] or [`Reaper::reap`](crate::queue::Reaper::reap).
+/// **Tasks need a thread that reaps**: a completion by itself wakes no task. A thread reaps while it
+/// is in `wait`, [`Queue::drain`], [`Queue::reap`] or
+/// [`Reaper::reap`](crate::queue::Reaper::reap).
 /// Polling the future takes only the completions that are there already, and only if the queue
 /// [reads the ring](crate::Queue::reads_ring).
 ///
@@ -107,9 +108,9 @@ impl<P: Payload> Pending<P> {
     /// - In a child process made by `fork`: the operation is the parent's.
     /// - When the queue's context is broken and can't be destroyed. The kernel may still write to
     ///   the buffer, which is leaked.
-    /// - With the panic of another task's waker or of an abandoned buffer's destructor that it ran:
-    ///   see [`Queue::reap`](crate::Queue::reap). The operation is abandoned then.
-    /// - With the panic of a method of the buffer itself.
+    /// - When another task's waker or an abandoned buffer's destructor that it runs panics: see
+    ///   [`Queue::reap`](crate::Queue::reap). The operation is abandoned then.
+    /// - When a method of the operation's own buffer panics.
     #[inline]
     pub fn wait(mut self) -> P::Output {
         if !self.is_done() && !self.glance() {
@@ -183,7 +184,7 @@ impl<P: Payload> Pending<P> {
     /// # Panics
     ///
     /// When the result is lost because the queue's context is broken and can't be destroyed. Also
-    /// with the panic of a method of the buffer itself.
+    /// when a method of the buffer panics.
     #[inline]
     pub fn try_take(self) -> Result<P::Output, Self> {
         if self.is_done() {

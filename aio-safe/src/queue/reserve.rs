@@ -71,8 +71,8 @@ impl<'q> Reserve<'q> {
     ///
     /// # Panics
     ///
-    /// With the panic of a waker or destructor that it ran, as [`Queue::reap`]. The place in line
-    /// is given up then.
+    /// When a waker or a destructor that it runs panics: see [`Queue::reap`]. The place in line is
+    /// given up then.
     pub fn wait(self) -> Result<Permit<'q>, QueueError> {
         self.wait_until(None)
     }
@@ -167,7 +167,7 @@ impl<'q> Future for Reserve<'q> {
 
     /// # Panics
     ///
-    /// With the panic of a waker or destructor that it ran, as [`Queue::reap`].
+    /// When a waker or a destructor that it runs panics: see [`Queue::reap`].
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Some(permit) = self.claim_or_join()? {
             return Poll::Ready(Ok(permit));

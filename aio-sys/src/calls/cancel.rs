@@ -3,8 +3,10 @@
 use aio_abi::{AioContext, IoEvent, Iocb};
 
 use super::{context, nothing, pointer};
-use crate::Errno;
-use crate::arch::{IO_CANCEL, syscall3};
+use crate::{
+    Errno,
+    arch::{IO_CANCEL, syscall3},
+};
 
 /// Cancels a request in flight. **Reads, writes and syncs of files and block devices can't be
 /// cancelled.** Only polls and requests to USB gadgets can.

@@ -3,8 +3,10 @@
 use aio_abi::AioContext;
 
 use super::{context, nothing};
-use crate::Errno;
-use crate::arch::{IO_DESTROY, syscall1};
+use crate::{
+    Errno,
+    arch::{IO_DESTROY, syscall1},
+};
 
 /// Destroys a context: waits until no request is in flight, and unmaps the ring.
 ///

@@ -16,8 +16,7 @@ pub use submit::io_submit;
 
 use aio_abi::AioContext;
 
-use crate::Errno;
-use crate::arch::Word;
+use crate::{Errno, arch::Word};
 
 /// A pointer as an argument for the kernel. The provenance is exposed, because the kernel accesses
 /// the memory as foreign code does.

@@ -3,8 +3,7 @@
 use aio_abi::{AioContext, AioSigset, IoEvent};
 
 use super::{context, count, long, pointer};
-use crate::Errno;
-use crate::arch::syscall6;
+use crate::{Errno, arch::syscall6};
 
 #[cfg(any(target_pointer_width = "64", target_arch = "x86_64"))]
 use crate::arch::IO_PGETEVENTS as NUMBER;

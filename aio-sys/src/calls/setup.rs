@@ -3,8 +3,10 @@
 use aio_abi::AioContext;
 
 use super::{int, nothing, pointer};
-use crate::Errno;
-use crate::arch::{IO_SETUP, syscall2};
+use crate::{
+    Errno,
+    arch::{IO_SETUP, syscall2},
+};
 
 /// Creates a context for at least `nr_events` requests in flight, and stores its handle in `*ctxp`.
 ///

@@ -3,8 +3,10 @@
 use aio_abi::{AioContext, Iocb};
 
 use super::{context, count, long, pointer};
-use crate::Errno;
-use crate::arch::{IO_SUBMIT, syscall3};
+use crate::{
+    Errno,
+    arch::{IO_SUBMIT, syscall3},
+};
 
 /// Submits up to `nr` requests. `iocbpp` is the address of an array of `nr` pointers to iocbs.
 ///

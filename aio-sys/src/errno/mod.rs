@@ -1,7 +1,6 @@
 //! The errors of calls and requests.
 
-use core::fmt;
-use core::num::NonZero;
+use core::{fmt, num::NonZero};
 
 #[cfg(not(any(
     target_arch = "mips",
@@ -165,8 +164,7 @@ impl core::error::Error for Errno {}
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-    use std::string::ToString;
+    use std::{collections::BTreeSet, string::ToString};
 
     use super::Errno;
 

@@ -2,10 +2,14 @@
 
 #![forbid(unsafe_code)]
 
-use std::cell::RefCell;
-use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::{
+    cell::RefCell,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+    },
+};
 
 use super::seam::fork;
 

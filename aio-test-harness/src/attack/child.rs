@@ -3,10 +3,12 @@
 
 #![forbid(unsafe_code)]
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::task::{Context, Poll as Ready, Waker};
-use std::time::Duration;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    task::{Context, Poll as Ready, Waker},
+    time::Duration,
+};
 
 use aio_safe::{
     Op, Queue,
@@ -14,13 +16,15 @@ use aio_safe::{
     op::{FileSync, Transfer},
 };
 
-use super::acts::{Act, did};
-use super::deeds::Planted;
-use super::files::Target;
-use super::handle::Handle;
-use super::lanes::LaneHandle;
-use super::round::{Q, Round};
-use super::seam::fork;
+use super::{
+    acts::{Act, did},
+    deeds::Planted,
+    files::Target,
+    handle::Handle,
+    lanes::LaneHandle,
+    round::{Q, Round},
+    seam::fork,
+};
 
 const FORKED: QueueError = QueueError::Forked;
 

@@ -1,10 +1,12 @@
 //! `aio-conformance attack`.
 
-use std::io::{self, Write};
-use std::num::NonZero;
-use std::path::PathBuf;
-use std::process::ExitCode;
-use std::time::Duration;
+use std::{
+    io::{self, Write},
+    num::NonZero,
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use super::{Config, run};
 

@@ -2,21 +2,27 @@
 
 #![forbid(unsafe_code)]
 
-use std::any::Any;
-use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Wake, Waker};
-use std::thread::{self, Thread};
-use std::time::Duration;
+use std::{
+    any::Any,
+    cell::Cell,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Wake, Waker},
+    thread::{self, Thread},
+    time::Duration,
+};
 
 use aio_safe::op::Transfer;
 
-use super::acts::{Act, Event, did, saw};
-use super::handle::submit_aside;
-use super::round::Round;
-use super::seam::fork;
+use super::{
+    acts::{Act, Event, did, saw},
+    handle::submit_aside,
+    round::Round,
+    seam::fork,
+};
 
 /// What a planted panic carries. Any other panic is a fault.
 pub(super) struct Planted;

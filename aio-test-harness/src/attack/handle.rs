@@ -2,19 +2,23 @@
 
 #![forbid(unsafe_code)]
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use aio_safe::{Op, Pending, SubmitError, op::CancelOutcome};
 
-use super::acts::{Act, Event, did, saw};
-use super::deeds::is_of_fork;
-use super::kinds::{Draw, Fate, Kind};
-use super::round::{Info, Q, Round};
-use super::seam::fork;
+use super::{
+    acts::{Act, Event, did, saw},
+    deeds::is_of_fork,
+    kinds::{Draw, Fate, Kind},
+    round::{Info, Q, Round},
+    seam::fork,
+};
 
 /// A handle of an operation. What comes of it is checked wherever it is taken.
 pub(super) trait Handle: Send {

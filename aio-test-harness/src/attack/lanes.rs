@@ -2,21 +2,25 @@
 
 #![forbid(unsafe_code)]
 
-use std::collections::HashSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::{
+    collections::HashSet,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use aio_safe::{Lane, error::QueueError};
 
-use super::acts::{Act, Event, did, saw};
-use super::attacker::Attacker;
-use super::deeds::{Planted, Token, is_of_fork};
-use super::kinds::{Fate, LaneKind};
-use super::round::{Info, Q, Round};
-use super::seam::fork;
+use super::{
+    acts::{Act, Event, did, saw},
+    attacker::Attacker,
+    deeds::{Planted, Token, is_of_fork},
+    kinds::{Fate, LaneKind},
+    round::{Info, Q, Round},
+    seam::fork,
+};
 
 /// A lane. What comes of its operations is checked wherever it is taken.
 pub(super) trait LaneHandle: Send {

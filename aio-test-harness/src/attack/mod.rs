@@ -23,14 +23,17 @@ mod round;
 mod seam;
 mod watch;
 
-use std::cell::Cell;
-use std::fmt;
-use std::io;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Once};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::{
+    cell::Cell,
+    fmt, io,
+    path::PathBuf,
+    sync::{
+        Arc, Once,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
 
 use acts::Status;
 pub use acts::Tally;

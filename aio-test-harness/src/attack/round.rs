@@ -2,10 +2,14 @@
 
 #![forbid(unsafe_code)]
 
-use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
-use std::time::Duration;
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, TryLockError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use aio_safe::{
     Op, Pending, Queue,
@@ -13,13 +17,17 @@ use aio_safe::{
     op::Transfer,
 };
 
-use super::acts::{Act, did};
-use super::deeds::guard;
-use super::files::{Files, Target};
-use super::handle::Handle;
-use super::lanes::LaneHandle;
-use super::seam::fork;
-use super::seam::kernel::{Moods, Moody};
+use super::{
+    acts::{Act, did},
+    deeds::guard,
+    files::{Files, Target},
+    handle::Handle,
+    lanes::LaneHandle,
+    seam::{
+        fork,
+        kernel::{Moods, Moody},
+    },
+};
 
 /// What a round is like. It depends on its seed alone.
 #[derive(Clone, Debug)]

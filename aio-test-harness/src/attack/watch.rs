@@ -2,9 +2,11 @@
 
 #![forbid(unsafe_code)]
 
-use std::fmt::Write as _;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::{
+    fmt::Write as _,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::acts::Status;
 

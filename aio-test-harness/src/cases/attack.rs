@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use crate::attack::{Config, run};
-use crate::case::{Case, CaseResult};
-use crate::check;
-use crate::env::{Env, Requirement};
+use crate::{
+    attack::{Config, run},
+    case::{Case, CaseResult},
+    check,
+    env::{Env, Requirement},
+};
 
 pub(super) const CASES: &[Case] = &[Case::new(
     "attack::short",

@@ -1,7 +1,6 @@
 //! Sizes, alignments, offsets and signs. The names that aren't C's are macros of the C file.
 
-use core::ffi::c_void;
-use core::mem::offset_of;
+use core::{ffi::c_void, mem::offset_of};
 
 use aio_abi::{
     AioContext, IoEvent, IoPrio, Iocb, IocbFlags, Iovec, Opcode, RwFlags, Timespec, Timespec64,

@@ -1,7 +1,9 @@
 //! One function for each call, with nothing else in it, so that its instructions can be checked.
 
-use aio_sys::abi::{AioContext, AioSigset, IoEvent, Iocb};
-use aio_sys::{Errno, GetEventsTimespec, PgetEventsTimespec};
+use aio_sys::{
+    Errno, GetEventsTimespec, PgetEventsTimespec,
+    abi::{AioContext, AioSigset, IoEvent, Iocb},
+};
 
 macro_rules! stubs {
     ($(fn $stub:ident = $call:ident($($arg:ident: $type:ty),*) -> $result:ty;)*) => {

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use super::headers::Headers;
-use super::table::{Table, Version};
+use super::{
+    headers::Headers,
+    table::{Table, Version},
+};
 
 /// The result of a comparison.
 #[derive(Debug, Default)]

@@ -1,11 +1,8 @@
 //! The C side: the constants that the headers define, and the table of values from the C compiler.
 
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
-use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
-use std::time::Duration;
+use std::{
+    collections::BTreeSet, fmt::Write as _, fs, path::PathBuf, process::Command, time::Duration,
+};
 
 use abi_facts::NAME;
 use anyhow::{Context, Result};

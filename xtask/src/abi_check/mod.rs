@@ -17,12 +17,14 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::apt::Mirror;
-use crate::arch::{self, Arch};
-use crate::interrupt;
-use crate::packages::{Install, Tool};
-use crate::progress::Progress;
-use crate::toolchain::{Program, Target, Toolchains};
+use crate::{
+    apt::Mirror,
+    arch::{self, Arch},
+    interrupt,
+    packages::{Install, Tool},
+    progress::Progress,
+    toolchain::{Program, Target, Toolchains},
+};
 use headers::Headers;
 use stubs::Stub;
 

@@ -1,20 +1,19 @@
 //! The newest headers of a released kernel in the archive. One package has the headers of all
 //! architectures.
 
-use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
-use std::time::Duration;
+use std::{fs, path::PathBuf, process::Command, time::Duration};
 
 use anyhow::{Context, Result};
 use deb_version::compare_versions;
 
-use crate::apt::{Mirror, Root};
-use crate::arch::{self, Arch};
-use crate::lock::Lock;
-use crate::process;
-use crate::progress::Progress;
-use crate::workspace;
+use crate::{
+    apt::{Mirror, Root},
+    arch::{self, Arch},
+    lock::Lock,
+    process,
+    progress::Progress,
+    workspace,
+};
 
 const PACKAGE: &str = "linux-libc-dev";
 /// The architecture in whose index the package is looked up. `qemu-test` uses the same index.

@@ -1,13 +1,9 @@
 //! Mistakes planted in a copy of the header, one at a time. The host's compiler is used, and every
 //! step from the scan to the comparison runs: it has to find each mistake.
 
-use std::fs;
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
-use super::NATIVE_HEADERS;
-use super::compare::compare;
-use super::headers::Headers;
-use super::table::Table;
+use super::{NATIVE_HEADERS, compare::compare, headers::Headers, table::Table};
 
 /// The differences that are found when the header has `to` instead of `from`.
 fn differences(from: &str, to: &str) -> Vec<String> {

@@ -1,16 +1,11 @@
 //! The instructions of each call, as the disassembler of the target's binutils shows them.
 
-use std::fmt;
-use std::fs;
-use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
+use std::{fmt, fs, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context, Result};
 use object::{Object, ObjectSymbol};
 
-use crate::arch::Arch;
-use crate::process;
+use crate::{arch::Arch, process};
 
 const CALLS: [&str; 6] = [
     "io_setup",

@@ -1,8 +1,6 @@
 //! Reading a table of facts from an object file or program of any target.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
+use std::{collections::BTreeMap, fs, path::Path};
 
 use abi_facts::{NAME, SECTION};
 use anyhow::{Context, Result, bail};

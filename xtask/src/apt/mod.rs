@@ -5,8 +5,7 @@
 mod root;
 mod sources;
 
-use std::process::Command;
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
 use anyhow::Result;
 

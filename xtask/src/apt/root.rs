@@ -1,10 +1,12 @@
 //! A private root of apt: sources, lists and a cache in a directory of ours, for one architecture.
 //! Of the system, only apt's configuration (proxies, for example) and keys are read.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{Duration, SystemTime};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::{Context, Result, bail};
 

@@ -1,8 +1,7 @@
 //! Where the machine's own apt gets Debian from: both formats of `/etc/apt/sources.list` and the
 //! files of `/etc/apt/sources.list.d`.
 
-use std::fs;
-use std::path::Path;
+use std::{fs, path::Path};
 
 use anyhow::{Result, bail};
 

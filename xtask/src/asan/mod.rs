@@ -1,8 +1,10 @@
 //! `cargo xtask asan`: aio-safe's tests under the address sanitizer.
 
-use std::env;
-use std::process::{Command, ExitCode};
-use std::time::Duration;
+use std::{
+    env,
+    process::{Command, ExitCode},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 

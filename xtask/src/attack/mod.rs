@@ -1,16 +1,21 @@
 //! `cargo xtask attack`: random calls on every handle of aio-safe, from safe code.
 
-use std::collections::BTreeMap;
-use std::env;
-use std::num::NonZero;
-use std::path::PathBuf;
-use std::process::{Command, ExitCode};
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    env,
+    num::NonZero,
+    path::PathBuf,
+    process::{Command, ExitCode},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 
-use crate::qemu_test::{self, Guests, Work};
-use crate::{asan, interrupt, process, stress, workspace};
+use crate::{
+    asan, interrupt, process,
+    qemu_test::{self, Guests, Work},
+    stress, workspace,
+};
 
 /// How long building may take.
 const BUILD: Duration = Duration::from_secs(1800);

@@ -4,15 +4,18 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::engines::{FLOOR, FLOOR_FRAMED};
-use super::files::Files;
-use super::machine::Machine;
-use super::plan::{self, Effort, Place};
-use super::program::Program;
-use super::report::Cell;
-use super::results::{Measured, Results};
-use super::stats::{self, Spread};
-use super::{run, table};
+use super::{
+    engines::{FLOOR, FLOOR_FRAMED},
+    files::Files,
+    machine::Machine,
+    plan::{self, Effort, Place},
+    program::Program,
+    report::Cell,
+    results::{Measured, Results},
+    run,
+    stats::{self, Spread},
+    table,
+};
 use crate::progress::Progress;
 
 /// A question about this machine.
@@ -141,9 +144,7 @@ fn percent(ratio: Spread) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::machine::Mitigation;
-    use crate::bench::results::Engine;
-    use crate::bench::stats::tests::round;
+    use crate::bench::{machine::Mitigation, results::Engine, stats::tests::round};
 
     fn machine(spec_rstack_overflow: &str) -> Machine {
         let state = spec_rstack_overflow.to_owned();

@@ -1,8 +1,10 @@
 //! The files that engines read and write. They are made before the run and removed after it.
 
-use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{self, File, OpenOptions},
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
 
 use aio_bench::Contents;
 use aio_safe::AlignedBuf;
@@ -10,11 +12,12 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::OFlags;
 use tempfile::TempDir;
 
-use super::plan::{Effort, Place};
-use super::program::Program;
-use super::results::Results;
-use crate::progress::Progress;
-use crate::workspace;
+use super::{
+    plan::{Effort, Place},
+    program::Program,
+    results::Results,
+};
+use crate::{progress::Progress, workspace};
 
 const UNWRITTEN: u64 = 256 << 20;
 const IN_MEMORY: u64 = 128 << 20;

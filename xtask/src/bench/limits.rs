@@ -1,9 +1,11 @@
 //! Limits of counts. No change may exceed them, so that what was reached isn't lost.
 
-use super::engines::{BATCH, BATCH_FUTURE, FUTURE, LANE, LANE_FUTURE, SINGLE};
-use super::plan::DEPTH;
-use super::results::Results;
-use super::targets::Target;
+use super::{
+    engines::{BATCH, BATCH_FUTURE, FUTURE, LANE, LANE_FUTURE, SINGLE},
+    plan::DEPTH,
+    results::Results,
+    targets::Target,
+};
 
 /// Instructions for each operation, by engine of aio-safe and depth. Other compilers need a little
 /// more: the limits leave 3 % for lanes and 5 % for the others. A change that makes an engine
@@ -38,8 +40,10 @@ pub(crate) fn evaluate(results: &Results) -> Vec<Target> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::targets::Verdict;
-    use crate::bench::targets::tests::{good, results};
+    use crate::bench::targets::{
+        Verdict,
+        tests::{good, results},
+    };
 
     #[test]
     fn one_more_than_the_limit_is_too_many() {

@@ -1,10 +1,6 @@
 //! The machine that the figures were measured on.
 
-use std::fs;
-use std::path::Path;
-use std::process::Command;
-use std::thread;
-use std::time::Duration;
+use std::{fs, path::Path, process::Command, thread, time::Duration};
 
 use serde::Serialize;
 

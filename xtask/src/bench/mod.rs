@@ -21,14 +21,11 @@ mod table;
 mod targets;
 mod tools;
 
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Result, bail};
 
-use crate::interrupt;
-use crate::packages::Install;
-use crate::progress::Progress;
+use crate::{interrupt, packages::Install, progress::Progress};
 use explain::Question;
 use files::Files;
 use machine::Machine;

@@ -1,7 +1,6 @@
 //! Which cells are measured, and for how long.
 
-use std::fmt;
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use aio_bench::{Sharing, Workload};
 use serde::Serialize;

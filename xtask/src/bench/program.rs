@@ -1,9 +1,11 @@
 //! The program `aio-bench`: building it, running it, and parsing what it prints.
 
-use std::env;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use aio_bench::{Cell, Memory, Percentiles, Record, Round};
 use anyhow::{Context, Result, bail};

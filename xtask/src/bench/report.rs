@@ -1,19 +1,20 @@
 //! The results of a run, as JSON.
 
-use std::fs;
-use std::path::Path;
+use std::{fs, path::Path};
 
 use aio_bench::{Percentiles, Sharing, Workload};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::engines::FLOOR;
-use super::limits;
-use super::machine::Machine;
-use super::plan::{Effort, Place, Section};
-use super::results::{Count, LeftOut, Measured, Memory, Results};
-use super::stats::{self, Spread};
-use super::targets::{self, Target, Verdict};
+use super::{
+    engines::FLOOR,
+    limits,
+    machine::Machine,
+    plan::{Effort, Place, Section},
+    results::{Count, LeftOut, Measured, Memory, Results},
+    stats::{self, Spread},
+    targets::{self, Target, Verdict},
+};
 
 /// All results of a run.
 #[derive(Debug, Serialize)]
@@ -130,8 +131,10 @@ impl Cell {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::bench::machine::Vendor;
-    use crate::bench::targets::tests::{good, results};
+    use crate::bench::{
+        machine::Vendor,
+        targets::tests::{good, results},
+    };
 
     /// A report in which every target is met.
     pub(in super::super) fn report() -> Report {

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use aio_bench::{Percentiles, Round, Sharing, Workload};
 use serde::Serialize;
 
-use super::plan::{BLOCK, Place, Planned, Section};
-use super::stats::{self, Cost, Spread};
+use super::{
+    plan::{BLOCK, Place, Planned, Section},
+    stats::{self, Cost, Spread},
+};
 
 /// Everything that was measured and counted in a run.
 #[derive(Debug, Default)]

@@ -1,17 +1,17 @@
 //! Running the cells of a plan.
 
-use std::path::Path;
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use aio_bench::{Cell, Round};
 use anyhow::Result;
 
-use super::files::{self, Files};
-use super::plan::{Engines, Planned, Unit};
-use super::program::{Program, Told};
-use super::results::{Engine, Measured, Results};
-use crate::interrupt;
-use crate::progress::Progress;
+use super::{
+    files::{self, Files},
+    plan::{Engines, Planned, Unit},
+    program::{Program, Told},
+    results::{Engine, Measured, Results},
+};
+use crate::{interrupt, progress::Progress};
 
 /// Measures all cells whose place this machine has.
 pub(crate) fn cells(
@@ -151,8 +151,10 @@ impl Measured {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::plan::{self, Effort};
-    use crate::bench::stats::tests::round;
+    use crate::bench::{
+        plan::{self, Effort},
+        stats::tests::round,
+    };
 
     #[test]
     fn rounds_of_later_turns_follow_those_of_the_first() {

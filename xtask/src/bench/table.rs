@@ -2,11 +2,13 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::machine::Machine;
-use super::plan::{Section, bytes, threads_name, workload_name};
-use super::report::{Cell, Figures, Report};
-use super::stats::Spread;
-use super::targets::{Bound, Target, Verdict};
+use super::{
+    machine::Machine,
+    plan::{Section, bytes, threads_name, workload_name},
+    report::{Cell, Figures, Report},
+    stats::Spread,
+    targets::{Bound, Target, Verdict},
+};
 
 /// The machine, the targets, and then everything else.
 pub(crate) fn text(report: &Report) -> String {

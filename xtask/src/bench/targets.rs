@@ -3,14 +3,16 @@
 use aio_bench::Sharing;
 use serde::Serialize;
 
-use super::engines::{
-    BATCH, BATCH_FUTURE, FLOOR, FLOOR_SINGLE, FUTURE, IO_URING, LANE, LANE_FUTURE, POSIX_AIO,
-    SINGLE, TOKIO_FS,
+use super::{
+    engines::{
+        BATCH, BATCH_FUTURE, FLOOR, FLOOR_SINGLE, FUTURE, IO_URING, LANE, LANE_FUTURE, POSIX_AIO,
+        SINGLE, TOKIO_FS,
+    },
+    machine::Vendor,
+    plan::{DEEP, DEPTH, DEPTHS, Place},
+    results::Results,
+    stats::{self, Spread},
 };
-use super::machine::Vendor;
-use super::plan::{DEEP, DEPTH, DEPTHS, Place};
-use super::results::Results;
-use super::stats::{self, Spread};
 
 /// One target, and what was measured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -365,9 +367,11 @@ fn counted(results: &Results) -> Vec<Target> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::bench::plan::{self, Effort, Engines};
-    use crate::bench::results::{Count, Engine, Measured};
-    use crate::bench::stats::tests::round;
+    use crate::bench::{
+        plan::{self, Effort, Engines},
+        results::{Count, Engine, Measured},
+        stats::tests::round,
+    };
 
     /// Results in which each engine always takes the same time, in nanoseconds.
     pub(in super::super) fn results(ns: impl Fn(&str, &plan::Planned) -> u64) -> Results {

@@ -1,15 +1,15 @@
 //! What isn't built here: programs that count, and a library that is measured. Each is installed if
 //! that is possible, and left out otherwise.
 
-use std::env;
-use std::fs;
+use std::{env, fs};
 
 use anyhow::Result;
 
-use super::counts::Counters;
-use super::results::Results;
-use crate::packages::{self, Install, Tool};
-use crate::progress::Progress;
+use super::{counts::Counters, results::Results};
+use crate::{
+    packages::{self, Install, Tool},
+    progress::Progress,
+};
 
 const VALGRIND: Tool = Tool {
     program: "valgrind",

@@ -1,15 +1,15 @@
 //! Running the program in a guest, to show that it works.
 
-use std::path::PathBuf;
-use std::process::ExitCode;
-use std::time::Duration;
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Result;
 
 use super::Args;
-use crate::arch::{self, Arch};
-use crate::packages::Install;
-use crate::qemu_test::{self, Guests, Work};
+use crate::{
+    arch::{self, Arch},
+    packages::Install,
+    qemu_test::{self, Guests, Work},
+};
 
 /// How long a guest may take: most of that is booting.
 const LIMIT: Duration = Duration::from_secs(180);

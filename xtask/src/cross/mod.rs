@@ -2,19 +2,20 @@
 
 mod guest;
 
-use std::fs;
-use std::path::Path;
-use std::process::ExitCode;
+use std::{fs, path::Path, process::ExitCode};
 
 use anyhow::{Context, Result, bail};
 use object::read::{Object, ObjectSection};
 
-use crate::apt::Mirror;
-use crate::arch::{self, Arch};
-use crate::packages::Install;
-use crate::progress::Progress;
-use crate::toolchain::{Linking, Program, Target, Toolchains};
-use crate::{interrupt, process};
+use crate::{
+    apt::Mirror,
+    arch::{self, Arch},
+    interrupt,
+    packages::Install,
+    process,
+    progress::Progress,
+    toolchain::{Linking, Program, Target, Toolchains},
+};
 
 /// The program that is built.
 const HELLO: Program = Program {

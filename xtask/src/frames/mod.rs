@@ -1,18 +1,19 @@
 //! `cargo xtask frames`: whether the shortest loops hold the system call of `io_submit` themselves.
 
-use std::fs;
-use std::path::Path;
-use std::process::ExitCode;
+use std::{fs, path::Path, process::ExitCode};
 
 use anyhow::{Context, Result, ensure};
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
 
-use crate::apt::Mirror;
-use crate::arch::{self, Arch};
-use crate::packages::Install;
-use crate::progress::Progress;
-use crate::toolchain::{Linking, Program, Target, Toolchains};
-use crate::{interrupt, process};
+use crate::{
+    apt::Mirror,
+    arch::{self, Arch},
+    interrupt,
+    packages::Install,
+    process,
+    progress::Progress,
+    toolchain::{Linking, Program, Target, Toolchains},
+};
 
 /// The program with the loops.
 const LOOPS: Program = Program {

@@ -5,13 +5,14 @@ mod mutation;
 mod pool;
 mod weaken;
 
-use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Result, bail};
 
-use crate::progress::Progress;
-use crate::workspace;
+use crate::{progress::Progress, workspace};
 use models::{Binary, Model, Outcome};
 
 /// How long one model may take.

@@ -1,14 +1,15 @@
 //! Building the models and running them, each in its own process: a model that fails may abort.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, bail};
 
 use super::pool;
-use crate::progress::Progress;
-use crate::{interrupt, process, workspace};
+use crate::{interrupt, process, progress::Progress, workspace};
 
 /// The first build in a copy of the sources includes all dependencies.
 const BUILD_LIMIT: Duration = Duration::from_secs(1800);
@@ -184,8 +185,10 @@ fn refusal(output: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, Permissions};
-    use std::os::unix::fs::PermissionsExt;
+    use std::{
+        fs::{self, Permissions},
+        os::unix::fs::PermissionsExt,
+    };
 
     use tempfile::TempDir;
 

@@ -4,21 +4,23 @@
 //! workspace changes. For each mutation models are run until one fails. Models that have noticed
 //! other mutations of the same file come first.
 
-use std::collections::HashMap;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, bail};
 
-use super::models::{self, Binary, Model, Outcome};
-use super::mutation::{self, Mutation};
-use super::pool;
-use crate::lock::Lock;
-use crate::progress::Progress;
-use crate::workspace;
+use super::{
+    models::{self, Binary, Model, Outcome},
+    mutation::{self, Mutation},
+    pool,
+};
+use crate::{lock::Lock, progress::Progress, workspace};
 
 const CRATE: &str = "aio-safe";
 /// The models themselves, and the primitives that they run on.

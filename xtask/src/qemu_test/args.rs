@@ -1,14 +1,14 @@
 //! What `cargo xtask qemu-test` is told.
 
-use std::num::NonZero;
-use std::path::PathBuf;
-use std::thread;
+use std::{num::NonZero, path::PathBuf, thread};
 
 use anyhow::{Result, bail};
 
 use super::matrix::LONG_LIVED;
-use crate::arch::{self, Arch};
-use crate::packages::Install;
+use crate::{
+    arch::{self, Arch},
+    packages::Install,
+};
 
 /// Boots kernels in QEMU and runs the conformance program on each.
 ///

@@ -1,8 +1,10 @@
 //! The guest's root file system: programs, one of which is `/init`, and the modules that it loads.
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{self, File},
+    io::{BufWriter, Write},
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 use cpio::newc;

@@ -1,15 +1,16 @@
 //! Which guests to boot: each architecture that was asked for, on each of its kernels.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::{Context, Result};
 
 use super::kernel::{Archive, Index, Kernel};
-use crate::apt::Mirror;
-use crate::arch::{Arch, Platform, Series};
-use crate::interrupt;
-use crate::progress::Progress;
+use crate::{
+    apt::Mirror,
+    arch::{Arch, Platform, Series},
+    interrupt,
+    progress::Progress,
+};
 
 /// The long-lived series that Debian's releases have, oldest first.
 pub(crate) const LONG_LIVED: [&str; 3] = ["5.10", "6.1", "6.12"];

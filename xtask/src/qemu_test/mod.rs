@@ -9,23 +9,29 @@ mod matrix;
 mod report;
 mod self_check;
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use aio_test_harness::report::Line;
 use anyhow::{Context, Result};
 
-use crate::apt::Mirror;
-use crate::interrupt;
-use crate::packages::Tool;
-use crate::progress::Progress;
-use crate::toolchain::{Program, Target, Toolchains};
+use crate::{
+    apt::Mirror,
+    interrupt,
+    packages::Tool,
+    progress::Progress,
+    toolchain::{Program, Target, Toolchains},
+};
 pub(crate) use args::{Args, Guests};
 use guest::{Accel, Files, Limits, Machine, Outcome, Verdict};
 use matrix::{Plan, Planned};

@@ -1,8 +1,6 @@
 //! The results of a run of guests: a table for people, JSON for programs.
 
-use std::fs;
-use std::path::Path;
-use std::process::ExitCode;
+use std::{fs, path::Path, process::ExitCode};
 
 use aio_test_harness::report::{Outcome as CaseOutcome, Totals};
 use anyhow::{Context, Result, bail};

@@ -1,19 +1,19 @@
 //! `cargo xtask qemu-test --self-check`: real guests that go wrong on purpose, to see whether the
 //! command notices.
 
-use std::env;
-use std::fs;
-use std::path::Path;
-use std::process::{Command, ExitCode};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-use std::time::Duration;
+use std::{
+    env, fs,
+    path::Path,
+    process::{Command, ExitCode},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::args::Args;
-use super::report;
+use super::{args::Args, report};
 use crate::{arch, interrupt, process, progress::Progress};
 
 /// What a guest does wrong, and the outcome that has to be reported.

@@ -1,15 +1,14 @@
 //! The stress and the saturation in guests.
 
-use std::collections::BTreeMap;
-use std::process::ExitCode;
-use std::time::Duration;
+use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 
 use anyhow::Result;
 
 use super::Args;
-use crate::arch;
-use crate::interrupt;
-use crate::qemu_test::{self, Work};
+use crate::{
+    arch, interrupt,
+    qemu_test::{self, Work},
+};
 
 /// How much longer than the stress a guest may take: it boots, powers off, and is emulated.
 const MORE: Duration = Duration::from_secs(180);

@@ -2,15 +2,16 @@
 
 mod guests;
 
-use std::num::NonZero;
-use std::path::PathBuf;
-use std::process::{Command, ExitCode};
-use std::time::Duration;
+use std::{
+    num::NonZero,
+    path::PathBuf,
+    process::{Command, ExitCode},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 
-use crate::qemu_test::Guests;
-use crate::{interrupt, process, workspace};
+use crate::{interrupt, process, qemu_test::Guests, workspace};
 
 /// How long building may take.
 const BUILD: Duration = Duration::from_secs(1800);

@@ -1,9 +1,11 @@
 //! Block devices that are backed by files.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 
@@ -56,8 +58,7 @@ impl LoopDevice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
-    use std::thread;
+    use std::{fs, thread};
 
     fn attribute(device: &Path, name: &str) -> Option<String> {
         let name = Path::new("/sys/block").join(device.file_name()?).join(name);

@@ -2,21 +2,24 @@
 //! the system. Each library is unpacked into a directory of the cache, which the compiler then gets
 //! as its system root.
 
-use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
-use std::time::Duration;
+use std::{fs, path::PathBuf, process::Command, time::Duration};
 
 use anyhow::{Context, Result, bail};
 
-use super::choice::{Choice, Facts, Package};
-use super::{ASK, has_target};
-use crate::apt::{Apt, Mirror, Root};
-use crate::arch::{self, Arch};
-use crate::lock::Lock;
-use crate::packages::{self, Install, Tool};
-use crate::progress::Progress;
-use crate::{process, workspace};
+use super::{
+    ASK,
+    choice::{Choice, Facts, Package},
+    has_target,
+};
+use crate::{
+    apt::{Apt, Mirror, Root},
+    arch::{self, Arch},
+    lock::Lock,
+    packages::{self, Install, Tool},
+    process,
+    progress::Progress,
+    workspace,
+};
 
 const UNPACK: Duration = Duration::from_secs(300);
 /// How old an index may be when the versions in it don't fit: a newer one may have others.

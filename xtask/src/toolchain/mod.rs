@@ -7,19 +7,24 @@
 mod choice;
 mod debian;
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 
-use crate::apt::Mirror;
-use crate::arch::Arch;
-use crate::packages::{self, Install, Tool};
-use crate::progress::Progress;
-use crate::{process, workspace};
+use crate::{
+    apt::Mirror,
+    arch::Arch,
+    packages::{self, Install, Tool},
+    process,
+    progress::Progress,
+    workspace,
+};
 
 const BUILD: Duration = Duration::from_secs(1800);
 const ASK: Duration = Duration::from_secs(30);

@@ -22,13 +22,12 @@
 
 mod raw;
 
-use core::ffi::c_char;
-use core::mem::MaybeUninit;
-use core::panic::PanicInfo;
-use core::{ptr, slice};
+use core::{ffi::c_char, mem::MaybeUninit, panic::PanicInfo, ptr, slice};
 
-use aio_sys::abi::{AioContext, IoEvent, Iocb};
-use aio_sys::{io_destroy, io_getevents, io_setup, io_submit};
+use aio_sys::{
+    abi::{AioContext, IoEvent, Iocb},
+    io_destroy, io_getevents, io_setup, io_submit,
+};
 
 /// The reason for an early end. The numbers are the exit statuses.
 #[derive(Clone, Copy)]

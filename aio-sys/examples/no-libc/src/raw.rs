@@ -1,7 +1,9 @@
 //! The entry point, and the system calls other than native AIO.
 
-use core::arch::{asm, global_asm};
-use core::ffi::c_char;
+use core::{
+    arch::{asm, global_asm},
+    ffi::c_char,
+};
 
 // At the start of the process the stack pointer is the address of the arguments, and it is aligned
 // for a call. There is no caller to return to.

@@ -11,10 +11,12 @@ use aio_safe::{
 };
 
 use super::{Attacker, with_kind};
-use crate::attack::acts::{Act, did};
-use crate::attack::handle::One;
-use crate::attack::kinds::Kind;
-use crate::attack::round::Q;
+use crate::attack::{
+    acts::{Act, did},
+    handle::One,
+    kinds::Kind,
+    round::Q,
+};
 
 impl Attacker {
     pub(super) fn batch(&mut self) {

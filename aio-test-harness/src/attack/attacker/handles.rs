@@ -2,9 +2,11 @@
 
 #![forbid(unsafe_code)]
 
-use std::sync::Arc;
-use std::task::{Context, Waker};
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    task::{Context, Waker},
+    time::Duration,
+};
 
 use aio_safe::{
     AlignedBuf,
@@ -13,9 +15,11 @@ use aio_safe::{
 };
 
 use super::{Attacker, with_kind};
-use crate::attack::acts::{Act, Event, did, saw};
-use crate::attack::deeds::Bell;
-use crate::attack::handle::{Handle, submit, submitted_one};
+use crate::attack::{
+    acts::{Act, Event, did, saw},
+    deeds::Bell,
+    handle::{Handle, submit, submitted_one},
+};
 
 impl Attacker {
     pub(super) fn submit(&mut self) {

@@ -2,8 +2,10 @@
 
 #![forbid(unsafe_code)]
 
-use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::{
+    sync::Arc,
+    task::{Context, Waker},
+};
 
 use aio_safe::{
     AlignedBuf,
@@ -12,9 +14,11 @@ use aio_safe::{
 };
 
 use super::{Attacker, MOST_LANES};
-use crate::attack::acts::{Act, Event, did, saw};
-use crate::attack::deeds::Bell;
-use crate::attack::lanes::{LaneHandle, OneLane};
+use crate::attack::{
+    acts::{Act, Event, did, saw},
+    deeds::Bell,
+    lanes::{LaneHandle, OneLane},
+};
 
 impl Attacker {
     pub(super) fn make_lane(&mut self) {

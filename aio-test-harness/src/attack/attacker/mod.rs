@@ -8,16 +8,17 @@ mod lanes;
 mod queues;
 mod room;
 
-use std::sync::Arc;
-use std::thread;
+use std::{sync::Arc, thread};
 
-use super::acts::{self, Event, saw, status};
-use super::child;
-use super::deeds::guard;
-use super::handle::Handle;
-use super::lanes::LaneHandle;
-use super::round::{Q, Round};
-use super::seam::fork;
+use super::{
+    acts::{self, Event, saw, status},
+    child,
+    deeds::guard,
+    handle::Handle,
+    lanes::LaneHandle,
+    round::{Q, Round},
+    seam::fork,
+};
 
 /// How many handles a thread keeps.
 const MOST_HELD: usize = 12;

@@ -2,9 +2,11 @@
 
 #![forbid(unsafe_code)]
 
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll as Ready, Waker};
+use std::{
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll as Ready, Waker},
+};
 
 use aio_safe::{
     AlignedBuf,
@@ -15,12 +17,14 @@ use aio_safe::{
 };
 
 use super::{Attacker, with_kind};
-use crate::attack::acts::{Act, did};
-use crate::attack::deeds::{Bell, guard};
-use crate::attack::handle::submitted_one;
-use crate::attack::kinds::Kind;
-use crate::attack::round::Q;
-use crate::attack::seam::fork;
+use crate::attack::{
+    acts::{Act, did},
+    deeds::{Bell, guard},
+    handle::submitted_one,
+    kinds::Kind,
+    round::Q,
+    seam::fork,
+};
 
 impl Attacker {
     pub(super) fn reserve(&mut self) {

@@ -1,10 +1,12 @@
 //! Forks at any place, other threads or not.
 
-use std::cell::RefCell;
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::{
+    cell::RefCell,
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
 
 use crate::sys::fork::{Forked, exit_now, fork_beside_threads};
 

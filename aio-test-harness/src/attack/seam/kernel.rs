@@ -1,11 +1,15 @@
 //! The real kernel with moods: it answers what the real one may answer and rarely does.
 
-use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::{
+    mem::MaybeUninit,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
-use aio_safe::Errno;
-use aio_safe::kernel::{Kernel, Linux, Ring};
+use aio_safe::{
+    Errno,
+    kernel::{Kernel, Linux, Ring},
+};
 use aio_sys::abi::{AioContext, IoEvent, Iocb};
 
 /// How [`Moody`] differs from [`Linux`].

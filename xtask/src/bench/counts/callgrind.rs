@@ -1,13 +1,10 @@
 //! Instructions in user space, counted with valgrind's callgrind.
 
-use std::fs;
-use std::path::Path;
-use std::process::Command;
+use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context, Result};
 
-use crate::bench::program::COUNT;
-use crate::process;
+use crate::{bench::program::COUNT, process};
 
 /// Runs a command, and counts the instructions of all its threads.
 pub(super) fn run(command: &Command, scratch: &Path) -> Result<u64> {

@@ -7,19 +7,19 @@
 mod callgrind;
 mod strace;
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use aio_bench::{Cell, Round, Sharing, Workload};
 use anyhow::Result;
 
-use super::engines::{BATCH, BATCH_FUTURE, FLOOR, FLOOR_SINGLE, FUTURE, LANE, LANE_FUTURE, SINGLE};
-use super::files::{self, Files};
-use super::plan::{BLOCK, DEPTH, Place};
-use super::program::{self, Answer, Program};
-use super::results::{Count, Memory, Results};
-use crate::progress::Progress;
-use crate::{interrupt, process};
+use super::{
+    engines::{BATCH, BATCH_FUTURE, FLOOR, FLOOR_SINGLE, FUTURE, LANE, LANE_FUTURE, SINGLE},
+    files::{self, Files},
+    plan::{BLOCK, DEPTH, Place},
+    program::{self, Answer, Program},
+    results::{Count, Memory, Results},
+};
+use crate::{interrupt, process, progress::Progress};
 
 /// How many operations the shorter run does: a multiple of the depth. What threads do to start and
 /// to end differs from run to run; with this many operations it is little for each of them.

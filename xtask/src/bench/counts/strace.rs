@@ -1,14 +1,10 @@
 //! System calls, counted with strace.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
-use std::process::Command;
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 use anyhow::{Context, Result, bail};
 
-use crate::bench::program::COUNT;
-use crate::process;
+use crate::{bench::program::COUNT, process};
 
 /// Runs a command, and counts the system calls of all its threads by name.
 pub(super) fn run(command: &Command, scratch: &Path) -> Result<BTreeMap<String, u64>> {

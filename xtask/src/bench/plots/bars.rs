@@ -1,8 +1,7 @@
 //! Bars: CPU time by engine, in user space and in the kernel.
 
 use anyhow::{Result, anyhow};
-use plotters::prelude::*;
-use plotters::style::text_anchor::HPos;
+use plotters::{prelude::*, style::text_anchor::HPos};
 
 use super::style::{self, TEXT, TITLE};
 

@@ -1,9 +1,7 @@
 //! Lines: one for each engine, over a few points, with a logarithmic vertical axis.
 
 use anyhow::{Context, Result, anyhow};
-use plotters::coord::Shift;
-use plotters::prelude::*;
-use plotters::style::text_anchor::HPos;
+use plotters::{coord::Shift, prelude::*, style::text_anchor::HPos};
 
 use super::style::{self, Look, Marker, TEXT, TITLE};
 

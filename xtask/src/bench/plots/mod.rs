@@ -4,13 +4,14 @@ mod bars;
 mod lines;
 mod style;
 
-use std::fs;
-use std::path::Path;
+use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 
-use super::plan::{DEPTH, Place, Section};
-use super::report::{Cell, Figures, Report};
+use super::{
+    plan::{DEPTH, Place, Section},
+    report::{Cell, Figures, Report},
+};
 use bars::Bar;
 use lines::{Line, Lines};
 

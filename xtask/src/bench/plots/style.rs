@@ -1,7 +1,9 @@
 //! The style of plots, on light and dark backgrounds.
 
-use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::{
+    prelude::*,
+    style::text_anchor::{HPos, Pos, VPos},
+};
 
 pub(super) const TITLE: i32 = 16;
 pub(super) const TEXT: i32 = 13;

@@ -1,8 +1,10 @@
 //! Reading a file while another process writes it.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::PathBuf;
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::PathBuf,
+};
 
 /// A file that grows, and may not exist yet.
 #[derive(Debug)]

@@ -1,15 +1,13 @@
 //! QEMU's command line for a guest.
 
-use std::fs;
-use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use super::Files;
-use crate::arch::Platform;
-use crate::packages;
-use crate::qemu_test::disk::Disk;
-use crate::qemu_test::kernel::Kernel;
+use crate::{
+    arch::Platform,
+    packages,
+    qemu_test::{disk::Disk, kernel::Kernel},
+};
 
 /// What runs the guest's instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,17 +5,21 @@
 //! `linux-modules-RELEASE`, which has the modules. The archive sometimes has only one of the two;
 //! then the release can't be booted.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
-use std::time::{Duration, UNIX_EPOCH};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::Path,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use anyhow::{Result, bail};
 use deb_version::compare_versions;
 use serde::{Deserialize, Serialize};
 
-use crate::apt::{Root, Stanza};
-use crate::progress::Progress;
+use crate::{
+    apt::{Root, Stanza},
+    progress::Progress,
+};
 
 /// A kernel that the archive has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

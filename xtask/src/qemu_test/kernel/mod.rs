@@ -4,16 +4,21 @@ mod index;
 mod modules;
 mod unpack;
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 
-use crate::apt::{Mirror, Root};
-use crate::arch::{self, Platform};
-use crate::lock::Lock;
-use crate::progress::Progress;
-use crate::{interrupt, workspace};
+use crate::{
+    apt::{Mirror, Root},
+    arch::{self, Platform},
+    interrupt,
+    lock::Lock,
+    progress::Progress,
+    workspace,
+};
 
 pub(crate) use index::{Index, Release};
 

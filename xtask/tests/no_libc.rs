@@ -1,14 +1,19 @@
-//! Builds, inspects and runs `examples/no-libc`, the program without libc.
+//! Builds, inspects and runs `aio-sys/examples/no-libc`, the program without libc.
+//!
+//! The test is here because cargo leaves a nested package out of the one that it publishes, and a
+//! test of aio-sys would lack the program there.
 
 #![cfg(all(
     target_os = "linux",
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::sync::OnceLock;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::OnceLock,
+};
 
 /// Builds the program once for all tests, and returns its path.
 fn program() -> &'static Path {
@@ -26,7 +31,7 @@ fn program() -> &'static Path {
             ])
             .arg(concat!(
                 env!("CARGO_MANIFEST_DIR"),
-                "/examples/no-libc/Cargo.toml"
+                "/../aio-sys/examples/no-libc/Cargo.toml"
             ))
             .arg("--target-dir")
             .arg(&target)
