@@ -36,10 +36,11 @@ pub use batch::LaneBatch;
 /// A share of a queue: slots of its own, for reads and writes of one buffer type. Made by
 /// [`Queue::lane`].
 ///
-/// Of all ways to submit, a lane costs least per operation. Use it in a loop that takes results, and
-/// submits a new operation for each. Operations are submitted together. Results are taken as they
-/// come, each with the value that was pushed with its operation. An operation has no handle: the
-/// value says which operation a result belongs to. The lane keeps its slots until it is dropped.
+/// Of all ways to submit, a lane costs least per operation. Use it in a loop that takes results
+/// and submits a new operation for each. Operations are submitted together. Results are taken as
+/// they come, each with the value that was pushed with its operation. An operation has no handle:
+/// the value says which operation a result belongs to. The lane keeps its slots until it is
+/// dropped.
 ///
 /// Several lanes of one queue, in several threads, hardly slow each other down. Syncs, and
 /// operations that are awaited one by one, go through [`Queue::submit`].

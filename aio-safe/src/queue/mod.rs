@@ -45,8 +45,8 @@ pub use reserve::{Permit, Reserve};
 /// or so. [`close`](Self::close) does the same even if clones are left, and returns errors.
 /// [`Pending`] handles outlive the queue: their results are stored before the drop returns.
 ///
-/// The drop may run wakers and destructors. If one of them panics, the drop passes the panic on when
-/// it has closed the queue. If the thread is panicking already, that panic ends there.
+/// The drop may run wakers and destructors. If one of them panics, the drop closes the queue first,
+/// and then panics too. If the thread is panicking already, the panic ends there.
 ///
 /// # Wakers and destructors
 ///
@@ -333,8 +333,8 @@ impl Queue {
     ///
     /// # Panics
     ///
-    /// When a waker or an abandoned buffer's destructor that it runs panics. Operations may still be
-    /// in flight then.
+    /// When a waker or an abandoned buffer's destructor that it runs panics. Operations may still
+    /// be in flight then.
     pub fn drain(&self) -> Result<(), CloseError> {
         if !self.shared.process.is_current() {
             return Err(CloseError::Forked);

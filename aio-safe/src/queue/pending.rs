@@ -29,8 +29,8 @@ use crate::{
 /// A thread [`wait`](Self::wait)s for it, or looks with [`try_take`](Self::try_take). A task
 /// `.await`s it.
 ///
-/// **Tasks need a thread that reaps**: a completion by itself wakes no task. A thread reaps while it
-/// is in `wait`, [`Queue::drain`], [`Queue::reap`] or
+/// **Tasks need a thread that reaps**: a completion by itself wakes no task. A thread reaps while
+/// it is in `wait`, [`Queue::drain`], [`Queue::reap`] or
 /// [`Reaper::reap`](crate::queue::Reaper::reap).
 /// Polling the future takes only the completions that are there already, and only if the queue
 /// [reads the ring](crate::Queue::reads_ring).
