@@ -74,7 +74,8 @@ impl Batches<'_> {
     }
 
     /// Submits `n` operations.
-    #[inline]
+    // Always: no `ret` is to follow the system call.
+    #[inline(always)]
     pub(super) fn submit<T: Timing>(
         &mut self,
         n: usize,
