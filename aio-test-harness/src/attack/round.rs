@@ -404,8 +404,12 @@ impl Round {
         lock(&self.lasting).map_or_else(Vec::new, |queues| queues.clone())
     }
 
-    /// Makes a queue besides, if there weren't too many.
+    /// Makes another queue, if there weren't too many. None in a child, which takes all queues that
+    /// it has for its parent's.
     pub(super) fn another_queue(&self, rng: &mut fastrand::Rng) -> Option<Q> {
+        if fork::is_child() {
+            return None;
+        }
         if self.more.fetch_add(1, Ordering::Relaxed) >= MORE {
             return None;
         }
