@@ -1,12 +1,18 @@
 //! A thread whose own event is alone in the ring, which takes a short way, against threads that
 //! wait for something else. The ring is small, so that its end is reached.
 
+use std::{
+    pin::Pin,
+    task::{Context, Waker},
+};
+
 use loom::thread;
 
 use super::{Bound, Machine, check, file, lane::submit, ring::RingMemory};
 use crate::{
     Op, Queue,
     error::{QueueError, ReapError},
+    op::PollEvents,
 };
 
 /// Reads, and waits for it.
@@ -34,6 +40,24 @@ fn another_drains() {
         }
         assert_eq!(pending.wait().into_result().unwrap().1.byte(), 1);
         other.join().unwrap();
+        drop(queue);
+        machine.assert_over();
+    });
+}
+
+/// A task polls first. Its waker is in the slot when its thread finds the event.
+#[test]
+fn a_waker_is_stored() {
+    let bound = Bound::None;
+    check(bound, &[], |_| {
+        let machine = Machine::with_ring(2);
+        let queue = machine.queue(1);
+        let poll = Op::poll(PollEvents::IN);
+        let mut pending = queue.submit(file(), poll).unwrap();
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut pending).poll(&mut context).is_pending());
+        machine.fire();
+        assert_eq!(pending.wait().unwrap(), PollEvents::IN);
         drop(queue);
         machine.assert_over();
     });

@@ -171,6 +171,15 @@ impl Machine {
                 request.res = 1;
             }
         }
+        if let Some(ring) = &self.0.ring {
+            while state.requests.iter().any(|request| request.ready) {
+                let request = state.take_ready();
+                drop(state);
+                ring.post(self.0.carry_out(request));
+                state = self.state();
+                state.posted += 1;
+            }
+        }
         wake(state);
     }
 
