@@ -71,3 +71,30 @@ fn a_slot_that_moves_is_found() {
         other.join().unwrap();
     });
 }
+
+/// Two slots are freed together while the last queue handle goes. One of the two threads, and only
+/// one, learns that it was the last.
+#[test]
+fn slots_freed_together_are_the_last() {
+    let bound = Bound::None;
+    check(bound, &["the queue's", "the slots'"], |seen| {
+        let slab = Arc::new(Slab::new(2));
+        let both = slab.claim(2);
+        let other = thread::spawn({
+            let slab = Arc::clone(&slab);
+            move || free(&slab, &both)
+        });
+        // SAFETY: the model keeps the slab to its end, and this is called once.
+        let queue_is_last = unsafe { Slab::orphan(NonNull::from(&*slab)) };
+        let slots_are_last = other.join().unwrap() == Freed::Last;
+        assert!(
+            queue_is_last != slots_are_last,
+            "one of them frees the slab"
+        );
+        seen.note(if queue_is_last {
+            "the queue's"
+        } else {
+            "the slots'"
+        });
+    });
+}
