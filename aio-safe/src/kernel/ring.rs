@@ -38,8 +38,8 @@ unsafe impl Sync for Ring {}
 
 impl Ring {
     /// The ring of a context, if its header says that it can be read in user space. It has to have
-    /// the magic number, the known compatible features, no incompatible features, and a header of
-    /// the known length.
+    /// the magic number, the known compatible features, no incompatible features, a header of
+    /// the known length, and at least two entries.
     ///
     /// # Safety
     ///
@@ -51,6 +51,11 @@ impl Ring {
         // tail meanwhile, so the read is volatile, and their values aren't used.
         let seen = unsafe { header.read_volatile() };
         if !seen.is_readable() || seen.compat_features & RING_COMPAT_FEATURES == 0 {
+            return None;
+        }
+        // One entry always stays free, so a ring of one entry holds no event. `take_only` relies on
+        // there being more.
+        if seen.nr < 2 {
             return None;
         }
         Some(Self {
@@ -343,12 +348,13 @@ mod tests {
 
     #[test]
     fn a_ring_of_another_kind_is_not_read() {
-        let spoil: [fn(&mut RingHeader); 5] = [
+        let spoil: [fn(&mut RingHeader); 6] = [
             |header| header.magic += 1,
             |header| header.incompat_features = 1,
             |header| header.compat_features = 0,
             |header| header.header_length = 16,
             |header| header.nr = 0,
+            |header| header.nr = 1,
         ];
         for (n, spoil) in spoil.into_iter().enumerate() {
             let mut memory = memory(0, 0);
