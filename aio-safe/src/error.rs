@@ -3,11 +3,11 @@
 //! | error | when | what was lost |
 //! |---|---|---|
 //! | [`SetupError`] | making a queue | nothing |
-//! | [`SubmitError`] | submitting: the queue didn't take the operation | nothing: the operation is handed back |
-//! | [`QueueError`] | claiming slots, submitting a batch | nothing: a batch keeps what wasn't submitted |
-//! | [`OpError`] | the kernel refused the operation, or carried it out and failed | nothing: the buffer is handed back |
-//! | [`ReapError`] | [`Queue::reap`](crate::Queue::reap), [`Reaper::reap`](crate::queue::Reaper::reap) | nothing |
-//! | [`CloseError`] | draining or closing a queue | with `Closed` and `Forked` nothing; otherwise the buffers of operations in flight are leaked, and the context stays until the process ends |
+//! | [`SubmitError`] | submitting: the queue refused | nothing: the operation is handed back |
+//! | [`QueueError`] | claiming slots, submitting a batch | nothing: a batch keeps the rest |
+//! | [`OpError`] | the kernel refused it or failed | nothing: the buffer is handed back |
+//! | [`ReapError`] | reaping in a program's own loop | nothing |
+//! | [`CloseError`] | draining or closing a queue | see [below](CloseError) |
 
 use std::{error::Error, fmt, io};
 
@@ -342,7 +342,8 @@ impl From<ReapError> for io::Error {
 }
 
 /// A queue couldn't be drained or closed. With [`Reap`](Self::Reap) and [`Destroy`](Self::Destroy)
-/// the buffers of operations in flight are leaked, because the kernel may still write to them.
+/// the buffers of operations in flight are leaked, because the kernel may still write to them. The
+/// context stays until the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseError {

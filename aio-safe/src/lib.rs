@@ -35,8 +35,8 @@
 //! | what you have | what to use | system calls | results |
 //! |---|---|---|---|
 //! | one operation | [`Queue::submit`] | one for each | a [`Pending`] |
-//! | several operations, each awaited by itself | [`Queue::batch`] | one for all | a [`Pending`] for each |
-//! | many reads and writes in a loop, at the least cost | [`Queue::lane`] | one for all | taken from the lane as they complete, each with the value pushed with it |
+//! | several, each awaited by itself | [`Queue::batch`] | one for all | a [`Pending`] for each |
+//! | many in a loop, at the least cost | [`Queue::lane`] | one for all | with your values |
 //!
 //! # Which way to wait
 //!
@@ -45,7 +45,7 @@
 //! | a thread, for one operation | [`Pending::wait`], [`wait_timeout`](Pending::wait_timeout) |
 //! | a thread, for any of many [`Pending`]s | [`Queue::reap`], then [`Pending::try_take`] on each |
 //! | a thread, for the next results of a lane | [`Lane::wait`], [`Lane::wait_ready`] |
-//! | an event loop of your own | [`Queue::reap`], then [`Pending::try_take`] or [`Lane::try_take`] |
+//! | your event loop | [`Queue::reap`], then [`Pending::try_take`] or [`Lane::try_take`] |
 //! | a task of any executor | `.await` a [`Pending`], [`Lane::next`], [`Lane::poll_ready`] |
 //! | a thread or task, for a slot of a full queue | [`Queue::reserve`] |
 //! | a thread, until nothing is in flight | [`Queue::drain`] |

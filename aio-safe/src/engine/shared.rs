@@ -4,7 +4,7 @@
 //!
 //! | reference | what keeps the shared part |
 //! |---|---|
-//! | [`QueueRef`], in a queue handle | one hold that all queue handles and all slots that aren't free have in common |
+//! | [`QueueRef`], in a queue handle | one hold, common to all queue handles and slots in use |
 //! | [`SlotRef`], in the handle of an operation | the same hold: the operation's slot isn't free |
 //! | [`Hold`], for a `Reaper`, and while a slot is given to the line | a hold of its own |
 //!

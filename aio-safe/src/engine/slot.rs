@@ -10,11 +10,13 @@
 //!
 //! | state | flags | iocb and payload belong to | result belongs to | waker belongs to |
 //! |---|---|---|---|---|
-//! | free | none | nobody; a submitter claims the slot from the [free list](crate::engine::slab) | - | - |
+//! | free | none | nobody; a submitter claims it from the [slab](crate::engine::slab) | - | - |
 //! | claimed | none | the submitter that claimed it | the submitter | the submitter |
-//! | in flight | `ACTIVE` | the kernel | the completer | the handle; while `WAKER` is set, handle and completer may both read it |
-//! | abandoned | `ACTIVE`, `GONE` | the kernel, then the completer | the completer | the completer |
-//! | completed | `ACTIVE`, `DONE` | the handle | the handle | the handle; the completer while `WAKER` is set |
+//! | in flight | `ACTIVE` | the kernel | the completer | the handle; both with `WAKER` |
+//! | abandoned | `ACTIVE`, `GONE` | kernel, then completer | the completer | the completer |
+//! | completed | `ACTIVE`, `DONE` | the handle | the handle | the completer with `WAKER` |
+//!
+//! "With `WAKER`" is while that flag is set: in flight, handle and completer may both read the waker.
 //!
 //! The *handle* is the one owner of this use's result. The *completer* is the
 //! [leader](crate::engine::leader) that took the request's event, or the submitter when the kernel
@@ -26,8 +28,10 @@
 //! |---|---|---|---|
 //! | claimed | none | the lane | the lane |
 //! | in flight | `ACTIVE` | the kernel | the completer |
-//! | finished | none; the generation is raised | the completer; the lane once the slot is [delivered](crate::engine::inbox) | as the payload |
+//! | finished | none; a new generation | completer; lane once [delivered] | as the payload |
 //! | refused | `ACTIVE`, `DONE` | the lane, which raises the generation | the lane |
+//!
+//! [delivered]: crate::engine::inbox
 //!
 //! # Handing over
 //!
