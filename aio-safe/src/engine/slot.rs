@@ -16,7 +16,8 @@
 //! | abandoned | `ACTIVE`, `GONE` | kernel, then completer | the completer | the completer |
 //! | completed | `ACTIVE`, `DONE` | the handle | the handle | the completer with `WAKER` |
 //!
-//! "With `WAKER`" is while that flag is set: in flight, handle and completer may both read the waker.
+//! "With `WAKER`" means while that flag is set. In flight, handle and completer may then both read
+//! the waker.
 //!
 //! The *handle* is the one owner of this use's result. The *completer* is the
 //! [leader](crate::engine::leader) that took the request's event, or the submitter when the kernel
