@@ -33,7 +33,7 @@ use crate::{
     toolchain::{Program, Target, Toolchains},
 };
 pub(crate) use args::{Args, Guests};
-use guest::{Accel, Files, Limits, Machine, Outcome, Verdict};
+use guest::{Accel, Files, Limits, Machine, Observed, Outcome, Verdict};
 use matrix::{Plan, Planned};
 use report::Guest;
 pub(crate) use report::Report;
@@ -243,7 +243,30 @@ impl Lab<'_> {
         self.boot_with(guest, Accel::Emulation)
     }
 
+    /// Boots one guest. If QEMU crashes before the guest has reported anything, boots it once more.
     fn boot_with(&self, guest: &Planned, accel: Accel) -> Result<Guest> {
+        let mut seen = self.boot_once(guest, accel)?;
+        if seen.qemu_crashed_early() {
+            self.progress.say(&format!(
+                "notice: QEMU crashed while it booted {} {}, so it is booted once more: {}",
+                guest.arch.name,
+                guest.kernel.release,
+                seen.qemu.trim()
+            ));
+            seen = self.boot_once(guest, accel)?;
+        }
+        let Planned { arch, kernel } = guest;
+        let verdict = Verdict::new(&seen);
+        let named = (arch.name, kernel.series.as_str(), kernel.release.as_str());
+        Ok(Guest::new(
+            named,
+            verdict,
+            seen.took.as_secs_f64(),
+            seen.console,
+        ))
+    }
+
+    fn boot_once(&self, guest: &Planned, accel: Accel) -> Result<Observed> {
         let Planned { arch, kernel } = guest;
         let name = format!("{} {}", arch.name, kernel.release);
         let line = self.progress.line(format!("{name}: booting"));
@@ -267,7 +290,7 @@ impl Lab<'_> {
         };
         let mut cases = 0;
         let mut ended = 0;
-        let seen = guest::run(
+        guest::run(
             &mut machine.command(&files),
             &files,
             limits,
@@ -279,15 +302,7 @@ impl Lab<'_> {
                 Line::Case { .. } => ended += 1,
                 Line::End(_) => {}
             },
-        )?;
-        let verdict = Verdict::new(&seen);
-        let named = (arch.name, kernel.series.as_str(), kernel.release.as_str());
-        Ok(Guest::new(
-            named,
-            verdict,
-            seen.took.as_secs_f64(),
-            seen.console,
-        ))
+        )
     }
 
     fn limits(&self, accel: Accel) -> Limits {

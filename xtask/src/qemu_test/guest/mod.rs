@@ -6,6 +6,7 @@ mod verdict;
 
 use std::{
     fs::{self, File},
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
@@ -83,6 +84,15 @@ pub(crate) struct Observed {
     pub(crate) console: String,
     pub(crate) qemu: String,
     pub(crate) took: Duration,
+}
+
+impl Observed {
+    /// Whether a signal ended QEMU before the guest had reported anything: then QEMU has crashed,
+    /// and no test is the cause.
+    pub(crate) fn qemu_crashed_early(&self) -> bool {
+        matches!(self.end, End::Exited(status) if status.signal().is_some())
+            && self.lines.is_empty()
+    }
 }
 
 /// A running guest, which ends when this is dropped.

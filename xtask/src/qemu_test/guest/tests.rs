@@ -24,6 +24,12 @@ const PATIENT: Limits = Limits {
 
 /// Runs a script in which `say LINE…` reports and `print TEXT` writes to the console.
 fn guest(script: &str, limits: Limits) -> (Verdict, String) {
+    let seen = seen(script, limits);
+    (Verdict::new(&seen), seen.console)
+}
+
+/// The same, as it was seen.
+fn seen(script: &str, limits: Limits) -> Observed {
     let dir = tempfile::tempdir().unwrap();
     let files = Files {
         dir: dir.path().to_owned(),
@@ -35,8 +41,7 @@ fn guest(script: &str, limits: Limits) -> (Verdict, String) {
     );
     let mut command = Command::new("sh");
     command.args(["-c", &format!("{prelude} {script}")]);
-    let seen = run(&mut command, &files, limits, |_| ()).unwrap();
-    (Verdict::new(&seen), seen.console)
+    run(&mut command, &files, limits, |_| ()).unwrap()
 }
 
 /// The same, as a report of this one guest has it.
@@ -170,6 +175,20 @@ fn a_guest_that_dies_without_a_word_is_lost() {
         verdict.reason.as_deref(),
         Some("ended without having reported anything")
     );
+}
+
+#[test]
+fn only_a_crash_of_qemu_before_the_first_word_is_an_early_one() {
+    let crashed = |script: &str| seen(script, PATIENT).qemu_crashed_early();
+    assert!(crashed("print booting; kill -ABRT $$"));
+    assert!(!crashed(&(says(&[HELLO]) + "kill -ABRT $$")));
+    assert!(!crashed("exit 1"));
+    assert!(!crashed(""));
+    let silent = Limits {
+        silence: Duration::from_millis(100),
+        ..PATIENT
+    };
+    assert!(!seen("sleep 60", silent).qemu_crashed_early());
 }
 
 #[test]
