@@ -40,6 +40,14 @@ pub enum SetupError {
     Forbidden(Errno),
     /// Memory ran out (ENOMEM).
     OutOfMemory,
+    /// No eventfd could be made. Most often the process has too many files open (EMFILE).
+    Eventfd(Errno),
+    /// [`Driver::Tokio`](crate::queue::Driver) needs a tokio runtime in this thread, and there is
+    /// none.
+    NoRuntime,
+    /// The runtime's reactor didn't take the eventfd. Most often the limit on watched files,
+    /// `fs.epoll.max_user_watches`, leaves no room (ENOSPC).
+    Reactor(Errno),
     /// Any other error of `io_setup`.
     Os(Errno),
 }
@@ -60,6 +68,13 @@ impl SetupError {
         }
     }
 
+    /// The error that a reactor's refusal stands for.
+    #[cfg(any(feature = "async-io", feature = "tokio"))]
+    pub(crate) fn reactor(error: &io::Error) -> Self {
+        let errno = error.raw_os_error().and_then(Errno::from_raw);
+        Self::Reactor(errno.unwrap_or(Errno::EIO))
+    }
+
     /// The errno of `io_setup`, or the errno with the same meaning.
     pub fn errno(&self) -> Errno {
         match self {
@@ -67,7 +82,11 @@ impl SetupError {
             Self::Limit { .. } => Errno::EAGAIN,
             Self::Unsupported => Errno::ENOSYS,
             Self::OutOfMemory => Errno::ENOMEM,
-            Self::Forbidden(errno) | Self::Os(errno) => *errno,
+            Self::NoRuntime => Errno::ENXIO,
+            Self::Forbidden(errno)
+            | Self::Eventfd(errno)
+            | Self::Reactor(errno)
+            | Self::Os(errno) => *errno,
         }
     }
 }
@@ -107,6 +126,17 @@ impl fmt::Display for SetupError {
                  profile"
             ),
             Self::OutOfMemory => f.write_str("no memory for an AIO context"),
+            Self::Eventfd(errno) => write!(f, "no eventfd for the queue: {errno}"),
+            Self::NoRuntime => f.write_str(
+                "there is no tokio runtime in this thread: make the queue in a task, or in \
+                 `Runtime::enter`",
+            ),
+            Self::Reactor(errno) => {
+                write!(
+                    f,
+                    "the runtime's reactor didn't take the queue's eventfd: {errno}"
+                )
+            }
             Self::Os(errno) => write!(f, "io_setup: {errno}"),
         }
     }
@@ -294,7 +324,10 @@ impl From<SetupError> for io::Error {
             SetupError::Limit { .. } | SetupError::OutOfMemory => io::ErrorKind::OutOfMemory,
             SetupError::Unsupported => io::ErrorKind::Unsupported,
             SetupError::Forbidden(_) => io::ErrorKind::PermissionDenied,
-            SetupError::Os(errno) => return errno.into(),
+            SetupError::NoRuntime => io::ErrorKind::NotFound,
+            SetupError::Eventfd(errno) | SetupError::Reactor(errno) | SetupError::Os(errno) => {
+                return errno.into();
+            }
         };
         Self::new(kind, error)
     }

@@ -16,7 +16,7 @@ use common::{Fake, Tracked, With, Woken, poll_once, tracked, within};
 #[test]
 fn a_dropped_handle_leaves_the_buffer_to_the_kernel() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(2, fake.clone()).unwrap();
+    let queue = common::driven_by_test(2, fake.clone()).unwrap();
     let drops = Arc::new(AtomicUsize::new(0));
     drop(tracked(&queue, &drops));
     fake.touch_all();
@@ -31,7 +31,7 @@ fn a_dropped_handle_leaves_the_buffer_to_the_kernel() {
 #[test]
 fn a_dropped_future_leaves_the_buffer_and_lets_its_waker_go() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(2, fake.clone()).unwrap();
+    let queue = common::driven_by_test(2, fake.clone()).unwrap();
     let drops = Arc::new(AtomicUsize::new(0));
     let (woken, waker) = Woken::new();
     let mut pending = tracked(&queue, &drops);
@@ -49,7 +49,7 @@ fn a_dropped_future_leaves_the_buffer_and_lets_its_waker_go() {
 #[test]
 fn a_dropped_handle_keeps_its_slot_until_the_operation_is_over() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(1, fake.clone()).unwrap();
+    let queue = common::driven_by_test(1, fake.clone()).unwrap();
     let drops = Arc::new(AtomicUsize::new(0));
     drop(tracked(&queue, &drops));
     let op = Op::read(Tracked::new(16, &drops), 0);
@@ -63,7 +63,7 @@ fn a_dropped_handle_keeps_its_slot_until_the_operation_is_over() {
 
 #[test]
 fn a_handle_dropped_when_the_operation_is_over_drops_the_buffer() {
-    let queue = Queue::with_kernel(1, Fake::prompt()).unwrap();
+    let queue = common::driven_by_test(1, Fake::prompt()).unwrap();
     let drops = Arc::new(AtomicUsize::new(0));
     for n in 1..=3 {
         let done = tracked(&queue, &drops);
@@ -76,7 +76,7 @@ fn a_handle_dropped_when_the_operation_is_over_drops_the_buffer() {
 #[test]
 fn a_forgotten_handle_keeps_buffer_and_slot_for_ever() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(1, fake.clone()).unwrap();
+    let queue = common::driven_by_test(1, fake.clone()).unwrap();
     let drops = Arc::new(AtomicUsize::new(0));
     std::mem::forget(tracked(&queue, &drops));
     fake.touch_all();
@@ -91,7 +91,7 @@ fn a_forgotten_handle_keeps_buffer_and_slot_for_ever() {
 #[test]
 fn buffers_larger_than_a_slot_are_dropped_once_too() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+    let queue = common::driven_by_test(4, fake.clone()).unwrap();
     let drops = Arc::new(AtomicUsize::new(0));
     let submit = || {
         let op = Op::read(With(Tracked::new(64, &drops), [7_u64; 40]), 0);
@@ -113,7 +113,7 @@ fn buffers_larger_than_a_slot_are_dropped_once_too() {
 fn handles_dropped_while_completions_come_free_each_buffer_once() {
     within(60, || {
         let fake = Fake::prompt();
-        let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+        let queue = common::driven_by_test(8, fake.clone()).unwrap();
         let drops = Arc::new(AtomicUsize::new(0));
         let reaper = {
             let queue = queue.clone();
@@ -146,7 +146,7 @@ fn a_dropped_poll_is_cancelled() {
     within(20, || {
         for fake in [false, true] {
             let queue = if fake {
-                Queue::with_kernel(1, Fake::new()).unwrap()
+                common::driven_by_test(1, Fake::new()).unwrap()
             } else {
                 Queue::new(1).unwrap()
             };

@@ -51,7 +51,7 @@ fn one_call_submits_all_in_order() {
 #[test]
 fn one_call_of_the_kernel_is_enough() {
     let fake = Fake::prompt();
-    let queue = Queue::with_kernel(200, fake.clone()).unwrap();
+    let queue = common::driven_by_test(200, fake.clone()).unwrap();
     let file = std::io::stdin();
     let mut batch = queue.batch();
     for offset in 0..200 {
@@ -72,7 +72,7 @@ fn one_call_of_the_kernel_is_enough() {
 #[test]
 fn what_the_kernel_leaves_is_submitted_again() {
     let fake = Fake::prompt();
-    let queue = Queue::with_kernel(16, fake.clone()).unwrap();
+    let queue = common::driven_by_test(16, fake.clone()).unwrap();
     fake.on_submit(|iocb| match iocb.aio_offset % 3 {
         0 => Verdict::Pause,
         _ => Verdict::Accept,
@@ -97,7 +97,7 @@ fn refused_operations_get_their_own_errno_and_the_others_run() {
         _ => None,
     };
     let fake = Fake::prompt();
-    let queue = Queue::with_kernel(16, fake.clone()).unwrap();
+    let queue = common::driven_by_test(16, fake.clone()).unwrap();
     fake.on_submit(move |iocb| bad(iocb.aio_offset).map_or(Verdict::Accept, Verdict::Refuse));
     let file = std::io::stdin();
     let mut batch = queue.batch();
@@ -139,7 +139,7 @@ fn refusals_of_the_real_kernel_hit_only_whom_they_are_for() {
 #[test]
 fn a_batch_that_meets_eagain_goes_on_where_it_was() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(16, fake.clone()).unwrap();
+    let queue = common::driven_by_test(16, fake.clone()).unwrap();
     let room = Arc::new(Mutex::new(4));
     {
         let room = Arc::clone(&room);
@@ -176,7 +176,7 @@ fn a_batch_that_meets_eagain_goes_on_where_it_was() {
 
 #[test]
 fn pop_hands_back_what_was_pushed_last() {
-    let queue = Queue::with_kernel(4, Fake::prompt()).unwrap();
+    let queue = common::driven_by_test(4, Fake::prompt()).unwrap();
     let file = std::io::stdin();
     let mut batch = queue.batch();
     for n in 0..3_u8 {
@@ -197,7 +197,7 @@ fn pop_hands_back_what_was_pushed_last() {
 #[test]
 fn a_cleared_batch_drops_what_was_not_submitted_and_nothing_else() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+    let queue = common::driven_by_test(8, fake.clone()).unwrap();
     let drops = Arc::new(AtomicUsize::new(0));
     let file = std::io::stdin();
     let mut handles = Vec::new();
@@ -227,7 +227,7 @@ fn a_cleared_batch_drops_what_was_not_submitted_and_nothing_else() {
 #[test]
 #[cfg_attr(not(debug_assertions), ignore = "release builds don't panic")]
 fn a_batch_that_nobody_submits_panics_in_debug_builds() {
-    let queue = Queue::with_kernel(2, Fake::prompt()).unwrap();
+    let queue = common::driven_by_test(2, Fake::prompt()).unwrap();
     let file = std::io::stdin();
     let drops = Arc::new(AtomicUsize::new(0));
     let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -246,7 +246,7 @@ fn a_batch_that_nobody_submits_panics_in_debug_builds() {
 
 #[test]
 fn a_batch_that_has_returned_an_error_may_be_dropped() {
-    let queue = Queue::with_kernel(1, Fake::prompt()).unwrap();
+    let queue = common::driven_by_test(1, Fake::prompt()).unwrap();
     let file = std::io::stdin();
     let mut batch = queue.batch();
     push(&mut batch, &file, 0);
@@ -262,7 +262,7 @@ fn a_batch_that_has_returned_an_error_may_be_dropped() {
 #[test]
 fn a_full_queue_hands_the_operation_back_to_the_batch() {
     let fake = Fake::prompt();
-    let queue = Queue::with_kernel(3, fake).unwrap();
+    let queue = common::driven_by_test(3, fake).unwrap();
     let file = std::io::stdin();
     let mut batch = queue.batch();
     for n in 0..3_u8 {
@@ -284,7 +284,7 @@ fn a_full_queue_hands_the_operation_back_to_the_batch() {
 #[test]
 fn a_batch_moves_between_threads() {
     let fake = Fake::prompt();
-    let queue = Queue::with_kernel(16, fake).unwrap();
+    let queue = common::driven_by_test(16, fake).unwrap();
     let file = std::io::stdin();
     let mut batch = queue.batch();
     for offset in 0..5 {

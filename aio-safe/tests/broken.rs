@@ -16,7 +16,7 @@ use std::{
 };
 
 use aio_safe::{
-    Errno, Op, OpError, Queue,
+    Errno, Op, OpError,
     error::{CloseError, QueueError, ReapError},
 };
 use common::{
@@ -28,7 +28,7 @@ use common::{
 fn operations_end_with_eio_when_the_context_can_be_destroyed() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(100, fake.clone()).unwrap();
+        let queue = common::driven_by_test(100, fake.clone()).unwrap();
         let drops = Arc::new(AtomicUsize::new(0));
         let waited = tracked(&queue, &drops);
         let mut polled = tracked(&queue, &drops);
@@ -79,7 +79,7 @@ fn operations_end_with_eio_when_the_context_can_be_destroyed() {
 #[test]
 fn a_reap_says_what_broke_and_leaves_the_rest_to_close() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+    let queue = common::driven_by_test(4, fake.clone()).unwrap();
     let drops = Arc::new(AtomicUsize::new(0));
     let pending = tracked(&queue, &drops);
     fake.break_down(Errno::EPERM);
@@ -95,7 +95,7 @@ fn a_reap_says_what_broke_and_leaves_the_rest_to_close() {
 fn buffers_are_leaked_when_the_context_cannot_be_destroyed() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+        let queue = common::driven_by_test(8, fake.clone()).unwrap();
         let drops = Arc::new(AtomicUsize::new(0));
         drop(tracked(&queue, &drops));
         let waiters: Vec<_> = (0..3)
@@ -132,7 +132,7 @@ fn a_future_reads_no_ring_of_a_context_that_was_given_up() {
     within(20, || {
         let fake = Fake::new();
         let kernel = WithRing::new(fake.clone());
-        let queue = Queue::with_kernel(2, kernel.clone()).unwrap();
+        let queue = common::driven_by_test(2, kernel.clone()).unwrap();
         assert!(queue.reads_ring());
         let drops = Arc::new(AtomicUsize::new(0));
         let waited = tracked(&queue, &drops);
@@ -153,7 +153,7 @@ fn a_future_reads_no_ring_of_a_context_that_was_given_up() {
 fn futures_are_woken_when_the_context_cannot_be_destroyed() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+        let queue = common::driven_by_test(8, fake.clone()).unwrap();
         let drops = Arc::new(AtomicUsize::new(0));
         let mut future = tracked(&queue, &drops);
         let (woken, waker) = Woken::new();
@@ -183,7 +183,7 @@ fn futures_are_woken_when_the_context_cannot_be_destroyed() {
 #[test]
 fn a_context_that_cannot_be_destroyed_when_idle_is_an_error_of_close() {
     let fake = Fake::prompt();
-    let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+    let queue = common::driven_by_test(4, fake.clone()).unwrap();
     let drops = Arc::new(AtomicUsize::new(0));
     let pending = tracked(&queue, &drops);
     fake.keep(Errno::EPERM);
@@ -199,7 +199,7 @@ fn a_submitter_that_is_turned_away_while_the_context_is_given_up_keeps_its_opera
     within(60, || {
         for round in 0..80 {
             let fake = Fake::new();
-            let queue = Queue::with_kernel(16, fake.clone()).unwrap();
+            let queue = common::driven_by_test(16, fake.clone()).unwrap();
             let drops = Arc::new(AtomicUsize::new(0));
             let waited = tracked(&queue, &drops);
             fake.on_submit(|_| Verdict::Refuse(Errno::EAGAIN));
@@ -235,7 +235,7 @@ fn a_submitter_that_is_turned_away_while_the_context_is_given_up_keeps_its_opera
 fn a_real_context_destroyed_behind_the_queues_back() {
     within(20, || {
         let spy = Spy::default();
-        let queue = Queue::with_kernel(4, WithoutRing(spy.clone())).unwrap();
+        let queue = common::driven_by_test(4, WithoutRing(spy.clone())).unwrap();
         let (reader, _writer) = std::os::unix::net::UnixStream::pair().unwrap();
         let poll = Op::poll(aio_safe::op::PollEvents::IN);
         let never = queue.submit(&reader, poll).unwrap();
@@ -262,7 +262,7 @@ fn assert_broken(result: thread::Result<()>) {
 fn operations_of_lanes_end_with_eio_when_the_context_can_be_destroyed() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(120, fake.clone()).unwrap();
+        let queue = common::driven_by_test(120, fake.clone()).unwrap();
         let drops = Arc::new(AtomicUsize::new(0));
         // More than one turn's worth, in turns with another's; and one that is gone.
         let mut waited = tracked_lane(&queue, 40, &drops);
@@ -311,7 +311,7 @@ fn operations_of_lanes_end_with_eio_when_the_context_can_be_destroyed() {
 fn buffers_of_lanes_are_leaked_when_the_context_cannot_be_destroyed() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(16, fake.clone()).unwrap();
+        let queue = common::driven_by_test(16, fake.clone()).unwrap();
         let drops = Arc::new(AtomicUsize::new(0));
         let mut kept = tracked_lane(&queue, 2, &drops);
         let mut delivered = tracked_lane(&queue, 2, &drops);

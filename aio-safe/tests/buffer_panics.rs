@@ -79,7 +79,7 @@ fn a_buffer_that_panics_when_it_is_submitted_is_dropped_and_costs_no_slot() {
     for (name, way) in ways {
         for writes in [false, true] {
             let fake = Fake::new();
-            let queue = Queue::with_kernel(2, fake.clone()).unwrap();
+            let queue = common::driven_by_test(2, fake.clone()).unwrap();
             let drops = Arc::new(AtomicUsize::new(0));
             for n in 1..=3 {
                 let op = match writes {
@@ -102,7 +102,7 @@ fn a_buffer_that_panics_when_it_is_submitted_is_dropped_and_costs_no_slot() {
 
 #[test]
 fn a_buffer_among_several_that_panics_when_it_is_submitted_takes_the_others_with_it() {
-    let queue = Queue::with_kernel(2, Fake::new()).unwrap();
+    let queue = common::driven_by_test(2, Fake::new()).unwrap();
     let drops = Arc::new(AtomicUsize::new(0));
     let buffers = [8, 13, 8].map(|len| PanicsOnInit(Tracked::new(len, &drops)));
     let op = Op::read_vectored(Vec::from(buffers), 0);
@@ -113,7 +113,7 @@ fn a_buffer_among_several_that_panics_when_it_is_submitted_takes_the_others_with
 #[test]
 fn a_batch_goes_on_after_a_buffer_that_panicked() {
     let fake = Fake::prompt();
-    let queue = Queue::with_kernel(3, fake.clone()).unwrap();
+    let queue = common::driven_by_test(3, fake.clone()).unwrap();
     let drops = Arc::new(AtomicUsize::new(0));
     let file = std::io::stdin();
     let mut batch = queue.batch();
@@ -160,7 +160,7 @@ fn a_buffer_that_panics_when_it_is_told_what_was_read_is_dropped_and_costs_no_sl
     within(20, move || {
         for (name, way) in ways {
             let fake = Fake::new();
-            let queue = Queue::with_kernel(2, fake.clone()).unwrap();
+            let queue = common::driven_by_test(2, fake.clone()).unwrap();
             let drops = Arc::new(AtomicUsize::new(0));
             for n in 1..=3 {
                 let read = queue.submit(std::io::stdin(), op(8, &drops)).unwrap();
@@ -177,7 +177,7 @@ fn a_buffer_that_panics_when_it_is_told_what_was_read_is_dropped_and_costs_no_sl
 #[test]
 fn an_abandoned_buffer_is_not_told_what_was_read() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(1, fake.clone()).unwrap();
+    let queue = common::driven_by_test(1, fake.clone()).unwrap();
     let drops = Arc::new(AtomicUsize::new(0));
     drop(queue.submit(std::io::stdin(), op(8, &drops)).unwrap());
     fake.complete_with(0, 7);
@@ -189,7 +189,7 @@ fn an_abandoned_buffer_is_not_told_what_was_read() {
 fn a_buffer_that_panics_when_it_is_taken_costs_its_lane_no_slot() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(3, fake.clone()).unwrap();
+        let queue = common::driven_by_test(3, fake.clone()).unwrap();
         let file = std::io::stdin();
         let (buffers, values) = (Arc::default(), Arc::default());
         let mut lane = queue.lane(3).unwrap();
@@ -225,7 +225,7 @@ fn a_buffer_that_panics_when_it_is_taken_costs_its_lane_no_slot() {
 #[test]
 fn a_buffer_that_panics_in_a_batch_leaves_what_was_pushed() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+    let queue = common::driven_by_test(4, fake.clone()).unwrap();
     let file = std::io::stdin();
     let (buffers, values) = (Arc::default(), Arc::default());
     let mut lane = queue.lane(4).unwrap();

@@ -40,7 +40,7 @@ fn an_abandoned_write_has_landed_when_drain_returns() {
 fn drain_waits_for_what_was_abandoned() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+        let queue = common::driven_by_test(4, fake.clone()).unwrap();
         let drops = Arc::new(AtomicUsize::new(0));
         for offset in 0..3 {
             let write = Op::write(Tracked::new(64, &drops), offset);
@@ -71,7 +71,7 @@ fn drain_goes_on_when_a_queue_is_idle_for_a_moment_only() {
     // On a busy machine each round takes as long as `reap` waits at most.
     within(120, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+        let queue = common::driven_by_test(4, fake.clone()).unwrap();
         let done = Arc::new(AtomicBool::new(false));
         let device = {
             let (fake, done) = (fake.clone(), Arc::clone(&done));
@@ -108,7 +108,7 @@ fn drain_goes_on_when_a_queue_is_idle_for_a_moment_only() {
 fn drain_ends_when_the_last_operation_is_refused_and_somebody_else_reaps() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+        let queue = common::driven_by_test(4, fake.clone()).unwrap();
         let (inside, go_on) = (Arc::new(Flag::default()), Arc::new(Flag::default()));
         {
             let (inside, go_on) = (Arc::clone(&inside), Arc::clone(&go_on));
@@ -154,7 +154,7 @@ fn drain_ends_when_the_last_operation_is_refused_and_somebody_else_reaps() {
 #[test]
 fn drain_without_anything_in_flight_returns_at_once() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+    let queue = common::driven_by_test(4, fake.clone()).unwrap();
     queue.drain().unwrap();
     assert_eq!(fake.waits(), 0);
 }
@@ -163,7 +163,7 @@ fn drain_without_anything_in_flight_returns_at_once() {
 fn close_waits_and_destroys_and_leaves_results() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+        let queue = common::driven_by_test(4, fake.clone()).unwrap();
         let read = queue
             .submit(std::io::stdin(), Op::read(vec![0; 8], 0))
             .unwrap();
@@ -207,7 +207,7 @@ fn other_handles_of_a_closed_queue_say_so() {
 
 #[test]
 fn a_full_queue_that_is_closed_says_that_it_is_closed() {
-    let queue = Queue::with_kernel(2, Fake::prompt()).unwrap();
+    let queue = common::driven_by_test(2, Fake::prompt()).unwrap();
     let file = std::io::stdin();
     let held = [0; 2].map(|_| read(&queue));
     let mut joined = queue.reserve();
@@ -243,7 +243,7 @@ fn a_full_queue_that_is_closed_says_that_it_is_closed() {
 #[test]
 fn what_had_slots_before_the_queue_was_closed_says_that_it_is_closed() {
     let fake = Fake::prompt();
-    let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+    let queue = common::driven_by_test(8, fake.clone()).unwrap();
     let file = std::io::stdin();
     let permit = queue.reserve().wait().unwrap();
     let mut batch = queue.batch();
@@ -292,7 +292,7 @@ fn close_ends_a_reap_of_another_thread_on_a_fake() {
     within(20, || {
         for threads in [1, 3] {
             let fake = Fake::prompt();
-            let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+            let queue = common::driven_by_test(4, fake.clone()).unwrap();
             close_ends_reaps(queue, threads, None);
             assert!(fake.is_destroyed());
         }
@@ -329,7 +329,7 @@ fn submissions_that_meet_a_closing_queue_are_carried_out_or_handed_back() {
     within(30, || {
         for _ in 0..200 {
             let fake = Fake::prompt();
-            let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+            let queue = common::driven_by_test(8, fake.clone()).unwrap();
             let submitters: Vec<_> = (0..3)
                 .map(|_| {
                     let queue = queue.clone();

@@ -59,7 +59,7 @@ fn allocations(mut run: impl FnMut()) -> usize {
 fn queues() -> [Queue; 2] {
     [
         Queue::new(32).unwrap(),
-        Queue::with_kernel(32, WithoutRing::default()).unwrap(),
+        common::driven_by_test(32, WithoutRing::default()).unwrap(),
     ]
 }
 
@@ -173,7 +173,7 @@ fn a_vectored_lane_with_a_number_for_a_value_allocates_nothing() {
 #[test]
 fn a_lane_that_is_polled_allocates_nothing() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+    let queue = common::driven_by_test(4, fake.clone()).unwrap();
     let mut context = Context::from_waker(Waker::noop());
     let file = std::io::stdin();
     let mut lane = queue.lane(4).unwrap();
@@ -193,7 +193,7 @@ fn a_lane_that_is_polled_allocates_nothing() {
 #[test]
 fn a_lane_that_is_dropped_leaves_nothing_behind() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(100, fake.clone()).unwrap();
+    let queue = common::driven_by_test(100, fake.clone()).unwrap();
     let file = std::io::stdin();
     let run = |in_flight: usize| {
         let mut lane = queue.lane(70).unwrap();
@@ -228,7 +228,7 @@ fn a_lane_that_is_dropped_leaves_nothing_behind() {
 #[test]
 fn a_future_allocates_nothing() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+    let queue = common::driven_by_test(4, fake.clone()).unwrap();
     let waker = Waker::noop();
     let mut buffer = Some(vec![1_u8; 64]);
     let count = allocations(|| {
@@ -251,7 +251,7 @@ fn a_slot_is_two_cache_lines_and_its_payload() {
     let bytes = |depth| {
         let fake = Fake::new();
         let before = BYTES.get();
-        let queue = Queue::with_kernel(depth, fake).unwrap();
+        let queue = common::driven_by_test(depth, fake).unwrap();
         let bytes = BYTES.get() - before;
         drop(queue);
         bytes
@@ -268,7 +268,7 @@ fn a_slot_is_two_cache_lines_and_its_payload() {
 #[test]
 fn a_wait_for_room_that_is_given_up_leaves_nothing_behind() {
     let fake = Fake::prompt();
-    let queue = Queue::with_kernel(1, fake).unwrap();
+    let queue = common::driven_by_test(1, fake).unwrap();
     let full = queue.submit(std::io::stdin(), Op::fsync()).unwrap();
     queue.reap(1, None).unwrap();
     let mut first = queue.reserve();
@@ -294,7 +294,7 @@ fn a_queue_that_the_kernel_has_no_room_for_allocates_next_to_nothing() {
         let fake = Fake::new();
         fake.refuse_setup(Errno::EAGAIN);
         let before = BYTES.get();
-        let refused = Queue::with_kernel(depth, fake).unwrap_err();
+        let refused = common::driven_by_test(depth, fake).unwrap_err();
         assert!(matches!(refused, SetupError::Limit { .. }), "{refused}");
         let bytes = BYTES.get() - before;
         // What the error tells is read from /proc.

@@ -61,7 +61,7 @@ fn close_ends_a_reap_of_another_thread_that_had_no_descriptor() {
     alone(test, || {
         let queues = [
             Queue::new(4).unwrap(),
-            Queue::with_kernel(4, WithoutRing::default()).unwrap(),
+            common::driven_by_test(4, WithoutRing::default()).unwrap(),
         ];
         use_up_descriptors();
         for queue in queues {
@@ -83,7 +83,7 @@ fn close_ends_a_reap_of_another_thread_when_no_descriptor_is_left() {
 fn close_ends_a_reap_of_another_thread_where_io_submit_became_forbidden() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+        let queue = common::driven_by_test(4, fake.clone()).unwrap();
         close_under_reapers(queue, || {
             fake.on_submit(|_| Verdict::Refuse(Errno::EPERM));
         });
@@ -145,7 +145,7 @@ fn a_queue_ends_under_a_poll_that_cannot_be_cancelled() {
         for how in [End::Close, End::Drop] {
             let fake = Fake::new();
             fake.forbid_cancel(Errno::EPERM);
-            let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+            let queue = common::driven_by_test(4, fake.clone()).unwrap();
             let mut never = queue
                 .submit(std::io::stdin(), Op::poll(PollEvents::IN))
                 .unwrap();
@@ -165,7 +165,7 @@ fn reads_under_a_poll_that_cannot_be_cancelled_keep_their_results() {
         for how in [End::Close, End::Drop] {
             let fake = Fake::new();
             fake.forbid_cancel(Errno::EPERM);
-            let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+            let queue = common::driven_by_test(4, fake.clone()).unwrap();
             let drops = Arc::new(AtomicUsize::new(0));
             let never = queue
                 .submit(std::io::stdin(), Op::poll(PollEvents::IN))
@@ -196,7 +196,7 @@ fn a_queue_ends_while_a_thread_waits_for_a_poll_that_cannot_be_cancelled() {
             for kicks in [true, false] {
                 let fake = Fake::new();
                 fake.forbid_cancel(Errno::EPERM);
-                let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+                let queue = common::driven_by_test(4, fake.clone()).unwrap();
                 let never = queue
                     .submit(std::io::stdin(), Op::poll(PollEvents::IN))
                     .unwrap();
@@ -250,7 +250,7 @@ fn a_poll_that_cannot_be_cancelled_may_be_ready_before_the_end() {
     within(20, || {
         let fake = Fake::new();
         fake.forbid_cancel(Errno::ENOSYS);
-        let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+        let queue = common::driven_by_test(4, fake.clone()).unwrap();
         let mut poll = queue
             .submit(std::io::stdin(), Op::poll(PollEvents::IN))
             .unwrap();

@@ -103,7 +103,7 @@ fn a_buffers_method_may_do_anything_with_its_queue() {
                     let fake = Fake::prompt();
                     let watch = fake.watch();
                     let drops = Arc::new(AtomicUsize::new(0));
-                    let queue = Queue::with_kernel(depth, fake).unwrap();
+                    let queue = common::driven_by_test(depth, fake).unwrap();
                     let shared: Shared = Arc::new(Mutex::new(Some(queue.clone())));
                     let buffer = Acts {
                         inner: Tracked::new(8, &drops),
@@ -214,7 +214,8 @@ impl Drop for NoCancel {
 
 fn close_with(errno: Errno) {
     within(10, move || {
-        let queue = Queue::with_kernel(4, NoCancel(Fake::new(), errno, Arc::default())).unwrap();
+        let queue =
+            common::driven_by_test(4, NoCancel(Fake::new(), errno, Arc::default())).unwrap();
         let poll = queue
             .submit(std::io::stdin(), Op::poll(PollEvents::IN))
             .unwrap();
@@ -245,7 +246,7 @@ fn a_lane_with_lost_results_can_be_used_to_the_end() {
         let fake = Fake::new();
         let watch = fake.watch();
         let drops = Arc::new(AtomicUsize::new(0));
-        let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+        let queue = common::driven_by_test(8, fake.clone()).unwrap();
         let mut lane = queue.lane(4).unwrap();
         let stdin = std::io::stdin();
         let op = |n| {

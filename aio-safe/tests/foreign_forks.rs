@@ -112,7 +112,7 @@ fn a_panic_while_a_lane_is_made_costs_no_slot() {
     let _lock = common::one_at_a_time();
     let fake = Fake::prompt();
     let watch = fake.watch();
-    let queue = Queue::with_kernel(4, fake).unwrap();
+    let queue = common::driven_by_test(4, fake).unwrap();
     let drops = Arc::new(AtomicUsize::new(0));
     for n in 0..2 {
         let op = Op::read(PanicsOnDrop(Tracked::new(8, &drops)), n);
@@ -147,7 +147,7 @@ fn a_child_of_a_polls_waker_hears_of_the_fork() {
     let _lock = common::one_at_a_time();
     within(30, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(3, fake.clone()).unwrap();
+        let queue = common::driven_by_test(3, fake.clone()).unwrap();
         let read = || Op::read(vec![1; 4], 0);
         let mut pending = queue.submit(std::io::stdin(), read()).unwrap();
         let status = child_of_a_poll(|waker| poll_once(&mut pending, waker).is_pending());
@@ -288,7 +288,7 @@ fn a_child_of_a_waker_in_line_does_not_hang_in_close() {
 fn a_child_of_a_waker_in_line_wakes_nobody_else() {
     let _lock = common::one_at_a_time();
     within(30, || {
-        let queue = Queue::with_kernel(4, Fake::prompt()).unwrap();
+        let queue = common::driven_by_test(4, Fake::prompt()).unwrap();
         let stdin = std::io::stdin();
         // A batch claims all four: one is filled, three are spare.
         let mut batch = queue.batch::<Transfer<Vec<u8>>>();
@@ -318,7 +318,7 @@ fn a_child_of_a_waker_in_line_wakes_nobody_else() {
 fn a_child_of_close_wakes_nobody_else() {
     let _lock = common::one_at_a_time();
     within(30, || {
-        let queue = Queue::with_kernel(1, Fake::new()).unwrap();
+        let queue = common::driven_by_test(1, Fake::new()).unwrap();
         let permit = queue.reserve().wait().unwrap();
         let fork = Fork::new();
         let (woken, waker) = Woken::new();
@@ -342,7 +342,7 @@ fn a_child_of_a_broken_queues_waker_hears_of_the_fork() {
     let _lock = common::one_at_a_time();
     within(30, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(1, fake.clone()).unwrap();
+        let queue = common::driven_by_test(1, fake.clone()).unwrap();
         let pending: Pending<Transfer<Vec<u8>>> = queue
             .submit(std::io::stdin(), Op::read(vec![0; 4], 0))
             .unwrap();
@@ -364,7 +364,7 @@ fn a_child_of_a_later_turns_waker_hears_of_the_fork() {
     let _lock = common::one_at_a_time();
     within(30, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(2, fake.clone()).unwrap();
+        let queue = common::driven_by_test(2, fake.clone()).unwrap();
         let submit = || {
             let op = Op::read(vec![0; 4], 0);
             queue.submit(std::io::stdin(), op).unwrap()

@@ -26,7 +26,7 @@ use common::{Fake, Tracked, Woken, in_child, poll_lane, poll_once, within};
 
 #[test]
 fn results_taken_in_a_child_give_nobody_a_slot() {
-    let queue = Queue::with_kernel(2, Fake::prompt()).unwrap();
+    let queue = common::driven_by_test(2, Fake::prompt()).unwrap();
     let [one, other] = [0, 1].map(|n| {
         queue
             .submit(std::io::stdin(), Op::read(vec![1; 4], n))
@@ -199,7 +199,7 @@ fn a_child_may_make_a_queue_of_its_own_and_so_may_its_child() {
 fn a_fork_while_other_threads_hold_every_lock_hangs_nobody() {
     within(60, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(16, fake.clone()).unwrap();
+        let queue = common::driven_by_test(16, fake.clone()).unwrap();
         let drops = Arc::new(AtomicUsize::new(0));
         let submit = || {
             let op = Op::read(Tracked::new(16, &drops), 0);
@@ -314,7 +314,7 @@ fn a_child_gets_errors_of_a_lane_and_the_parent_goes_on() {
 fn a_lane_dropped_in_a_child_touches_nothing_of_the_parents() {
     within(60, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+        let queue = common::driven_by_test(8, fake.clone()).unwrap();
         let drops = Arc::new(AtomicUsize::new(0));
         let file = std::io::stdin();
         let mut lane = queue.lane(6).unwrap();
@@ -354,7 +354,7 @@ fn a_lane_dropped_in_a_child_touches_nothing_of_the_parents() {
 fn a_fork_while_a_lane_is_waited_for_and_polled_hangs_nobody() {
     within(60, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+        let queue = common::driven_by_test(8, fake.clone()).unwrap();
         let file = std::io::stdin();
         let lane = |n| {
             let mut lane = queue.lane(2).unwrap();

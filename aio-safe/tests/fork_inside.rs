@@ -18,6 +18,7 @@ use std::{
 use aio_safe::{
     Op, Pending, Queue,
     error::{CloseError, QueueError, ReapError},
+    kernel::Linux,
     op::{FilePoll, PollEvents},
 };
 use common::{
@@ -173,9 +174,9 @@ fn fork_within((name, run, expected): Call, who: Who, on: On) {
     let case = format!("{name}, {who:?}, {on:?}");
     let fake = Fake::new();
     let queue = match on {
-        On::Fake => Queue::with_kernel(2, fake.clone()),
-        On::Linux => Queue::new(2),
-        On::LinuxWithoutRing => Queue::with_kernel(2, WithoutRing::default()),
+        On::Fake => common::driven_by_test(2, fake.clone()),
+        On::Linux => common::driven_by_test(2, Linux),
+        On::LinuxWithoutRing => common::driven_by_test(2, WithoutRing::default()),
     }
     .unwrap();
     let fork = Fork::new();
@@ -303,9 +304,9 @@ fn a_lane_that_runs_foreign_code_that_forks_panics_in_the_child() {
                 let fake = Fake::new();
                 let ringed = WithRing::new(fake.clone());
                 let queue = if has_ring {
-                    Queue::with_kernel(4, ringed.clone())
+                    common::driven_by_test(4, ringed.clone())
                 } else {
-                    Queue::with_kernel(4, fake.clone())
+                    common::driven_by_test(4, fake.clone())
                 }
                 .unwrap();
                 let drops = Arc::default();
@@ -344,7 +345,7 @@ fn a_lane_that_runs_foreign_code_that_forks_panics_in_the_child() {
 fn a_child_runs_no_other_waker_or_destructor_of_the_parents() {
     let _lock = common::one_at_a_time();
     let fake = Fake::new();
-    let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+    let queue = common::driven_by_test(4, fake.clone()).unwrap();
     let fork = Fork::new();
     let foreign = {
         let fork = fork.clone();

@@ -45,9 +45,12 @@ fn operations_that_are_over_make_room_for_others() {
         let zeros = std::fs::File::open("/dev/zero").unwrap();
         for depth in [1, 3, 64, 200] {
             fill(&Queue::new(depth).unwrap(), &zeros);
-            let without_ring = Queue::with_kernel(depth, WithoutRing::default());
+            let without_ring = common::driven_by_test(depth, WithoutRing::default());
             fill(&without_ring.unwrap(), &zeros);
-            fill(&Queue::with_kernel(depth, Fake::prompt()).unwrap(), &zeros);
+            fill(
+                &common::driven_by_test(depth, Fake::prompt()).unwrap(),
+                &zeros,
+            );
         }
     });
 }
@@ -56,7 +59,7 @@ fn operations_that_are_over_make_room_for_others() {
 fn an_operation_that_is_over_makes_room_behind_many_whose_handles_are_held() {
     const HELD: usize = 200;
     let fake = Fake::new();
-    let queue = Queue::with_kernel(HELD as u32 + 1, fake.clone()).unwrap();
+    let queue = common::driven_by_test(HELD as u32 + 1, fake.clone()).unwrap();
     let file = std::io::stdin();
     let held: Vec<_> = (0..HELD).map(|_| read(&queue)).collect();
     let mut over = |n: usize| {
@@ -82,7 +85,7 @@ fn an_operation_that_is_over_makes_room_behind_many_whose_handles_are_held() {
 fn what_is_in_flight_or_not_taken_makes_no_room() {
     let fake = Fake::new();
     let ringed = WithRing::new(fake.clone());
-    let queue = Queue::with_kernel(3, ringed.clone()).unwrap();
+    let queue = common::driven_by_test(3, ringed.clone()).unwrap();
     let (taken, held) = (read(&queue), read(&queue));
     drop(read(&queue));
     ringed.post(fake.carry_out(0, None));
@@ -146,7 +149,7 @@ fn a_panic_of_foreign_code_loses_no_operation_that_is_being_submitted() {
         for way in [Way::Submit, Way::Batch, Way::Lane] {
             for of_buffer in [false, true] {
                 let fake = Fake::new();
-                let queue = Queue::with_kernel(3, fake.clone()).unwrap();
+                let queue = common::driven_by_test(3, fake.clone()).unwrap();
                 let drops = Arc::new(AtomicUsize::new(0));
                 let mut panics = (!of_buffer).then(|| read(&queue));
                 if let Some(panics) = &mut panics {
@@ -181,7 +184,7 @@ fn a_panic_of_foreign_code_in_a_queue_that_stays_full_hands_the_operation_back()
     within(20, || {
         for way in [Way::Submit, Way::Batch, Way::Lane] {
             let fake = Fake::new();
-            let queue = Queue::with_kernel(2, fake.clone()).unwrap();
+            let queue = common::driven_by_test(2, fake.clone()).unwrap();
             let drops = Arc::new(AtomicUsize::new(0));
             let mut held = [read(&queue), read(&queue)];
             assert!(poll_once(&mut held[0], &panicking_waker()).is_pending());
@@ -199,7 +202,7 @@ fn foreign_code_that_closes_a_full_queue_is_told_of() {
     within(20, || {
         for way in [Way::Submit, Way::Batch, Way::Lane] {
             let fake = Fake::prompt();
-            let queue = Queue::with_kernel(1, fake).unwrap();
+            let queue = common::driven_by_test(1, fake).unwrap();
             let mut held = read(&queue);
             let other = queue.clone();
             let waker = Does::waker(move || other.close().unwrap(), || ());

@@ -34,7 +34,7 @@ fn a_future_is_woken_by_whoever_reaps() {
 #[test]
 fn the_latest_waker_counts() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+    let queue = common::driven_by_test(4, fake.clone()).unwrap();
     let mut pending = read(&queue);
     let (first, first_waker) = Woken::new();
     let (second, second_waker) = Woken::new();
@@ -58,7 +58,7 @@ fn the_latest_waker_counts() {
 fn a_future_that_was_polled_can_be_waited_for() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+        let queue = common::driven_by_test(4, fake.clone()).unwrap();
         let (_, waker) = Woken::new();
         for as_follower in [false, true] {
             let mut pending = read(&queue);
@@ -84,7 +84,7 @@ fn a_future_that_was_polled_can_be_waited_for() {
 #[test]
 fn a_wait_that_ran_out_of_time_can_be_polled() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+    let queue = common::driven_by_test(4, fake.clone()).unwrap();
     let mut pending = read(&queue)
         .wait_timeout(Duration::from_millis(5))
         .unwrap_err();
@@ -98,7 +98,7 @@ fn a_wait_that_ran_out_of_time_can_be_polled() {
 
 #[test]
 fn polling_after_ready_panics() {
-    let queue = Queue::with_kernel(4, Fake::prompt()).unwrap();
+    let queue = common::driven_by_test(4, Fake::prompt()).unwrap();
     let mut pending = read(&queue);
     queue.reap(1, None).unwrap();
     let noop = std::task::Waker::noop();
@@ -117,7 +117,7 @@ fn polling_after_ready_panics() {
 fn wakers_that_change_while_completions_come_are_never_lost() {
     within(60, || {
         let fake = Fake::prompt();
-        let queue = Queue::with_kernel(2, fake.clone()).unwrap();
+        let queue = common::driven_by_test(2, fake.clone()).unwrap();
         let reaper = {
             let queue = queue.clone();
             thread::spawn(move || while queue.reap(1, None).is_ok() {})

@@ -18,7 +18,7 @@ const NO_TIME: Option<Duration> = Some(Duration::ZERO);
 fn ringed(depth: u32) -> (Fake, WithRing, Queue) {
     let fake = Fake::new();
     let kernel = WithRing::new(fake.clone());
-    let queue = Queue::with_kernel(depth, kernel.clone()).unwrap();
+    let queue = common::driven_by_test(depth, kernel.clone()).unwrap();
     (fake, kernel, queue)
 }
 

@@ -104,7 +104,7 @@ fn refused_operations_get_their_own_errno_and_the_others_run() {
         _ => None,
     };
     let fake = Fake::prompt();
-    let queue = Queue::with_kernel(16, fake.clone()).unwrap();
+    let queue = common::driven_by_test(16, fake.clone()).unwrap();
     fake.on_submit(move |iocb| bad(iocb.aio_offset).map_or(Verdict::Accept, Verdict::Refuse));
     let mut lane = queue.lane(12).unwrap();
     for round in 0..3 {
@@ -164,7 +164,7 @@ fn refusals_of_the_real_kernel_hit_only_whom_they_are_for() {
 #[test]
 fn a_refused_operation_is_not_kept_waiting_by_others() {
     let fake = Fake::prompt();
-    let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+    let queue = common::driven_by_test(8, fake.clone()).unwrap();
     fake.on_submit(|iocb| match iocb.aio_offset {
         1 => Verdict::Refuse(Errno::EBADF),
         _ => Verdict::Accept,
@@ -192,7 +192,7 @@ fn a_refused_operation_is_not_kept_waiting_by_others() {
 #[test]
 fn operations_that_fail_say_so() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+    let queue = common::driven_by_test(4, fake.clone()).unwrap();
     let mut lane = queue.lane(3).unwrap();
     submit_reads(&mut lane, 0..3);
     fake.complete_with(0, -i64::from(Errno::EIO.raw()));
@@ -209,7 +209,7 @@ fn operations_that_fail_say_so() {
 fn a_lane_moves_between_threads() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+        let queue = common::driven_by_test(8, fake.clone()).unwrap();
         let file = std::io::stdin();
         let mut lane = queue.lane(4).unwrap();
         let mut next = 0;

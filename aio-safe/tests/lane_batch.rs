@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-use aio_safe::{Errno, Op, OpError, Queue, error::QueueError, lane::LaneBatch};
+use aio_safe::{Errno, Op, OpError, error::QueueError, lane::LaneBatch};
 use common::{
     Bytes, Fake, Scratch, Tracked, Verdict, push, results, room, submit, submit_reads, take_all,
 };
@@ -19,7 +19,7 @@ use common::{
 #[test]
 fn one_call_of_the_kernel_is_enough() {
     let fake = Fake::prompt();
-    let queue = Queue::with_kernel(200, fake.clone()).unwrap();
+    let queue = common::driven_by_test(200, fake.clone()).unwrap();
     let file = std::io::stdin();
     let mut lane = queue.lane(200).unwrap();
     lane.batch().submit().unwrap();
@@ -38,7 +38,7 @@ fn one_call_of_the_kernel_is_enough() {
 #[test]
 fn the_kernel_hears_of_them_in_the_order_in_which_they_were_pushed() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+    let queue = common::driven_by_test(8, fake.clone()).unwrap();
     let mut lane = queue.lane(5).unwrap();
     let offsets = || -> Vec<_> { fake.in_flight().iter().map(|r| r.iocb.aio_offset).collect() };
     submit_reads(&mut lane, 0..3);
@@ -59,7 +59,7 @@ fn the_kernel_hears_of_them_in_the_order_in_which_they_were_pushed() {
 #[test]
 fn what_the_kernel_leaves_is_submitted_again() {
     let fake = Fake::prompt();
-    let queue = Queue::with_kernel(16, fake.clone()).unwrap();
+    let queue = common::driven_by_test(16, fake.clone()).unwrap();
     fake.on_submit(|iocb| match iocb.aio_offset % 3 {
         0 => Verdict::Pause,
         _ => Verdict::Accept,
@@ -87,7 +87,7 @@ fn assert_full<'a>(batch: &mut LaneBatch<'a, Bytes, u64>, file: &'a std::io::Std
 #[test]
 fn a_full_lane_hands_operation_and_value_back() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+    let queue = common::driven_by_test(8, fake.clone()).unwrap();
     let file = std::io::stdin();
     let mut lane = queue.lane(3).unwrap();
     let mut batch = lane.batch();
@@ -116,7 +116,7 @@ fn a_full_lane_hands_operation_and_value_back() {
 #[test]
 fn pop_hands_back_what_was_pushed_last() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+    let queue = common::driven_by_test(8, fake.clone()).unwrap();
     let file = std::io::stdin();
     let mut lane = queue.lane(6).unwrap();
     submit_reads(&mut lane, 0..2);
@@ -158,7 +158,7 @@ fn pop_hands_back_what_was_pushed_last() {
 #[test]
 fn what_a_dropped_batch_did_not_submit_comes_back_as_refused() {
     let fake = Fake::prompt();
-    let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+    let queue = common::driven_by_test(4, fake.clone()).unwrap();
     let file = std::io::stdin();
     let mut lane = queue.lane(4).unwrap();
     let mut batch = lane.batch();
@@ -188,7 +188,7 @@ fn what_a_dropped_batch_did_not_submit_comes_back_as_refused() {
 #[test]
 fn a_batch_that_is_cleared_drops_what_was_not_submitted() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+    let queue = common::driven_by_test(4, fake.clone()).unwrap();
     let (buffers, values) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let dropped = || (buffers.load(SeqCst), values.load(SeqCst));
     let file = std::io::stdin();
@@ -218,7 +218,7 @@ fn a_batch_that_is_cleared_drops_what_was_not_submitted() {
 #[test]
 fn a_batch_that_is_forgotten_is_never_submitted_and_its_slots_are_used_again() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+    let queue = common::driven_by_test(4, fake.clone()).unwrap();
     let scratch = Scratch::new();
     let drops = Arc::new(AtomicUsize::new(0));
     let op = |n| {
@@ -267,7 +267,7 @@ fn a_batch_that_is_forgotten_is_never_submitted_and_its_slots_are_used_again() {
 #[test]
 fn a_lane_that_meets_eagain_goes_on_where_it_was() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(16, fake.clone()).unwrap();
+    let queue = common::driven_by_test(16, fake.clone()).unwrap();
     let allowed = Arc::new(Mutex::new(4));
     {
         let allowed = Arc::clone(&allowed);

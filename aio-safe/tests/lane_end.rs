@@ -21,7 +21,7 @@ use common::{
 fn a_closed_queue_leaves_what_was_pushed_and_what_was_in_flight() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+        let queue = common::driven_by_test(4, fake.clone()).unwrap();
         let file = std::io::stdin();
         let mut lane = queue.lane(4).unwrap();
         submit_reads(&mut lane, 0..2);
@@ -59,7 +59,7 @@ fn a_closed_queue_leaves_what_was_pushed_and_what_was_in_flight() {
 #[test]
 fn a_lane_of_a_closed_queue_submits_nothing() {
     let fake = Fake::prompt();
-    let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+    let queue = common::driven_by_test(4, fake.clone()).unwrap();
     let mut lane = queue.lane(2).unwrap();
     queue.clone().close().unwrap();
     let file = std::io::stdin();
@@ -99,7 +99,7 @@ fn a_thread_may_close_the_queue_with_its_own_operations_in_flight() {
 /// values: small ones that are stored in the slot with the buffer, or large ones that aren't.
 fn dropped_once<V: Send + 'static>(value: impl Fn(&Arc<AtomicUsize>) -> V) {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+    let queue = common::driven_by_test(8, fake.clone()).unwrap();
     let (buffers, values) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let dropped = || (buffers.load(SeqCst), values.load(SeqCst));
     let file = std::io::stdin();
@@ -172,7 +172,7 @@ fn buffers_and_values_larger_than_a_slot_are_dropped_once() {
 fn a_queue_that_is_closed_drops_what_a_dropped_lane_had_in_flight() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+        let queue = common::driven_by_test(4, fake.clone()).unwrap();
         let watch = fake.watch();
         let drops = Arc::new(AtomicUsize::new(0));
         let file = std::io::stdin();
@@ -195,7 +195,7 @@ fn a_queue_that_is_closed_drops_what_a_dropped_lane_had_in_flight() {
 fn a_forgotten_lane_keeps_buffers_and_slots_for_ever() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(5, fake.clone()).unwrap();
+        let queue = common::driven_by_test(5, fake.clone()).unwrap();
         let drops = Arc::new(AtomicUsize::new(0));
         let mut lane = queue.lane(4).unwrap();
         let op = |_| tracked_op(&drops);
@@ -222,7 +222,7 @@ fn a_forgotten_lane_keeps_buffers_and_slots_for_ever() {
 fn lanes_dropped_while_completions_come_free_each_buffer_once() {
     within(60, || {
         let fake = Fake::prompt();
-        let queue = Queue::with_kernel(16, fake).unwrap();
+        let queue = common::driven_by_test(16, fake).unwrap();
         let drops = Arc::new(AtomicUsize::new(0));
         let file = std::io::stdin();
         let reaper = {

@@ -37,7 +37,7 @@ fn whatever_is_done_with_a_lane_each_operation_comes_back_once() {
             _ => Verdict::Accept,
         });
         let slots = rng.u32(1..=9);
-        let queue = Queue::with_kernel(slots + 2, fake.clone()).unwrap();
+        let queue = common::driven_by_test(slots + 2, fake.clone()).unwrap();
         let (buffers, values) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let file = std::io::stdin();
         let mut lane = queue.lane(slots).unwrap();

@@ -10,7 +10,7 @@ use std::{
     task::Waker,
 };
 
-use aio_safe::{Op, Queue};
+use aio_safe::Op;
 use common::{
     Either, Fake, PanickingFile, PanicsOnDrop, Tracked, WithRing, Woken, caught, lane_of,
     panicking_waker, poll_lane, poll_once, read, text, waker_panicking_in_clone,
@@ -21,7 +21,7 @@ use common::{
 fn a_panicking_waker_of_a_lane_does_not_keep_others_from_being_woken() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(16, fake.clone()).unwrap();
+        let queue = common::driven_by_test(16, fake.clone()).unwrap();
         let mut lanes: Vec<_> = (0..4).map(|_| lane_of(&queue, 2)).collect();
         let mut polled = read(&queue);
         let (woken, waker) = Woken::new();
@@ -56,7 +56,7 @@ fn a_lane_survives_the_panic_of_anothers_waker() {
         for polling in [false, true] {
             let fake = Fake::new();
             let kernel = WithRing::new(fake.clone());
-            let queue = Queue::with_kernel(4, kernel.clone()).unwrap();
+            let queue = common::driven_by_test(4, kernel.clone()).unwrap();
             let mut other = lane_of(&queue, 1);
             let mut lane = lane_of(&queue, 2);
             assert!(poll_lane(&mut other, &panicking_waker()).is_pending());
@@ -108,7 +108,7 @@ fn a_lane_and_its_batch_drop_all_that_they_have_even_if_one_panics() {
     within(20, move || {
         for (at, by_value) in at.into_iter().flat_map(|at| [(at, false), (at, true)]) {
             let fake = Fake::new();
-            let queue = Queue::with_kernel(16, fake.clone()).unwrap();
+            let queue = common::driven_by_test(16, fake.clone()).unwrap();
             let (buffers, values) = (Arc::default(), Arc::default());
             let dropped = || {
                 let drops: [&Arc<AtomicUsize>; 2] = [&buffers, &values];
@@ -166,7 +166,7 @@ fn a_lane_and_its_batch_drop_all_that_they_have_even_if_one_panics() {
 
 #[test]
 fn a_file_that_panics_costs_a_lane_no_slot() {
-    let queue = Queue::with_kernel(2, Fake::new()).unwrap();
+    let queue = common::driven_by_test(2, Fake::new()).unwrap();
     let drops = Arc::new(AtomicUsize::new(0));
     let mut lane = queue.lane(2).unwrap();
     for n in 1..4 {
@@ -184,7 +184,7 @@ fn a_file_that_panics_costs_a_lane_no_slot() {
 fn a_lanes_waker_that_panics_in_clone_or_drop_is_survived() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(2, fake.clone()).unwrap();
+        let queue = common::driven_by_test(2, fake.clone()).unwrap();
         let mut lane = lane_of(&queue, 2);
         let waker = waker_panicking_in_clone();
         caught(|| poll_lane(&mut lane, &waker));

@@ -7,12 +7,12 @@ use std::{
     thread,
 };
 
-use aio_safe::{Op, Queue, error::QueueError};
+use aio_safe::{Op, error::QueueError};
 use common::{Bytes, Fake, poll_once, push, room, submit_reads, take_all, within};
 
 #[test]
 fn a_lane_without_slots_takes_nothing() {
-    let queue = Queue::with_kernel(1, Fake::new()).unwrap();
+    let queue = common::driven_by_test(1, Fake::new()).unwrap();
     let mut lane = queue.lane::<Bytes, _>(0).unwrap();
     let file = std::io::stdin();
     let mut batch = lane.batch();
@@ -30,7 +30,7 @@ fn a_lane_without_slots_takes_nothing() {
 #[test]
 fn slots_are_the_lanes_until_it_is_dropped() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(100, fake.clone()).unwrap();
+    let queue = common::driven_by_test(100, fake.clone()).unwrap();
     for slots in [101, u32::MAX] {
         let failed = queue.lane::<Bytes, u64>(slots);
         assert_eq!(failed.map(drop), Err(QueueError::QueueFull));
@@ -58,7 +58,7 @@ fn slots_are_the_lanes_until_it_is_dropped() {
 #[test]
 fn a_lane_deeper_than_its_queue_takes_no_slot_from_others() {
     within(60, || {
-        let queue = Queue::with_kernel(100, Fake::prompt()).unwrap();
+        let queue = common::driven_by_test(100, Fake::prompt()).unwrap();
         let done = AtomicUsize::new(0);
         thread::scope(|scope| {
             scope.spawn(|| {
@@ -85,7 +85,7 @@ fn a_lane_deeper_than_its_queue_takes_no_slot_from_others() {
 #[test]
 fn slots_in_flight_come_back_when_they_are_over() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(10, fake.clone()).unwrap();
+    let queue = common::driven_by_test(10, fake.clone()).unwrap();
     let file = std::io::stdin();
     let mut lane = queue.lane(8).unwrap();
     submit_reads(&mut lane, 0..5);
@@ -119,7 +119,7 @@ fn slots_in_flight_come_back_when_they_are_over() {
 fn who_waits_for_a_slot_gets_one_of_a_dropped_lane() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(3, fake.clone()).unwrap();
+        let queue = common::driven_by_test(3, fake.clone()).unwrap();
         let mut lane = queue.lane(3).unwrap();
         submit_reads(&mut lane, 0..1);
         let [mut one, mut two, mut three] = [0; 3].map(|_| queue.reserve());

@@ -32,7 +32,7 @@ fn refill(lane: &mut Reads) {
 fn nothing_in_flight_is_nothing_to_wait_for() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+        let queue = common::driven_by_test(4, fake.clone()).unwrap();
         let mut lane: Reads = queue.lane(2).unwrap();
         for _ in 0..2 {
             assert_eq!(lane.wait_ready(None), 0);
@@ -57,7 +57,7 @@ fn nothing_in_flight_is_nothing_to_wait_for() {
 fn a_reap_keeps_to_its_time() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+        let queue = common::driven_by_test(4, fake.clone()).unwrap();
         let mut lane = lane_of(&queue, 2);
         for millis in [0, 1, 7, 40] {
             let timeout = Duration::from_millis(millis);
@@ -93,7 +93,7 @@ fn a_reap_without_time_makes_no_call_where_the_ring_can_be_read() {
     within(20, || {
         let fake = Fake::new();
         let kernel = WithRing::new(fake.clone());
-        let queue = Queue::with_kernel(2, kernel.clone()).unwrap();
+        let queue = common::driven_by_test(2, kernel.clone()).unwrap();
         let mut lane = lane_of(&queue, 2);
         assert_eq!(
             (lane.wait_ready(Some(Duration::ZERO)), fake.waits()),
@@ -113,7 +113,7 @@ fn a_reap_without_time_makes_no_call_where_the_ring_can_be_read() {
 fn a_reap_that_is_not_served_in_time_is_served_later() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(2, fake.clone()).unwrap();
+        let queue = common::driven_by_test(2, fake.clone()).unwrap();
         let mut lane = lane_of(&queue, 2);
         thread::scope(|scope| {
             let reaper = scope.spawn(|| lane.wait_ready(Some(Duration::from_secs(10))));
@@ -132,7 +132,7 @@ fn a_reap_that_is_not_served_in_time_is_served_later() {
 fn what_others_reap_arrives() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(200, fake.clone()).unwrap();
+        let queue = common::driven_by_test(200, fake.clone()).unwrap();
         let mut lane = lane_of(&queue, 150);
         fake.complete(3);
         thread::scope(|scope| scope.spawn(|| queue.reap(1, None).unwrap()).join().unwrap());
@@ -170,7 +170,7 @@ fn what_others_reap_arrives() {
 fn who_waits_is_served_by_who_reaps_or_becomes_it() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+        let queue = common::driven_by_test(8, fake.clone()).unwrap();
         let mut first = lane_of(&queue, 2);
         let mut second = lane_of(&queue, 2);
         thread::scope(|scope| {
@@ -203,7 +203,7 @@ fn who_waits_is_served_by_who_reaps_or_becomes_it() {
 fn each_lane_gets_its_own_whoever_reaps() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(40, fake.clone()).unwrap();
+        let queue = common::driven_by_test(40, fake.clone()).unwrap();
         let mut lanes: Vec<_> = (0..3).map(|_| queue.lane(8).unwrap()).collect();
         let file = std::io::stdin();
         let mut handles = Vec::new();
@@ -233,7 +233,7 @@ fn each_lane_gets_its_own_whoever_reaps() {
 fn what_is_in_the_ring_is_taken_without_a_call() {
     let fake = Fake::new();
     let kernel = WithRing::new(fake.clone());
-    let queue = Queue::with_kernel(8, kernel.clone()).unwrap();
+    let queue = common::driven_by_test(8, kernel.clone()).unwrap();
     let mut lane = lane_of(&queue, 4);
     let mut other = lane_of(&queue, 2);
     for _ in 0..2 {
@@ -302,7 +302,7 @@ fn a_task_is_woken_by_whoever_reaps() {
 #[test]
 fn the_latest_waker_counts() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+    let queue = common::driven_by_test(4, fake.clone()).unwrap();
     let mut lane = lane_of(&queue, 2);
     let (first, first_waker) = Woken::new();
     let (second, second_waker) = Woken::new();
@@ -331,7 +331,7 @@ fn the_latest_waker_counts() {
 #[test]
 fn a_refusal_makes_a_task_ready_and_a_dropped_lane_lets_its_waker_go() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+    let queue = common::driven_by_test(4, fake.clone()).unwrap();
     let mut lane = lane_of(&queue, 1);
     let (woken, waker) = Woken::new();
     assert!(poll_lane(&mut lane, &waker).is_pending());
@@ -352,7 +352,7 @@ fn a_refusal_makes_a_task_ready_and_a_dropped_lane_lets_its_waker_go() {
 fn a_lane_that_was_polled_can_be_waited_for() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+        let queue = common::driven_by_test(4, fake.clone()).unwrap();
         let (woken, waker) = Woken::new();
         let mut lane: Reads = queue.lane(1).unwrap();
         for as_follower in [false, true] {
@@ -393,7 +393,7 @@ fn a_lane_that_was_polled_can_be_waited_for() {
 fn a_signal_does_not_end_a_wait() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+        let queue = common::driven_by_test(4, fake.clone()).unwrap();
         let mut lane = lane_of(&queue, 1);
         thread::scope(|scope| {
             let waiter = scope.spawn(|| lane.wait_ready(None));
@@ -442,7 +442,7 @@ fn direct_reads_are_waited_for_a_little_at_a_time() {
 fn wakers_that_change_while_completions_come_are_never_lost() {
     within(60, || {
         let fake = Fake::prompt();
-        let queue = Queue::with_kernel(4, fake).unwrap();
+        let queue = common::driven_by_test(4, fake).unwrap();
         let reaper = {
             let queue = queue.clone();
             thread::spawn(move || while queue.reap(1, None).is_ok() {})
@@ -474,7 +474,7 @@ fn wakers_that_change_while_completions_come_are_never_lost() {
 fn threads_that_wait_for_their_lanes_reap_for_each_other() {
     within(60, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(32, fake.clone()).unwrap();
+        let queue = common::driven_by_test(32, fake.clone()).unwrap();
         let done = Arc::new(AtomicUsize::new(0));
         let over = Flag::default();
         thread::scope(|scope| {

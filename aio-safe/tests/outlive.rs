@@ -45,7 +45,7 @@ fn the_shared_part_goes_with_the_last_of_queues_and_handles() {
         let fake = Fake::prompt();
         let watch = fake.watch();
         let drops = Arc::new(AtomicUsize::new(0));
-        let queue = Queue::with_kernel(4, fake).unwrap();
+        let queue = common::driven_by_test(4, fake).unwrap();
         let (first, second) = (tracked(&queue, &drops), tracked(&queue, &drops));
         let clone = queue.clone();
         match last {
@@ -71,7 +71,7 @@ fn a_dropped_queue_waits_for_waiters_of_other_threads() {
     within(20, || {
         let fake = Fake::new();
         let drops = Arc::new(AtomicUsize::new(0));
-        let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+        let queue = common::driven_by_test(8, fake.clone()).unwrap();
         let waiters: Vec<_> = (0..4)
             .map(|_| {
                 let pending = tracked(&queue, &drops);
@@ -106,7 +106,7 @@ fn queue_and_handles_go_at_once_in_many_threads() {
             let fake = Fake::prompt();
             let watch = fake.watch();
             let drops = Arc::new(AtomicUsize::new(0));
-            let queue = Queue::with_kernel(8, fake).unwrap();
+            let queue = common::driven_by_test(8, fake).unwrap();
             let mut threads = Vec::new();
             for n in 0..4 {
                 let pending = tracked(&queue, &drops);
@@ -170,7 +170,7 @@ fn lanes_and_queues_go_at_once_in_many_threads() {
             let fake = Fake::prompt();
             let watch = fake.watch();
             let drops = Arc::new(AtomicUsize::new(0));
-            let queue = Queue::with_kernel(12, fake).unwrap();
+            let queue = common::driven_by_test(12, fake).unwrap();
             let threads: Vec<_> = (0..4)
                 .map(|n| {
                     let (queue, drops) = (queue.clone(), Arc::clone(&drops));
@@ -200,7 +200,7 @@ fn a_lane_keeps_its_queue_open() {
         let fake = Fake::new();
         let watch = fake.watch();
         let drops = Arc::new(AtomicUsize::new(0));
-        let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+        let queue = common::driven_by_test(8, fake.clone()).unwrap();
         let mut lane = tracked_lane(&queue, 3, &drops);
         drop((queue.clone(), queue));
         assert!(!fake.is_destroyed());
@@ -230,7 +230,7 @@ fn the_last_lane_closes_its_queue_when_what_it_had_in_flight_is_over() {
         let fake = Fake::new();
         let watch = fake.watch();
         let drops = Arc::new(AtomicUsize::new(0));
-        let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+        let queue = common::driven_by_test(8, fake.clone()).unwrap();
         let (lane, other) = (
             tracked_lane(&queue, 3, &drops),
             tracked_lane(&queue, 2, &drops),

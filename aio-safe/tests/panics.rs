@@ -13,7 +13,7 @@ use std::{
     thread,
 };
 
-use aio_safe::{Op, Queue};
+use aio_safe::Op;
 use common::{
     Either, Fake, PanickingFile, PanicsOnDrop, Tracked, WithRing, Woken, caught, panicking_waker,
     poll_once, read, room, text, tracked, waker_panicking_in_clone, waker_panicking_in_drop,
@@ -41,7 +41,7 @@ impl Wake for PanicsTwice {
 fn a_panicking_waker_does_not_keep_others_from_being_woken() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+        let queue = common::driven_by_test(8, fake.clone()).unwrap();
         let mut reads: Vec<_> = (0..5).map(|_| read(&queue)).collect();
         let (woken, waker) = Woken::new();
         for (n, read) in reads.iter_mut().enumerate() {
@@ -69,7 +69,7 @@ fn a_future_survives_the_panic_of_anothers_waker() {
     within(20, || {
         let fake = Fake::new();
         let kernel = WithRing::new(fake.clone());
-        let queue = Queue::with_kernel(2, kernel.clone()).unwrap();
+        let queue = common::driven_by_test(2, kernel.clone()).unwrap();
         let mut other = read(&queue);
         let mut polled = read(&queue);
         assert!(poll_once(&mut other, &panicking_waker()).is_pending());
@@ -89,7 +89,7 @@ fn close_goes_on_after_a_panic_and_tells_it_in_the_end() {
     within(20, || {
         for by_drop in [false, true] {
             let fake = Fake::new();
-            let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+            let queue = common::driven_by_test(8, fake.clone()).unwrap();
             let mut reads: Vec<_> = (0..3).map(|_| read(&queue)).collect();
             for read in &mut reads {
                 assert!(poll_once(read, &panicking_waker()).is_pending());
@@ -120,7 +120,7 @@ fn close_goes_on_after_a_panic_and_tells_it_in_the_end() {
 fn a_queue_dropped_by_a_panic_does_not_abort() {
     within(20, || {
         let fake = Fake::prompt();
-        let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+        let queue = common::driven_by_test(8, fake.clone()).unwrap();
         let mut first = read(&queue);
         assert!(poll_once(&mut first, &panicking_waker()).is_pending());
         let panic = caught(move || {
@@ -137,7 +137,7 @@ fn a_queue_dropped_by_a_panic_does_not_abort() {
 fn a_panic_that_panics_again_does_not_keep_others_from_being_woken() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+        let queue = common::driven_by_test(8, fake.clone()).unwrap();
         let mut reads: Vec<_> = (0..4).map(|_| read(&queue)).collect();
         let (woken, waker) = Woken::new();
         for (n, read) in reads.iter_mut().enumerate() {
@@ -159,7 +159,7 @@ fn a_panic_that_panics_again_does_not_keep_others_from_being_woken() {
 fn a_panicking_destructor_of_an_abandoned_buffer_frees_its_slot() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(2, fake.clone()).unwrap();
+        let queue = common::driven_by_test(2, fake.clone()).unwrap();
         let drops = Arc::new(AtomicUsize::new(0));
         for _ in 0..2 {
             let op = Op::read(PanicsOnDrop(Tracked::new(32, &drops)), 0);
@@ -183,7 +183,7 @@ fn a_panicking_destructor_of_an_abandoned_buffer_frees_its_slot() {
 #[test]
 fn a_panicking_destructor_at_the_handle_frees_the_slot() {
     within(20, || {
-        let queue = Queue::with_kernel(1, Fake::prompt()).unwrap();
+        let queue = common::driven_by_test(1, Fake::prompt()).unwrap();
         let drops = Arc::new(AtomicUsize::new(0));
         let op = Op::read(PanicsOnDrop(Tracked::new(32, &drops)), 0);
         let done = queue.submit(std::io::stdin(), op).unwrap();
@@ -198,7 +198,7 @@ fn a_panicking_destructor_at_the_handle_frees_the_slot() {
 #[test]
 fn a_batch_drops_all_of_its_operations_even_if_one_panics() {
     within(20, || {
-        let queue = Queue::with_kernel(4, Fake::new()).unwrap();
+        let queue = common::driven_by_test(4, Fake::new()).unwrap();
         let drops = Arc::new(AtomicUsize::new(0));
         let file = std::io::stdin();
         let mut batch = queue.batch();
@@ -225,7 +225,7 @@ fn a_batch_drops_all_of_its_operations_even_if_one_panics() {
 #[test]
 fn a_file_that_panics_costs_no_slot() {
     within(20, || {
-        let queue = Queue::with_kernel(1, Fake::prompt()).unwrap();
+        let queue = common::driven_by_test(1, Fake::prompt()).unwrap();
         for _ in 0..3 {
             let submit = || {
                 queue
@@ -252,7 +252,7 @@ fn a_file_that_panics_costs_no_slot() {
 fn a_waker_that_panics_in_clone_or_drop_is_survived() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(2, fake.clone()).unwrap();
+        let queue = common::driven_by_test(2, fake.clone()).unwrap();
         let mut pending = read(&queue);
         let waker = waker_panicking_in_clone();
         caught(|| poll_once(&mut pending, &waker));
@@ -286,7 +286,7 @@ fn a_waker_that_panics_in_clone_or_drop_is_survived() {
 fn an_abandoned_buffer_is_dropped_though_the_waker_beside_it_panics_in_its_destructor() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(2, fake.clone()).unwrap();
+        let queue = common::driven_by_test(2, fake.clone()).unwrap();
         let drops = Arc::new(AtomicUsize::new(0));
         let (armed, waker) = waker_panicking_in_drop();
         let mut future = tracked(&queue, &drops);

@@ -93,6 +93,9 @@ fn table() -> Vec<Row> {
         // It borrows the lane as `&mut`, which no unwinding may cross.
         LaneBatch LaneBatch<'static, Transfer<Unshared>, Unshared>,
             "Send Sync Unpin RefUnwindSafe", "'l shortens, P invariant, T invariant";
+        EventQueue EventQueue, "Send Sync Unpin UnwindSafe RefUnwindSafe Clone", "";
+        Builder Builder, PLAIN, "";
+        Driver Driver, PLAIN, "";
         Reaper Reaper, "Send Sync Unpin UnwindSafe RefUnwindSafe Clone", "";
         Reserve Reserve<'static>, OWNED, "'q shortens";
         Permit Permit<'static>, OWNED, "'q shortens";

@@ -47,7 +47,7 @@ fn a_reap_keeps_to_its_minimum_and_its_time_while_others_submit_without_end() {
                 stop.store(true, SeqCst);
             })
         };
-        let queue = Queue::with_kernel(400, Fake::prompt()).unwrap();
+        let queue = common::driven_by_test(400, Fake::prompt()).unwrap();
         for _ in 0..200 {
             submit_without_end(&queue, &stop);
         }
@@ -75,7 +75,7 @@ fn a_reap_returns_soon_while_another_thread_submits_without_end() {
     within(60, || {
         for queue in [
             Queue::new(256).unwrap(),
-            Queue::with_kernel(256, WithoutRing::default()).unwrap(),
+            common::driven_by_test(256, WithoutRing::default()).unwrap(),
         ] {
             let zeros = std::fs::File::open("/dev/zero").unwrap();
             let stop = AtomicBool::new(false);
@@ -109,7 +109,7 @@ fn threads_that_reap_by_a_reaper_end_with_the_last_queue() {
                 let queue = if on_linux {
                     Queue::new(4)
                 } else {
-                    Queue::with_kernel(4, fake.clone())
+                    common::driven_by_test(4, fake.clone())
                 }
                 .unwrap();
                 let reaper = queue.reaper();
@@ -150,7 +150,7 @@ fn threads_that_reap_by_a_reaper_end_with_the_last_queue() {
 #[test]
 fn a_reaper_outlives_its_queue_and_all_handles() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+    let queue = common::driven_by_test(4, fake.clone()).unwrap();
     let drops = Arc::new(AtomicUsize::new(0));
     let [one, two] = [queue.reaper(), queue.reaper()];
     let done = common::tracked(&queue, &drops);

@@ -22,7 +22,7 @@ use common::{
 fn a_waker_may_reap_submit_and_wait() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+        let queue = common::driven_by_test(8, fake.clone()).unwrap();
         let ran = Arc::new(Flag::default());
         let waker = {
             let (queue, fake, ran) = (queue.clone(), fake.clone(), Arc::clone(&ran));
@@ -50,7 +50,7 @@ fn a_waker_may_reap_submit_and_wait() {
 fn a_waker_may_drop_the_last_queue() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+        let queue = common::driven_by_test(8, fake.clone()).unwrap();
         let mut first = read(&queue);
         let mut second = read(&queue);
         let third = read(&queue);
@@ -82,7 +82,7 @@ fn a_buffer_may_hold_the_last_handle_of_its_own_queue() {
         // Abandoned, and dropped by a thread that waits for something else.
         let fake = Fake::new();
         let drops = Arc::new(AtomicUsize::new(0));
-        let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+        let queue = common::driven_by_test(8, fake.clone()).unwrap();
         let op = Op::read(With(Tracked::new(16, &drops), queue.clone()), 0);
         let holder = queue.submit(std::io::stdin(), op).unwrap();
         let other = read(&queue);
@@ -106,7 +106,7 @@ fn a_buffer_may_hold_the_last_handle_of_its_own_queue() {
 
         // Completed, and dropped with its handle.
         let fake = Fake::prompt();
-        let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+        let queue = common::driven_by_test(8, fake.clone()).unwrap();
         let op = Op::read(With(Tracked::new(16, &drops), queue.clone()), 0);
         let holder = queue.submit(std::io::stdin(), op).unwrap();
         queue.reap(1, None).unwrap();
@@ -122,7 +122,7 @@ fn a_waker_that_uses_the_queue_in_its_destructor_loses_no_place_in_line() {
     within(20, || {
         for reserving in [false, true] {
             let fake = Fake::new();
-            let queue = Queue::with_kernel(2, fake.clone()).unwrap();
+            let queue = common::driven_by_test(2, fake.clone()).unwrap();
             // Somebody leads, and gives up the role without having served us.
             let leader = {
                 let queue = queue.clone();
@@ -170,7 +170,7 @@ fn a_waker_that_uses_the_queue_in_its_destructor_loses_no_place_in_line() {
 fn a_waker_of_a_full_queue_may_use_it() {
     within(20, || {
         let fake = Fake::prompt();
-        let queue = Queue::with_kernel(1, fake).unwrap();
+        let queue = common::driven_by_test(1, fake).unwrap();
         let ran = Arc::new(Flag::default());
         let first = read(&queue);
         let mut reserve = queue.reserve();
@@ -204,7 +204,9 @@ fn a_waker_of_a_full_queue_may_use_it() {
 
 /// A queue that may be lent to wakers; it is never closed.
 fn lent(depth: u32, fake: &Fake) -> &'static Queue {
-    Box::leak(Box::new(Queue::with_kernel(depth, fake.clone()).unwrap()))
+    Box::leak(Box::new(
+        common::driven_by_test(depth, fake.clone()).unwrap(),
+    ))
 }
 
 /// Lets a lane submit so many operations.
@@ -352,7 +354,7 @@ fn a_value_of_a_lane_may_hold_a_queue_and_use_it() {
 
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+        let queue = common::driven_by_test(8, fake.clone()).unwrap();
         let uses = Arc::new(AtomicUsize::new(0));
         let file = std::io::stdin();
         let mut lane = queue.lane(4).unwrap();

@@ -28,7 +28,7 @@ fn is_ready(reserve: &mut Reserve<'_>) -> bool {
 #[test]
 fn slots_are_given_in_the_order_in_which_they_were_asked_for() {
     let fake = Fake::prompt();
-    let queue = Queue::with_kernel(1, fake).unwrap();
+    let queue = common::driven_by_test(1, fake).unwrap();
     let file = std::io::stdin();
     let first = queue.submit(&file, Op::fsync()).unwrap();
     let (woken, waker) = Woken::new();
@@ -56,7 +56,7 @@ fn slots_are_given_in_the_order_in_which_they_were_asked_for() {
 fn a_reservation_ends_with_its_time_or_with_the_queue() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(1, fake.clone()).unwrap();
+        let queue = common::driven_by_test(1, fake.clone()).unwrap();
         let held = queue.submit(std::io::stdin(), Op::fsync()).unwrap();
         let start = Instant::now();
         let outcome = queue.reserve().wait_timeout(Duration::from_millis(40));
@@ -93,7 +93,7 @@ fn a_reservation_ends_with_its_time_or_with_the_queue() {
 fn whoever_waits_for_room_reaps_for_those_who_came_in() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(1, fake.clone()).unwrap();
+        let queue = common::driven_by_test(1, fake.clone()).unwrap();
         // Full of a result that nobody has taken, and nothing in flight.
         let first = queue.submit(std::io::stdin(), Op::fsync()).unwrap();
         fake.complete(0);
@@ -122,7 +122,7 @@ fn whoever_waits_for_room_reaps_for_those_who_came_in() {
 fn a_slot_that_is_given_is_noticed_while_something_slow_is_in_flight() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(2, fake.clone()).unwrap();
+        let queue = common::driven_by_test(2, fake.clone()).unwrap();
         let slow = queue.submit(std::io::stdin(), Op::fsync()).unwrap();
         let quick = queue.submit(std::io::stdin(), Op::fsync()).unwrap();
         fake.complete(1);
@@ -145,7 +145,7 @@ fn a_future_is_ready_when_an_abandoned_operation_is_over_and_nobody_has_looked()
         let zeros = std::fs::File::open("/dev/zero").unwrap();
         for queue in [
             Queue::new(1).unwrap(),
-            Queue::with_kernel(1, WithoutRing::default()).unwrap(),
+            common::driven_by_test(1, WithoutRing::default()).unwrap(),
         ] {
             for _ in 0..3 {
                 drop(queue.submit(&zeros, Op::read(vec![1; 8], 0)).unwrap());
@@ -161,7 +161,7 @@ fn a_future_is_ready_when_an_abandoned_operation_is_over_and_nobody_has_looked()
 fn a_future_finds_an_abandoned_operation_behind_many_that_are_over() {
     const HELD: usize = 200;
     let ringless = Fake::prompt();
-    let queue = Queue::with_kernel(HELD as u32 + 1, ringless).unwrap();
+    let queue = common::driven_by_test(HELD as u32 + 1, ringless).unwrap();
     let held: Vec<_> = (0..HELD).map(|_| read(&queue)).collect();
     drop(read(&queue));
     assert!(is_ready(&mut queue.reserve()));
@@ -174,9 +174,9 @@ fn a_future_that_was_pending_is_ready_when_it_is_polled_after_the_operation() {
         let fake = Fake::new();
         let ringed = WithRing::new(fake.clone());
         let queue = if has_ring {
-            Queue::with_kernel(1, ringed.clone())
+            common::driven_by_test(1, ringed.clone())
         } else {
-            Queue::with_kernel(1, fake.clone())
+            common::driven_by_test(1, fake.clone())
         }
         .unwrap();
         drop(read(&queue));
@@ -197,7 +197,7 @@ fn a_future_that_was_pending_is_ready_when_it_is_polled_after_the_operation() {
 #[test]
 fn a_future_that_runs_a_panicking_waker_is_still_in_line() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(2, fake.clone()).unwrap();
+    let queue = common::driven_by_test(2, fake.clone()).unwrap();
     let mut panics = read(&queue);
     assert!(poll_once(&mut panics, &panicking_waker()).is_pending());
     drop(read(&queue));
@@ -212,7 +212,7 @@ fn a_future_that_runs_a_panicking_waker_is_still_in_line() {
 fn whoever_leads_and_waits_for_room_waits_in_one_call_and_notices_its_slot_at_once() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(2, fake.clone()).unwrap();
+        let queue = common::driven_by_test(2, fake.clone()).unwrap();
         let quick = read(&queue);
         fake.complete(0);
         queue.reap(1, None).unwrap();
@@ -245,7 +245,7 @@ fn on_linux_whoever_leads_and_waits_for_room_notices_its_slot_at_once() {
     within(60, || {
         for queue in [
             Queue::new(2).unwrap(),
-            Queue::with_kernel(2, WithoutRing::default()).unwrap(),
+            common::driven_by_test(2, WithoutRing::default()).unwrap(),
         ] {
             let (reader, _writer) = UnixStream::pair().unwrap();
             let zeros = std::fs::File::open("/dev/zero").unwrap();
@@ -280,7 +280,7 @@ fn on_linux_whoever_leads_and_waits_for_room_notices_its_slot_at_once() {
 fn a_forgotten_future_costs_one_slot_and_others_in_line_are_served() {
     within(20, || {
         let fake = Fake::prompt();
-        let queue = Queue::with_kernel(3, fake).unwrap();
+        let queue = common::driven_by_test(3, fake).unwrap();
         let held = [0; 3].map(|_| read(&queue));
         queue.reap(3, None).unwrap();
         let (forgotten, forgotten_waker) = Woken::new();
@@ -318,7 +318,7 @@ fn a_forgotten_future_costs_one_slot_and_others_in_line_are_served() {
 #[test]
 fn a_forgotten_future_that_was_never_given_a_slot_costs_none_when_the_queue_ends() {
     let fake = Fake::prompt();
-    let queue = Queue::with_kernel(1, fake.clone()).unwrap();
+    let queue = common::driven_by_test(1, fake.clone()).unwrap();
     let watch = fake.watch();
     let held = read(&queue);
     queue.reap(1, None).unwrap();
@@ -355,7 +355,7 @@ fn those_in_line_are_told_when_the_context_breaks_whoever_notices() {
         ] {
             for destroys in [false, true] {
                 let fake = Fake::new();
-                let queue = Queue::with_kernel(2, fake.clone()).unwrap();
+                let queue = common::driven_by_test(2, fake.clone()).unwrap();
                 let held = [read(&queue), read(&queue)];
                 let (woken, waker) = Woken::new();
                 let mut future = queue.reserve();

@@ -17,7 +17,7 @@ use common::{Scratch, Spy, WithoutRing, direct_file, pattern, within};
 fn queues() -> [Queue; 2] {
     let queues = [
         Queue::new(8).unwrap(),
-        Queue::with_kernel(8, WithoutRing::default()).unwrap(),
+        common::driven_by_test(8, WithoutRing::default()).unwrap(),
     ];
     assert!(!queues[1].reads_ring());
     queues
@@ -356,7 +356,7 @@ fn polls_tell_what_a_file_is_ready_for_and_can_be_cancelled() {
 #[test]
 fn the_ring_is_read_around_its_end() {
     let spy = Spy::default();
-    let queue = Queue::with_kernel(4, spy).unwrap();
+    let queue = common::driven_by_test(4, spy).unwrap();
     if !queue.reads_ring() {
         eprintln!("skipped: this kernel's ring can't be read in user space");
         return;

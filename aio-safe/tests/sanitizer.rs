@@ -34,7 +34,7 @@ fn dies_of(mistake: &str, name: &str) {
 
 fn in_flight() -> (Fake, Queue, Tracked) {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(1, fake.clone()).unwrap();
+    let queue = common::driven_by_test(1, fake.clone()).unwrap();
     (
         fake,
         queue,

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aio_safe::{Op, Queue};
+use aio_safe::Op;
 use common::{Fake, within};
 
 /// The CPU time that this process has used.
@@ -33,7 +33,7 @@ fn cpu_time() -> Duration {
 fn fifty_threads_on_a_queue_of_depth_8_sleep_and_nobody_starves() {
     within(60, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(8, fake.clone()).unwrap();
+        let queue = common::driven_by_test(8, fake.clone()).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let device = {
             let (fake, stop) = (fake.clone(), Arc::clone(&stop));

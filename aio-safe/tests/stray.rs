@@ -8,7 +8,7 @@ use std::sync::{
 };
 
 use aio_abi::IoEvent;
-use aio_safe::{Errno, Op, OpError, Queue};
+use aio_safe::{Errno, Op, OpError};
 use common::{Fake, Tracked, Verdict, tracked};
 
 fn event(data: u64) -> IoEvent {
@@ -23,7 +23,7 @@ fn event(data: u64) -> IoEvent {
 #[test]
 fn a_duplicate_event_is_dropped() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(1, fake.clone()).unwrap();
+    let queue = common::driven_by_test(1, fake.clone()).unwrap();
     let drops = Arc::new(AtomicUsize::new(0));
     for abandoned in [false, true] {
         let before = queue.strays();
@@ -46,7 +46,7 @@ fn a_duplicate_event_is_dropped() {
 #[test]
 fn an_event_of_an_earlier_use_of_the_slot_completes_nothing() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(1, fake.clone()).unwrap();
+    let queue = common::driven_by_test(1, fake.clone()).unwrap();
     let drops = Arc::new(AtomicUsize::new(0));
     let first = tracked(&queue, &drops);
     let stale = fake.in_flight()[0].event(64);
@@ -67,7 +67,7 @@ fn an_event_of_an_earlier_use_of_the_slot_completes_nothing() {
 #[test]
 fn foreign_events_complete_nothing() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(2, fake.clone()).unwrap();
+    let queue = common::driven_by_test(2, fake.clone()).unwrap();
     let drops = Arc::new(AtomicUsize::new(0));
     let pending = tracked(&queue, &drops);
     let data = fake.in_flight()[0].iocb.aio_data;
@@ -101,7 +101,7 @@ fn foreign_events_complete_nothing() {
 #[test]
 fn an_event_before_anything_was_submitted_completes_nothing() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+    let queue = common::driven_by_test(4, fake.clone()).unwrap();
     for index in 0..4 {
         // As the slot's first use would have it, and with the flag of a slot in flight.
         for generation in [0, 1 << 8, 1 << 8 | 1, 2 << 8] {
@@ -116,7 +116,7 @@ fn an_event_before_anything_was_submitted_completes_nothing() {
 fn strays_do_not_end_a_wait() {
     common::within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+        let queue = common::driven_by_test(4, fake.clone()).unwrap();
         let drops = Arc::new(AtomicUsize::new(0));
         let pending = tracked(&queue, &drops);
         let waiter = std::thread::spawn(move || pending.wait());
@@ -135,7 +135,7 @@ fn strays_do_not_end_a_wait() {
 #[test]
 fn stray_events_of_a_lanes_slots_complete_nothing() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(1, fake.clone()).unwrap();
+    let queue = common::driven_by_test(1, fake.clone()).unwrap();
     let drops = Arc::new(AtomicUsize::new(0));
     let file = std::io::stdin();
     let mut lane = queue.lane(1).unwrap();
@@ -189,7 +189,7 @@ fn stray_events_of_a_lanes_slots_complete_nothing() {
 #[test]
 fn events_of_what_was_refused_complete_nothing() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(1, fake.clone()).unwrap();
+    let queue = common::driven_by_test(1, fake.clone()).unwrap();
     let drops = Arc::new(AtomicUsize::new(0));
     let file = std::io::stdin();
     let mut lane = queue.lane(1).unwrap();
@@ -234,7 +234,7 @@ fn events_of_what_was_refused_complete_nothing() {
 #[test]
 fn stray_events_after_a_lane_is_gone_complete_nothing() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(2, fake.clone()).unwrap();
+    let queue = common::driven_by_test(2, fake.clone()).unwrap();
     let drops = Arc::new(AtomicUsize::new(0));
     let file = std::io::stdin();
     let mut lane = queue.lane(2).unwrap();

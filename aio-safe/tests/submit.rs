@@ -18,7 +18,7 @@ use common::{Fake, Scratch, Verdict, block_on, within};
 #[test]
 fn a_full_queue_hands_the_operation_back() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(2, fake.clone()).unwrap();
+    let queue = common::driven_by_test(2, fake.clone()).unwrap();
     let file = std::io::stdin();
     let held: Vec<_> = (0..2)
         .map(|_| queue.submit(&file, Op::read(vec![0; 8], 0)).unwrap())
@@ -68,7 +68,7 @@ fn who_takes_a_result_has_its_slot() {
 #[test]
 fn a_kernel_without_room_hands_the_operation_back() {
     let fake = Fake::prompt();
-    let queue = Queue::with_kernel(2, fake.clone()).unwrap();
+    let queue = common::driven_by_test(2, fake.clone()).unwrap();
     let file = std::io::stdin();
     fake.on_submit(|_| Verdict::Refuse(Errno::EAGAIN));
     for n in 1..=100 {
@@ -85,7 +85,7 @@ fn a_kernel_without_room_hands_the_operation_back() {
 #[test]
 fn a_refused_operation_says_so_at_its_handle() {
     let fake = Fake::prompt();
-    let queue = Queue::with_kernel(2, fake.clone()).unwrap();
+    let queue = common::driven_by_test(2, fake.clone()).unwrap();
     fake.on_submit(|_| Verdict::Refuse(Errno::EPERM));
     for how in 0..3 {
         let op = Op::read(vec![how; 4], 0);
@@ -107,7 +107,7 @@ fn a_refused_operation_says_so_at_its_handle() {
 fn a_kernel_without_room_is_not_stormed() {
     within(60, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(64, fake.clone()).unwrap();
+        let queue = common::driven_by_test(64, fake.clone()).unwrap();
         // Room for 4, and a device that takes 5 ms for each.
         let room = fake.clone();
         let in_flight = Arc::new(AtomicUsize::new(0));

@@ -21,7 +21,7 @@ use common::{Fake, Scratch, pattern, read, within};
 fn threads_that_wait_are_served_in_whatever_order_the_kernel_likes() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(16, fake.clone()).unwrap();
+        let queue = common::driven_by_test(16, fake.clone()).unwrap();
         for round in 0..20 {
             let waiters: Vec<_> = (0..8)
                 .map(|_| {
@@ -45,7 +45,7 @@ fn threads_that_wait_are_served_in_whatever_order_the_kernel_likes() {
 fn the_role_is_handed_on_by_a_leader_that_is_done() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+        let queue = common::driven_by_test(4, fake.clone()).unwrap();
         let (first, second) = (read(&queue), read(&queue));
         let leader = thread::spawn(move || first.wait());
         fake.until_blocked(1);
@@ -64,7 +64,7 @@ fn the_role_is_handed_on_by_a_leader_that_is_done() {
 fn the_role_is_handed_on_by_a_leader_that_runs_out_of_time() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+        let queue = common::driven_by_test(4, fake.clone()).unwrap();
         let (first, second) = (read(&queue), read(&queue));
         let leader = thread::spawn(move || first.wait_timeout(Duration::from_millis(60)));
         fake.until_blocked(1);
@@ -119,7 +119,7 @@ fn handles_move_between_threads() {
 #[test]
 fn try_take_hands_the_handle_back_until_somebody_has_reaped() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+    let queue = common::driven_by_test(4, fake.clone()).unwrap();
     let pending = read(&queue);
     assert!(!pending.is_done());
     let pending = pending.try_take().unwrap_err();
@@ -134,7 +134,7 @@ fn try_take_hands_the_handle_back_until_somebody_has_reaped() {
 fn a_timeout_never_comes_early_and_the_handle_stays_good() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+        let queue = common::driven_by_test(4, fake.clone()).unwrap();
         let mut pending = read(&queue);
         for millis in [0, 1, 7, 40] {
             let timeout = Duration::from_millis(millis);
@@ -162,7 +162,7 @@ fn a_timeout_never_comes_early_and_the_handle_stays_good() {
 fn a_wait_without_time_takes_what_is_there() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+        let queue = common::driven_by_test(4, fake.clone()).unwrap();
         let pending = read(&queue);
         fake.complete(0);
         let done = pending.wait_timeout(Duration::ZERO).unwrap();
@@ -173,7 +173,7 @@ fn a_wait_without_time_takes_what_is_there() {
 #[test]
 fn an_endless_timeout_is_none() {
     within(20, || {
-        let queue = Queue::with_kernel(4, Fake::prompt()).unwrap();
+        let queue = common::driven_by_test(4, Fake::prompt()).unwrap();
         let done = read(&queue).wait_timeout(Duration::MAX).unwrap();
         assert_eq!(done.buffer, [Fake::BYTE; 8]);
         drop(read(&queue));
@@ -185,7 +185,7 @@ fn an_endless_timeout_is_none() {
 fn a_reap_for_many_serves_others_with_each_event() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+        let queue = common::driven_by_test(4, fake.clone()).unwrap();
         let (first, second) = (read(&queue), read(&queue));
         let reaper = {
             let queue = queue.clone();
@@ -208,7 +208,7 @@ fn a_reap_for_many_serves_others_with_each_event() {
 fn reap_counts_and_keeps_to_its_time() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(200, fake.clone()).unwrap();
+        let queue = common::driven_by_test(200, fake.clone()).unwrap();
         assert_eq!(queue.reap(0, None), Ok(0));
         let start = Instant::now();
         assert_eq!(queue.reap(1, Some(Duration::from_millis(30))), Ok(0));
@@ -226,7 +226,7 @@ fn reap_counts_and_keeps_to_its_time() {
 fn a_signal_ends_a_reap_and_not_a_wait() {
     within(20, || {
         let fake = Fake::new();
-        let queue = Queue::with_kernel(4, fake.clone()).unwrap();
+        let queue = common::driven_by_test(4, fake.clone()).unwrap();
         let pending = read(&queue);
         fake.interrupt(Errno::EINTR);
         assert_eq!(queue.reap(1, None), Err(ReapError::Interrupted));

@@ -20,6 +20,7 @@ use std::{
 
 use crate::{
     engine::{inbox::News, slot::Slot},
+    kernel::Eventfd,
     sync::{
         Condvar, Mutex,
         atomic::{
@@ -36,6 +37,9 @@ pub(crate) struct Leadership {
     /// lock.
     state: AtomicUsize,
     line: Mutex<Line>,
+    /// What is signalled when the role becomes free after somebody [asked](Self::lead_or_ask) for
+    /// it.
+    eventfd: Option<Arc<Eventfd>>,
 }
 
 /// There is a leader, or an heir.
@@ -52,6 +56,8 @@ struct Line {
     followers: VecDeque<Follower>,
     /// Threads in [`Leadership::watch`]. They don't wait for an event.
     watchers: Vec<Arc<Parker>>,
+    /// Somebody [asked](Leadership::lead_or_ask) for the role.
+    asked: bool,
 }
 
 impl Line {
@@ -108,15 +114,17 @@ pub(crate) struct Seat<'a> {
 }
 
 impl Leadership {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(eventfd: Option<Arc<Eventfd>>) -> Self {
         let line = Line {
             heir: None,
             followers: VecDeque::new(),
             watchers: Vec::new(),
+            asked: false,
         };
         Self {
             state: AtomicUsize::new(0),
             line: Mutex::new(line),
+            eventfd,
         }
     }
 
@@ -136,6 +144,28 @@ impl Leadership {
             .compare_exchange(0, LED, Acquire, Relaxed)
             .is_ok()
             .then(|| Lead { leadership: self })
+    }
+
+    /// Takes the role if it is free. If the queue has an eventfd and another thread leads, sees to
+    /// it that the eventfd is signalled when the role is free. That thread may have looked at the
+    /// ring before the event came that brought the caller here.
+    pub(crate) fn lead_or_ask(&self) -> Option<Lead<'_>> {
+        match self.try_lead() {
+            None if self.eventfd.is_some() => self.ask(),
+            lead => lead,
+        }
+    }
+
+    #[cold]
+    fn ask(&self) -> Option<Lead<'_>> {
+        let mut line = lock(&self.line);
+        if self.state.fetch_or(LED | LINE, Acquire) & LED == 0 {
+            return Some(Lead { leadership: self });
+        }
+        // MECHANISM: the request for a role that isn't free
+        // `line.asked = true;` becomes nothing
+        line.asked = true;
+        None
     }
 
     #[cold]
@@ -219,7 +249,7 @@ impl Leadership {
     #[cold]
     fn hand_over_in_line(&self, reached: &dyn Fn(Goal) -> bool) {
         let mut idle = Vec::new();
-        let heir = {
+        let (heir, asked) = {
             let mut line = lock(&self.line);
             let mut heir = line.take_first(Goal::Close);
             line.followers
@@ -247,12 +277,17 @@ impl Leadership {
             let state = match &heir {
                 // All followers that are left have reached their goals, so none needs the role.
                 None => 0,
-                Some(_) if line.followers.is_empty() => LED,
+                Some(_) if line.followers.is_empty() && !line.asked => LED,
                 Some(_) => LED | LINE,
             };
             self.state.store(state, Release);
-            heir
+            // The heir looks at the ring. When it leaves the role, it comes here again.
+            let asked = heir.is_none() && std::mem::take(&mut line.asked);
+            (heir, asked)
         };
+        if let Some(eventfd) = self.eventfd.as_ref().filter(|_| asked) {
+            eventfd.signal();
+        }
         for parker in idle.into_iter().chain(heir) {
             parker.unpark();
         }
@@ -408,7 +443,7 @@ mod tests {
 
     #[test]
     fn the_role_is_free_when_all_in_line_are_served() {
-        let leadership = Leadership::new();
+        let leadership = Leadership::new(None);
         let lead = leadership.try_lead().unwrap();
         let served = [1, 2].map(|slot| follow(&leadership, Goal::Done(slot)));
         lead.pass_on(|_| true);

@@ -68,9 +68,16 @@ impl Shared {
     /// that came. If `min` is 0, it waits for neither. May return before the deadline with fewer
     /// completions than `min`.
     fn reap_turn(&self, min: usize, deadline: Option<Instant>) -> Result<usize, ReapError> {
-        let lead = match self.leadership.join(Goal::Role) {
+        let joined = if min == 0 {
+            match self.leadership.lead_or_ask() {
+                Some(lead) => Joined::Lead(lead),
+                None => return Ok(0),
+            }
+        } else {
+            self.leadership.join(Goal::Role)
+        };
+        let lead = match joined {
             Joined::Lead(lead) => lead,
-            Joined::Follow(_) if min == 0 => return Ok(0),
             Joined::Follow(seat) => {
                 let mut in_time = true;
                 while in_time && !seat.is_heir() && !self.gate.is_closed() {
@@ -122,7 +129,7 @@ impl Shared {
         let most = self.slab.depth() as usize;
         let mut total = 0;
         while total < most && self.process.is_current() {
-            let Some(lead) = self.leadership.try_lead() else {
+            let Some(lead) = self.leadership.lead_or_ask() else {
                 break;
             };
             let mut jobs = Jobs::new(self);

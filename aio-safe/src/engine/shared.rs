@@ -6,7 +6,7 @@
 //! |---|---|
 //! | [`QueueRef`], in a queue handle | one hold, common to all queue handles and slots in use |
 //! | [`SlotRef`], in the handle of an operation | the same hold: the operation's slot isn't free |
-//! | [`Hold`], for a `Reaper`, and while a slot is given to the line | a hold of its own |
+//! | [`Hold`], for a `Reaper`, for a driver, and while a slot is given to the line | a hold of its own |
 //!
 //! So no reference is counted for an operation. The [slab](crate::engine::slab) notices when the
 //! last queue handle is gone and the last slot is free. That ends the common hold.
@@ -25,6 +25,7 @@ use aio_abi::AioContext;
 
 use crate::{
     engine::{
+        driver::{Driver, Mode},
         fork::Process,
         gate::{self, Gate},
         kick::Kick,
@@ -52,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) line: Line,
     pub(crate) gate: Gate,
     pub(crate) leadership: Leadership,
+    pub(crate) driver: Driver,
     pub(crate) kick: Kick,
     pub(crate) process: Process,
     /// The context is destroyed, or couldn't be. Only the leader writes this. Besides the leader,
@@ -64,7 +66,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn new(depth: u32, kernel: Dispatch) -> Result<Self, SetupError> {
+    fn new(depth: u32, kernel: Dispatch, mode: Mode) -> Result<Self, SetupError> {
         if depth == 0 || depth > gate::MAX_DEPTH {
             return Err(SetupError::Depth {
                 depth,
@@ -80,6 +82,7 @@ impl Shared {
         // SAFETY: the context was made just now. Only the leader reads the ring, and only as long
         // as `dead` doesn't say that the context was destroyed.
         let ring = unsafe { kernel.ring(ctx) };
+        let leadership = Leadership::new(kernel.eventfd().cloned());
         Ok(Self {
             kernel,
             ctx,
@@ -87,7 +90,8 @@ impl Shared {
             slab: Slab::new(depth),
             line: Line::new(),
             gate: Gate::new(),
-            leadership: Leadership::new(),
+            leadership,
+            driver: Driver::new(mode),
             kick: Kick::new(),
             process,
             dead: AtomicBool::new(false),
@@ -297,8 +301,8 @@ const _: () = {
 };
 
 impl QueueRef {
-    pub(crate) fn new(depth: u32, kernel: Dispatch) -> Result<Self, SetupError> {
-        let shared = Box::new(Shared::new(depth, kernel)?);
+    pub(crate) fn new(depth: u32, kernel: Dispatch, mode: Mode) -> Result<Self, SetupError> {
+        let shared = Box::new(Shared::new(depth, kernel, mode)?);
         Ok(Self(NonNull::from(Box::leak(shared))))
     }
 
@@ -447,6 +451,12 @@ impl SlotRef {
         unsafe { self.slot.as_ref() }
     }
 
+    /// A hold on the shared part.
+    pub(crate) fn hold(&self) -> Hold {
+        // SAFETY: `QueueRef::new` made the pointer, and the slot keeps the shared part.
+        unsafe { Hold::new(self.shared) }
+    }
+
     /// Leaves the operation to the completer: see [`Slot::abandon`].
     ///
     /// # Safety
@@ -509,7 +519,7 @@ mod tests {
 
     #[test]
     fn queues_that_are_cloned_and_forgotten_abort_before_their_count_overflows() {
-        let queue = QueueRef::new(1, Dispatch::new(Linux)).unwrap();
+        let queue = QueueRef::new(1, Dispatch::new(Linux, None), Mode::Caller).unwrap();
         for (count, signal) in [
             (1, 0),
             (usize::MAX / 2, 0),
@@ -529,7 +539,7 @@ mod tests {
 
     #[test]
     fn holds_that_are_cloned_and_forgotten_abort_before_their_count_overflows() {
-        let queue = QueueRef::new(1, Dispatch::new(Linux)).unwrap();
+        let queue = QueueRef::new(1, Dispatch::new(Linux, None), Mode::Caller).unwrap();
         let hold = queue.hold();
         for (count, signal) in [
             (2, 0),

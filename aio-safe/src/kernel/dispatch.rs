@@ -6,27 +6,39 @@
 
 #![allow(unsafe_code, reason = "hands a call on")]
 
-use std::{any::Any, ops::Deref};
+use std::{any::Any, ops::Deref, os::fd::AsRawFd, sync::Arc};
 
-use aio_abi::{AioContext, Iocb};
+use aio_abi::{AioContext, Iocb, IocbFlags};
 use aio_sys::Errno;
 
-use super::{Kernel, Linux};
+use super::{Eventfd, Kernel, Linux};
 
 /// See the [module](self). Dereferences to the kernel, for the calls that need not be inlined.
-pub(crate) enum Dispatch {
+pub(crate) struct Dispatch {
+    target: Target,
+    /// The eventfd that each request's completion signals, if there is one.
+    eventfd: Option<Arc<Eventfd>>,
+}
+
+enum Target {
     /// The Linux kernel that this runs on.
     Linux,
     Other(Box<dyn Kernel>),
 }
 
 impl Dispatch {
-    pub(crate) fn new<K: Kernel>(kernel: K) -> Self {
-        if (&kernel as &dyn Any).is::<Linux>() {
-            Self::Linux
+    pub(crate) fn new<K: Kernel>(kernel: K, eventfd: Option<Arc<Eventfd>>) -> Self {
+        let target = if (&kernel as &dyn Any).is::<Linux>() {
+            Target::Linux
         } else {
-            Self::Other(Box::new(kernel))
-        }
+            Target::Other(Box::new(kernel))
+        };
+        Self { target, eventfd }
+    }
+
+    /// The eventfd that each request's completion signals.
+    pub(crate) fn eventfd(&self) -> Option<&Arc<Eventfd>> {
+        self.eventfd.as_ref()
     }
 
     /// As [`Kernel::io_submit`].
@@ -44,14 +56,33 @@ impl Dispatch {
         ctx: AioContext,
         iocbs: &[*mut Iocb],
     ) -> Result<usize, Errno> {
-        match self {
-            // SAFETY: nobody else uses the iocbs during the call, and their memory stays valid and
-            // unused until the events: the caller promises that.
-            Self::Linux => unsafe { Linux.io_submit(ctx, iocbs) },
-            // SAFETY: nobody else uses the iocbs during the call, and their memory stays valid and
-            // unused until the events: the caller promises that.
-            Self::Other(kernel) => unsafe { submit_to(&**kernel, ctx, iocbs) },
+        if let Some(eventfd) = &self.eventfd {
+            // SAFETY: nobody else uses the iocbs during the call, which the caller promises.
+            unsafe { signal(eventfd, iocbs) };
         }
+        match &self.target {
+            // SAFETY: nobody else uses the iocbs during the call, and their memory stays valid and
+            // unused until the events: the caller promises that.
+            Target::Linux => unsafe { Linux.io_submit(ctx, iocbs) },
+            // SAFETY: nobody else uses the iocbs during the call, and their memory stays valid and
+            // unused until the events: the caller promises that.
+            Target::Other(kernel) => unsafe { submit_to(&**kernel, ctx, iocbs) },
+        }
+    }
+}
+
+/// Makes the completions of these requests signal the eventfd.
+///
+/// # Safety
+///
+/// Each pointer is to an iocb that nobody else uses during the call.
+#[cold]
+unsafe fn signal(eventfd: &Eventfd, iocbs: &[*mut Iocb]) {
+    for &iocb in iocbs {
+        // SAFETY: the pointer is to an iocb that nobody else uses, which the caller promises.
+        let iocb = unsafe { &mut *iocb };
+        iocb.aio_flags |= IocbFlags::RESFD;
+        iocb.aio_resfd = eventfd.as_raw_fd() as u32;
     }
 }
 
@@ -76,9 +107,9 @@ impl Deref for Dispatch {
     type Target = dyn Kernel;
 
     fn deref(&self) -> &Self::Target {
-        match self {
-            Self::Linux => &Linux,
-            Self::Other(kernel) => &**kernel,
+        match &self.target {
+            Target::Linux => &Linux,
+            Target::Other(kernel) => &**kernel,
         }
     }
 }
@@ -89,6 +120,6 @@ mod tests {
 
     #[test]
     fn linux_is_called_directly() {
-        assert!(matches!(Dispatch::new(Linux), Dispatch::Linux));
+        assert!(matches!(Dispatch::new(Linux, None).target, Target::Linux));
     }
 }

@@ -11,6 +11,7 @@
 #![allow(unsafe_code, reason = "declares what is unsafe about the system calls")]
 
 mod dispatch;
+mod eventfd;
 mod linux;
 mod ring;
 
@@ -22,6 +23,7 @@ pub use aio_abi::{
 };
 pub use aio_sys::Errno;
 pub(crate) use dispatch::Dispatch;
+pub(crate) use eventfd::Eventfd;
 pub use linux::Linux;
 pub use ring::Ring;
 

@@ -384,9 +384,13 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
     /// destructor that it runs panics: see [`Queue::reap`].
     #[inline]
     pub fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<usize> {
+        #[cfg(feature = "tokio")]
+        let share = std::task::ready!(self.queue.shared().poll_share(context));
         if !self.has_results() && self.in_flight() > 0 && !self.poll_news(context) {
             return Poll::Pending;
         }
+        #[cfg(feature = "tokio")]
+        share.keep();
         Poll::Ready(self.results())
     }
 
@@ -406,6 +410,10 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
         self.glance() || {
             self.registered = true;
             let registered = self.inbox().register(context.waker(), self.slots.taken());
+            if registered {
+                let shared = self.queue.shared();
+                shared.drive(context.waker(), || shared.hold());
+            }
             // The waker's clone, or the destructor of an earlier waker, may have forked. Nobody
             // wakes the parent's operations in a child.
             self.check_process();

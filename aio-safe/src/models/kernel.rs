@@ -34,6 +34,7 @@ use crate::{
     Queue,
     buf::{IoBuf, IoBufMut},
     kernel::{Kernel, Ring},
+    queue::Driver,
     sync::UnsafeCell,
 };
 
@@ -139,7 +140,16 @@ impl Machine {
     }
 
     pub(super) fn queue(&self, depth: u32) -> Queue {
-        Queue::with_kernel(depth, ModelKernel(Arc::clone(&self.0))).unwrap()
+        self.driven(depth, Driver::Caller)
+    }
+
+    /// A queue with this driver.
+    pub(super) fn driven(&self, depth: u32, driver: Driver) -> Queue {
+        let kernel = ModelKernel(Arc::clone(&self.0));
+        Queue::builder(depth)
+            .driver(driver)
+            .build_on(kernel)
+            .unwrap()
     }
 
     pub(super) fn buffer(&self) -> Buffer {

@@ -78,7 +78,8 @@ impl Request {
             opcode: iocb.aio_lio_opcode,
             reqprio: iocb.aio_reqprio,
             rw_flags: iocb.aio_rw_flags,
-            flags: iocb.aio_flags,
+            // The eventfd was the queue's, not the operation's.
+            flags: iocb.aio_flags.difference(IocbFlags::RESFD),
             offset: iocb.aio_offset,
         }
     }

@@ -3,6 +3,8 @@
 #![allow(unsafe_code, reason = "fills slots and submits them")]
 
 mod batch;
+mod builder;
+mod event;
 mod pending;
 mod reaper;
 mod reserve;
@@ -18,12 +20,14 @@ use crate::{
     Lane, Op, SubmitError,
     engine::{gate, shared::QueueRef, slot::Slot},
     error::{CloseError, QueueError, ReapError, SetupError},
-    kernel::{Dispatch, Kernel, Linux},
+    kernel::Kernel,
     op::{Payload, ReadWrite},
     sync::atomic::Ordering::Relaxed,
 };
 
 pub use batch::Batch;
+pub use builder::{Builder, Driver};
+pub use event::EventQueue;
 pub use pending::Pending;
 pub use reaper::Reaper;
 pub use reserve::{Permit, Reserve};
@@ -101,7 +105,20 @@ impl Queue {
     /// ```
     #[doc(alias = "io_setup")]
     pub fn new(depth: u32) -> Result<Self, SetupError> {
-        Self::with_kernel(depth, Linux)
+        Self::builder(depth).build()
+    }
+
+    /// Prepares a queue for at most `depth` operations at a time, of which more is said before it
+    /// is made: who [drives](Driver) it, and whether it has an eventfd.
+    ///
+    /// ```
+    /// use aio_safe::{Queue, queue::Driver};
+    ///
+    /// let queue = Queue::builder(64).driver(Driver::Caller).build()?;
+    /// # Ok::<_, aio_safe::error::SetupError>(())
+    /// ```
+    pub fn builder(depth: u32) -> Builder {
+        Builder::new(depth)
     }
 
     /// Makes a queue on a kernel of your own, for example a simulation.
@@ -110,9 +127,7 @@ impl Queue {
     ///
     /// As [`new`](Self::new).
     pub fn with_kernel(depth: u32, kernel: impl Kernel) -> Result<Self, SetupError> {
-        Ok(Self {
-            shared: QueueRef::new(depth, Dispatch::new(kernel))?,
-        })
+        Self::builder(depth).build_on(kernel)
     }
 
     /// Submits one operation on a file, with one `io_submit`.
@@ -428,6 +443,7 @@ impl Drop for Queue {
         if !self.shared.process.is_current() {
             return;
         }
+        self.shared.stop_driver();
         // SAFETY: `is_last` returned true, `close` was called above, and this is the last use of
         // the reference.
         unsafe { self.shared.orphan() };

@@ -385,13 +385,19 @@ impl<P: Payload> Future for Pending<P> {
     /// After the panic of another task's waker or of a destructor it can be polled again.
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<P::Output> {
+        #[cfg(feature = "tokio")]
+        let share = std::task::ready!(self.slot().shared().poll_share(cx));
         if !self.is_done() && !self.glance() && self.register(cx.waker()) {
+            let slot = self.slot();
+            slot.shared().drive(cx.waker(), || slot.hold());
             // The waker's clone, or the destructor of an earlier waker, may have forked. Nobody
             // wakes the parent's operations in a child.
-            check_process(self.slot());
+            check_process(slot);
             return Poll::Pending;
         }
         assert!(self.is_done(), "register refuses only what is done");
+        #[cfg(feature = "tokio")]
+        share.keep();
         let slot = self.slot.take().expect("looked at above");
         // SAFETY: the operation is done. `slot` was taken out of the handle, which doesn't use it
         // again. The slot holds a `P`, which `new` required.

@@ -181,6 +181,7 @@ impl<'q> Future for Reserve<'q> {
             if let Some(panic) = shared.take_completed() {
                 resume_unwind(panic);
             }
+            shared.drive(cx.waker(), || shared.hold());
             if !shared.process.is_current() {
                 return Poll::Ready(Err(QueueError::Forked));
             }

@@ -6,6 +6,7 @@
 mod buffers;
 mod children;
 mod device;
+mod driven;
 mod fake;
 mod files;
 mod handles;
@@ -20,6 +21,7 @@ mod wrapped;
 pub(crate) use self::{
     buffers::{Either, OnDrop, PanicsOnDrop, Tracked, With},
     children::{Fork, alone, forbid, in_child, one_at_a_time, use_up_descriptors},
+    driven::driven_by_test,
     fake::{Fake, Request, Verdict},
     files::{Scratch, direct_file, pattern},
     handles::{read, tracked},

@@ -1,0 +1,139 @@
+//! Drivers: what reaps for tasks.
+//!
+//! A completion wakes a task when somebody reaps it. A future that has to wait says so here, after
+//! it has stored its waker. Somebody then reaps until the queue is closed:
+//!
+//! | mode | who reaps | what it needs |
+//! |---|---|---|
+//! | [`CALLER`] | the program itself | nothing |
+//! | [`MISSING`] | nobody yet: the first future that waits starts a [thread] | a thread |
+//! | [`DRIVEN`] | the thread | a thread |
+//! | [`TOKIO`], [`REACTOR`] | a runtime's reactor, in the waker that it wakes | an eventfd |
+//!
+//! A reactor may end before the queue, with its runtime. Then a thread takes its place.
+
+#[cfg(feature = "async-io")]
+pub(crate) mod async_io;
+#[cfg(any(feature = "async-io", feature = "tokio", all(loom, test)))]
+pub(crate) mod reactor;
+mod thread;
+#[cfg(feature = "tokio")]
+pub(crate) mod tokio;
+
+use std::{mem, sync::Arc, task::Waker};
+
+use crate::{
+    engine::shared::{Hold, Shared},
+    sync::{
+        Mutex,
+        atomic::{
+            AtomicU32,
+            Ordering::{Relaxed, SeqCst},
+        },
+        lock,
+    },
+};
+
+const CALLER: u32 = 0;
+const MISSING: u32 = 1;
+const DRIVEN: u32 = 2;
+#[cfg(any(feature = "async-io", all(loom, test)))]
+const REACTOR: u32 = 3;
+#[cfg(feature = "tokio")]
+const TOKIO: u32 = 4;
+
+/// Who reaps for tasks, when a queue is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// The program itself.
+    Caller,
+    /// A thread, once a future waits.
+    Thread,
+    /// A reactor: [`Shared::set_reactor`](reactor) follows.
+    #[cfg(any(feature = "async-io", all(loom, test)))]
+    Reactor,
+    /// tokio's reactor: the same follows.
+    #[cfg(feature = "tokio")]
+    Tokio,
+}
+
+/// See the [module](self).
+pub(crate) struct Driver {
+    mode: AtomicU32,
+    /// What ends the reactor's work. It is dropped when the queue is closed.
+    reactor: Mutex<Option<Arc<dyn Stop>>>,
+}
+
+/// What drives a queue, and has to be told when the queue is closed.
+pub(crate) trait Stop: Send + Sync {
+    fn stop(&self);
+}
+
+impl Driver {
+    pub(crate) fn new(mode: Mode) -> Self {
+        let mode = match mode {
+            Mode::Caller => CALLER,
+            Mode::Thread => MISSING,
+            #[cfg(any(feature = "async-io", all(loom, test)))]
+            Mode::Reactor => REACTOR,
+            #[cfg(feature = "tokio")]
+            Mode::Tokio => TOKIO,
+        };
+        Self {
+            mode: AtomicU32::new(mode),
+            reactor: Mutex::new(None),
+        }
+    }
+}
+
+impl Shared {
+    /// Sees to it that somebody reaps for a future that has stored its waker, and waits.
+    ///
+    /// A thread that was started before has not looked at the ring for the last time: it does so
+    /// until the queue is closed. So no barrier is needed.
+    #[inline]
+    pub(crate) fn drive(&self, waker: &Waker, hold: impl FnOnce() -> Hold) {
+        // MECHANISM: the driver's start
+        // `self.driver.mode.load(Relaxed) == MISSING` becomes `false`
+        if self.driver.mode.load(Relaxed) == MISSING && !self.start_thread(hold()) {
+            self.look_again(waker);
+        }
+    }
+
+    /// Starts the thread, unless another one has done so. Returns false if there can't be a thread
+    /// now.
+    #[cold]
+    fn start_thread(&self, hold: Hold) -> bool {
+        let mode = &self.driver.mode;
+        if mode
+            .compare_exchange(MISSING, DRIVEN, SeqCst, Relaxed)
+            .is_err()
+        {
+            return true;
+        }
+        let started = thread::start(hold);
+        if !started {
+            mode.store(MISSING, Relaxed);
+        }
+        started
+    }
+
+    /// Has a task poll again at once, because nobody reaps for it.
+    #[cold]
+    fn look_again(&self, waker: &Waker) {
+        // The hook has reported the panic of foreign code. Its payload may panic when it is
+        // dropped.
+        mem::forget(self.take_completed());
+        if self.process.is_current() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Ends the reactor's work, if there is a reactor. The queue is closed.
+    pub(crate) fn stop_driver(&self) {
+        let reactor = lock(&self.driver.reactor).take();
+        if let Some(reactor) = reactor {
+            reactor.stop();
+        }
+    }
+}

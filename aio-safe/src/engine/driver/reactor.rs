@@ -1,0 +1,144 @@
+//! A driver in a runtime's reactor: it needs neither a thread nor a task.
+//!
+//! The reactor watches the queue's eventfd, and wakes a waker when the eventfd is signalled. That
+//! waker is the driver itself: when it is woken, it reaps, and so wakes the tasks whose operations
+//! are over. Then it has the reactor watch the eventfd again.
+//!
+//! A signal may come while the driver is at work, in another thread or in foreign code that it
+//! runs. Then the driver goes on for another round. If another thread leads, its successor sees to
+//! the completions, or signals the eventfd when the role is free:
+//! [`lead_or_ask`](crate::engine::leader::Leadership::lead_or_ask).
+
+use std::{
+    io, mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+};
+
+use super::{MISSING, Stop};
+use crate::{
+    engine::shared::{Hold, Shared},
+    sync::{
+        Mutex,
+        atomic::{
+            AtomicU32,
+            Ordering::{AcqRel, Acquire, Relaxed, Release},
+        },
+        lock,
+    },
+};
+
+/// A reactor's side of an eventfd.
+pub(crate) trait Source: Send {
+    /// Whether the eventfd was signalled since this last said so. If not, the waker is woken when it
+    /// is signalled.
+    ///
+    /// # Errors
+    ///
+    /// The reactor has ended, or doesn't work.
+    fn poll_signalled(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+/// Nothing to do.
+const IDLE: u32 = 0;
+/// A thread is in [`Reactor::rounds`].
+const AT_WORK: u32 = 1;
+/// That thread has to go on for another round.
+const AGAIN: u32 = 2;
+
+/// See the [module](self).
+struct Reactor {
+    hold: Hold,
+    state: AtomicU32,
+    /// None when the queue was closed, or the reactor has ended.
+    source: Mutex<Option<Box<dyn Source>>>,
+}
+
+impl Shared {
+    /// Has a reactor drive the queue.
+    pub(crate) fn set_reactor(&self, hold: Hold, source: Box<dyn Source>) {
+        let reactor = Arc::new(Reactor {
+            hold,
+            state: AtomicU32::new(IDLE),
+            source: Mutex::new(Some(source)),
+        });
+        *lock(&self.driver.reactor) = Some(Arc::clone(&reactor) as Arc<dyn Stop>);
+        // From now on the reactor watches the eventfd.
+        reactor.wake();
+    }
+}
+
+impl Stop for Reactor {
+    fn stop(&self) {
+        // The source has this driver as its waker. Dropping the source ends that.
+        let source = lock(&self.source).take();
+        drop(source);
+    }
+}
+
+impl Wake for Reactor {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // MECHANISM: the other round of a reactor that is at work
+        // `self.state.swap(AGAIN, AcqRel) == IDLE` becomes `self.state.load(Relaxed) == IDLE`
+        if self.state.swap(AGAIN, AcqRel) == IDLE {
+            self.rounds();
+        }
+    }
+}
+
+impl Reactor {
+    /// Reaps, until no signal has come meanwhile.
+    fn rounds(self: &Arc<Self>) {
+        loop {
+            self.state.swap(AT_WORK, Acquire);
+            if catch_unwind(AssertUnwindSafe(|| self.round())).is_err() {
+                // The reactor's own code has panicked.
+                self.fall_back();
+            }
+            if self
+                .state
+                .compare_exchange(AT_WORK, IDLE, Release, Relaxed)
+                .is_ok()
+            {
+                return;
+            }
+        }
+    }
+
+    fn round(self: &Arc<Self>) {
+        let waker = Waker::from(Arc::clone(self));
+        let mut context = Context::from_waker(&waker);
+        while self.hold.process.is_current() {
+            let polled = match &*lock(&self.source) {
+                None => return,
+                Some(source) => source.poll_signalled(&mut context),
+            };
+            match polled {
+                Poll::Pending => return,
+                // The hook has reported the panic of foreign code. Its payload may panic when it is
+                // dropped.
+                Poll::Ready(Ok(())) => mem::forget(self.hold.take_completed()),
+                Poll::Ready(Err(_)) => return self.fall_back(),
+            }
+        }
+    }
+
+    /// Has a thread drive the queue from now on.
+    #[cold]
+    fn fall_back(&self) {
+        let source = lock(&self.source).take();
+        drop(source);
+        if self.hold.gate.is_closed() {
+            return;
+        }
+        self.hold.driver.mode.store(MISSING, Relaxed);
+        // Somebody may wait in another runtime. If no thread can be had now, the next future that
+        // waits tries again.
+        self.hold.start_thread(self.hold.clone());
+    }
+}

@@ -1,0 +1,158 @@
+//! Making a queue: who drives it, and on which kernel.
+
+use std::sync::Arc;
+
+use super::{EventQueue, Queue};
+use crate::{
+    engine::{driver::Mode, shared::QueueRef},
+    error::SetupError,
+    kernel::{Dispatch, Eventfd, Kernel, Linux},
+};
+
+/// A queue that isn't made yet. Made by [`Queue::builder`].
+#[derive(Clone, Copy, Debug)]
+#[must_use = "nothing is made until it is built"]
+pub struct Builder {
+    depth: u32,
+    driver: Driver,
+}
+
+/// What drives a queue: what reaps the completions that tasks wait for, and so wakes the tasks.
+///
+/// Threads that [`wait`](super::Pending::wait) need no driver, because they reap by themselves. If a
+/// task's future finds its result when it is polled, it needs no driver either.
+///
+/// | driver | needs | costs |
+/// |---|---|---|
+/// | [`Thread`](Self::Thread) | nothing | a switch between threads to wake a task |
+/// | [`Tokio`](Self::Tokio) | feature `tokio`, a runtime | a signal of an eventfd per completion |
+/// | [`AsyncIo`](Self::AsyncIo) | feature `async-io` | the same, and two system calls to wake |
+/// | [`Caller`](Self::Caller) | a loop in [`Queue::reap`] | nothing |
+///
+/// Wakers and the destructors of abandoned buffers run where the driver runs, so they should be
+/// quick: see [`Queue`](Queue#wakers-and-destructors). If one of them panics, the panic hook reports
+/// it, and the driver goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Driver {
+    /// A thread of the queue's own. It is started when a future has to wait for the first time, and
+    /// ends when the queue is closed. Programs without tasks never have it.
+    ///
+    /// All signals are blocked in this thread. If no thread can be started, the future that waits
+    /// has its task poll it again and again.
+    #[default]
+    Thread,
+    /// The program itself. Some thread calls [`Queue::reap`] or
+    /// [`Reaper::reap`](super::Reaper::reap), or waits. If none does, a future that waits is never
+    /// woken.
+    Caller,
+    /// The reactor of the tokio runtime in which the queue is made. There is no thread and no task
+    /// besides. The tasks may run anywhere, in another runtime too.
+    ///
+    /// When the runtime is shut down before the queue is closed, a thread takes over, as with
+    /// [`Thread`](Self::Thread).
+    ///
+    /// A future that is ready takes part in tokio's cooperative budget. So a task that only reads
+    /// what is there at once doesn't keep others from running.
+    #[cfg(feature = "tokio")]
+    Tokio,
+    /// The reactor of async-io, which smol uses. A program has one such reactor.
+    #[cfg(feature = "async-io")]
+    AsyncIo,
+}
+
+impl Builder {
+    pub(super) fn new(depth: u32) -> Self {
+        Self {
+            depth,
+            driver: Driver::default(),
+        }
+    }
+
+    /// Chooses what drives the queue. Without this it is a [thread](Driver::Thread).
+    pub fn driver(mut self, driver: Driver) -> Self {
+        self.driver = driver;
+        self
+    }
+
+    /// Makes the queue.
+    ///
+    /// # Errors
+    ///
+    /// As [`Queue::new`]. With a reactor as driver also [`SetupError::Eventfd`],
+    /// [`SetupError::NoRuntime`] and [`SetupError::Reactor`].
+    ///
+    /// # Panics
+    ///
+    /// With `Driver::Tokio`, when the runtime was made without I/O: it needs `enable_io`.
+    pub fn build(self) -> Result<Queue, SetupError> {
+        self.build_on(Linux)
+    }
+
+    /// Makes the queue on a kernel of your own, for example a simulation.
+    ///
+    /// With a reactor as driver, the kernel has to signal the eventfd of each request
+    /// ([`IocbFlags::RESFD`](crate::kernel::IocbFlags::RESFD)) after its event was given out.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Self::build).
+    ///
+    /// # Panics
+    ///
+    /// As [`build`](Self::build).
+    pub fn build_on(self, kernel: impl Kernel) -> Result<Queue, SetupError> {
+        let (mode, eventfd) = match self.driver {
+            Driver::Thread => (Mode::Thread, None),
+            Driver::Caller => (Mode::Caller, None),
+            #[cfg(feature = "tokio")]
+            Driver::Tokio => (Mode::Tokio, Some(eventfd()?)),
+            #[cfg(feature = "async-io")]
+            Driver::AsyncIo => (Mode::Reactor, Some(eventfd()?)),
+        };
+        // The reactor is asked first: it refuses more often than `io_setup`.
+        #[cfg(any(feature = "async-io", feature = "tokio"))]
+        let source = match (&eventfd, self.driver) {
+            #[cfg(feature = "tokio")]
+            (Some(eventfd), Driver::Tokio) => Some(crate::engine::driver::tokio::watch(eventfd)?),
+            #[cfg(feature = "async-io")]
+            (Some(eventfd), Driver::AsyncIo) => {
+                Some(crate::engine::driver::async_io::watch(eventfd)?)
+            }
+            _ => None,
+        };
+        let queue = make(self.depth, kernel, mode, eventfd)?;
+        #[cfg(any(feature = "async-io", feature = "tokio"))]
+        if let Some(source) = source {
+            queue.shared().set_reactor(queue.shared().hold(), source);
+        }
+        Ok(queue)
+    }
+
+    /// Makes a queue with an eventfd, for an event loop of your own (`epoll`, `poll`, mio). It
+    /// ignores the [driver](Self::driver): the loop drives the queue. See [`EventQueue`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Queue::new`], and [`SetupError::Eventfd`].
+    pub fn build_with_eventfd(self) -> Result<EventQueue, SetupError> {
+        let eventfd = eventfd()?;
+        let queue = make(self.depth, Linux, Mode::Caller, Some(Arc::clone(&eventfd)))?;
+        Ok(EventQueue::new(queue, eventfd))
+    }
+}
+
+fn eventfd() -> Result<Arc<Eventfd>, SetupError> {
+    Eventfd::new().map(Arc::new).map_err(SetupError::Eventfd)
+}
+
+fn make(
+    depth: u32,
+    kernel: impl Kernel,
+    mode: Mode,
+    eventfd: Option<Arc<Eventfd>>,
+) -> Result<Queue, SetupError> {
+    Ok(Queue {
+        shared: QueueRef::new(depth, Dispatch::new(kernel, eventfd), mode)?,
+    })
+}
