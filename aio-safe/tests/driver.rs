@@ -16,19 +16,8 @@ use aio_safe::{
     queue::{Driver, Permit},
 };
 use common::{
-    Fake, PanicsOnDrop, Tracked, Woken, alone, block_on, panicking_waker, poll_once, within,
+    Fake, PanicsOnDrop, Tracked, Woken, alone, block_on, panicking_waker, poll_once, threads, within,
 };
-
-/// How many threads of this process have this name.
-fn threads(name: &str) -> usize {
-    fs::read_dir("/proc/self/task")
-        .unwrap()
-        .filter(|task| {
-            let comm = task.as_ref().unwrap().path().join("comm");
-            fs::read_to_string(comm).is_ok_and(|comm| comm.trim_end() == name)
-        })
-        .count()
-}
 
 fn until(what: &str, reached: impl Fn() -> bool) {
     let start = Instant::now();

@@ -10,7 +10,7 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use aio_safe::{
@@ -200,6 +200,31 @@ fn nothing_is_lost_beside_threads_that_wait() {
             assert!(waits.load(SeqCst) > 0);
         }
     });
+}
+
+/// Nothing is in flight, so no completion signals it.
+#[test]
+fn who_looks_in_vain_is_told_when_the_role_is_free() {
+    let queue = queue(1);
+    let stop = Arc::new(AtomicBool::new(false));
+    let leads = thread::spawn({
+        let (queue, stop) = (queue.clone(), stop.clone());
+        move || {
+            while !stop.load(SeqCst) {
+                queue.reap(1, Some(Duration::from_millis(10))).unwrap();
+            }
+        }
+    });
+    let start = Instant::now();
+    while !poll(&queue, 1) {
+        assert!(start.elapsed() < Duration::from_secs(20), "nobody told it");
+        queue.reap(0, None).unwrap();
+    }
+    stop.store(true, SeqCst);
+    leads.join().unwrap();
+    queue.acknowledge();
+    queue.reap(0, None).unwrap();
+    assert!(!poll(&queue, 20), "nobody leads, so nobody tells it");
 }
 
 /// An operation that was handed back can be submitted to a queue without an eventfd.

@@ -14,6 +14,7 @@ mod lanes;
 mod panics;
 mod ringed;
 mod room;
+mod runtimes;
 mod tasks;
 mod wrapped;
 
@@ -35,6 +36,7 @@ pub(crate) use self::{
     },
     ringed::WithRing,
     room::room,
+    runtimes::{Blocks, futures, threads},
     tasks::{Does, Flag, Woken, block_on, poll_once, within},
     wrapped::{Spy, WithoutRing},
 };
