@@ -2,7 +2,12 @@
 
 mod common;
 
-use std::{fs, path::Path, process::Output};
+use std::{
+    fs,
+    path::Path,
+    process::Output,
+    sync::{Mutex, PoisonError},
+};
 
 use common::{example, texts};
 
@@ -32,8 +37,11 @@ const ON_PIPES: [&str; 8] = [
     "native AIO, poll",
 ];
 
-/// Runs the program with few blocks and messages.
+/// Runs the program with few blocks and messages. One runs at a time, as they would take each
+/// other's CPU time.
 fn run(dir: &Path, more: &[&str]) -> Output {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     example("io_models")
         .arg("--dir")
         .arg(dir)
@@ -127,14 +135,37 @@ fn each_model_shows_what_it_is() {
     assert!(output.status.success(), "{errors}");
     assert_eq!(errors, "", "progress is drawn on terminals only");
     let (on_file, on_pipes) = tables(&text);
-    let is_async = !text.contains("native AIO is not asynchronous here");
-    check_file(&on_file, is_async);
+    check_file(&on_file);
     check_pipes(&on_pipes);
     check_plot(&fs::read_to_string(&plot).unwrap());
     fs::remove_file(&plot).unwrap();
 }
 
-fn check_file(rows: &[Row], is_async: bool) {
+/// While the disk reads, the program retries, or does other work. A virtual machine's disk may now
+/// and then be done before the call returns that starts a read. So one run of five is enough.
+#[test]
+fn the_program_goes_on_while_the_disk_reads() {
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        let output = run(Path::new(env!("CARGO_TARGET_TMPDIR")), &[]);
+        let (text, errors) = texts(&output);
+        assert!(output.status.success(), "{errors}");
+        if text.contains("native AIO is not asynchronous here") && text.contains("doesn't allow") {
+            return eprintln!("skipped: the build directory's file system has no O_DIRECT");
+        }
+        let (rows, _) = tables(&text);
+        let goes_on = ["threads, pread", "native AIO"].map(|name| row(&rows, name).rounds > 0);
+        let nowait = row(&rows, "preadv2, RWF_NOWAIT");
+        let retries = nowait.count("preadv2") > BLOCKS && nowait.rounds > 0;
+        if retries && goes_on == [true; 2] {
+            return;
+        }
+        seen.push(text);
+    }
+    panic!("{}", seen.join("\n"));
+}
+
+fn check_file(rows: &[Row]) {
     for row in rows.iter().filter(|row| row.name != "epoll, pread") {
         assert!(row.time > 0.0 && row.latency > 0.0, "{row:?}");
         assert!(row.work <= 100, "{row:?}");
@@ -148,8 +179,8 @@ fn check_file(rows: &[Row], is_async: bool) {
         assert_eq!((row.work, row.rounds), (0, 0), "{row:?}");
         assert_eq!(row.count("pread64"), BLOCKS, "{row:?}");
     }
-    assert_eq!(row(rows, "select, pread").count("select"), BLOCKS);
-    assert_eq!(row(rows, "poll, pread").count("poll"), BLOCKS);
+    assert_eq!(row(rows, "select, pread").count("pselect6"), BLOCKS);
+    assert_eq!(row(rows, "poll, pread").count("ppoll"), BLOCKS);
     assert_eq!(row(rows, "epoll, pread").calls, "refused");
     let threads = row(rows, "threads, pread");
     assert_eq!(threads.count("pread64"), BLOCKS, "{threads:?}");
@@ -159,14 +190,7 @@ fn check_file(rows: &[Row], is_async: bool) {
     assert!(nowait.count("fadvise64") == BLOCKS, "{nowait:?}");
     let native = row(rows, "native AIO");
     assert_eq!(native.count("io_submit"), BLOCKS, "{native:?}");
-    if is_async {
-        // The file is on a disk.
-        assert!(nowait.count("preadv2") > BLOCKS, "{nowait:?}");
-        assert!(threads.rounds > 0, "{threads:?}");
-        assert!(native.rounds > 0 && native.work > 0, "{native:?}");
-        let waits = native.count("io_getevents");
-        assert!((1..=BLOCKS).contains(&waits), "{native:?}");
-    }
+    assert!(native.count("io_getevents") <= BLOCKS, "{native:?}");
 }
 
 fn check_pipes(rows: &[Row]) {
@@ -190,11 +214,14 @@ fn check_pipes(rows: &[Row]) {
             assert!(row.work > 0 && row.rounds > 0, "{row:?}");
         }
     }
-    for call in ["select", "poll", "epoll"] {
-        let row = row(rows, &format!("{call}, read"));
-        let name = if call == "epoll" { "epoll_wait" } else { call };
+    for (name, call) in [
+        ("select, read", "pselect6"),
+        ("poll, read", "ppoll"),
+        ("epoll, read", "epoll_pwait"),
+    ] {
+        let row = row(rows, name);
         // One wait may find more than one message.
-        assert!((1..=MESSAGES).contains(&row.count(name)), "{row:?}");
+        assert!((1..=MESSAGES).contains(&row.count(call)), "{row:?}");
     }
     // A retry burns the time in which the others sleep.
     let (retries, blocking) = (row(rows, "read, O_NONBLOCK"), row(rows, "read"));
@@ -229,6 +256,10 @@ fn check_plot(svg: &str) {
         texts.iter().filter(|text| **text == "refused").count(),
         5,
         "a row of epoll"
+    );
+    assert!(
+        texts.contains(&"0 +"),
+        "POSIX AIO makes no system call itself: {texts:?}"
     );
     // Some bars are too short to be drawn.
     assert!(of("rect").count() > 40);

@@ -18,14 +18,16 @@ pub(crate) enum Call {
 }
 
 impl Call {
+    /// The calls, with the names that strace prints. `select`, `poll` and `epoll_wait` are made as
+    /// their newer forms, which take a signal mask too.
     const ALL: [(Self, &str); 10] = [
         (Self::Read, "read"),
         (Self::Pread, "pread64"),
         (Self::Preadv2, "preadv2"),
         (Self::Fadvise, "fadvise64"),
-        (Self::Select, "select"),
-        (Self::Poll, "poll"),
-        (Self::EpollWait, "epoll_wait"),
+        (Self::Select, "pselect6"),
+        (Self::Poll, "ppoll"),
+        (Self::EpollWait, "epoll_pwait"),
         (Self::IoSubmit, "io_submit"),
         (Self::IoGetevents, "io_getevents"),
         (Self::IoCancel, "io_cancel"),

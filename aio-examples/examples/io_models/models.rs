@@ -127,8 +127,8 @@ pub(crate) const ON_FILE: &[Model] = &[
         works: Works::OnFile(Mode::Buffered, on_file::nowait::retries),
         has_uncounted: false,
         about: "RWF_NOWAIT (since Linux 4.14) is what O_NONBLOCK isn't: a read of a block that is \
-                not in the page cache fails with EAGAIN. posix_fadvise asks for eight blocks in \
-                advance, and the program retries until each is there. This needs the page cache, \
+                not in the page cache fails with EAGAIN. posix_fadvise asks the kernel to fetch \
+                the block, and the program retries until it is there. This needs the page cache, \
                 so the file is opened without O_DIRECT. Filling the cache and copying from it \
                 costs CPU time. A direct read with RWF_NOWAIT waits for the disk as always.",
     },

@@ -52,8 +52,8 @@ const BAR: i32 = 104;
 /// The height of a section's title with its panels' titles.
 const HEAD: i32 = 64;
 
-const TITLE: i32 = 15;
-const TEXT: i32 = 12;
+const TITLE: i32 = 16;
+const TEXT: i32 = 13;
 /// Colours that are visible on light and dark backgrounds.
 const INK: RGBColor = RGBColor(0x76, 0x7c, 0x85);
 const COST: RGBColor = RGBColor(0x1f, 0x6f, 0xeb);
@@ -87,7 +87,7 @@ const PANELS: [Panel; 5] = [
     Panel {
         title: "system calls (+ uncounted)",
         colour: COST,
-        value: |figures| figures.calls.iter().map(|&(_, count)| count as f64).sum(),
+        value: |figures| figures.calls.iter().map(|&(_, count)| count).sum::<u64>() as f64,
         decimals: 0,
         counts_calls: true,
     },

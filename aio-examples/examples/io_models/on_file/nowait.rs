@@ -9,12 +9,12 @@ use rustix::{
 };
 
 use crate::{
-    blocks::{BLOCK, Blocks, DEPTH},
+    blocks::{BLOCK, Blocks},
     calls::Call,
     run::{Outcome, Run},
 };
 
-/// Asks the kernel to fetch blocks into the page cache, and tries to read each with `RWF_NOWAIT`
+/// Asks the kernel to fetch a block into the page cache, and tries to read it with `RWF_NOWAIT`
 /// until it is there.
 pub(crate) fn retries(blocks: &Blocks, run: &mut Run) -> Result<Outcome> {
     let mut buffer = blocks.buffer()?;
@@ -22,13 +22,10 @@ pub(crate) fn retries(blocks: &Blocks, run: &mut Run) -> Result<Outcome> {
         let why = "the file system doesn't support RWF_NOWAIT (EOPNOTSUPP)";
         return Ok(Outcome::Refused(why.into()));
     }
-    let mut asked = Vec::with_capacity(blocks.order.len());
     run.timed(|run| {
-        for (number, &block) in blocks.order.iter().enumerate() {
-            while asked.len() < blocks.order.len().min(number + DEPTH) {
-                fetch(blocks, run, blocks.order[asked.len()])?;
-                asked.push(Instant::now());
-            }
+        for &block in &blocks.order {
+            let since = Instant::now();
+            fetch(blocks, run, block)?;
             let mut done = 0;
             while done < BLOCK {
                 let offset = Blocks::offset(block) + done as u64;
@@ -43,7 +40,7 @@ pub(crate) fn retries(blocks: &Blocks, run: &mut Run) -> Result<Outcome> {
                 }
             }
             Blocks::check(block, done, &buffer)?;
-            run.got(asked[number]);
+            run.got(since);
         }
         Ok(())
     })?;
