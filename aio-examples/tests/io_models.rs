@@ -7,6 +7,7 @@ use std::{
     path::Path,
     process::Output,
     sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use common::{example, texts};
@@ -223,8 +224,11 @@ fn check_pipes(rows: &[Row]) {
         // One wait may find more than one message.
         assert!((1..=MESSAGES).contains(&row.count(call)), "{row:?}");
     }
+    // The thread that feeds the pipes sleeps before each message, and isn't counted.
+    let blocking = row(rows, "read");
+    assert!(blocking.switches <= MESSAGES, "{blocking:?}");
     // A retry burns the time in which the others sleep.
-    let (retries, blocking) = (row(rows, "read, O_NONBLOCK"), row(rows, "read"));
+    let retries = row(rows, "read, O_NONBLOCK");
     assert!(retries.cpu > 4.0 * blocking.cpu, "{retries:?} {blocking:?}");
     // Messages wait in the other pipes.
     let select = row(rows, "select, read");
@@ -353,7 +357,13 @@ fn bad_arguments_are_clear_errors() {
             "unexpected argument '--depth' found",
         ),
     ] {
+        let start = Instant::now();
         let output = example("io_models").args(&arguments).output().unwrap();
+        // The pipes alone would take more than three seconds.
+        assert!(
+            start.elapsed() < Duration::from_secs(2),
+            "models have run before the error"
+        );
         let (text, errors) = texts(&output);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {errors}");
         assert_eq!(text, "", "nothing was measured");
