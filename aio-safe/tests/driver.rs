@@ -16,7 +16,8 @@ use aio_safe::{
     queue::{Driver, Permit},
 };
 use common::{
-    Fake, PanicsOnDrop, Tracked, Woken, alone, block_on, panicking_waker, poll_once, threads, within,
+    Fake, PanicsOnDrop, Tracked, Woken, alone, block_on, panicking_waker, poll_once, threads,
+    within,
 };
 
 fn until(what: &str, reached: impl Fn() -> bool) {

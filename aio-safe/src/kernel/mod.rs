@@ -11,8 +11,11 @@
 #![allow(unsafe_code, reason = "declares what is unsafe about the system calls")]
 
 mod dispatch;
+#[cfg(not(loom))]
 mod eventfd;
 mod linux;
+#[cfg(loom)]
+mod modelled;
 mod ring;
 
 use std::{mem::MaybeUninit, time::Duration};
@@ -23,8 +26,11 @@ pub use aio_abi::{
 };
 pub use aio_sys::Errno;
 pub(crate) use dispatch::Dispatch;
+#[cfg(not(loom))]
 pub(crate) use eventfd::Eventfd;
 pub use linux::Linux;
+#[cfg(loom)]
+pub(crate) use modelled::Eventfd;
 pub use ring::Ring;
 
 /// What a queue needs of a kernel: five of native AIO's system calls.

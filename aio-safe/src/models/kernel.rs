@@ -13,6 +13,7 @@
 
 use std::{
     mem::MaybeUninit,
+    ops::Deref,
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicUsize as Counter},
@@ -20,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-use aio_abi::{AioContext, IoEvent, Iocb, Opcode};
+use aio_abi::{AioContext, IoEvent, Iocb, IocbFlags, Opcode};
 use aio_sys::Errno;
 use loom::{
     sync::atomic::{
@@ -33,7 +34,8 @@ use loom::{
 use crate::{
     Queue,
     buf::{IoBuf, IoBufMut},
-    kernel::{Kernel, Ring},
+    engine::driver::Mode,
+    kernel::{Eventfd, Kernel, Ring},
     queue::Driver,
     sync::UnsafeCell,
 };
@@ -52,10 +54,25 @@ const REQUESTS: usize = 6;
 
 /// A model's reference to its kernel.
 #[derive(Clone)]
-pub(super) struct Machine(Arc<Inner>);
+pub(super) struct Machine(Arc<Inner>, Arc<Eventfd>);
 
 /// The queue's reference to it.
-struct ModelKernel(Arc<Inner>);
+struct ModelKernel {
+    /// There until it is dropped.
+    inner: Option<Arc<Inner>>,
+    /// What it signals after each event, if there is something.
+    eventfd: Option<Arc<Eventfd>>,
+    /// What it signals when the queue is freed.
+    over: Arc<Eventfd>,
+}
+
+impl Deref for ModelKernel {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        self.inner.as_ref().expect("it isn't dropped")
+    }
+}
 
 struct Inner {
     turnstile: AtomicUsize,
@@ -106,13 +123,14 @@ impl Machine {
     }
 
     fn with(ring: Option<RingMemory>) -> Self {
-        Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             turnstile: AtomicUsize::new(0),
             handed: std::array::from_fn(|_| AtomicUsize::new(0)),
             submitted: Counter::new(0),
             ring,
             state: Mutex::default(),
-        }))
+        });
+        Self(inner, Arc::new(Eventfd::new().unwrap()))
     }
 
     /// Gives out the events of later requests first.
@@ -145,11 +163,23 @@ impl Machine {
 
     /// A queue with this driver.
     pub(super) fn driven(&self, depth: u32, driver: Driver) -> Queue {
-        let kernel = ModelKernel(Arc::clone(&self.0));
-        Queue::builder(depth)
-            .driver(driver)
-            .build_on(kernel)
-            .unwrap()
+        let kernel = self.kernel(None);
+        let builder = Queue::builder(depth).driver(driver);
+        builder.build_on(kernel).unwrap()
+    }
+
+    fn kernel(&self, eventfd: Option<Arc<Eventfd>>) -> ModelKernel {
+        ModelKernel {
+            inner: Some(Arc::clone(&self.0)),
+            eventfd,
+            over: Arc::clone(&self.1),
+        }
+    }
+
+    /// A queue with an eventfd.
+    pub(super) fn signalling(&self, depth: u32, mode: Mode, eventfd: &Arc<Eventfd>) -> Queue {
+        let kernel = self.kernel(Some(Arc::clone(eventfd)));
+        Queue::make(depth, kernel, mode, Some(Arc::clone(eventfd))).unwrap()
     }
 
     pub(super) fn buffer(&self) -> Buffer {
@@ -216,6 +246,11 @@ impl Machine {
         let mut state = self.state();
         state.broken = true;
         wake(state);
+    }
+
+    /// Waits until the queue is freed, which a driver may do in its own thread.
+    pub(super) fn wait_until_freed(&self) {
+        self.1.wait();
     }
 
     /// Checks that everything is over: buffers dropped, context destroyed, queue freed.
@@ -289,7 +324,9 @@ fn wake(mut state: MutexGuard<'_, State>) {
 
 impl Drop for ModelKernel {
     fn drop(&mut self) {
-        self.0.state().freed = true;
+        self.state().freed = true;
+        self.inner = None;
+        self.over.signal();
     }
 }
 
@@ -302,7 +339,7 @@ unsafe impl Kernel for ModelKernel {
 
     unsafe fn ring(&self, _ctx: AioContext) -> Option<Ring> {
         // SAFETY: the memory lives as long as this kernel, and the queue drops its kernel last.
-        self.0.ring.as_ref().map(|memory| unsafe { memory.ring() })
+        self.ring.as_ref().map(|memory| unsafe { memory.ring() })
     }
 
     unsafe fn io_submit(&self, _ctx: AioContext, iocbs: &[*mut Iocb]) -> Result<usize, Errno> {
@@ -317,14 +354,14 @@ unsafe impl Kernel for ModelKernel {
                 _ => None,
             };
             if let Some(errno) = refused {
-                self.0.pass();
+                self.pass();
                 if accepted == 0 {
                     return Err(errno);
                 }
                 break;
             }
-            let number = self.0.submitted.fetch_add(1, Relaxed);
-            self.0.handed[number].store(1, Release);
+            let number = self.submitted.fetch_add(1, Relaxed);
+            self.handed[number].store(1, Release);
             let is_poll = copy.aio_lio_opcode == Opcode::POLL;
             let mut request = Request {
                 iocb: iocb.addr(),
@@ -336,7 +373,7 @@ unsafe impl Kernel for ModelKernel {
                 res: if is_poll { 0 } else { copy.aio_nbytes as i64 },
             };
             if copy.aio_nbytes > 0 {
-                let state = self.0.state();
+                let state = self.state();
                 let memory = state
                     .buffers
                     .iter()
@@ -345,25 +382,29 @@ unsafe impl Kernel for ModelKernel {
                 assert!(!memory.is_freed());
                 request.buffer = Some((Arc::clone(memory), copy.aio_lio_opcode));
             }
-            if let (Some(ring), true) = (&self.0.ring, request.ready) {
+            if let (Some(ring), true) = (&self.ring, request.ready) {
                 // As buffered files do it: everything happens within io_submit.
                 let (iocb, data, res) = (request.iocb, request.data, request.res);
-                let event = self.0.carry_out(request);
+                let event = self.carry_out(request);
                 assert_eq!((event.data, event.obj, event.res), (data, iocb as u64, res));
                 ring.post(event);
-                self.0.pass();
-                let mut state = self.0.state();
+                self.pass();
+                let mut state = self.state();
                 assert!(!state.destroyed, "io_submit after io_destroy");
                 state.history.push(data);
                 state.posted += 1;
                 wake(state);
             } else {
-                self.0.pass();
-                let mut state = self.0.state();
+                self.pass();
+                let mut state = self.state();
                 assert!(!state.destroyed, "io_submit after io_destroy");
                 state.history.push(request.data);
                 state.requests.push(request);
                 wake(state);
+            }
+            if let Some(eventfd) = self.eventfd.as_ref().filter(|_| !is_poll) {
+                assert!(copy.aio_flags.contains(IocbFlags::RESFD));
+                eventfd.signal();
             }
             accepted += 1;
         }
@@ -381,14 +422,14 @@ unsafe impl Kernel for ModelKernel {
         let mut min = min;
         loop {
             // There is one reader, so it stays there.
-            let head = self.0.ring.as_ref().map_or(0, RingMemory::head);
-            self.0.pass();
-            let mut state = self.0.state();
+            let head = self.ring.as_ref().map_or(0, RingMemory::head);
+            self.pass();
+            let mut state = self.state();
             assert!(!state.destroyed, "io_getevents after io_destroy");
             if state.broken {
                 return Err(Errno::EINVAL);
             }
-            if let Some(ring) = &self.0.ring {
+            if let Some(ring) = &self.ring {
                 if ring.len(head, state.posted) >= min {
                     drop(state);
                     return Ok(ring.take(events));
@@ -405,7 +446,7 @@ unsafe impl Kernel for ModelKernel {
                     let taken: Vec<Request> = (0..n).map(|_| state.take_ready()).collect();
                     drop(state);
                     for (place, request) in events.iter_mut().zip(taken) {
-                        place.write(self.0.carry_out(request));
+                        place.write(self.carry_out(request));
                     }
                     return Ok(n);
                 }
@@ -423,8 +464,8 @@ unsafe impl Kernel for ModelKernel {
     }
 
     unsafe fn io_cancel(&self, _ctx: AioContext, iocb: *mut Iocb) -> Result<(), Errno> {
-        self.0.pass();
-        let mut state = self.0.state();
+        self.pass();
+        let mut state = self.state();
         assert!(!state.destroyed, "io_cancel after io_destroy");
         if state.uncancellable {
             return Err(Errno::EPERM);
@@ -442,8 +483,8 @@ unsafe impl Kernel for ModelKernel {
     }
 
     unsafe fn io_destroy(&self, _ctx: AioContext) -> Result<(), Errno> {
-        self.0.pass();
-        let mut state = self.0.state();
+        self.pass();
+        let mut state = self.state();
         assert!(!state.destroyed, "io_destroy twice");
         assert!(
             state.waiters.is_empty(),
@@ -456,7 +497,7 @@ unsafe impl Kernel for ModelKernel {
         let rest = std::mem::take(&mut state.requests);
         drop(state);
         for request in rest {
-            self.0.carry_out(request);
+            self.carry_out(request);
         }
         Ok(())
     }

@@ -22,12 +22,14 @@
 
 mod cancel;
 mod close;
+mod driver;
 mod gate;
 mod glance;
 mod handle;
 mod kernel;
 mod lane;
 mod lead;
+mod reactor;
 mod reaper;
 mod ring;
 mod room;
@@ -112,6 +114,8 @@ fn file() -> BorrowedFd<'static> {
 struct Task {
     state: Mutex<TaskState>,
     thread: Thread,
+    /// Orders what came before the waking before what the woken task does. An executor does that.
+    handed: loom::sync::atomic::AtomicUsize,
 }
 
 #[derive(Default)]
@@ -125,11 +129,17 @@ impl Task {
         Arc::new(Self {
             state: Mutex::default(),
             thread: thread::current(),
+            handed: loom::sync::atomic::AtomicUsize::new(0),
         })
     }
 
     fn take_woken(&self) -> bool {
-        std::mem::take(&mut self.state.lock().unwrap().woken)
+        let woken = std::mem::take(&mut self.state.lock().unwrap().woken);
+        if woken {
+            self.handed
+                .fetch_add(0, loom::sync::atomic::Ordering::Acquire);
+        }
+        woken
     }
 
     /// Sleeps until the task is woken.
@@ -143,6 +153,8 @@ impl Task {
 
 impl Wake for Task {
     fn wake(self: Arc<Self>) {
+        self.handed
+            .fetch_add(1, loom::sync::atomic::Ordering::Release);
         let mut state = self.state.lock().unwrap();
         state.woken = true;
         // Only a thread that sleeps here: loom keeps an early unpark, and would end the thread's

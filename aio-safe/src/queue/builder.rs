@@ -121,7 +121,7 @@ impl Builder {
             }
             _ => None,
         };
-        let queue = make(self.depth, kernel, mode, eventfd)?;
+        let queue = Queue::make(self.depth, kernel, mode, eventfd)?;
         #[cfg(any(feature = "async-io", feature = "tokio"))]
         if let Some(source) = source {
             queue.shared().set_reactor(queue.shared().hold(), source);
@@ -137,7 +137,7 @@ impl Builder {
     /// As [`Queue::new`], and [`SetupError::Eventfd`].
     pub fn build_with_eventfd(self) -> Result<EventQueue, SetupError> {
         let eventfd = eventfd()?;
-        let queue = make(self.depth, Linux, Mode::Caller, Some(Arc::clone(&eventfd)))?;
+        let queue = Queue::make(self.depth, Linux, Mode::Caller, Some(Arc::clone(&eventfd)))?;
         Ok(EventQueue::new(queue, eventfd))
     }
 }
@@ -146,13 +146,15 @@ fn eventfd() -> Result<Arc<Eventfd>, SetupError> {
     Eventfd::new().map(Arc::new).map_err(SetupError::Eventfd)
 }
 
-fn make(
-    depth: u32,
-    kernel: impl Kernel,
-    mode: Mode,
-    eventfd: Option<Arc<Eventfd>>,
-) -> Result<Queue, SetupError> {
-    Ok(Queue {
-        shared: QueueRef::new(depth, Dispatch::new(kernel, eventfd), mode)?,
-    })
+impl Queue {
+    pub(crate) fn make(
+        depth: u32,
+        kernel: impl Kernel,
+        mode: Mode,
+        eventfd: Option<Arc<Eventfd>>,
+    ) -> Result<Self, SetupError> {
+        Ok(Self {
+            shared: QueueRef::new(depth, Dispatch::new(kernel, eventfd), mode)?,
+        })
+    }
 }

@@ -89,6 +89,38 @@ impl Pause {
     }
 }
 
+/// The uses of a value that threads share by a standard `Arc`. The thread that drops the last
+/// reference comes after all uses. Loom doesn't see that order in the `Arc`, so it is told here.
+#[cfg(any(feature = "async-io", feature = "tokio", all(loom, test)))]
+pub(crate) struct Uses {
+    #[cfg(loom)]
+    ordered: loom::sync::atomic::AtomicUsize,
+}
+
+#[cfg(any(feature = "async-io", feature = "tokio", all(loom, test)))]
+impl Uses {
+    pub(crate) fn new() -> Self {
+        Self {
+            #[cfg(loom)]
+            ordered: loom::sync::atomic::AtomicUsize::new(0),
+        }
+    }
+
+    /// A use ends here.
+    #[allow(clippy::unused_self, reason = "loom's needs it")]
+    pub(crate) fn used(&self) {
+        #[cfg(loom)]
+        self.ordered.fetch_add(1, atomic::Ordering::Release);
+    }
+
+    /// The last reference is dropped.
+    #[allow(clippy::unused_self, reason = "loom's needs it")]
+    pub(crate) fn last(&self) {
+        #[cfg(loom)]
+        self.ordered.fetch_add(0, atomic::Ordering::Acquire);
+    }
+}
+
 #[cfg(not(loom))]
 mod real {
     /// `core::cell::UnsafeCell` with loom's interface, which gives access only inside a closure.

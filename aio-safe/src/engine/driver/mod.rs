@@ -20,18 +20,11 @@ mod thread;
 #[cfg(feature = "tokio")]
 pub(crate) mod tokio;
 
-use std::{mem, sync::Arc, task::Waker};
+use std::{mem, task::Waker};
 
 use crate::{
     engine::shared::{Hold, Shared},
-    sync::{
-        Mutex,
-        atomic::{
-            AtomicU32,
-            Ordering::{Relaxed, SeqCst},
-        },
-        lock,
-    },
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
 const CALLER: u32 = 0;
@@ -60,13 +53,8 @@ pub(crate) enum Mode {
 /// See the [module](self).
 pub(crate) struct Driver {
     mode: AtomicU32,
-    /// What ends the reactor's work. It is dropped when the queue is closed.
-    reactor: Mutex<Option<Arc<dyn Stop>>>,
-}
-
-/// What drives a queue, and has to be told when the queue is closed.
-pub(crate) trait Stop: Send + Sync {
-    fn stop(&self);
+    #[cfg(any(feature = "async-io", feature = "tokio", all(loom, test)))]
+    reactor: reactor::Reactor,
 }
 
 impl Driver {
@@ -81,7 +69,8 @@ impl Driver {
         };
         Self {
             mode: AtomicU32::new(mode),
-            reactor: Mutex::new(None),
+            #[cfg(any(feature = "async-io", feature = "tokio", all(loom, test)))]
+            reactor: reactor::Reactor::new(),
         }
     }
 }
@@ -106,7 +95,7 @@ impl Shared {
     fn start_thread(&self, hold: Hold) -> bool {
         let mode = &self.driver.mode;
         if mode
-            .compare_exchange(MISSING, DRIVEN, SeqCst, Relaxed)
+            .compare_exchange(MISSING, DRIVEN, Relaxed, Relaxed)
             .is_err()
         {
             return true;
@@ -129,11 +118,9 @@ impl Shared {
         }
     }
 
-    /// Ends the reactor's work, if there is a reactor. The queue is closed.
+    /// Ends the driver's work. The queue is closed, which ends the thread.
     pub(crate) fn stop_driver(&self) {
-        let reactor = lock(&self.driver.reactor).take();
-        if let Some(reactor) = reactor {
-            reactor.stop();
-        }
+        #[cfg(any(feature = "async-io", feature = "tokio", all(loom, test)))]
+        self.driver.reactor.stop();
     }
 }

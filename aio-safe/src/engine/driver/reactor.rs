@@ -16,11 +16,11 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-use super::{MISSING, Stop};
+use super::MISSING;
 use crate::{
     engine::shared::{Hold, Shared},
     sync::{
-        Mutex,
+        Mutex, Uses,
         atomic::{
             AtomicU32,
             Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -42,66 +42,89 @@ pub(crate) trait Source: Send {
 
 /// Nothing to do.
 const IDLE: u32 = 0;
-/// A thread is in [`Reactor::rounds`].
+/// A thread is in [`Drives::rounds`].
 const AT_WORK: u32 = 1;
 /// That thread has to go on for another round.
 const AGAIN: u32 = 2;
 
-/// See the [module](self).
-struct Reactor {
-    hold: Hold,
+/// The reactor's part of a driver.
+pub(super) struct Reactor {
     state: AtomicU32,
     /// None when the queue was closed, or the reactor has ended.
     source: Mutex<Option<Box<dyn Source>>>,
 }
 
-impl Shared {
-    /// Has a reactor drive the queue.
-    pub(crate) fn set_reactor(&self, hold: Hold, source: Box<dyn Source>) {
-        let reactor = Arc::new(Reactor {
-            hold,
+impl Reactor {
+    pub(super) fn new() -> Self {
+        Self {
             state: AtomicU32::new(IDLE),
-            source: Mutex::new(Some(source)),
-        });
-        *lock(&self.driver.reactor) = Some(Arc::clone(&reactor) as Arc<dyn Stop>);
-        // From now on the reactor watches the eventfd.
-        reactor.wake();
+            source: Mutex::new(None),
+        }
     }
-}
 
-impl Stop for Reactor {
-    fn stop(&self) {
-        // The source has this driver as its waker. Dropping the source ends that.
+    /// Ends the reactor's watch.
+    pub(super) fn stop(&self) {
+        // The source has a driver as its waker, and so a hold on the queue. Dropping the source
+        // ends that.
         let source = lock(&self.source).take();
         drop(source);
     }
 }
 
-impl Wake for Reactor {
+impl Shared {
+    /// Has a reactor drive the queue.
+    pub(crate) fn set_reactor(&self, hold: Hold, source: Box<dyn Source>) {
+        *lock(&self.driver.reactor.source) = Some(source);
+        // From now on the reactor watches the eventfd.
+        let uses = Uses::new();
+        Arc::new(Drives { hold, uses }).wake();
+    }
+}
+
+/// The waker that drives a queue.
+struct Drives {
+    hold: Hold,
+    uses: Uses,
+}
+
+impl Wake for Drives {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        // ORDERING: AcqRel, not Relaxed: because a reactor may say by an atomic that the eventfd was
+        // signalled, and the other thread has to see that. The models' reactor has a lock.
         // MECHANISM: the other round of a reactor that is at work
-        // `self.state.swap(AGAIN, AcqRel) == IDLE` becomes `self.state.load(Relaxed) == IDLE`
-        if self.state.swap(AGAIN, AcqRel) == IDLE {
+        // `swap(AGAIN, AcqRel) == IDLE` becomes `load(Relaxed) == IDLE`
+        if self.hold.driver.reactor.state.swap(AGAIN, AcqRel) == IDLE {
             self.rounds();
         }
+        self.uses.used();
     }
 }
 
-impl Reactor {
+impl Drop for Drives {
+    fn drop(&mut self) {
+        self.uses.last();
+    }
+}
+
+impl Drives {
     /// Reaps, until no signal has come meanwhile.
     fn rounds(self: &Arc<Self>) {
+        let state = &self.hold.driver.reactor.state;
         loop {
-            self.state.swap(AT_WORK, Acquire);
+            // ORDERING: Acquire, not Relaxed: because it pairs with the exchange of a thread that
+            // asks for another round.
+            state.swap(AT_WORK, Acquire);
             if catch_unwind(AssertUnwindSafe(|| self.round())).is_err() {
                 // The reactor's own code has panicked.
                 self.fall_back();
             }
-            if self
-                .state
+            // ORDERING: Release, not Relaxed: because the next round, in another thread, comes after
+            // this one.
+            if state
                 .compare_exchange(AT_WORK, IDLE, Release, Relaxed)
                 .is_ok()
             {
@@ -111,10 +134,11 @@ impl Reactor {
     }
 
     fn round(self: &Arc<Self>) {
+        let shared = &*self.hold;
         let waker = Waker::from(Arc::clone(self));
         let mut context = Context::from_waker(&waker);
-        while self.hold.process.is_current() {
-            let polled = match &*lock(&self.source) {
+        while shared.process.is_current() {
+            let polled = match &*lock(&shared.driver.reactor.source) {
                 None => return,
                 Some(source) => source.poll_signalled(&mut context),
             };
@@ -122,7 +146,7 @@ impl Reactor {
                 Poll::Pending => return,
                 // The hook has reported the panic of foreign code. Its payload may panic when it is
                 // dropped.
-                Poll::Ready(Ok(())) => mem::forget(self.hold.take_completed()),
+                Poll::Ready(Ok(())) => mem::forget(shared.take_completed()),
                 Poll::Ready(Err(_)) => return self.fall_back(),
             }
         }
@@ -131,14 +155,14 @@ impl Reactor {
     /// Has a thread drive the queue from now on.
     #[cold]
     fn fall_back(&self) {
-        let source = lock(&self.source).take();
-        drop(source);
-        if self.hold.gate.is_closed() {
+        let shared = &*self.hold;
+        shared.driver.reactor.stop();
+        if shared.gate.is_closed() {
             return;
         }
-        self.hold.driver.mode.store(MISSING, Relaxed);
+        shared.driver.mode.store(MISSING, Relaxed);
         // Somebody may wait in another runtime. If no thread can be had now, the next future that
         // waits tries again.
-        self.hold.start_thread(self.hold.clone());
+        shared.start_thread(self.hold.clone());
     }
 }

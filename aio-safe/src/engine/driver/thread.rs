@@ -2,8 +2,10 @@
 
 #![allow(unsafe_code, reason = "blocks signals")]
 
+#[cfg(not(loom))]
+use std::mem::MaybeUninit;
 use std::{
-    mem::{self, MaybeUninit},
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
