@@ -86,6 +86,7 @@ macro_rules! shortens {
 invariant! {
     // Slots hold what these name, and drop it by a function that was chosen for the type.
     PendingP: "Pending<Transfer<", ">>";
+    CallbackP: "Callback<Transfer<", ">>";
     BatchP: "Batch<'static, Transfer<", ">>";
     LaneP: "Lane<Transfer<", ">>";
     LaneT: "Lane<Transfer<Vec<u8>>, ", ">";

@@ -331,6 +331,6 @@ fn batches_of_many_threads_share_a_queue() {
             })
             .collect();
         threads.into_iter().for_each(|t| t.join().unwrap());
-        assert_eq!((queue.in_flight(), queue.strays()), (0, 0));
+        assert_eq!((queue.in_flight(), queue.stats().strays), (0, 0));
     });
 }

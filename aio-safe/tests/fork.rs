@@ -118,7 +118,7 @@ fn what_is_alone_in_the_ring_is_not_taken_by_a_child() {
             });
             assert_eq!(lane.wait().unwrap().1.buffer, [0; 4]);
         }
-        assert_eq!((queue.in_flight(), queue.strays()), (0, 0));
+        assert_eq!((queue.in_flight(), queue.stats().strays), (0, 0));
     });
 }
 
@@ -158,7 +158,7 @@ fn what_a_child_drops_stays_with_the_parent() {
         assert!(!poll.is_done(), "not cancelled by the child");
         std::io::Write::write_all(&mut &writer, b"x").unwrap();
         assert!(poll.wait().unwrap().contains(PollEvents::IN));
-        assert_eq!(queue.strays(), 0);
+        assert_eq!(queue.stats().strays, 0);
         queue.close().unwrap();
     });
 }
@@ -301,7 +301,7 @@ fn a_child_gets_errors_of_a_lane_and_the_parent_goes_on() {
         }
         assert_eq!(seen, [true; 4]);
         drop(lane);
-        assert_eq!((drops.load(SeqCst), queue.strays()), (8, 0));
+        assert_eq!((drops.load(SeqCst), queue.stats().strays), (8, 0));
         drop(
             queue
                 .lane::<aio_safe::op::Transfer<Vec<u8>>, ()>(8)

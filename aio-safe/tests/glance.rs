@@ -69,7 +69,7 @@ fn an_event_alone_is_taken_at_each_place_of_the_ring() {
             assert_eq!(lane.try_take().unwrap().0, n);
             assert_eq!((queue.in_flight(), lane.in_flight()), (0, 0));
         }
-        assert_eq!((fake.waits(), queue.strays()), (0, 0));
+        assert_eq!((fake.waits(), queue.stats().strays), (0, 0));
         queue.drain().unwrap();
     });
 }
@@ -91,7 +91,7 @@ fn several_events_are_taken_around_the_end_of_the_ring() {
             let [one, two, three] = reads;
             assert_read(two.wait());
             assert!(one.is_done() && three.is_done());
-            assert_eq!((queue.in_flight(), queue.strays()), (0, 0));
+            assert_eq!((queue.in_flight(), queue.stats().strays), (0, 0));
             assert_read(one.wait());
             assert_read(three.wait());
             assert_eq!(fake.waits(), 0);
@@ -111,7 +111,7 @@ fn a_foreign_event_alone_completes_no_handle() {
             let foreign = foreign(data).swap_remove(n);
             kernel.post(event.filter(|_| n % 2 == 1).unwrap_or(foreign));
             assert!(poll_once(&mut this, Waker::noop()).is_pending(), "{n}");
-            assert_eq!((queue.strays(), queue.in_flight()), (n + 1, 1));
+            assert_eq!((queue.stats().strays, queue.in_flight()), (n + 1, 1));
             kernel.post(fake.carry_out(0, None));
             assert_read(this.wait());
             assert_eq!(queue.in_flight(), 0);
@@ -133,7 +133,7 @@ fn a_foreign_event_alone_completes_nothing_of_a_lanes() {
                 kernel.post(event);
                 strays += 1;
                 assert_eq!(lane.wait_ready(NO_TIME), 0, "{:#x}", event.data);
-                assert_eq!((queue.strays(), queue.in_flight()), (strays, 1));
+                assert_eq!((queue.stats().strays, queue.in_flight()), (strays, 1));
             }
             kernel.post(fake.carry_out(0, None));
             assert_eq!(lane.wait_ready(NO_TIME), 1);
@@ -176,7 +176,10 @@ fn the_event_of_another_alone_is_the_others() {
         let [first, second] = handles;
         assert_read(first.wait());
         assert_read(second.wait());
-        assert_eq!((queue.in_flight(), queue.strays(), fake.waits()), (0, 0, 0));
+        assert_eq!(
+            (queue.in_flight(), queue.stats().strays, fake.waits()),
+            (0, 0, 0)
+        );
         drop(waker);
         assert_eq!(Arc::strong_count(&woken), 1, "a waker was leaked");
     });

@@ -112,7 +112,7 @@ fn slots_in_flight_come_back_when_they_are_over() {
         let read = queue.submit(&file, Op::read(vec![0; 8], 0)).unwrap();
         assert_eq!(read.wait().buffer, [Fake::BYTE; 8]);
     }
-    assert_eq!(queue.strays(), 0);
+    assert_eq!(queue.stats().strays, 0);
 }
 
 #[test]

@@ -519,6 +519,6 @@ fn threads_that_wait_for_their_lanes_reap_for_each_other() {
             });
             over.wait();
         });
-        assert_eq!((queue.in_flight(), queue.strays()), (0, 0));
+        assert_eq!((queue.in_flight(), queue.stats().strays), (0, 0));
     });
 }

@@ -94,6 +94,10 @@ fn table() -> Vec<Row> {
         LaneBatch LaneBatch<'static, Transfer<Unshared>, Unshared>,
             "Send Sync Unpin RefUnwindSafe", "'l shortens, P invariant, T invariant";
         EventQueue EventQueue, "Send Sync Unpin UnwindSafe RefUnwindSafe Clone", "";
+        Callback Callback<Transfer<Unshared>>, OWNED, "P invariant";
+        Signal Signal, PLAIN, "";
+        Stats Stats, PLAIN, "";
+        SystemCalls SystemCalls, PLAIN, "";
         Builder Builder, PLAIN, "";
         Driver Driver, PLAIN, "";
         Reaper Reaper, "Send Sync Unpin UnwindSafe RefUnwindSafe Clone", "";

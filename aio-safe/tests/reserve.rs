@@ -236,7 +236,7 @@ fn whoever_leads_and_waits_for_room_waits_in_one_call_and_notices_its_slot_at_on
         assert_eq!(fake.waits() - before, 1, "it has got what it waited for");
         fake.complete(0);
         assert_eq!(slow.wait().result, Ok(8));
-        assert_eq!(queue.strays(), 0, "the kick is no stray");
+        assert_eq!(queue.stats().strays, 0, "the kick is no stray");
     });
 }
 

@@ -371,7 +371,7 @@ fn the_ring_is_read_around_its_end() {
             assert_eq!(read.wait().buffer, [0; 4]);
         }
     }
-    assert_eq!((queue.strays(), queue.in_flight()), (0, 0));
+    assert_eq!((queue.stats().strays, queue.in_flight()), (0, 0));
 }
 
 /// What buffers are told when they, or parts of them, are read into, written, and read into in

@@ -26,7 +26,7 @@ fn a_duplicate_event_is_dropped() {
     let queue = common::driven_by_test(1, fake.clone()).unwrap();
     let drops = Arc::new(AtomicUsize::new(0));
     for abandoned in [false, true] {
-        let before = queue.strays();
+        let before = queue.stats().strays;
         let pending = tracked(&queue, &drops);
         let event = fake.in_flight()[0].event(64);
         let pending = (!abandoned).then_some(pending);
@@ -34,7 +34,7 @@ fn a_duplicate_event_is_dropped() {
         fake.post(event);
         fake.post(event);
         assert_eq!(queue.reap(0, None), Ok(1));
-        assert_eq!(queue.strays(), before + 2);
+        assert_eq!(queue.stats().strays, before + 2);
         assert_eq!(queue.in_flight(), 0);
         if let Some(pending) = pending {
             assert_eq!(pending.wait().buffer.bytes[..], [Fake::BYTE; 64]);
@@ -57,7 +57,7 @@ fn an_event_of_an_earlier_use_of_the_slot_completes_nothing() {
     assert_eq!(fake.in_flight()[0].obj, stale.obj, "the same slot");
     fake.post(stale);
     assert_eq!(queue.reap(0, None), Ok(0));
-    assert_eq!((queue.strays(), queue.in_flight()), (1, 1));
+    assert_eq!((queue.stats().strays, queue.in_flight()), (1, 1));
     second = second.try_take().unwrap_err();
     fake.touch_all();
     fake.complete(0);
@@ -89,7 +89,7 @@ fn foreign_events_complete_nothing() {
     for (n, data) in foreign.into_iter().enumerate() {
         fake.post(event(data));
         assert_eq!(queue.reap(0, None), Ok(0), "{data:#x}");
-        assert_eq!(queue.strays(), n + 1, "{data:#x}");
+        assert_eq!(queue.stats().strays, n + 1, "{data:#x}");
         assert!(!pending.is_done());
     }
     assert_eq!(queue.in_flight(), 1);
@@ -109,7 +109,7 @@ fn an_event_before_anything_was_submitted_completes_nothing() {
         }
     }
     assert_eq!(queue.reap(0, None), Ok(0));
-    assert_eq!((queue.strays(), queue.in_flight()), (16, 0));
+    assert_eq!((queue.stats().strays, queue.in_flight()), (16, 0));
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn strays_do_not_end_a_wait() {
         assert!(!waiter.is_finished());
         fake.complete(0);
         waiter.join().unwrap().result.unwrap();
-        assert_eq!(queue.strays(), 3);
+        assert_eq!(queue.stats().strays, 3);
     });
 }
 
@@ -164,7 +164,7 @@ fn stray_events_of_a_lanes_slots_complete_nothing() {
             strays += 1;
         }
         assert_eq!(lane.wait_ready(Some(std::time::Duration::ZERO)), 0);
-        assert_eq!((queue.strays(), queue.in_flight()), (strays, 1));
+        assert_eq!((queue.stats().strays, queue.in_flight()), (strays, 1));
         fake.touch_all();
         fake.complete(0);
         // Once more with the right one, and when it is delivered, and when it is taken.
@@ -179,7 +179,7 @@ fn stray_events_of_a_lanes_slots_complete_nothing() {
         assert_eq!(queue.reap(0, None), Ok(0));
         assert!(lane.try_take().is_none());
         strays += 3;
-        assert_eq!((queue.strays(), queue.in_flight()), (strays, 0));
+        assert_eq!((queue.stats().strays, queue.in_flight()), (strays, 0));
         earlier.push(this);
         drop(done);
         assert_eq!(drops.load(SeqCst), 2 * (n as usize + 1));
@@ -226,7 +226,7 @@ fn events_of_what_was_refused_complete_nothing() {
     fake.touch_all();
     fake.complete(0);
     assert_eq!(lane.wait().unwrap().1.result, Ok(64));
-    assert_eq!((queue.strays(), queue.in_flight()), (3, 0));
+    assert_eq!((queue.stats().strays, queue.in_flight()), (3, 0));
     drop(done);
     assert_eq!(drops.load(SeqCst), 4);
 }
@@ -252,7 +252,7 @@ fn stray_events_after_a_lane_is_gone_complete_nothing() {
     fake.complete(0);
     fake.post(events[1]);
     assert_eq!(queue.reap(0, None), Ok(1));
-    assert_eq!((drops.load(SeqCst), queue.strays()), (4, 2));
+    assert_eq!((drops.load(SeqCst), queue.stats().strays), (4, 2));
     // The slots are a handle's, and again a lane's.
     let pending = [tracked(&queue, &drops), tracked(&queue, &drops)];
     events.into_iter().for_each(|event| fake.post(event));
@@ -266,7 +266,7 @@ fn stray_events_after_a_lane_is_gone_complete_nothing() {
     common::submit(&mut lane, &file, [(op, 9)]);
     events.into_iter().for_each(|event| fake.post(event));
     assert_eq!(queue.reap(0, None), Ok(0));
-    assert_eq!(queue.strays(), 6);
+    assert_eq!(queue.stats().strays, 6);
     fake.complete(0);
     assert_eq!(lane.wait().unwrap().0, 9);
 }

@@ -112,6 +112,11 @@ impl Gate {
         count(self.word.load(Acquire), reaped)
     }
 
+    /// How many requests were completed. It may overflow.
+    pub(crate) fn completed_so_far(&self) -> usize {
+        self.reaped.load(Relaxed)
+    }
+
     /// As [`count`](Self::count), for a leader that has just counted completions while another
     /// thread may [`watch`](Self::watch).
     ///

@@ -80,6 +80,9 @@ impl<'a> Jobs<'a> {
     }
 
     fn put(&mut self, job: Job) {
+        if matches!(job, Job::Discard(_)) {
+            self.shared.counters.abandoned.add(1);
+        }
         if let Err(full) = self.first.try_push(job) {
             self.rest.push(full.element());
         }

@@ -8,6 +8,7 @@
 pub(crate) mod cancel;
 pub(crate) mod close;
 pub(crate) mod complete;
+pub(crate) mod counters;
 pub(crate) mod driver;
 pub(crate) mod fork;
 pub(crate) mod gate;

@@ -224,6 +224,9 @@ impl Shared {
             self.complete(event.data, event.res, &mut completer, &mut others);
         }
         completer.end();
+        if n > others {
+            self.counters.by_call.add(n - others);
+        }
         Ok(n - others)
     }
 
@@ -248,7 +251,7 @@ impl Shared {
     fn ignore(&self, data: u64, others: &mut usize) {
         *others += 1;
         if data != KICK {
-            self.strays.fetch_add(1, Relaxed);
+            self.counters.strays.add(1);
         }
     }
 
@@ -293,6 +296,7 @@ impl Shared {
         completer.end();
         if res != LOST {
             self.gate.completed(completed);
+            self.counters.by_call.add(completed);
         }
     }
 

@@ -25,6 +25,7 @@ use aio_abi::AioContext;
 
 use crate::{
     engine::{
+        counters::Counters,
         driver::{Driver, Mode},
         fork::Process,
         gate::{self, Gate},
@@ -59,8 +60,7 @@ pub(crate) struct Shared {
     /// The context is destroyed, or couldn't be. Only the leader writes this. Besides the leader,
     /// only threads that kick read it.
     pub(crate) dead: AtomicBool,
-    /// How many events matched no request in flight.
-    pub(crate) strays: AtomicUsize,
+    pub(crate) counters: Counters,
     queues: AtomicUsize,
     holds: AtomicUsize,
 }
@@ -95,7 +95,7 @@ impl Shared {
             kick: Kick::new(),
             process,
             dead: AtomicBool::new(false),
-            strays: AtomicUsize::new(0),
+            counters: Counters::default(),
             queues: AtomicUsize::new(1),
             holds: AtomicUsize::new(1),
         })
@@ -489,7 +489,7 @@ impl SlotRef {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::kernel::Linux;
+    use crate::kernel::{Extras, Linux};
 
     /// How a child process ends in which this runs: the signal that ended it, or 0.
     fn signal_of(what: impl FnOnce()) -> i32 {
@@ -519,7 +519,8 @@ mod tests {
 
     #[test]
     fn queues_that_are_cloned_and_forgotten_abort_before_their_count_overflows() {
-        let queue = QueueRef::new(1, Dispatch::new(Linux, None), Mode::Caller).unwrap();
+        let queue =
+            QueueRef::new(1, Dispatch::new(Linux, Extras::default()), Mode::Caller).unwrap();
         for (count, signal) in [
             (1, 0),
             (usize::MAX / 2, 0),
@@ -539,7 +540,8 @@ mod tests {
 
     #[test]
     fn holds_that_are_cloned_and_forgotten_abort_before_their_count_overflows() {
-        let queue = QueueRef::new(1, Dispatch::new(Linux, None), Mode::Caller).unwrap();
+        let queue =
+            QueueRef::new(1, Dispatch::new(Linux, Extras::default()), Mode::Caller).unwrap();
         let hold = queue.hold();
         for (count, signal) in [
             (2, 0),

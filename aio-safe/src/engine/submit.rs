@@ -100,6 +100,9 @@ impl Shared {
         // SAFETY: the caller has claimed, filled and started the slots, and no handles were made.
         // `first` is what `io_submit` returned for them.
         let answer = unsafe { self.submit_rest(slots, first) };
+        if answer.refused > 0 {
+            self.counters.refused.add(answer.refused);
+        }
         self.exit_gate(answer.refused + slots.len() - answer.answered);
         answer
     }

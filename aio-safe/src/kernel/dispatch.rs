@@ -6,18 +6,27 @@
 
 #![allow(unsafe_code, reason = "hands a call on")]
 
-use std::{any::Any, ops::Deref, os::fd::AsRawFd, sync::Arc};
+use std::{any::Any, mem::MaybeUninit, ops::Deref, os::fd::AsRawFd, sync::Arc, time::Duration};
 
-use aio_abi::{AioContext, Iocb, IocbFlags};
+use aio_abi::{AioContext, IoEvent, Iocb, IocbFlags};
 use aio_sys::Errno;
 
-use super::{Eventfd, Kernel, Linux};
+use super::{Calls, Eventfd, Kernel, Linux};
 
 /// See the [module](self). Dereferences to the kernel, for the calls that need not be inlined.
 pub(crate) struct Dispatch {
     target: Target,
+    /// What few queues have. In a box, so that the others look at one word.
+    extras: Option<Box<Extras>>,
+}
+
+/// What a queue does besides the calls.
+#[derive(Default)]
+pub(crate) struct Extras {
     /// The eventfd that each request's completion signals, if there is one.
-    eventfd: Option<Arc<Eventfd>>,
+    pub(crate) eventfd: Option<Arc<Eventfd>>,
+    /// The counts of calls, if they are counted.
+    pub(crate) calls: Option<Calls>,
 }
 
 enum Target {
@@ -27,18 +36,27 @@ enum Target {
 }
 
 impl Dispatch {
-    pub(crate) fn new<K: Kernel>(kernel: K, eventfd: Option<Arc<Eventfd>>) -> Self {
+    pub(crate) fn new<K: Kernel>(kernel: K, extras: Extras) -> Self {
         let target = if (&kernel as &dyn Any).is::<Linux>() {
             Target::Linux
         } else {
             Target::Other(Box::new(kernel))
         };
-        Self { target, eventfd }
+        let any = extras.eventfd.is_some() || extras.calls.is_some();
+        Self {
+            target,
+            extras: any.then(|| Box::new(extras)),
+        }
     }
 
     /// The eventfd that each request's completion signals.
     pub(crate) fn eventfd(&self) -> Option<&Arc<Eventfd>> {
-        self.eventfd.as_ref()
+        self.extras.as_ref()?.eventfd.as_ref()
+    }
+
+    /// The counts of calls, if they are counted.
+    pub(crate) fn calls(&self) -> Option<&Calls> {
+        self.extras.as_ref()?.calls.as_ref()
     }
 
     /// As [`Kernel::io_submit`].
@@ -56,9 +74,9 @@ impl Dispatch {
         ctx: AioContext,
         iocbs: &[*mut Iocb],
     ) -> Result<usize, Errno> {
-        if let Some(eventfd) = &self.eventfd {
+        if let Some(extras) = &self.extras {
             // SAFETY: nobody else uses the iocbs during the call, which the caller promises.
-            unsafe { signal(eventfd, iocbs) };
+            unsafe { extras.before_submit(iocbs) };
         }
         match &self.target {
             // SAFETY: nobody else uses the iocbs during the call, and their memory stays valid and
@@ -69,20 +87,69 @@ impl Dispatch {
             Target::Other(kernel) => unsafe { submit_to(&**kernel, ctx, iocbs) },
         }
     }
+
+    /// As [`Kernel::io_getevents`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Kernel::io_getevents`].
+    ///
+    /// # Safety
+    ///
+    /// As [`Kernel::io_getevents`] requires.
+    pub(crate) unsafe fn io_getevents(
+        &self,
+        ctx: AioContext,
+        min: usize,
+        events: &mut [MaybeUninit<IoEvent>],
+        timeout: Option<Duration>,
+    ) -> Result<usize, Errno> {
+        if let Some(calls) = self.calls() {
+            Calls::count(&calls.io_getevents);
+        }
+        // SAFETY: nobody else takes events of this context during the call, which the caller
+        // promises.
+        unsafe { (**self).io_getevents(ctx, min, events, timeout) }
+    }
+
+    /// As [`Kernel::io_cancel`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Kernel::io_cancel`].
+    ///
+    /// # Safety
+    ///
+    /// As [`Kernel::io_cancel`] requires.
+    pub(crate) unsafe fn io_cancel(&self, ctx: AioContext, iocb: *mut Iocb) -> Result<(), Errno> {
+        if let Some(calls) = self.calls() {
+            Calls::count(&calls.io_cancel);
+        }
+        // SAFETY: the iocb stays readable during the call, which the caller promises.
+        unsafe { (**self).io_cancel(ctx, iocb) }
+    }
 }
 
-/// Makes the completions of these requests signal the eventfd.
-///
-/// # Safety
-///
-/// Each pointer is to an iocb that nobody else uses during the call.
-#[cold]
-unsafe fn signal(eventfd: &Eventfd, iocbs: &[*mut Iocb]) {
-    for &iocb in iocbs {
-        // SAFETY: the pointer is to an iocb that nobody else uses, which the caller promises.
-        let iocb = unsafe { &mut *iocb };
-        iocb.aio_flags |= IocbFlags::RESFD;
-        iocb.aio_resfd = eventfd.as_raw_fd() as u32;
+impl Extras {
+    /// Counts the call, and makes the completions of these requests signal the eventfd.
+    ///
+    /// # Safety
+    ///
+    /// Each pointer is to an iocb that nobody else uses during the call.
+    #[cold]
+    unsafe fn before_submit(&self, iocbs: &[*mut Iocb]) {
+        if let Some(calls) = &self.calls {
+            Calls::count(&calls.io_submit);
+        }
+        let Some(eventfd) = &self.eventfd else {
+            return;
+        };
+        for &iocb in iocbs {
+            // SAFETY: the pointer is to an iocb that nobody else uses, which the caller promises.
+            let iocb = unsafe { &mut *iocb };
+            iocb.aio_flags |= IocbFlags::RESFD;
+            iocb.aio_resfd = eventfd.as_raw_fd() as u32;
+        }
     }
 }
 
@@ -120,6 +187,9 @@ mod tests {
 
     #[test]
     fn linux_is_called_directly() {
-        assert!(matches!(Dispatch::new(Linux, None).target, Target::Linux));
+        assert!(matches!(
+            Dispatch::new(Linux, Extras::default()).target,
+            Target::Linux
+        ));
     }
 }

@@ -10,6 +10,7 @@
 
 #![allow(unsafe_code, reason = "declares what is unsafe about the system calls")]
 
+mod calls;
 mod dispatch;
 #[cfg(not(loom))]
 mod eventfd;
@@ -25,7 +26,8 @@ pub use aio_abi::{
     RING_INCOMPAT_FEATURES, RING_MAGIC, RingHeader, RwFlags,
 };
 pub use aio_sys::Errno;
-pub(crate) use dispatch::Dispatch;
+pub(crate) use calls::Calls;
+pub(crate) use dispatch::{Dispatch, Extras};
 #[cfg(not(loom))]
 pub(crate) use eventfd::Eventfd;
 pub use linux::Linux;

@@ -179,7 +179,9 @@ impl Machine {
     /// A queue with an eventfd.
     pub(super) fn signalling(&self, depth: u32, mode: Mode, eventfd: &Arc<Eventfd>) -> Queue {
         let kernel = self.kernel(Some(Arc::clone(eventfd)));
-        Queue::make(depth, kernel, mode, Some(Arc::clone(eventfd))).unwrap()
+        let builder = Queue::builder(depth);
+        let eventfd = Some(Arc::clone(eventfd));
+        builder.make(kernel, mode, eventfd).unwrap()
     }
 
     pub(super) fn buffer(&self) -> Buffer {

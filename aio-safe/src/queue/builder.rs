@@ -6,7 +6,7 @@ use super::{EventQueue, Queue};
 use crate::{
     engine::{driver::Mode, shared::QueueRef},
     error::SetupError,
-    kernel::{Dispatch, Eventfd, Kernel, Linux},
+    kernel::{Calls, Dispatch, Eventfd, Extras, Kernel, Linux},
 };
 
 /// A queue that isn't made yet. Made by [`Queue::builder`].
@@ -15,6 +15,7 @@ use crate::{
 pub struct Builder {
     depth: u32,
     driver: Driver,
+    counts_calls: bool,
 }
 
 /// What drives a queue: what reaps the completions that tasks wait for, and so wakes the tasks.
@@ -66,12 +67,19 @@ impl Builder {
         Self {
             depth,
             driver: Driver::default(),
+            counts_calls: false,
         }
     }
 
     /// Chooses what drives the queue. Without this it is a [thread](Driver::Thread).
     pub fn driver(mut self, driver: Driver) -> Self {
         self.driver = driver;
+        self
+    }
+
+    /// Counts the system calls, for [`Queue::stats`]. That takes some nanoseconds for each call.
+    pub fn count_system_calls(mut self) -> Self {
+        self.counts_calls = true;
         self
     }
 
@@ -121,7 +129,7 @@ impl Builder {
             }
             _ => None,
         };
-        let queue = Queue::make(self.depth, kernel, mode, eventfd)?;
+        let queue = self.make(kernel, mode, eventfd)?;
         #[cfg(any(feature = "async-io", feature = "tokio"))]
         if let Some(source) = source {
             queue.shared().set_reactor(queue.shared().hold(), source);
@@ -137,24 +145,27 @@ impl Builder {
     /// As [`Queue::new`], and [`SetupError::Eventfd`].
     pub fn build_with_eventfd(self) -> Result<EventQueue, SetupError> {
         let eventfd = eventfd()?;
-        let queue = Queue::make(self.depth, Linux, Mode::Caller, Some(Arc::clone(&eventfd)))?;
+        let queue = self.make(Linux, Mode::Caller, Some(Arc::clone(&eventfd)))?;
         Ok(EventQueue::new(queue, eventfd))
+    }
+
+    /// Makes a queue with these parts, whatever the driver is.
+    pub(crate) fn make(
+        self,
+        kernel: impl Kernel,
+        mode: Mode,
+        eventfd: Option<Arc<Eventfd>>,
+    ) -> Result<Queue, SetupError> {
+        let extras = Extras {
+            eventfd,
+            calls: self.counts_calls.then(Calls::default),
+        };
+        Ok(Queue {
+            shared: QueueRef::new(self.depth, Dispatch::new(kernel, extras), mode)?,
+        })
     }
 }
 
 fn eventfd() -> Result<Arc<Eventfd>, SetupError> {
     Eventfd::new().map(Arc::new).map_err(SetupError::Eventfd)
-}
-
-impl Queue {
-    pub(crate) fn make(
-        depth: u32,
-        kernel: impl Kernel,
-        mode: Mode,
-        eventfd: Option<Arc<Eventfd>>,
-    ) -> Result<Self, SetupError> {
-        Ok(Self {
-            shared: QueueRef::new(depth, Dispatch::new(kernel, eventfd), mode)?,
-        })
-    }
 }

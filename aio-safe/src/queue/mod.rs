@@ -4,10 +4,14 @@
 
 mod batch;
 mod builder;
+mod callback;
 mod event;
+mod list;
 mod pending;
 mod reaper;
 mod reserve;
+mod signal;
+mod stats;
 
 use std::{
     fmt,
@@ -22,15 +26,17 @@ use crate::{
     error::{CloseError, QueueError, ReapError, SetupError},
     kernel::Kernel,
     op::{Payload, ReadWrite},
-    sync::atomic::Ordering::Relaxed,
 };
 
 pub use batch::Batch;
 pub use builder::{Builder, Driver};
+pub use callback::Callback;
 pub use event::EventQueue;
 pub use pending::Pending;
 pub use reaper::Reaper;
 pub use reserve::{Permit, Reserve};
+pub use signal::Signal;
+pub use stats::{Stats, SystemCalls};
 
 /// A submission queue: one native AIO context, and the operations in flight on it.
 ///
@@ -408,11 +414,10 @@ impl Queue {
         self.shared.ring.is_some()
     }
 
-    /// How many events came that matched no request in flight. The queue ignores them. The queue's
-    /// own requests, which end another thread's wait, aren't counted. The count is 0 unless other
-    /// code uses the queue's context or writes to its ring.
-    pub fn strays(&self) -> usize {
-        self.shared.strays.load(Relaxed)
+    /// What the queue has done so far. Reading the counts stops nothing and costs operations
+    /// nothing. So the counts may be of slightly different moments.
+    pub fn stats(&self) -> Stats {
+        Stats::of(&self.shared)
     }
 
     pub(crate) fn shared(&self) -> &QueueRef {

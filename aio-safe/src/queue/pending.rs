@@ -168,10 +168,7 @@ impl<P: Payload> Pending<P> {
                 check_process(slot);
                 unreachable!("this is another process")
             }
-            Err(Unreachable::Broken(errno)) => panic!(
-                "the queue's context was broken from outside (io_getevents: {errno}), and the \
-                 kernel may still use this operation's buffer"
-            ),
+            Err(Unreachable::Broken(errno)) => broken(errno),
         }
     }
 
@@ -247,6 +244,20 @@ impl<P: Payload> Pending<P> {
         done
     }
 
+    /// Whether the operation is done. If not, the waker is woken when it is.
+    #[inline(always)]
+    pub(super) fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_done() || self.glance() || !self.register(cx.waker()) {
+            return Poll::Ready(());
+        }
+        let slot = self.slot();
+        slot.shared().drive(cx.waker(), || slot.hold());
+        // The waker's clone, or the destructor of an earlier waker, may have forked. Nobody wakes
+        // the parent's operations in a child.
+        check_process(slot);
+        Poll::Pending
+    }
+
     /// Stores a waker. Returns false, and stores none, if the operation is done.
     fn register(&mut self, waker: &Waker) -> bool {
         // SAFETY: this is the slot's handle, and the caller's alone.
@@ -254,7 +265,7 @@ impl<P: Payload> Pending<P> {
     }
 
     #[inline]
-    fn slot(&self) -> &SlotRef {
+    pub(super) fn slot(&self) -> &SlotRef {
         self.slot
             .as_ref()
             .expect("the operation's result was taken before")
@@ -272,6 +283,15 @@ impl<P: Payload> Pending<P> {
         // neither it nor its destructor is used again. The slot holds a `P`, which `new` required.
         unsafe { take_and_free::<P>(this.slot()) }
     }
+}
+
+/// Ends a wait for an operation that nobody can reap.
+#[cold]
+pub(super) fn broken(errno: Errno) -> ! {
+    panic!(
+        "the queue's context was broken from outside (io_getevents: {errno}), and the kernel may \
+         still use this operation's buffer"
+    )
 }
 
 /// Takes the result, and frees the slot.
@@ -328,7 +348,7 @@ fn await_completer(slot: &SlotRef) -> bool {
 }
 
 #[inline]
-fn check_process(slot: &SlotRef) {
+pub(super) fn check_process(slot: &SlotRef) {
     assert!(
         slot.shared().process.is_current(),
         "an operation of the parent process can't be waited for after fork"
@@ -387,14 +407,7 @@ impl<P: Payload> Future for Pending<P> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<P::Output> {
         #[cfg(feature = "tokio")]
         let share = std::task::ready!(self.slot().shared().poll_share(cx));
-        if !self.is_done() && !self.glance() && self.register(cx.waker()) {
-            let slot = self.slot();
-            slot.shared().drive(cx.waker(), || slot.hold());
-            // The waker's clone, or the destructor of an earlier waker, may have forked. Nobody
-            // wakes the parent's operations in a child.
-            check_process(slot);
-            return Poll::Pending;
-        }
+        std::task::ready!(self.poll_done(cx));
         assert!(self.is_done(), "register refuses only what is done");
         #[cfg(feature = "tokio")]
         share.keep();

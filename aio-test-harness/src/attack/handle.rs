@@ -261,7 +261,7 @@ pub(super) fn submit<K: Kind>(
     if quietly {
         let _quiet = round.quiet();
         did(Act::Ask);
-        let _ = (q.queue.in_flight(), q.queue.strays());
+        let _ = (q.queue.in_flight(), q.queue.stats().strays);
     }
     did(Act::Submit);
     (q.queue.submit(file, op), expect)

@@ -481,8 +481,8 @@ impl Round {
             }
             self.fill(q);
         }
-        if q.queue.strays() > 0 {
-            self.fail(format!("{} stray events", q.queue.strays()));
+        if q.queue.stats().strays > 0 {
+            self.fail(format!("{} stray events", q.queue.stats().strays));
         }
         guard(self, || q.close(self));
     }

@@ -120,7 +120,7 @@ fn again_and_again(env: &Env) -> CaseResult {
         }
         queue.drain()?;
     }
-    check_eq!(queue.strays(), 0);
+    check_eq!(queue.stats().strays, 0);
     Ok(())
 }
 

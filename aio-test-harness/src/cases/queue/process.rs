@@ -107,7 +107,7 @@ fn child_does_no_harm(env: &Env) -> CaseResult {
         check_eq!(read.result, Ok(BLOCK), "read of block {index}");
         same_bytes(&read.buffer, &block(index))?;
     }
-    check_eq!(queue.strays(), 0);
+    check_eq!(queue.stats().strays, 0);
     queue.close()?;
     Ok(())
 }

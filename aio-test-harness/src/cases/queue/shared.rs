@@ -82,7 +82,7 @@ fn shared(file: &std::fs::File) -> CaseResult {
             .into_iter()
             .try_for_each(|thread| thread.join().expect("it doesn't panic"))
     })?;
-    check_eq!(queue.strays(), 0);
+    check_eq!(queue.stats().strays, 0);
     check_blocks(&queue, file, THREADS * EACH)
 }
 

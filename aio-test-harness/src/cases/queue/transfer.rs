@@ -173,7 +173,7 @@ fn window(file: &File) -> CaseResult {
         check_eq!(write.wait().result, Ok(BLOCK));
     }
     check_eq!(queue.in_flight(), 0);
-    check_eq!(queue.strays(), 0, "no event belonged to no operation");
+    check_eq!(queue.stats().strays, 0, "no event belonged to no operation");
 
     let mut handles = VecDeque::new();
     for index in 0..WINDOW {

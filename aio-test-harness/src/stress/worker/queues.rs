@@ -56,7 +56,7 @@ impl Worker<'_> {
         if let Err(error) = old.close() {
             self.fail(&format!("closing a queue: {error}"));
         }
-        let strays = old.queue.strays();
+        let strays = old.queue.stats().strays;
         if strays != 0 {
             self.fail(&format!("{strays} events belonged to no operation"));
         }

@@ -1,0 +1,148 @@
+//! Calling a function when an operation is over.
+
+use std::{
+    fmt, mem,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, Wake, Waker},
+};
+
+use aio_sys::Errno;
+
+use super::Pending;
+use crate::op::{CancelOutcome, Payload};
+
+/// An operation whose result goes to a function. Made by [`Pending::then`]. Dropping it changes
+/// nothing: the function is called all the same.
+pub struct Callback<P: Payload> {
+    call: Arc<Call<P>>,
+}
+
+/// The waker in the operation's slot.
+struct Call<P: Payload>(Mutex<State<P>>);
+
+type Function<P> = Box<dyn FnOnce(<P as Payload>::Output) + Send>;
+
+enum State<P: Payload> {
+    /// The waker isn't stored yet.
+    Starting,
+    /// The operation was over before its handle was put here.
+    Woken,
+    Waiting(Pending<P>, Function<P>),
+    /// The function was called, or is being called.
+    Called,
+}
+
+impl<P: Payload> Pending<P> {
+    /// Calls a function with the result when the operation is over.
+    ///
+    /// The thread that reaps the completion calls it: the queue's [driver](super::Driver), or a
+    /// thread that waits. If the operation is over already, this thread calls it at once. The
+    /// function runs as a waker does: it should be quick, and must not wait for what only that
+    /// thread can bring about. It may submit further operations. See
+    /// [`Queue`](super::Queue#wakers-and-destructors).
+    ///
+    /// If the function panics, the panic goes on in the thread that reaps: see
+    /// [`Queue::reap`](super::Queue::reap).
+    ///
+    /// ```
+    /// use aio_safe::{Op, Queue};
+    ///
+    /// let queue = Queue::new(8)?;
+    /// let zeros = std::fs::File::open("/dev/zero")?;
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// queue.submit(&zeros, Op::read(vec![1; 16], 0))?.then(move |done| {
+    ///     sender.send(done.buffer).expect("the receiver waits");
+    /// });
+    /// assert_eq!(receiver.recv()?, [0; 16]);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`Pending`]'s `poll` does.
+    #[doc(alias = "SIGEV_THREAD")]
+    pub fn then(mut self, function: impl FnOnce(P::Output) + Send + 'static) -> Callback<P> {
+        let call = Arc::new(Call(Mutex::new(State::Starting)));
+        let waker = Waker::from(Arc::clone(&call));
+        match Pin::new(&mut self).poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => {
+                call.replace(State::Called);
+                function(output);
+            }
+            Poll::Pending => call.wait_for(self, Box::new(function)),
+        }
+        Callback { call }
+    }
+}
+
+impl<P: Payload> Call<P> {
+    fn replace(&self, state: State<P>) -> State<P> {
+        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        mem::replace(&mut place, state)
+    }
+
+    fn wait_for(&self, pending: Pending<P>, function: Function<P>) {
+        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*place, State::Woken) {
+            *place = State::Called;
+            drop(place);
+            call(pending, function);
+        } else {
+            *place = State::Waiting(pending, function);
+        }
+    }
+}
+
+/// Calls the function. The operation is over.
+fn call<P: Payload>(pending: Pending<P>, function: Function<P>) {
+    match pending.try_take() {
+        Ok(output) => function(output),
+        Err(_) => unreachable!("a waker is woken when the result is there"),
+    }
+}
+
+impl<P: Payload> Wake for Call<P> {
+    fn wake(self: Arc<Self>) {
+        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match mem::replace(&mut *place, State::Called) {
+            State::Starting => *place = State::Woken,
+            State::Waiting(pending, function) => {
+                drop(place);
+                call(pending, function);
+            }
+            State::Woken | State::Called => {}
+        }
+    }
+}
+
+impl<P: Payload> Callback<P> {
+    /// Tries to cancel the operation, as [`Pending::cancel`] does. The function is called in each
+    /// case, with the result.
+    ///
+    /// # Errors
+    ///
+    /// As `Pending::cancel`.
+    pub fn cancel(&self) -> Result<CancelOutcome, Errno> {
+        // Whoever calls the function takes the handle out first, so it isn't used twice.
+        let mut place = self.call.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *place {
+            State::Waiting(pending, _) => pending.cancel(),
+            State::Starting | State::Woken | State::Called => Ok(CancelOutcome::TooLate),
+        }
+    }
+
+    /// Whether the function was called, or is being called.
+    pub fn is_called(&self) -> bool {
+        let place = self.call.0.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(*place, State::Called)
+    }
+}
+
+impl<P: Payload> fmt::Debug for Callback<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Callback")
+            .field("is_called", &self.is_called())
+            .finish_non_exhaustive()
+    }
+}

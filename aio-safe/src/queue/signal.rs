@@ -1,0 +1,139 @@
+//! Sending a signal when an operation is over.
+
+#![allow(unsafe_code, reason = "sends signals")]
+
+use std::{
+    ffi::c_int,
+    sync::Arc,
+    task::{Context, Wake, Waker},
+};
+
+use super::Pending;
+use crate::op::Payload;
+
+/// A signal to this process or to one of its threads, with a number that says which operation it is
+/// for. POSIX AIO calls the two `SIGEV_SIGNAL` and `SIGEV_THREAD_ID`.
+///
+/// The receiver finds [`value`](Self::value) in the `si_value` of its `siginfo_t`, from
+/// `sigwaitinfo`, a handler with `SA_SIGINFO`, or a signalfd (`ssi_ptr`). The `si_code` is
+/// `SI_ASYNCIO`. Block the signal in all threads before operations are submitted, and receive it
+/// with `sigwaitinfo` or a signalfd: a handler may do little.
+///
+/// Use a real-time signal (`SIGRTMIN` and above). The kernel queues one for each operation. Of
+/// others it keeps one at a time, so several operations may share one signal. The number of queued
+/// signals is limited (`RLIMIT_SIGPENDING`). Beyond the limit the signal is **lost**. So don't count
+/// on one signal for each operation: when one comes, look at all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signal {
+    number: c_int,
+    thread: Option<i32>,
+    value: usize,
+}
+
+impl Signal {
+    /// A signal to this process: any of its threads that doesn't block the signal receives it.
+    pub fn to_process(number: i32) -> Self {
+        Self {
+            number,
+            thread: None,
+            value: 0,
+        }
+    }
+
+    /// A signal to one thread of this process, named by its kernel thread id (`gettid`).
+    pub fn to_thread(number: i32, thread: i32) -> Self {
+        Self {
+            number,
+            thread: Some(thread),
+            value: 0,
+        }
+    }
+
+    /// Sets the number that the signal carries.
+    pub fn value(self, value: usize) -> Self {
+        Self { value, ..self }
+    }
+
+    /// Sends it. An error is ignored: there is no such signal or thread, or no room.
+    fn send(self) {
+        let info = SigInfo {
+            info: Info {
+                si_signo: self.number,
+                si_errno: 0,
+                si_code: libc::SI_ASYNCIO,
+                fields: Fields {
+                    si_pid: std::process::id() as i32,
+                    // SAFETY: the call touches no memory.
+                    si_uid: unsafe { libc::getuid() },
+                    si_value: self.value,
+                },
+            },
+        };
+        let process = std::process::id();
+        let info = &raw const info;
+        match self.thread {
+            // SAFETY: `info` is a whole siginfo_t.
+            None => unsafe { libc::syscall(libc::SYS_rt_sigqueueinfo, process, self.number, info) },
+            // SAFETY: `info` is a whole siginfo_t.
+            Some(thread) => unsafe {
+                let call = libc::SYS_rt_tgsigqueueinfo;
+                libc::syscall(call, process, thread, self.number, info)
+            },
+        };
+    }
+}
+
+/// A `siginfo_t`, of which the C library's type shows too little.
+#[repr(C)]
+union SigInfo {
+    info: Info,
+    whole: [u8; 128],
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Info {
+    si_signo: c_int,
+    si_errno: c_int,
+    si_code: c_int,
+    /// At a multiple of a pointer's size, as in C.
+    fields: Fields,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Fields {
+    si_pid: i32,
+    si_uid: u32,
+    si_value: usize,
+}
+
+impl Wake for Signal {
+    fn wake(self: Arc<Self>) {
+        self.send();
+    }
+}
+
+impl<P: Payload> Pending<P> {
+    /// Sends a signal when the operation is over. If it is over already, sends the signal at once.
+    /// The result is taken with [`try_take`](Self::try_take).
+    ///
+    /// It replaces the waker of a task, and is replaced when the handle is awaited or waited for. If
+    /// the handle is dropped before the operation is over, no signal is sent. Dropping a poll
+    /// cancels it, which may send the signal.
+    ///
+    /// The thread that reaps the completion sends it: the queue's [driver](super::Driver), or a
+    /// thread that waits.
+    ///
+    /// # Panics
+    ///
+    /// In a child process made by `fork`: the operation is the parent's.
+    #[doc(alias = "SIGEV_SIGNAL")]
+    #[doc(alias = "SIGEV_THREAD_ID")]
+    pub fn signal(&mut self, signal: Signal) {
+        let waker = Waker::from(Arc::new(signal));
+        if self.poll_done(&mut Context::from_waker(&waker)).is_ready() {
+            signal.send();
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! The classic models of asynchronous I/O: polling, waiting for some of a list, a function that is
+//! called, a signal. (`eventfd.rs` has event loops.) Cancelling in each.
+
+#![allow(unsafe_code, reason = "receives signals")]
+
+mod common;
+
+use std::{
+    fs::File,
+    io::Write,
+    os::unix::net::UnixStream,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use aio_safe::{
+    BufResult, Errno, Op, OpError, Pending, Queue,
+    op::{CancelOutcome, FilePoll, PollEvents},
+    queue::{Driver, Signal},
+};
+use common::{Fake, Flag, Woken, caught, poll_once, text, within};
+
+fn zeros() -> File {
+    File::open("/dev/zero").unwrap()
+}
+
+fn poll(queue: &Queue, file: &UnixStream) -> Pending<FilePoll> {
+    queue.submit(file, Op::poll(PollEvents::IN)).unwrap()
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+// Polling for the status.
+
+#[test]
+fn the_status_is_polled_until_the_operation_is_over() {
+    within(20, || {
+        let queue = Queue::new(1).unwrap();
+        let (reader, writer) = UnixStream::pair().unwrap();
+        let mut ready = poll(&queue, &reader);
+        let mut looked = 0;
+        let events = loop {
+            queue.reap(0, None).unwrap();
+            ready = match ready.try_take() {
+                Ok(events) => break events,
+                Err(not_yet) => not_yet,
+            };
+            looked += 1;
+            if looked == 10 {
+                (&writer).write_all(b"x").unwrap();
+            }
+        };
+        assert!(looked >= 10);
+        assert!(events.unwrap().contains(PollEvents::IN));
+    });
+}
+
+// Waiting for some or all of a list.
+
+#[test]
+fn some_of_a_list_are_waited_for_and_then_all() {
+    for driver in [Driver::Thread, Driver::Caller] {
+        within(20, move || {
+            let queue = Queue::builder(3).driver(driver).build().unwrap();
+            let pairs: Vec<_> = (0..3).map(|_| UnixStream::pair().unwrap()).collect();
+            let mut polls: Vec<_> = pairs.iter().map(|pair| poll(&queue, &pair.0)).collect();
+            let fire = |n: usize| (&pairs[n].1).write_all(b"x").unwrap();
+
+            assert_eq!(queue.wait_for_some(&mut polls, 0, None), 0);
+            let start = Instant::now();
+            let timeout = Some(Duration::from_millis(30));
+            assert_eq!(queue.wait_for_some(&mut polls, 1, timeout), 0);
+            assert!(start.elapsed() >= Duration::from_millis(30));
+
+            fire(1);
+            assert_eq!(queue.wait_for_some(&mut polls, 1, None), 1);
+            assert!(polls[1].is_done());
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    thread::sleep(Duration::from_millis(20));
+                    fire(0);
+                    thread::sleep(Duration::from_millis(20));
+                    fire(2);
+                });
+                assert_eq!(queue.wait_for_some(&mut polls, usize::MAX, None), 3);
+            });
+            assert!(polls.into_iter().all(|done| done.try_take().is_ok()));
+        });
+    }
+}
+
+/// Another thread reaps what this one waits for.
+#[test]
+fn a_list_is_waited_for_while_other_threads_lead() {
+    within(120, || {
+        let queue = Queue::builder(64).driver(Driver::Caller).build().unwrap();
+        let threads: Vec<_> = (0..3)
+            .map(|_| {
+                let queue = queue.clone();
+                thread::spawn(move || {
+                    let file = zeros();
+                    for n in 0..2000 {
+                        let read = |_| queue.submit(&file, Op::read(vec![1; 8], 0)).unwrap();
+                        let mut reads: Vec<_> = (0..8).map(read).collect();
+                        let min = n % 9;
+                        assert!(queue.wait_for_some(&mut reads, min, None) >= min);
+                        for read in reads {
+                            assert_eq!(read.wait().buffer, [0; 8]);
+                        }
+                    }
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
+        assert_eq!(queue.in_flight(), 0);
+    });
+}
+
+#[test]
+fn what_is_cancelled_counts_as_done() {
+    let queue = Queue::new(2).unwrap();
+    let (reader, _writer) = UnixStream::pair().unwrap();
+    let mut polls = vec![poll(&queue, &reader), poll(&queue, &reader)];
+    assert_eq!(polls[0].cancel().unwrap(), CancelOutcome::Cancelled);
+    assert_eq!(queue.wait_for_some(&mut polls, 1, None), 1);
+    assert_eq!(polls.remove(0).wait().unwrap(), PollEvents::default());
+}
+
+#[test]
+fn an_operation_of_another_queue_is_refused() {
+    let (queue, other) = (Queue::new(1).unwrap(), Queue::new(1).unwrap());
+    let read = other.submit(zeros(), Op::read(vec![1; 8], 0)).unwrap();
+    let mut reads = [read];
+    let panic = caught(|| queue.wait_for_some(&mut reads, 1, None));
+    assert!(text(&*panic).starts_with("an operation of another queue"));
+}
+
+#[test]
+fn a_list_ends_with_a_broken_context() {
+    let fake = Fake::new();
+    let queue = common::driven_by_test(2, fake.clone()).unwrap();
+    let read = |_| {
+        queue
+            .submit(std::io::stdin(), Op::read(vec![0; 8], 0))
+            .unwrap()
+    };
+    let mut reads: Vec<_> = (0..2).map(read).collect();
+    fake.break_down(Errno::EINVAL);
+    assert_eq!(queue.wait_for_some(&mut reads, 2, None), 2);
+    for read in reads {
+        assert_eq!(read.wait().result, Err(OpError::Failed(Errno::EIO)));
+    }
+}
+
+// A function that is called.
+
+#[test]
+fn the_function_is_called_by_the_thread_that_reaps() {
+    within(20, || {
+        let queue = Queue::new(1).unwrap();
+        let (reader, writer) = UnixStream::pair().unwrap();
+        let (sender, receiver) = mpsc::channel();
+        let callback = poll(&queue, &reader).then(move |events| {
+            let name = thread::current().name().map(str::to_owned);
+            sender.send((name, events)).unwrap();
+        });
+        assert!(!callback.is_called());
+        (&writer).write_all(b"x").unwrap();
+        let (name, events) = receiver.recv().unwrap();
+        assert_eq!(name.as_deref(), Some("aio-safe"));
+        assert!(events.unwrap().contains(PollEvents::IN));
+        assert!(callback.is_called());
+        assert_eq!(callback.cancel().unwrap(), CancelOutcome::TooLate);
+    });
+}
+
+#[test]
+fn the_function_is_called_at_once_if_the_operation_is_over() {
+    let queue = Queue::builder(1).driver(Driver::Caller).build().unwrap();
+    let read = queue.submit(zeros(), Op::read(vec![1; 8], 0)).unwrap();
+    queue.reap(1, None).unwrap();
+    let here = thread::current().id();
+    let (sender, receiver) = mpsc::channel();
+    let callback = read.then(move |done| sender.send((thread::current().id(), done)).unwrap());
+    let (there, BufResult { result, buffer }) = receiver.try_recv().unwrap();
+    assert_eq!((there, result, buffer), (here, Ok(8), vec![0; 8]));
+    assert!(callback.is_called());
+}
+
+#[test]
+fn a_function_may_submit_the_next_operation() {
+    fn chain(queue: Queue, left: usize, over: Arc<Flag>) {
+        if left == 0 {
+            return over.set();
+        }
+        let read = queue.submit(zeros(), Op::read(vec![1; 8], 0)).unwrap();
+        read.then(move |done| {
+            assert_eq!(done.buffer, [0; 8]);
+            chain(queue, left - 1, over);
+        });
+    }
+    within(20, || {
+        // The queue isn't full: the slot is free before the function is called.
+        let over = Arc::new(Flag::default());
+        chain(Queue::new(1).unwrap(), 200, Arc::clone(&over));
+        over.wait();
+    });
+}
+
+#[test]
+fn a_callback_is_cancelled_and_called_all_the_same() {
+    within(20, || {
+        let queue = Queue::new(1).unwrap();
+        let (reader, _writer) = UnixStream::pair().unwrap();
+        let (sender, receiver) = mpsc::channel();
+        let callback = poll(&queue, &reader).then(move |events| sender.send(events).unwrap());
+        assert_eq!(callback.cancel().unwrap(), CancelOutcome::Cancelled);
+        assert_eq!(receiver.recv().unwrap(), Ok(PollEvents::default()));
+    });
+}
+
+#[test]
+fn a_function_is_called_when_the_queue_is_closed_and_once() {
+    let fake = Fake::new();
+    let queue = common::driven_by_test(2, fake.clone()).unwrap();
+    let calls = Arc::new(AtomicUsize::new(0));
+    for _ in 0..2 {
+        let calls = Arc::clone(&calls);
+        let read = queue
+            .submit(std::io::stdin(), Op::read(vec![0; 8], 0))
+            .unwrap();
+        drop(read.then(move |_| {
+            calls.fetch_add(1, SeqCst);
+        }));
+    }
+    fake.complete_all();
+    queue.close().unwrap();
+    assert_eq!(calls.load(SeqCst), 2);
+}
+
+/// The operation is over while the handle is on its way into the callback.
+#[test]
+fn a_function_is_called_whenever_the_operation_is_over() {
+    within(120, || {
+        let queue = Queue::new(1).unwrap();
+        let calls = Arc::new(AtomicUsize::new(0));
+        for n in 1..=2000 {
+            let (reader, writer) = UnixStream::pair().unwrap();
+            let ready = poll(&queue, &reader);
+            let fires = thread::spawn(move || (&writer).write_all(b"x").map(|()| writer));
+            let counted = Arc::clone(&calls);
+            drop(ready.then(move |_| {
+                counted.fetch_add(1, SeqCst);
+            }));
+            fires.join().unwrap().unwrap();
+            drop(queue.reserve().wait().unwrap());
+            while calls.load(SeqCst) < n {
+                thread::yield_now();
+            }
+        }
+    });
+}
+
+// A signal.
+
+/// Waits for a signal that is blocked, and returns its number, code and value.
+fn received(timeout: Duration) -> Option<(i32, i32, usize)> {
+    let set = blocked();
+    let timeout = libc::timespec {
+        tv_sec: timeout.as_secs() as libc::time_t,
+        tv_nsec: 0,
+    };
+    // SAFETY: all zeros is a siginfo_t.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the set, the place and the timeout live during the call.
+    let number = unsafe { libc::sigtimedwait(&raw const set, &raw mut info, &raw const timeout) };
+    // SAFETY: a signal with a value was received.
+    (number > 0).then(|| {
+        (
+            number,
+            info.si_code,
+            unsafe { info.si_value() }.sival_ptr.addr(),
+        )
+    })
+}
+
+/// Runs a test in a process of one thread, which has the signals blocked. So no other thread gets
+/// them.
+fn in_child_that_waits(test: impl FnOnce()) {
+    let _one = common::one_at_a_time();
+    common::in_child(|| {
+        blocked();
+        test();
+    });
+}
+
+/// Blocks the real-time signals that the tests use, in this thread and those that it starts.
+fn blocked() -> libc::sigset_t {
+    // SAFETY: `sigemptyset` initialises the set.
+    let mut set = unsafe { std::mem::zeroed() };
+    // SAFETY: `set` is writable.
+    unsafe { libc::sigemptyset(&raw mut set) };
+    for n in 0..3 {
+        // SAFETY: `set` is a set of signals.
+        unsafe { libc::sigaddset(&raw mut set, libc::SIGRTMIN() + n) };
+    }
+    // SAFETY: `set` is a set of signals.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
+    set
+}
+
+#[test]
+fn a_signal_comes_to_the_process_with_the_operations_number() {
+    in_child_that_waits(|| {
+        let queue = Queue::new(2).unwrap();
+        let (reader, writer) = UnixStream::pair().unwrap();
+        let mut ready = poll(&queue, &reader);
+        let signal = Signal::to_process(libc::SIGRTMIN()).value(77);
+        ready.signal(signal);
+        assert_eq!(received(Duration::ZERO), None);
+        (&writer).write_all(b"x").unwrap();
+        let expected = (libc::SIGRTMIN(), libc::SI_ASYNCIO, 77);
+        assert_eq!(received(20 * SECOND), Some(expected));
+        assert!(ready.try_take().is_ok());
+
+        // At once, if it is over already.
+        let mut read = queue.submit(zeros(), Op::read(vec![1; 8], 0)).unwrap();
+        read.signal(signal.value(usize::MAX));
+        assert_eq!(
+            received(20 * SECOND).map(|signal| signal.2),
+            Some(usize::MAX)
+        );
+        assert_eq!(read.wait().buffer, [0; 8]);
+    });
+}
+
+#[test]
+fn a_signal_comes_to_one_thread() {
+    in_child_that_waits(|| {
+        let queue = Queue::new(1).unwrap();
+        let (reader, writer) = UnixStream::pair().unwrap();
+        let mut ready = poll(&queue, &reader);
+        let (sender, receiver) = mpsc::channel();
+        let other = thread::spawn(move || {
+            sender
+                .send(rustix::thread::gettid().as_raw_nonzero().get())
+                .unwrap();
+            received(20 * SECOND)
+        });
+        let number = libc::SIGRTMIN() + 1;
+        ready.signal(Signal::to_thread(number, receiver.recv().unwrap()).value(5));
+        (&writer).write_all(b"x").unwrap();
+        assert_eq!(received(SECOND), None, "it isn't for this thread");
+        assert_eq!(other.join().unwrap(), Some((number, libc::SI_ASYNCIO, 5)));
+        assert!(ready.try_take().is_ok());
+    });
+}
+
+#[test]
+fn a_cancelled_operation_sends_its_signal_and_a_dropped_one_none() {
+    in_child_that_waits(|| {
+        let queue = Queue::new(1).unwrap();
+        let (reader, _writer) = UnixStream::pair().unwrap();
+        let mut cancelled = poll(&queue, &reader);
+        cancelled.signal(Signal::to_process(libc::SIGRTMIN()).value(1));
+        assert_eq!(cancelled.cancel().unwrap(), CancelOutcome::Cancelled);
+        assert_eq!(received(20 * SECOND).map(|signal| signal.2), Some(1));
+
+        let fake = Fake::new();
+        let queue = Queue::with_kernel(1, fake.clone()).unwrap();
+        let mut dropped = queue.submit(zeros(), Op::read(vec![1; 8], 0)).unwrap();
+        dropped.signal(Signal::to_process(libc::SIGRTMIN()).value(2));
+        drop(dropped);
+        fake.complete(0);
+        assert_eq!(received(SECOND), None);
+    });
+}
+
+#[test]
+fn a_signal_takes_the_place_of_a_waker() {
+    in_child_that_waits(|| {
+        let queue = Queue::new(1).unwrap();
+        let (reader, writer) = UnixStream::pair().unwrap();
+        let mut ready = poll(&queue, &reader);
+        let (woken, waker) = Woken::new();
+        assert!(poll_once(&mut ready, &waker).is_pending());
+        ready.signal(Signal::to_process(libc::SIGRTMIN()));
+        (&writer).write_all(b"x").unwrap();
+        assert!(received(20 * SECOND).is_some());
+        assert_eq!(woken.count(), 0);
+    });
+}
