@@ -281,14 +281,12 @@ fn received(timeout: Duration) -> Option<(i32, i32, usize)> {
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     // SAFETY: the set, the place and the timeout live during the call.
     let number = unsafe { libc::sigtimedwait(&raw const set, &raw mut info, &raw const timeout) };
+    if number <= 0 {
+        return None;
+    }
     // SAFETY: a signal with a value was received.
-    (number > 0).then(|| {
-        (
-            number,
-            info.si_code,
-            unsafe { info.si_value() }.sival_ptr.addr(),
-        )
-    })
+    let value = unsafe { info.si_value() }.sival_ptr.addr();
+    Some((number, info.si_code, value))
 }
 
 /// Runs a test in a process of one thread, which has the signals blocked. So no other thread gets

@@ -159,12 +159,11 @@ fn the_thread_blocks_signals() {
         let mut never = queue.submit(&reader, Op::poll(PollEvents::IN)).unwrap();
         assert!(poll_once(&mut never, &Woken::new().1).is_pending());
         until("the thread is there", || threads("aio-safe") == 1);
-        let task = fs::read_dir("/proc/self/task")
+        let mut tasks = fs::read_dir("/proc/self/task")
             .unwrap()
             .map(|task| task.unwrap().path());
-        let driver = task
-            .filter(|task| fs::read_to_string(task.join("comm")).unwrap().trim_end() == "aio-safe")
-            .next()
+        let driver = tasks
+            .find(|task| fs::read_to_string(task.join("comm")).unwrap().trim_end() == "aio-safe")
             .unwrap();
         let blocked = |task: &std::path::Path| {
             let status = fs::read_to_string(task.join("status")).unwrap();

@@ -1,5 +1,5 @@
-//! Counts for [`Stats`](crate::queue::Stats). Nothing on the common way of an operation counts here:
-//! the [gate](crate::engine::gate) counts what is submitted and completed.
+//! Counts for [`Stats`](crate::queue::Stats). Nothing on the common way of an operation counts
+//! here: the [gate](crate::engine::gate) counts what is submitted and completed.
 
 use crate::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 

@@ -4,6 +4,8 @@
 
 mod batch;
 mod slots;
+#[cfg(feature = "stream")]
+mod stream;
 
 use std::{
     fmt,

@@ -20,8 +20,8 @@ pub struct Builder {
 
 /// What drives a queue: what reaps the completions that tasks wait for, and so wakes the tasks.
 ///
-/// Threads that [`wait`](super::Pending::wait) need no driver, because they reap by themselves. If a
-/// task's future finds its result when it is polled, it needs no driver either.
+/// Threads that [`wait`](super::Pending::wait) need no driver, because they reap by themselves. If
+/// a task's future finds its result when it is polled, it needs no driver either.
 ///
 /// | driver | needs | costs |
 /// |---|---|---|
@@ -31,8 +31,8 @@ pub struct Builder {
 /// | [`Caller`](Self::Caller) | a loop in [`Queue::reap`] | nothing |
 ///
 /// Wakers and the destructors of abandoned buffers run where the driver runs, so they should be
-/// quick: see [`Queue`](Queue#wakers-and-destructors). If one of them panics, the panic hook reports
-/// it, and the driver goes on.
+/// quick: see [`Queue`](Queue#wakers-and-destructors). If one of them panics, the panic hook
+/// reports it, and the driver goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Driver {

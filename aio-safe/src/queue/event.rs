@@ -14,8 +14,8 @@ use crate::{error::CloseError, kernel::Eventfd};
 /// [`Queue`], and its clones are the same queue.
 ///
 /// The kernel adds 1 to the eventfd for each completion, after the completion is in the ring. So
-/// `epoll`, `poll` and `select` say that the eventfd can be read when there are completions to reap.
-/// The queue is [`AsFd`] and [`AsRawFd`], which mio and polling take.
+/// `epoll`, `poll` and `select` say that the eventfd can be read when there are completions to
+/// reap. The queue is [`AsFd`] and [`AsRawFd`], which mio and polling take.
 ///
 /// # The protocol
 ///
@@ -36,9 +36,9 @@ use crate::{error::CloseError, kernel::Eventfd};
 /// reaps at that moment, it takes nothing, and the eventfd is signalled once more when that thread
 /// is done.
 ///
-/// A wakeup may be spurious: another thread may have taken the completion, or a result may have been
-/// found by a look at the ring. An operation that `io_submit` refuses has no completion. Its result
-/// is there at once, and the eventfd isn't signalled.
+/// A wakeup may be spurious: another thread may have taken the completion, or a result may have
+/// been found by a look at the ring. An operation that `io_submit` refuses has no completion. Its
+/// result is there at once, and the eventfd isn't signalled.
 ///
 /// ```
 /// use aio_safe::{Op, Queue};
@@ -73,9 +73,9 @@ impl EventQueue {
         Self { queue, eventfd }
     }
 
-    /// Reads the eventfd, which sets it to 0. It doesn't block. An edge-triggered loop need not call
-    /// this. In a child process made by `fork` it does nothing, because the parent has the same
-    /// eventfd.
+    /// Reads the eventfd, which sets it to 0. It doesn't block. An edge-triggered loop need not
+    /// call this. In a child process made by `fork` it does nothing, because the parent has the
+    /// same eventfd.
     pub fn acknowledge(&self) {
         if self.queue.shared().process.is_current() {
             self.eventfd.clear();

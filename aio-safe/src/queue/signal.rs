@@ -21,8 +21,8 @@ use crate::op::Payload;
 ///
 /// Use a real-time signal (`SIGRTMIN` and above). The kernel queues one for each operation. Of
 /// others it keeps one at a time, so several operations may share one signal. The number of queued
-/// signals is limited (`RLIMIT_SIGPENDING`). Beyond the limit the signal is **lost**. So don't count
-/// on one signal for each operation: when one comes, look at all of them.
+/// signals is limited (`RLIMIT_SIGPENDING`). Beyond the limit the signal is **lost**. So don't
+/// count on one signal for each operation: when one comes, look at all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signal {
     number: c_int,
@@ -118,8 +118,8 @@ impl<P: Payload> Pending<P> {
     /// Sends a signal when the operation is over. If it is over already, sends the signal at once.
     /// The result is taken with [`try_take`](Self::try_take).
     ///
-    /// It replaces the waker of a task, and is replaced when the handle is awaited or waited for. If
-    /// the handle is dropped before the operation is over, no signal is sent. Dropping a poll
+    /// It replaces the waker of a task, and is replaced when the handle is awaited or waited for.
+    /// If the handle is dropped before the operation is over, no signal is sent. Dropping a poll
     /// cancels it, which may send the signal.
     ///
     /// The thread that reaps the completion sends it: the queue's [driver](super::Driver), or a

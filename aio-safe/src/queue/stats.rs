@@ -30,8 +30,8 @@ pub struct Stats {
     pub refused: usize,
     /// Of the completions, those of abandoned operations: their results are lost.
     pub abandoned: usize,
-    /// Events that matched no request in flight. The queue ignores them. Its own requests, which end
-    /// another thread's wait, aren't counted. The count is 0 unless other code uses the queue's
+    /// Events that matched no request in flight. The queue ignores them. Its own requests, which
+    /// end another thread's wait, aren't counted. The count is 0 unless other code uses the queue's
     /// context or writes to its ring.
     pub strays: usize,
     /// The system calls, if the queue was made to

@@ -31,8 +31,8 @@ use crate::{
 
 /// A reactor's side of an eventfd.
 pub(crate) trait Source: Send {
-    /// Whether the eventfd was signalled since this last said so. If not, the waker is woken when it
-    /// is signalled.
+    /// Whether the eventfd was signalled since this last said so. If not, the waker is woken when
+    /// it is signalled.
     ///
     /// # Errors
     ///
@@ -93,8 +93,8 @@ impl Wake for Drives {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // ORDERING: AcqRel, not Relaxed: because a reactor may say by an atomic that the eventfd was
-        // signalled, and the other thread has to see that. The models' reactor has a lock.
+        // ORDERING: AcqRel, not Relaxed: because a reactor may say by an atomic that the eventfd
+        // was signalled, and the other thread has to see that. The models' reactor has a lock.
         // MECHANISM: the other round of a reactor that is at work
         // `swap(AGAIN, AcqRel) == IDLE` becomes `load(Relaxed) == IDLE`
         if self.hold.driver.reactor.state.swap(AGAIN, AcqRel) == IDLE {
@@ -122,8 +122,8 @@ impl Drives {
                 // The reactor's own code has panicked.
                 self.fall_back();
             }
-            // ORDERING: Release, not Relaxed: because the next round, in another thread, comes after
-            // this one.
+            // ORDERING: Release, not Relaxed: because the next round, in another thread, comes
+            // after this one.
             if state
                 .compare_exchange(AT_WORK, IDLE, Release, Relaxed)
                 .is_ok()
