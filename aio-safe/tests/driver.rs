@@ -17,7 +17,7 @@ use aio_safe::{
 };
 use common::{
     Fake, PanicsOnDrop, Tracked, Woken, alone, block_on, panicking_waker, poll_once, threads,
-    within,
+    use_up_threads, within,
 };
 
 fn until(what: &str, reached: impl Fn() -> bool) {
@@ -181,5 +181,26 @@ fn the_thread_blocks_signals() {
             0
         );
         drop(never);
+    });
+}
+
+/// The future has its task poll it again and again.
+#[test]
+fn futures_end_though_no_thread_can_be_started() {
+    alone("futures_end_though_no_thread_can_be_started", || {
+        let fake = Fake::new();
+        let queue = Queue::with_kernel(2, fake.clone()).unwrap();
+        let file = std::io::stdin();
+        let mut read = queue.submit(&file, Op::read(vec![0; 8], 0)).unwrap();
+        use_up_threads();
+        let (woken, waker) = Woken::new();
+        for n in 1..4 {
+            assert!(poll_once(&mut read, &waker).is_pending());
+            assert_eq!(woken.count(), n);
+        }
+        fake.complete(0);
+        // This kernel's ring can't be read: the waiting future reaps by a call.
+        block_on(read).into_result().unwrap();
+        assert_eq!(threads("aio-safe"), 0);
     });
 }

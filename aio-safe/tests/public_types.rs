@@ -95,6 +95,7 @@ fn table() -> Vec<Row> {
             "Send Sync Unpin RefUnwindSafe", "'l shortens, P invariant, T invariant";
         EventQueue EventQueue, "Send Sync Unpin UnwindSafe RefUnwindSafe Clone", "";
         Callback Callback<Transfer<Unshared>>, OWNED, "P invariant";
+        Closing Closing, OWNED, "";
         Signal Signal, PLAIN, "";
         Stats Stats, PLAIN, "";
         SystemCalls SystemCalls, PLAIN, "";

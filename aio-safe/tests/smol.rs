@@ -84,7 +84,7 @@ fn half_of_all_futures_may_be_dropped_at_random() {
                     if drops {
                         Timer::after(patience).await;
                     } else {
-                        pending().await;
+                        pending::<()>().await;
                     }
                 };
                 or(finishes, drops).await;

@@ -90,7 +90,8 @@ pub use batch::LaneBatch;
 ///
 /// # Dropping
 ///
-/// Dropping a lane abandons what is in flight, as dropping a [`Pending`](crate::Pending) does. The
+/// Dropping a lane abandons what is in flight, as [dropping a
+/// `Pending`](crate::Pending#dropping) does. The
 /// kernel carries the operations out, the queue keeps their buffers until then, and the results are
 /// lost. Their slots are free when the thread that reaps the completions has dropped the buffers.
 /// The other slots are free at once. That may run the wakers of tasks that wait for a slot: see
@@ -374,8 +375,7 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
 
     /// As [`wait_ready`](Self::wait_ready), for tasks: ready when there is a result, or when
     /// nothing is in flight. It takes the completions that are there, as polling a
-    /// [`Pending`](crate::Pending) does. But a thread must reap to wake the task: see
-    /// [`Pending`](crate::Pending).
+    /// [`Pending`](crate::Pending) does. The queue's [driver](crate::queue::Driver) wakes the task.
     ///
     /// Only the waker of the latest call is woken. It isn't woken for results that a call on this
     /// lane reaps itself. If `wait_ready` or `wait` has to wait, it drops the waker.
@@ -396,8 +396,8 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
         Poll::Ready(self.results())
     }
 
-    /// As [`wait`](Self::wait), for tasks. A thread must reap to wake the task: see
-    /// [`Pending`](crate::Pending). Dropping the future loses no result.
+    /// As [`wait`](Self::wait), for tasks. Dropping the future loses no result. With the feature
+    /// `stream`, a lane is a `Stream` too.
     ///
     /// # Panics
     ///

@@ -5,6 +5,7 @@
 mod batch;
 mod builder;
 mod callback;
+mod closing;
 mod event;
 mod list;
 mod pending;
@@ -31,6 +32,7 @@ use crate::{
 pub use batch::Batch;
 pub use builder::{Builder, Driver};
 pub use callback::Callback;
+pub use closing::Closing;
 pub use event::EventQueue;
 pub use pending::Pending;
 pub use reaper::Reaper;
@@ -52,7 +54,8 @@ pub use stats::{Stats, SystemCalls};
 ///
 /// When the last `Queue` and [`Lane`] are dropped, the queue is closed. That drop **waits for
 /// everything in flight**, and destroys the context. Destroying it takes the kernel another 30 ms
-/// or so. [`close`](Self::close) does the same even if clones are left, and returns errors.
+/// or so. [`close`](Self::close) does the same even if clones are left, and returns errors. A task
+/// should use [`close_in_thread`](Self::close_in_thread), which doesn't block its executor.
 /// [`Pending`] handles outlive the queue: their results are stored before the drop returns.
 ///
 /// The drop may run wakers and destructors. If one of them panics, the drop closes the queue first,
@@ -391,6 +394,22 @@ impl Queue {
             return Err(CloseError::Forked);
         }
         self.shared.close()
+    }
+
+    /// As [`close`](Self::close), in a thread that is started for it. So a task can close a queue
+    /// without blocking its executor: `.await` what this returns. If that is dropped, closing goes
+    /// on all the same.
+    ///
+    /// If no thread can be started, it closes the queue before it returns.
+    ///
+    /// ```
+    /// # async fn end(queue: aio_safe::Queue) -> Result<(), aio_safe::error::CloseError> {
+    /// queue.close_in_thread().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn close_in_thread(self) -> Closing {
+        Closing::start(self)
     }
 
     /// How many slots the queue has.

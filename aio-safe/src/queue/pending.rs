@@ -29,17 +29,19 @@ use crate::{
 /// A thread [`wait`](Self::wait)s for it, or looks with [`try_take`](Self::try_take). A task
 /// `.await`s it.
 ///
-/// **Tasks need a thread that reaps**: a completion by itself wakes no task. A thread reaps while
-/// it is in `wait`, [`Queue::drain`], [`Queue::reap`] or
-/// [`Reaper::reap`](crate::queue::Reaper::reap).
-/// Polling the future takes only the completions that are there already, and only if the queue
-/// [reads the ring](crate::Queue::reads_ring).
+/// A completion by itself wakes no task: the queue's [driver](super::Driver) does. Polling the
+/// future takes the completions that are there already, if the queue [reads the
+/// ring](crate::Queue::reads_ring).
 ///
 /// # Dropping
 ///
 /// Dropping the handle **abandons** the operation. The kernel carries it out, and the queue keeps
-/// its buffer until then. Its result is lost. A write still takes place, and [`Queue::drain`] waits
-/// for it. A dropped poll is cancelled.
+/// its buffer until then. Its result is lost. A dropped poll is cancelled.
+///
+/// So `select!`, timeouts and aborted tasks are safe for memory, but they undo nothing: **a dropped
+/// write may still land**, and at any later time. [`Queue::drain`] is the barrier: when it returns,
+/// everything that was abandoned before has landed or failed. To keep a result in a `select!` loop,
+/// poll the handle by reference (`&mut pending`), and don't drop it.
 ///
 /// # Its slot
 ///

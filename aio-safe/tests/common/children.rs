@@ -167,3 +167,23 @@ pub(crate) fn forbid(call: libc::c_long, errno: i32) {
     let done = unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program) };
     assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
 }
+
+/// From now on this process gets no memory for the stack of another thread.
+pub(crate) fn use_up_threads() {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let size = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmSize:")?.split_whitespace().next());
+    let bytes = size.unwrap().parse::<libc::rlim_t>().unwrap() * 1024;
+    let limit = libc::rlimit {
+        // A thread's stack is larger than this.
+        rlim_cur: bytes + (1 << 20),
+        rlim_max: libc::RLIM_INFINITY,
+    };
+    // SAFETY: `limit` is a rlimit.
+    assert_eq!(
+        unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) },
+        0
+    );
+    assert!(std::thread::Builder::new().spawn(|| ()).is_err());
+}

@@ -21,7 +21,7 @@ mod wrapped;
 #[allow(unused_imports, reason = "as above")]
 pub(crate) use self::{
     buffers::{Either, OnDrop, PanicsOnDrop, Tracked, With},
-    children::{Fork, alone, forbid, in_child, one_at_a_time, use_up_descriptors},
+    children::{Fork, alone, forbid, in_child, one_at_a_time, use_up_descriptors, use_up_threads},
     driven::driven_by_test,
     fake::{Fake, Request, Verdict},
     files::{Scratch, direct_file, pattern},

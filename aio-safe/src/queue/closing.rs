@@ -1,0 +1,93 @@
+//! Closing a queue in a thread of its own.
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+    thread,
+};
+
+use super::Queue;
+use crate::error::CloseError;
+
+/// A queue that is being closed. Made by [`Queue::close_in_thread`].
+///
+/// # Panics
+///
+/// Polling it goes on with the panic of a waker or a destructor that closing has run.
+#[must_use = "await it to know that the queue is closed"]
+pub struct Closing {
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    result: Option<thread::Result<Result<(), CloseError>>>,
+    waker: Option<Waker>,
+}
+
+impl Closing {
+    pub(super) fn start(queue: Queue) -> Self {
+        let state = Arc::new(Mutex::new(State {
+            result: None,
+            waker: None,
+        }));
+        let closes = {
+            let (state, queue) = (Arc::clone(&state), queue.clone());
+            move || close(queue, &state)
+        };
+        let thread = thread::Builder::new().name("aio-safe close".to_owned());
+        match thread.spawn(closes) {
+            // It has a clone, so this one isn't the last.
+            Ok(_) => drop(queue),
+            Err(_) => close(queue, &state),
+        }
+        Self { state }
+    }
+}
+
+fn close(queue: Queue, state: &Mutex<State>) {
+    let result = catch_unwind(AssertUnwindSafe(|| queue.close()));
+    let waker = {
+        let mut state = lock(state);
+        state.result = Some(result);
+        state.waker.take()
+    };
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Future for Closing {
+    type Output = Result<(), CloseError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        // A waker's clone and destructor are foreign code, so they run without the lock.
+        let waker = context.waker().clone();
+        let mut state = lock(&self.state);
+        let Some(result) = state.result.take() else {
+            let before = state.waker.replace(waker);
+            drop(state);
+            drop(before);
+            return Poll::Pending;
+        };
+        drop(state);
+        match result {
+            Ok(result) => Poll::Ready(result),
+            Err(panic) => resume_unwind(panic),
+        }
+    }
+}
+
+impl fmt::Debug for Closing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Closing")
+            .field("is_over", &lock(&self.state).result.is_some())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,72 @@
+//! Closing a queue without blocking an executor.
+
+mod common;
+
+use aio_safe::{Op, Queue, error::CloseError, op::PollEvents};
+use common::{Fake, Woken, alone, block_on, panicking_waker, poll_once, use_up_threads, within};
+
+#[test]
+fn a_queue_is_closed_in_a_thread_and_its_results_are_kept() {
+    within(20, || {
+        let fake = Fake::new();
+        let queue = Queue::with_kernel(2, fake.clone()).unwrap();
+        let read = queue
+            .submit(std::io::stdin(), Op::read(vec![0; 8], 0))
+            .unwrap();
+        let other = queue.clone();
+        let mut closing = queue.close_in_thread();
+        let (woken, waker) = Woken::new();
+        assert!(
+            poll_once(&mut closing, &waker).is_pending(),
+            "a read is in flight"
+        );
+        fake.complete(0);
+        assert_eq!(block_on(closing), Ok(()));
+        // The first poll's waker was replaced.
+        assert_eq!(woken.count(), 0);
+        assert!(fake.is_destroyed());
+        assert!(read.try_take().is_ok());
+        assert_eq!(block_on(other.close_in_thread()), Err(CloseError::Closed));
+    });
+}
+
+#[test]
+fn closing_goes_on_when_nobody_waits_for_it() {
+    within(20, || {
+        let fake = Fake::new();
+        let queue = Queue::with_kernel(1, fake.clone()).unwrap();
+        drop(queue.close_in_thread());
+        while !fake.is_destroyed() {
+            std::thread::yield_now();
+        }
+    });
+}
+
+#[test]
+fn the_panic_of_a_waker_goes_on_in_the_task_that_waits() {
+    within(20, || {
+        let queue = Queue::builder(1)
+            .driver(aio_safe::queue::Driver::Caller)
+            .build()
+            .unwrap();
+        let (reader, _writer) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut poll = queue.submit(&reader, Op::poll(PollEvents::IN)).unwrap();
+        assert!(poll_once(&mut poll, &panicking_waker()).is_pending());
+        let closing = queue.close_in_thread();
+        let panic = common::caught(move || block_on(closing));
+        assert!(!common::text(&*panic).is_empty());
+        assert!(poll.is_done());
+    });
+}
+
+#[test]
+fn without_a_thread_it_is_closed_at_once() {
+    alone("without_a_thread_it_is_closed_at_once", || {
+        let fake = Fake::new();
+        let queue = Queue::with_kernel(1, fake.clone()).unwrap();
+        use_up_threads();
+        let closing = queue.close_in_thread();
+        assert!(fake.is_destroyed());
+        assert_eq!(block_on(closing), Ok(()));
+    });
+}
