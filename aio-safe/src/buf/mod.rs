@@ -11,12 +11,14 @@ mod aligned;
 #[cfg(feature = "bytes")]
 mod bytes;
 mod impls;
+mod length;
 #[cfg(aio_asan)]
 pub(crate) mod poison;
 mod result;
 mod slice;
 
 pub use aligned::{AlignedBuf, AllocError};
+pub use length::CapacityError;
 pub use result::BufResult;
 pub use slice::{IoBufExt, Slice};
 
@@ -86,13 +88,11 @@ pub unsafe trait IoBufMut: IoBuf {
     unsafe fn set_init(&mut self, len: usize);
 
     /// Whether [`set_init`](Self::set_init) does nothing, because all `io_capacity` bytes count as
-    /// initialised from the start. Then it need not be called. Reads into one buffer don't call it,
-    /// which takes less time. A wrapper returns the answer of the buffer in it.
+    /// initialised already. Then it need not be called. Reads into one buffer don't call it, which
+    /// takes less time. It is asked when the read is made ([`Op::read`](crate::Op::read)). A wrapper
+    /// returns the answer of the buffer in it.
     #[inline]
-    fn is_always_init() -> bool
-    where
-        Self: Sized,
-    {
+    fn io_is_full(&self) -> bool {
         false
     }
 }

@@ -61,8 +61,7 @@ impl<B: Send + 'static> Op<Transfer<B>> {
     where
         B: IoBufMut,
     {
-        // Two constants and a branch, because a constant can't call a function of a trait.
-        let direction = if B::is_always_init() {
+        let direction = if buffer.io_is_full() {
             const { &Direction::of_read(None) }
         } else {
             const { &Direction::of_read(Some(set_init)) }
