@@ -98,3 +98,67 @@ fn queue_attribute(device: rustix::fs::Dev, name: &str) -> Option<u32> {
         .find_map(|queue| fs::read_to_string(queue.join(name)).ok())?;
     text.trim().parse().ok()
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::{fs::File, os::fd::AsFd};
+
+    use super::*;
+
+    fn alignment(found: Option<DirectIo>) -> Option<Alignment> {
+        match found? {
+            DirectIo::Aligned(alignment) => Some(alignment),
+            DirectIo::None => None,
+        }
+    }
+
+    /// What is found without `statx` is enough, and not more than memory needs elsewhere.
+    #[test]
+    fn block_devices_say_the_same_as_statx() {
+        let mut compared = 0;
+        for entry in fs::read_dir("/sys/class/block").into_iter().flatten() {
+            let device = PathBuf::from("/dev").join(entry.unwrap().file_name());
+            let Ok(device) = File::open(device) else {
+                continue;
+            };
+            let Some(found) = alignment(by_device(device.as_fd())) else {
+                continue;
+            };
+            assert_eq!(found.source, AlignmentSource::BlockDevice);
+            if let Some(told) = alignment(by_statx(device.as_fd())) {
+                let numbers = |it: Alignment| (it.memory, it.offset, it.length);
+                assert_eq!(numbers(found), numbers(told));
+                compared += 1;
+            }
+        }
+        if compared == 0 {
+            eprintln!("skipped: no block device that can be opened says its alignment twice");
+        }
+    }
+
+    #[test]
+    fn the_device_of_a_file_system_says_enough_for_its_files() {
+        let file = tempfile::tempfile_in(".").unwrap();
+        let found = alignment(by_device_of_file_system(file.as_fd()));
+        let told = alignment(by_statx(file.as_fd()));
+        let (Some(found), Some(told)) = (found, told) else {
+            return eprintln!("skipped: this file system doesn't say its alignment twice");
+        };
+        assert_eq!((found.length, found.offset), (told.length, told.offset));
+        assert!(found.memory >= told.memory, "{found:?} {told:?}");
+    }
+
+    #[test]
+    fn what_is_no_file_says_nothing() {
+        let null = File::open("/dev/null").unwrap();
+        assert_eq!(direct_io(null.as_fd()), DirectIo::None);
+        assert_eq!(by_device(null.as_fd()), None);
+        let memory = File::open("/proc/self/status").unwrap();
+        assert_eq!(by_device_of_file_system(memory.as_fd()), None);
+        assert_eq!(by_file_system(memory.as_fd()), None);
+        assert_eq!(
+            direct_io(memory.as_fd()),
+            DirectIo::Aligned(Alignment::GUESS)
+        );
+    }
+}

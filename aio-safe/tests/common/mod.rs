@@ -5,6 +5,7 @@
 
 mod buffers;
 mod children;
+mod clipped;
 mod device;
 mod fake;
 mod files;
@@ -20,6 +21,7 @@ mod wrapped;
 pub(crate) use self::{
     buffers::{Either, OnDrop, PanicsOnDrop, Tracked, With},
     children::{Fork, alone, forbid, in_child, one_at_a_time, use_up_descriptors},
+    clipped::{Clip, Clipped},
     fake::{Fake, Request, Verdict},
     files::{Scratch, direct_file, pattern},
     handles::{read, tracked},
