@@ -43,12 +43,12 @@ fn write_and_look<B: IoBuf>(buffer: B, expected: &[u8]) -> B {
 }
 
 /// A buffer that notes what it is told of, and may say that it needn't be.
-struct Told<const FULL: bool> {
+struct Told<const ALWAYS_INIT: bool> {
     bytes: Box<[u8]>,
     told: Vec<usize>,
 }
 
-impl<const FULL: bool> Told<FULL> {
+impl<const ALWAYS_INIT: bool> Told<ALWAYS_INIT> {
     fn new(len: usize) -> Self {
         Self {
             bytes: vec![b'.'; len].into(),
@@ -58,7 +58,7 @@ impl<const FULL: bool> Told<FULL> {
 }
 
 // SAFETY: as for the box inside.
-unsafe impl<const FULL: bool> IoBuf for Told<FULL> {
+unsafe impl<const ALWAYS_INIT: bool> IoBuf for Told<ALWAYS_INIT> {
     fn io_ptr(&self) -> *const u8 {
         self.bytes.io_ptr()
     }
@@ -69,7 +69,7 @@ unsafe impl<const FULL: bool> IoBuf for Told<FULL> {
 }
 
 // SAFETY: the memory is the one that `IoBuf` names, and only the owner of the value reaches it.
-unsafe impl<const FULL: bool> IoBufMut for Told<FULL> {
+unsafe impl<const ALWAYS_INIT: bool> IoBufMut for Told<ALWAYS_INIT> {
     fn io_mut_ptr(&mut self) -> *mut u8 {
         self.bytes.io_mut_ptr()
     }
@@ -82,8 +82,8 @@ unsafe impl<const FULL: bool> IoBufMut for Told<FULL> {
         self.told.push(len);
     }
 
-    fn io_is_full(&self) -> bool {
-        FULL
+    fn is_always_init() -> bool {
+        ALWAYS_INIT
     }
 }
 
@@ -376,8 +376,8 @@ fn the_ring_is_read_around_its_end() {
 
 /// What buffers are told when they, or parts of them, are read into, written, and read into in
 /// vain.
-fn told<const FULL: bool>() -> [Vec<usize>; 4] {
-    let whole = || Told::<FULL>::new(6);
+fn told<const ALWAYS_INIT: bool>() -> [Vec<usize>; 4] {
+    let whole = || Told::<ALWAYS_INIT>::new(6);
     let read = read_into(whole(), 0);
     assert_eq!((read.result, &*read.buffer.bytes), (Ok(6), &b"012345"[..]));
     let part = read_into(whole().slice(1..5), 8);

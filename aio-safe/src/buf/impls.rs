@@ -63,7 +63,7 @@ unsafe impl IoBufMut for Box<[u8]> {
     unsafe fn set_init(&mut self, _len: usize) {}
 
     #[inline]
-    fn io_is_full(&self) -> bool {
+    fn is_always_init() -> bool {
         true
     }
 }

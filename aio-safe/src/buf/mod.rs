@@ -90,11 +90,13 @@ pub unsafe trait IoBufMut: IoBuf {
     unsafe fn set_init(&mut self, len: usize);
 
     /// Whether [`set_init`](Self::set_init) does nothing, because all `io_capacity` bytes count as
-    /// initialised already. Then it need not be called. Reads into one buffer don't call it, which
-    /// takes less time. It is asked when the read is made ([`Op::read`](crate::Op::read)). A wrapper
-    /// returns the answer of the buffer in it.
+    /// initialised from the start. Then it need not be called. Reads into one buffer don't call it,
+    /// which takes less time. A wrapper returns the answer of the buffer in it.
     #[inline]
-    fn io_is_full(&self) -> bool {
+    fn is_always_init() -> bool
+    where
+        Self: Sized,
+    {
         false
     }
 }

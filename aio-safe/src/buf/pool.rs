@@ -410,11 +410,6 @@ unsafe impl IoBufMut for PoolBuf {
     unsafe fn set_init(&mut self, len: usize) {
         self.len = self.len.max(len);
     }
-
-    #[inline]
-    fn io_is_full(&self) -> bool {
-        self.len == self.shared.size
-    }
 }
 
 impl fmt::Debug for Pool {

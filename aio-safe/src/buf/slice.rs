@@ -120,8 +120,8 @@ unsafe impl<B: IoBufMut> IoBufMut for Slice<B> {
     }
 
     #[inline]
-    fn io_is_full(&self) -> bool {
-        self.buffer.io_is_full()
+    fn is_always_init() -> bool {
+        B::is_always_init()
     }
 }
 
