@@ -156,7 +156,7 @@ impl OpenOptions {
     }
 }
 
-/// Sets O_DIRECT, if the file can have direct I/O.
+/// Sets `O_DIRECT`, if the file can have direct I/O.
 fn make_direct(file: &std::fs::File) -> io::Result<DirectIo> {
     let found = probe::direct_io(file.as_fd());
     if found != DirectIo::None {

@@ -32,7 +32,7 @@ use crate::{
 /// any more. If it still waits for a slot, dropping it gives up the place in line, and nothing is
 /// submitted. See [`Pending`](crate::Pending#dropping).
 #[must_use = "dropping it abandons the operation: its result is lost"]
-pub struct Transferring<'a, B: IoBuf> {
+pub struct Transferring<'a, B: Send + 'static> {
     target: Target<'a>,
     plan: Plan<B>,
     stage: Stage<'a, B>,
@@ -40,9 +40,13 @@ pub struct Transferring<'a, B: IoBuf> {
 
 /// A transfer's outcome: how many bytes were read or written, and the buffer.
 type Outcome<B> = BufResult<usize, B, Error>;
+/// One transfer, of a part of the buffer.
+type Part<B> = Transfer<Slice<B>>;
+/// What became of it, or that the queue didn't take it.
+type Done<B> = Result<BufResult<usize, Slice<B>>, SubmitError<Op<Part<B>>>>;
 
-enum Stage<'a, B: IoBuf> {
-    Submitted(Submission<'a, Transfer<Slice<B>>>),
+enum Stage<'a, B: Send + 'static> {
+    Submitted(Submission<'a, Part<B>>),
     /// It wasn't submitted.
     Invalid(Error, B),
     Over,
@@ -50,7 +54,7 @@ enum Stage<'a, B: IoBuf> {
 
 /// What is to be transferred, and how far that is.
 struct Plan<B: 'static> {
-    make: fn(Slice<B>, u64) -> Op<Transfer<Slice<B>>>,
+    make: fn(Slice<B>, u64) -> Op<Part<B>>,
     /// Where the buffer's first byte belongs in the file.
     offset: u64,
     /// Transfers end here in the buffer, at the latest.
@@ -66,7 +70,7 @@ struct Plan<B: 'static> {
 
 impl<B: IoBuf> Plan<B> {
     #[inline]
-    fn op(&self, buffer: B) -> Op<Transfer<Slice<B>>> {
+    fn op(&self, buffer: B) -> Op<Part<B>> {
         // An offset that doesn't fit is negative for the kernel, which answers EINVAL.
         let offset = self.offset.saturating_add(self.start as u64);
         (self.make)(buffer.slice(self.start..self.end), offset)
@@ -74,11 +78,7 @@ impl<B: IoBuf> Plan<B> {
 
     /// After a transfer: the outcome, or the buffer if there is more to do.
     #[inline]
-    fn next(
-        &mut self,
-        file: &File,
-        done: Result<BufResult<usize, Slice<B>>, SubmitError<Op<Transfer<Slice<B>>>>>,
-    ) -> ControlFlow<Outcome<B>, B> {
+    fn next(&mut self, file: &File, done: Done<B>) -> ControlFlow<Outcome<B>, B> {
         let done = match done {
             Ok(done) => done,
             Err(error) => {
@@ -180,7 +180,7 @@ impl<'a, B: IoBuf> Transferring<'a, B> {
 }
 
 // Nothing in it is pinned: the buffer's bytes stay where they are when the buffer moves.
-impl<B: IoBuf> Unpin for Transferring<'_, B> {}
+impl<B: Send + 'static> Unpin for Transferring<'_, B> {}
 
 impl<B: IoBuf> Future for Transferring<'_, B> {
     type Output = BufResult<usize, B, Error>;
@@ -222,7 +222,7 @@ impl<B: IoBuf> Future for Transferring<'_, B> {
     }
 }
 
-impl<B: IoBuf> fmt::Debug for Transferring<'_, B> {
+impl<B: Send + 'static> fmt::Debug for Transferring<'_, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let submitted = match &self.stage {
             Stage::Submitted(submission) => submission.is_submitted(),
