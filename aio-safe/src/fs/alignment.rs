@@ -64,22 +64,14 @@ impl Alignment {
         })
     }
 
-    /// Checks a transfer of one buffer.
+    /// Whether a transfer of one buffer is aligned.
     #[inline]
-    pub(super) fn check(
-        &self,
-        address: usize,
-        length: usize,
-        offset: u64,
-    ) -> Result<(), Misalignment> {
+    pub(super) fn fits(&self, address: usize, length: usize, offset: u64) -> bool {
         // Masks instead of remainders: the numbers are powers of two, and a division takes longer
         // than the rest of the check.
         let memory = address & (self.memory - 1);
         let in_file = (offset & (self.offset - 1)) | (length & (self.length - 1)) as u64;
-        if memory as u64 | in_file == 0 {
-            return Ok(());
-        }
-        Err(self.misaligned(0, address, length, offset))
+        memory as u64 | in_file == 0
     }
 
     /// Checks a transfer of several buffers.
@@ -89,13 +81,14 @@ impl Alignment {
         length: impl Fn(&B) -> usize,
         offset: u64,
     ) -> Result<(), Misalignment> {
-        if buffers.is_empty() {
-            return self.check(0, 0, offset);
+        if buffers.is_empty() && !self.fits(0, 0, offset) {
+            return Err(self.misaligned(0, 0, 0, offset));
         }
         for (index, buffer) in buffers.iter().enumerate() {
-            let address = buffer.io_ptr().addr();
-            self.check(address, length(buffer), offset)
-                .map_err(|wrong| Misalignment { index, ..wrong })?;
+            let (address, length) = (buffer.io_ptr().addr(), length(buffer));
+            if !self.fits(address, length, offset) {
+                return Err(self.misaligned(index, address, length, offset));
+            }
         }
         Ok(())
     }
@@ -114,8 +107,15 @@ impl Alignment {
             .unwrap_or(usize::MAX)
     }
 
+    /// The error for a transfer that doesn't [fit](Self::fits).
     #[cold]
-    fn misaligned(&self, index: usize, address: usize, length: usize, offset: u64) -> Misalignment {
+    pub(super) fn misaligned(
+        &self,
+        index: usize,
+        address: usize,
+        length: usize,
+        offset: u64,
+    ) -> Misalignment {
         Misalignment {
             index,
             address,
@@ -217,13 +217,14 @@ mod tests {
     #[test]
     fn each_number_is_checked_against_its_own_alignment() {
         let alignment = block(4, 512);
-        assert_eq!(alignment.check(8, 1024, 1536), Ok(()));
+        assert!(alignment.fits(8, 1024, 1536));
         for (address, length, offset) in [(2, 1024, 1536), (8, 1000, 1536), (8, 1024, 256)] {
-            let wrong = alignment.check(address, length, offset).unwrap_err();
+            assert!(!alignment.fits(address, length, offset));
+            let wrong = alignment.misaligned(0, address, length, offset);
             let told = (wrong.address, wrong.length, wrong.offset, wrong.alignment);
             assert_eq!(told, (address, length, offset, alignment));
         }
-        assert_eq!(Alignment::NONE.check(1, 3, 5), Ok(()));
+        assert!(Alignment::NONE.fits(1, 3, 5));
     }
 
     #[test]
@@ -258,10 +259,7 @@ mod tests {
 
     #[test]
     fn the_text_has_the_three_numbers_and_their_multiples() {
-        let text = block(16, 512)
-            .check(0x1001, 100, 7)
-            .unwrap_err()
-            .to_string();
+        let text = block(16, 512).misaligned(0, 0x1001, 100, 7).to_string();
         for part in [
             "0x1001",
             "of 16",

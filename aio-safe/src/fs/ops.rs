@@ -38,10 +38,11 @@ impl File {
         offset: u64,
     ) -> Result<Op<Transfer<B>>, Misaligned<B>> {
         let (address, length) = (buffer.io_ptr().addr(), buffer.io_capacity());
-        match self.alignment_ref().check(address, length, offset) {
-            Ok(()) => Ok(Op::read(buffer, offset)),
-            Err(reason) => Err(Misaligned { reason, buffer }),
+        if self.alignment_ref().fits(address, length, offset) {
+            return Ok(Op::read(buffer, offset));
         }
+        let reason = self.alignment_ref().misaligned(0, address, length, offset);
+        Err(Misaligned { reason, buffer })
     }
 
     /// A write to this file, as [`Op::write`] makes it, if it is [aligned](Self::alignment).
@@ -56,10 +57,11 @@ impl File {
         offset: u64,
     ) -> Result<Op<Transfer<B>>, Misaligned<B>> {
         let (address, length) = (buffer.io_ptr().addr(), buffer.io_len());
-        match self.alignment_ref().check(address, length, offset) {
-            Ok(()) => Ok(Op::write(buffer, offset)),
-            Err(reason) => Err(Misaligned { reason, buffer }),
+        if self.alignment_ref().fits(address, length, offset) {
+            return Ok(Op::write(buffer, offset));
         }
+        let reason = self.alignment_ref().misaligned(0, address, length, offset);
+        Err(Misaligned { reason, buffer })
     }
 
     /// A vectored read of this file, as [`Op::read_vectored`] makes it, if each buffer and the

@@ -104,6 +104,18 @@ impl<B: IoBuf> Plan<B> {
         }
     }
 
+    /// Goes on after a transfer that was short or interrupted, and blocks until the end.
+    #[cold]
+    fn wait_for_rest(mut self, target: Target<'_>, mut buffer: B) -> Outcome<B> {
+        loop {
+            let submission = Submission::new(target, self.op(buffer));
+            match self.next(target.file, submission.wait(target)) {
+                Break(outcome) => return outcome,
+                Continue(rest) => buffer = rest,
+            }
+        }
+    }
+
     #[cold]
     fn after_short(&mut self, file: &File, n: usize, buffer: B) -> ControlFlow<Outcome<B>, B> {
         let reached = self.start + n;
@@ -131,14 +143,13 @@ impl<B: IoBuf> Plan<B> {
 impl<'a, B: IoBuf> Transferring<'a, B> {
     #[inline]
     fn new(target: Target<'a>, plan: Plan<B>, length: usize, buffer: B) -> Self {
-        let address = buffer.io_ptr().addr();
-        let checked = target
-            .file
-            .alignment_ref()
-            .check(address, length, plan.offset);
-        let stage = match checked {
-            Ok(()) => Stage::Submitted(Submission::new(target, plan.op(buffer))),
-            Err(reason) => Stage::Invalid(reason.into(), buffer),
+        let alignment = target.file.alignment_ref();
+        let (address, offset) = (buffer.io_ptr().addr(), plan.offset);
+        let stage = if alignment.fits(address, length, offset) {
+            Stage::Submitted(Submission::new(target, plan.op(buffer)))
+        } else {
+            let reason = alignment.misaligned(0, address, length, offset);
+            Stage::Invalid(reason.into(), buffer)
         };
         Self {
             target,
@@ -155,26 +166,23 @@ impl<'a, B: IoBuf> Transferring<'a, B> {
     /// As [`Pending::wait`](crate::Pending::wait), and while no slot is free as
     /// [`Reserve::wait`](crate::queue::Reserve::wait).
     #[inline]
-    pub fn wait(mut self) -> BufResult<usize, B, Error> {
-        loop {
-            let done = match self.stage {
-                Stage::Submitted(submission) => {
-                    let done = submission.wait(self.target);
-                    self.plan.next(self.target.file, done)
-                }
-                Stage::Invalid(error, buffer) => Break(BufResult {
-                    result: Err(error),
-                    buffer,
-                }),
-                Stage::Over => panic!("the operation's result was taken before"),
-            };
-            match done {
-                Break(outcome) => return outcome,
-                Continue(buffer) => {
-                    let op = self.plan.op(buffer);
-                    self.stage = Stage::Submitted(Submission::new(self.target, op));
-                }
-            }
+    pub fn wait(self) -> BufResult<usize, B, Error> {
+        let Self {
+            target,
+            mut plan,
+            stage,
+        } = self;
+        let done = match stage {
+            Stage::Submitted(submission) => plan.next(target.file, submission.wait(target)),
+            Stage::Invalid(error, buffer) => Break(BufResult {
+                result: Err(error),
+                buffer,
+            }),
+            Stage::Over => panic!("the operation's result was taken before"),
+        };
+        match done {
+            Break(outcome) => outcome,
+            Continue(buffer) => plan.wait_for_rest(target, buffer),
         }
     }
 }
