@@ -209,6 +209,8 @@ impl Shared {
         };
         match waiter.map(|waiter| waiter.waker) {
             None => {}
+            // MECHANISM: a thread that is given a buffer is woken
+            // `self.changed.notify_all()` becomes `()`
             Some(None) => self.changed.notify_all(),
             Some(Some(waker)) => {
                 // A panic of the waker ends here, because the buffer was given. The panic hook has
@@ -345,6 +347,8 @@ impl Drop for Take<'_> {
         };
         drop(state);
         if let Some(index) = given {
+            // MECHANISM: a buffer that was given to a future that is dropped goes on
+            // `shared.put(index)` becomes `let _ = index`
             shared.put(index);
         }
         drop(waiter);

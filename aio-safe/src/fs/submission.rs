@@ -65,21 +65,21 @@ impl<'a, P: Payload> Submission<'a, P> {
         }
     }
 
+    /// The handle, if the operation is in flight.
+    #[inline]
+    pub(super) fn into_pending(self) -> Result<Pending<P>, Self> {
+        match self.state {
+            State::InFlight(pending) => Ok(pending),
+            _ => Err(self),
+        }
+    }
+
     /// Blocks until the operation is over.
     ///
     /// # Errors
     ///
     /// The queue doesn't take the operation.
-    #[inline]
-    pub(super) fn wait(self, target: Target<'a>) -> Result<P::Output, SubmitError<Op<P>>> {
-        match self.state {
-            State::InFlight(pending) => Ok(pending.wait()),
-            _ => self.wait_for_slot(target),
-        }
-    }
-
-    #[cold]
-    fn wait_for_slot(mut self, target: Target<'a>) -> Result<P::Output, SubmitError<Op<P>>> {
+    pub(super) fn wait(mut self, target: Target<'a>) -> Result<P::Output, SubmitError<Op<P>>> {
         loop {
             self.state = match self.state {
                 State::InFlight(pending) => return Ok(pending.wait()),

@@ -78,16 +78,11 @@ impl<B: IoBuf> Plan<B> {
 
     /// After a transfer: the outcome, or the buffer if there is more to do.
     #[inline]
-    fn next(&mut self, file: &File, done: Done<B>) -> ControlFlow<Outcome<B>, B> {
-        let done = match done {
-            Ok(done) => done,
-            Err(error) => {
-                return Break(BufResult {
-                    result: Err(error.reason.into()),
-                    buffer: error.op.into_payload().into_buffer().into_inner(),
-                });
-            }
-        };
+    fn next(
+        &mut self,
+        file: &File,
+        done: BufResult<usize, Slice<B>>,
+    ) -> ControlFlow<Outcome<B>, B> {
         let buffer = done.buffer.into_inner();
         match done.result {
             Ok(n) if self.start + n >= self.needed => Break(BufResult {
@@ -104,14 +99,28 @@ impl<B: IoBuf> Plan<B> {
         }
     }
 
-    /// Goes on after a transfer that was short or interrupted, and blocks until the end.
+    /// As [`next`](Self::next), also for an operation that the queue didn't take.
+    fn next_if_taken(&mut self, file: &File, done: Done<B>) -> ControlFlow<Outcome<B>, B> {
+        match done {
+            Ok(done) => self.next(file, done),
+            Err(error) => Break(BufResult {
+                result: Err(error.reason.into()),
+                buffer: error.op.into_payload().into_buffer().into_inner(),
+            }),
+        }
+    }
+
+    /// Blocks until the end of this transfer and of those that follow it.
     #[cold]
-    fn wait_for_rest(mut self, target: Target<'_>, mut buffer: B) -> Outcome<B> {
+    fn wait_for_all<'a>(
+        mut self,
+        target: Target<'a>,
+        mut submission: Submission<'a, Part<B>>,
+    ) -> Outcome<B> {
         loop {
-            let submission = Submission::new(target, self.op(buffer));
-            match self.next(target.file, submission.wait(target)) {
+            match self.next_if_taken(target.file, submission.wait(target)) {
                 Break(outcome) => return outcome,
-                Continue(rest) => buffer = rest,
+                Continue(rest) => submission = Submission::new(target, self.op(rest)),
             }
         }
     }
@@ -172,17 +181,23 @@ impl<'a, B: IoBuf> Transferring<'a, B> {
             mut plan,
             stage,
         } = self;
-        let done = match stage {
-            Stage::Submitted(submission) => plan.next(target.file, submission.wait(target)),
-            Stage::Invalid(error, buffer) => Break(BufResult {
+        match stage {
+            // Most are in flight and end with one transfer. The compiler keeps these in registers.
+            Stage::Submitted(submission) => match submission.into_pending() {
+                Ok(pending) => match plan.next(target.file, pending.wait()) {
+                    Break(outcome) => outcome,
+                    Continue(rest) => {
+                        let submission = Submission::new(target, plan.op(rest));
+                        plan.wait_for_all(target, submission)
+                    }
+                },
+                Err(submission) => plan.wait_for_all(target, submission),
+            },
+            Stage::Invalid(error, buffer) => BufResult {
                 result: Err(error),
                 buffer,
-            }),
+            },
             Stage::Over => panic!("the operation's result was taken before"),
-        };
-        match done {
-            Break(outcome) => outcome,
-            Continue(buffer) => plan.wait_for_rest(target, buffer),
         }
     }
 }
@@ -203,7 +218,7 @@ impl<B: IoBuf> Future for Transferring<'_, B> {
             let done = match &mut this.stage {
                 Stage::Submitted(submission) => {
                     let done = ready!(submission.poll(this.target, cx));
-                    this.plan.next(this.target.file, done)
+                    this.plan.next_if_taken(this.target.file, done)
                 }
                 Stage::Invalid(..) | Stage::Over => {
                     let stage = std::mem::replace(&mut this.stage, Stage::Over);
@@ -326,6 +341,11 @@ impl File {
     /// - [`BufferTooSmall`](Error::BufferTooSmall) when `len` is more than the buffer's capacity.
     /// - [`Misaligned`](Error::Misaligned) with direct I/O, when the buffer's address or the offset
     ///   isn't aligned, or when the buffer has no room for `len` rounded up.
+    ///
+    /// # Panics
+    ///
+    /// When a short transfer has to be continued in a buffer of your own whose bytes never count as
+    /// initialised, although they were read: see [`IoBufMut`].
     ///
     /// ```
     /// use aio_safe::{Queue, fs::{Error, File}};

@@ -28,6 +28,7 @@ mod handle;
 mod kernel;
 mod lane;
 mod lead;
+mod pool;
 mod reaper;
 mod ring;
 mod room;
