@@ -74,7 +74,7 @@
 //! # The modules
 //!
 //! - [`queue`]: the queue, batches, handles, waiting for a slot. [`lane`]: many operations in a
-//!   loop.
+//!   loop. [`fs`]: files with direct I/O, and whole reads and writes.
 //! - [`op`]: the kinds of operations. [`buf`]: what can be a buffer.
 //! - [`error`]: what can go wrong, and when.
 //! - [`kernel`]: running a queue on a kernel of your own, for example to inject faults.
@@ -94,6 +94,7 @@ compile_error!("aio-safe is for Linux: native AIO (io_submit and so on) is a Lin
 pub mod buf;
 mod engine;
 pub mod error;
+pub mod fs;
 pub mod kernel;
 pub mod lane;
 #[cfg(all(loom, test))]

@@ -14,7 +14,7 @@ macro_rules! invariant {
         /// No supertype:
         ///
         #[doc = "```compile_fail,E0308"]
-        #[doc = "use aio_safe::{buf::*, error::*, lane::*, op::*, queue::*, *};"]
+        #[doc = "use aio_safe::{buf::*, error::*, fs::*, lane::*, op::*, queue::*, *};"]
         #[doc = concat!("fn widen(it: ", $before, "for<'a> fn(&'a str)", $after, ")")]
         #[doc = concat!("-> ", $before, "fn(&'static str)", $after, " { it }")]
         #[doc = "```"]
@@ -22,7 +22,7 @@ macro_rules! invariant {
         /// No subtype:
         ///
         #[doc = "```compile_fail,E0308"]
-        #[doc = "use aio_safe::{buf::*, error::*, lane::*, op::*, queue::*, *};"]
+        #[doc = "use aio_safe::{buf::*, error::*, fs::*, lane::*, op::*, queue::*, *};"]
         #[doc = concat!("fn narrow(it: ", $before, "fn(&'static str)", $after, ")")]
         #[doc = concat!("-> ", $before, "for<'a> fn(&'a str)", $after, " { it }")]
         #[doc = "```"]
@@ -30,7 +30,7 @@ macro_rules! invariant {
         /// The type itself:
         ///
         #[doc = "```no_run"]
-        #[doc = "use aio_safe::{buf::*, error::*, lane::*, op::*, queue::*, *};"]
+        #[doc = "use aio_safe::{buf::*, error::*, fs::*, lane::*, op::*, queue::*, *};"]
         #[doc = concat!("fn same(it: ", $before, "fn(&'static str)", $after, ")")]
         #[doc = concat!("-> ", $before, "fn(&'static str)", $after, " { it }")]
         #[doc = "```"]
@@ -44,7 +44,7 @@ macro_rules! covariant {
         /// A supertype:
         ///
         #[doc = "```no_run"]
-        #[doc = "use aio_safe::{buf::*, error::*, lane::*, op::*, queue::*, *};"]
+        #[doc = "use aio_safe::{buf::*, error::*, fs::*, lane::*, op::*, queue::*, *};"]
         #[doc = concat!("fn widen(it: ", $before, "for<'a> fn(&'a str)", $after, ")")]
         #[doc = concat!("-> ", $before, "fn(&'static str)", $after, " { it }")]
         #[doc = "```"]
@@ -52,7 +52,7 @@ macro_rules! covariant {
         /// No subtype:
         ///
         #[doc = "```compile_fail,E0308"]
-        #[doc = "use aio_safe::{buf::*, error::*, lane::*, op::*, queue::*, *};"]
+        #[doc = "use aio_safe::{buf::*, error::*, fs::*, lane::*, op::*, queue::*, *};"]
         #[doc = concat!("fn narrow(it: ", $before, "fn(&'static str)", $after, ")")]
         #[doc = concat!("-> ", $before, "for<'a> fn(&'a str)", $after, " { it }")]
         #[doc = "```"]
@@ -67,7 +67,7 @@ macro_rules! shortens {
         /// Shorter:
         ///
         #[doc = "```no_run"]
-        #[doc = "use aio_safe::{buf::*, error::*, lane::*, op::*, queue::*, *};"]
+        #[doc = "use aio_safe::{buf::*, error::*, fs::*, lane::*, op::*, queue::*, *};"]
         #[doc = concat!("fn shorten<'s>(it: ", $before, "'static", $after, ")")]
         #[doc = concat!("-> ", $before, "'s", $after, " { it }")]
         #[doc = "```"]
@@ -75,7 +75,7 @@ macro_rules! shortens {
         /// Not longer:
         ///
         #[doc = "```compile_fail"]
-        #[doc = "use aio_safe::{buf::*, error::*, lane::*, op::*, queue::*, *};"]
+        #[doc = "use aio_safe::{buf::*, error::*, fs::*, lane::*, op::*, queue::*, *};"]
         #[doc = concat!("fn prolong<'s>(it: ", $before, "'s", $after, ")")]
         #[doc = concat!("-> ", $before, "'static", $after, " { it }")]
         #[doc = "```"]
@@ -95,6 +95,8 @@ invariant! {
     // They hold functions of the buffer's implementation.
     TransferB: "Transfer<", ">";
     VectoredTransferB: "VectoredTransfer<", ">";
+    TransferringB: "Transferring<'static, ", ">";
+    VectoredTransferringB: "VectoredTransferring<'static, ", ">";
     // Its start was compared with what the buffer's implementation said.
     SliceB: "Slice<", ">";
 }
@@ -105,6 +107,8 @@ covariant! {
     SubmitErrorT: "SubmitError<", ">";
     BufResultT: "BufResult<", ", ()>";
     BufResultB: "BufResult<(), ", ">";
+    BufResultE: "BufResult<(), (), ", ">";
+    MisalignedB: "Misaligned<", ">";
 }
 
 shortens! {
@@ -112,4 +116,8 @@ shortens! {
     LaneBatchL: "LaneBatch<", ", Transfer<Vec<u8>>>";
     PermitQ: "Permit<", ">";
     ReserveQ: "Reserve<", ">";
+    SyncingA: "Syncing<", ">";
+    TakeP: "Take<", ">";
+    TransferringA: "Transferring<", ", Vec<u8>>";
+    VectoredTransferringA: "VectoredTransferring<", ", Vec<u8>>";
 }

@@ -10,7 +10,7 @@ use std::{
     task::{Context, Waker},
 };
 
-use aio_safe::{AlignedBuf, Errno, Op, Queue, error::SetupError};
+use aio_safe::{AlignedBuf, Errno, Op, Queue, buf::Pool, error::SetupError, fs::File};
 use common::{Fake, WithoutRing, poll_once};
 
 thread_local! {
@@ -243,6 +243,87 @@ fn a_future_allocates_nothing() {
         buffer = Some(done.buffer);
     });
     assert_eq!(count, 0);
+}
+
+fn buffered_file() -> File {
+    let file = tempfile::tempfile().unwrap();
+    file.set_len(4096).unwrap();
+    file.into()
+}
+
+/// Threads and tasks, in one transfer or in several, with a buffer of the pool's.
+#[test]
+fn a_file_allocates_nothing() {
+    let file = buffered_file();
+    let pool = Pool::new(2, 512, 512).unwrap();
+    for queue in queues() {
+        let threads = allocations(|| {
+            let buffer = pool.take().wait();
+            let read = file.read_exact_at(&queue, buffer, 512, 512).wait();
+            assert_eq!(read.result, Ok(512));
+            let written = file.write_all_at(&queue, read.buffer, 0).wait();
+            assert_eq!(written.result, Ok(512));
+            let read = file.read_at(&queue, written.buffer, 0).wait();
+            assert_eq!(read.result, Ok(512));
+            file.sync_data(&queue).wait().unwrap();
+        });
+        let held = pool.try_take();
+        let mut context = Context::from_waker(Waker::noop());
+        let tasks = allocations(|| {
+            let mut task = std::pin::pin!(async {
+                let buffer = pool.take().await;
+                let read = file.read_exact_at(&queue, buffer, 512, 512).await;
+                file.write_all_at(&queue, read.buffer, 0)
+                    .await
+                    .result
+                    .unwrap();
+                file.sync_all(&queue).await.unwrap();
+            });
+            while task.as_mut().poll(&mut context).is_pending() {
+                queue.reap(0, None).unwrap();
+            }
+        });
+        drop(held);
+        assert_eq!((threads, tasks), (0, 0));
+    }
+}
+
+#[test]
+fn a_short_transfer_is_continued_without_an_allocation() {
+    let fake = Fake::new();
+    let queue = Queue::with_kernel(1, fake.clone()).unwrap();
+    let file = buffered_file();
+    let mut buffer = Some(file.buffer(64).unwrap());
+    let count = allocations(|| {
+        let mut read = file.read_exact_at(&queue, buffer.take().unwrap(), 64, 0);
+        for n in [10, 20, 34] {
+            assert!(poll_once(&mut read, Waker::noop()).is_pending());
+            fake.complete_with(0, n);
+            queue.reap(1, None).unwrap();
+        }
+        let std::task::Poll::Ready(done) = poll_once(&mut read, Waker::noop()) else {
+            panic!("everything was read");
+        };
+        assert_eq!(done.result, Ok(64));
+        buffer = Some(done.buffer);
+    });
+    assert_eq!(count, 0);
+}
+
+#[test]
+fn a_wait_for_a_buffer_allocates_nothing() {
+    let pool = Pool::new(1, 8, 8).unwrap();
+    let count = allocations(|| {
+        let held = pool.try_take().unwrap();
+        let mut first = pool.take();
+        let mut second = pool.take();
+        assert!(poll_once(&mut first, Waker::noop()).is_pending());
+        assert!(poll_once(&mut second, Waker::noop()).is_pending());
+        drop(held);
+        drop(first);
+        assert!(poll_once(&mut second, Waker::noop()).is_ready());
+    });
+    assert_eq!((count, pool.available()), (0, 1));
 }
 
 #[test]

@@ -8,13 +8,12 @@ use std::{
     any::type_name,
     cell::Cell,
     collections::BTreeSet,
-    fs,
     marker::PhantomData,
     panic::{RefUnwindSafe, UnwindSafe},
     path::Path,
 };
 
-use aio_safe::{buf::*, error::*, kernel::*, lane::*, op::*, queue::*};
+use aio_safe::{buf::*, error::*, fs::*, kernel::*, lane::*, op::*, queue::*};
 
 /// What a buffer may be like: sent, and not shared.
 type Unshared = Cell<u8>;
@@ -118,13 +117,38 @@ fn table() -> Vec<Row> {
 
         // Buffers and results are as what they hold.
         AlignedBuf AlignedBuf, OWNED, "";
+        Pool Pool, "Send Sync Unpin UnwindSafe RefUnwindSafe Clone", "";
+        PoolBuf PoolBuf, OWNED, "";
+        Take Take<'static>, OWNED, "'p shortens";
         Slice Slice<Vec<u8>>, OWNED, "B invariant";
         Slice Slice<Unshared>, "Send Unpin UnwindSafe", "B invariant";
-        BufResult BufResult<usize, Vec<u8>>, OWNED, "T covariant, B covariant";
+        BufResult BufResult<usize, Vec<u8>>, OWNED, "T covariant, B covariant, E covariant";
         BufResult BufResult<usize, Unshared>,
-            "Send Unpin UnwindSafe", "T covariant, B covariant";
+            "Send Unpin UnwindSafe", "T covariant, B covariant, E covariant";
+
+        // Files. What is under way has the buffer in a slot, or holds it itself.
+        File File, OWNED, "";
+        OpenOptions OpenOptions, "Send Sync Unpin UnwindSafe RefUnwindSafe Clone", "";
+        Transferring Transferring<'static, Vec<u8>>, OWNED, "'a shortens, B invariant";
+        Transferring Transferring<'static, Unshared>,
+            "Send Unpin UnwindSafe", "'a shortens, B invariant";
+        VectoredTransferring VectoredTransferring<'static, Vec<u8>>,
+            OWNED, "'a shortens, B invariant";
+        VectoredTransferring VectoredTransferring<'static, Unshared>,
+            "Send Unpin UnwindSafe", "'a shortens, B invariant";
+        Syncing Syncing<'static>, OWNED, "'a shortens";
+        Direct Direct, PLAIN, "";
+        Alignment Alignment, PLAIN, "";
+        AlignmentSource AlignmentSource, PLAIN, "";
+        Asynchrony Asynchrony, PLAIN, "";
+        Storage Storage, PLAIN, "";
 
         // Errors. One that hands something back is as that is.
+        Error Error, "Send Sync Unpin UnwindSafe RefUnwindSafe Clone", "";
+        Misalignment Misalignment, PLAIN, "";
+        Misaligned Misaligned<Vec<u8>>,
+            "Send Sync Unpin UnwindSafe RefUnwindSafe Clone", "B covariant";
+        CapacityError CapacityError, PLAIN, "";
         SubmitError SubmitError<Op<Transfer<Vec<u8>>>>, OWNED, "T covariant";
         SubmitError SubmitError<()>, PLAIN, "T covariant";
         QueueError QueueError, PLAIN, "";
@@ -231,7 +255,7 @@ fn what_an_async_method_returns_is_send() {
 
 fn source(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(path);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// The names that `lib.rs` and the public modules export.

@@ -1,6 +1,6 @@
 //! The crate's storeys: an arrow only ever runs downwards.
 //!
-//! `queue` and `lane` are what users name. `engine` stands below them and names neither. `kernel`,
+//! `fs`, `queue` and `lane` are what users name. `fs` stands on `queue`. `engine` stands below them and names neither. `kernel`,
 //! `op`, `buf`, `sync` and `error` stand below the engine.
 
 use std::{
@@ -9,14 +9,15 @@ use std::{
 };
 
 /// The modules of each storey, from the top.
-const STOREYS: [&[&str]; 3] = [
+const STOREYS: [&[&str]; 4] = [
+    &["fs"],
     &["queue", "lane"],
     &["engine"],
     &["kernel", "op", "buf", "sync", "error"],
 ];
 
-/// What the crate's root exports of the faces.
-const FACES: [&str; 3] = ["Lane", "Pending", "Queue"];
+/// What the crate's root exports of the faces, and the storey that it comes from.
+const FACES: [(&str, usize); 3] = [("Lane", 1), ("Pending", 1), ("Queue", 1)];
 
 #[test]
 fn no_storey_names_one_above_it() {
@@ -28,7 +29,9 @@ fn no_storey_names_one_above_it() {
                 let code = without_comments_and_tests(&fs::read_to_string(&file).unwrap());
                 let named = named_of_the_crate(&code);
                 let found = named.iter().filter(|name| {
-                    above.contains(&name.as_str()) || FACES.contains(&name.as_str())
+                    let name = name.as_str();
+                    let face = FACES.iter().find(|face| face.0 == name);
+                    above.contains(&name) || face.is_some_and(|face| face.1 < n)
                 });
                 wrong.extend(found.map(|name| format!("{}: crate::{name}", file.display())));
             }

@@ -3,8 +3,11 @@
 
 use aio_safe::{
     AlignedBuf, Errno, Op, OpError, Pending, Queue, SubmitError,
-    buf::{AllocError, IoBuf, IoBufMut},
+    buf::{AllocError, CapacityError, IoBuf, IoBufMut, Take},
     error::{CloseError, QueueError, ReapError, SetupError},
+    fs::{
+        File, Misaligned, Misalignment, OpenOptions, Syncing, Transferring, VectoredTransferring,
+    },
     kernel::{Kernel, Linux},
     op::{FilePoll, FileSync, Transfer, VectoredTransfer},
     queue::Reserve,
@@ -57,6 +60,17 @@ assert_impl_all!(OpError: Error, Debug, Display, Into<std::io::Error>);
 assert_impl_all!(ReapError: Error, Debug, Display, Into<std::io::Error>);
 assert_impl_all!(CloseError: Error, Debug, Display, Into<std::io::Error>);
 assert_impl_all!(AllocError: Error, Debug, Display);
+assert_impl_all!(CapacityError: Error, Debug, Display, Into<std::io::Error>);
+assert_impl_all!(aio_safe::fs::Error: Error, Debug, Display, Into<std::io::Error>, Send, Sync);
+assert_impl_all!(Misalignment: Error, Debug, Display, Into<std::io::Error>);
+assert_impl_all!(Misaligned<AlignedBuf>: Error, Debug, Display, Into<std::io::Error>, Send, Sync);
+assert_impl_all!(File: Debug, From<std::fs::File>, Into<std::fs::File>, std::os::fd::AsFd);
+assert_impl_all!(File: Into<std::os::fd::OwnedFd>, std::os::fd::AsRawFd);
+assert_impl_all!(OpenOptions: Debug, Clone);
+assert_impl_all!(Transferring<'static, AlignedBuf>: Debug, Future);
+assert_impl_all!(VectoredTransferring<'static, AlignedBuf>: Debug, Future);
+assert_impl_all!(Syncing<'static>: Debug, Future);
+assert_impl_all!(Take<'static>: Debug, Future);
 assert_impl_all!(Errno: Error, Debug, Display, Into<std::io::Error>);
 // A buffer of the program's own may box another one.
 assert_obj_safe!(IoBuf, IoBufMut);

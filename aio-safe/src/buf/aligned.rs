@@ -6,31 +6,76 @@ use std::{
     alloc::{Layout, alloc_zeroed, dealloc},
     error::Error,
     fmt,
-    ops::{Deref, DerefMut},
     ptr::NonNull,
 };
 
-use super::{IoBuf, IoBufMut};
+use super::{IoBuf, IoBufMut, length::with_length};
 
-/// A buffer of fixed size with an alignment chosen at run time, all of it initialised.
+/// A buffer with a fixed capacity, and an alignment chosen at run time.
+///
+/// It derefs to its first [`len`](slice::len) bytes. A write takes these bytes. A read fills the
+/// buffer from its start, up to its capacity, and never shortens it: afterwards the length is at
+/// least the number of bytes that were read. After [`clear`](Self::clear) it is exactly that
+/// number.
 ///
 /// With `O_DIRECT` the address, the length and the file offset of each transfer must be multiples
 /// of an alignment. The alignment depends on the device and on the file system. It is often the
-/// logical block size (512 or 4096 bytes). For the address it can be smaller. An alignment of 4096
-/// bytes is enough for all common devices. `statx` tells the exact alignment of a file
-/// (`STATX_DIOALIGN`, since Linux 6.1).
+/// logical block size (512 or 4096 bytes). For the address it can be smaller.
+/// [`fs::File`](crate::fs::File) finds the alignment out, and
+/// [`File::buffer`](crate::fs::File::buffer) makes a buffer that fits.
 ///
 /// ```
 /// use aio_safe::AlignedBuf;
 ///
-/// let mut buffer = AlignedBuf::zeroed(8192, 4096)?;
-/// buffer[..5].copy_from_slice(b"hello");
+/// let mut buffer = AlignedBuf::with_capacity(8192, 4096)?;
+/// buffer.try_extend_from_slice(b"hello")?;
+/// assert_eq!((&buffer[..], buffer.capacity()), (&b"hello"[..], 8192));
 /// assert_eq!(buffer.as_ptr().addr() % 4096, 0);
-/// # Ok::<_, aio_safe::buf::AllocError>(())
+///
+/// // The length of a direct write has to be a multiple of the block size.
+/// buffer.pad_to(4096)?;
+/// assert_eq!(buffer.len(), 4096);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 pub struct AlignedBuf {
     start: NonNull<u8>,
-    layout: Layout,
+    capacity: usize,
+    tail: Tail,
+}
+
+with_length!(AlignedBuf);
+
+/// How much of the capacity is beyond the length, and the alignment. They share a word, so that a
+/// read into the buffer fits in one cache line of a slot, together with a word of the program's.
+#[derive(Clone, Copy)]
+struct Tail(u64);
+
+impl Tail {
+    /// Bits for the binary logarithm of the alignment.
+    const ALIGN_BITS: u32 = 6;
+    /// The largest number of bytes beyond the length. No machine has so large an address space.
+    const MAX_SPARE: u64 = u64::MAX >> Self::ALIGN_BITS;
+
+    fn new(layout: Layout, spare: usize) -> Self {
+        Self((spare as u64) << Self::ALIGN_BITS | u64::from(layout.align().trailing_zeros()))
+    }
+
+    #[inline]
+    fn align(self) -> usize {
+        1 << (self.0 & ((1 << Self::ALIGN_BITS) - 1))
+    }
+
+    #[inline]
+    fn spare(self) -> usize {
+        // This doesn't truncate: `new` and `set_spare` were given a usize.
+        (self.0 >> Self::ALIGN_BITS) as usize
+    }
+
+    #[inline]
+    fn set_spare(&mut self, spare: usize) {
+        let align = self.0 & ((1 << Self::ALIGN_BITS) - 1);
+        self.0 = (spare as u64) << Self::ALIGN_BITS | align;
+    }
 }
 
 // SAFETY: the buffer owns its memory like a `Box<[u8]>`, which is Send.
@@ -77,7 +122,20 @@ impl From<AllocError> for std::io::Error {
 }
 
 impl AlignedBuf {
-    /// A buffer of `len` zeros whose address is a multiple of `align` bytes.
+    /// An empty buffer with room for `capacity` bytes, whose address is a multiple of `align`
+    /// bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`AllocError`] when `align` isn't a power of two, when `capacity` is too large, or when
+    /// memory has run out.
+    pub fn with_capacity(capacity: usize, align: usize) -> Result<Self, AllocError> {
+        let mut buffer = Self::zeroed(capacity, align)?;
+        buffer.clear();
+        Ok(buffer)
+    }
+
+    /// A buffer of `len` zeros whose address is a multiple of `align` bytes. Its capacity is `len`.
     ///
     /// # Errors
     ///
@@ -86,18 +144,42 @@ impl AlignedBuf {
     pub fn zeroed(len: usize, align: usize) -> Result<Self, AllocError> {
         let error = AllocError { len, align };
         let layout = Layout::from_size_align(len, align).map_err(|_| error)?;
+        if len as u64 > Tail::MAX_SPARE {
+            return Err(error);
+        }
         let start = if len == 0 {
             NonNull::new(std::ptr::without_provenance_mut(align)).ok_or(error)?
         } else {
             // SAFETY: the layout's size is not zero.
             NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(error)?
         };
-        Ok(Self { start, layout })
+        Ok(Self {
+            start,
+            capacity: len,
+            tail: Tail::new(layout, 0),
+        })
     }
 
     /// The alignment that was asked for, in bytes.
     pub fn align(&self) -> usize {
-        self.layout.align()
+        self.tail.align()
+    }
+
+    /// The greatest length that the buffer can have, in bytes.
+    #[inline]
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    #[inline]
+    pub(super) fn start(&self) -> NonNull<u8> {
+        self.start
+    }
+
+    /// Changes the length, which is at most the capacity.
+    #[inline]
+    fn store_len(&mut self, len: usize) {
+        self.tail.set_spare(self.capacity - len);
     }
 }
 
@@ -105,44 +187,28 @@ impl Drop for AlignedBuf {
     // Inlined, so nothing takes the buffer's address, and it can stay in registers.
     #[inline]
     fn drop(&mut self) {
-        if self.layout.size() != 0 {
+        if self.capacity != 0 {
+            // SAFETY: `zeroed` made a `Layout` of this size and this alignment, which checked them,
+            // and neither has changed since.
+            let layout = unsafe { Layout::from_size_align_unchecked(self.capacity, self.align()) };
             // SAFETY: `zeroed` allocated this memory with this layout, and nobody else frees it.
-            unsafe { dealloc(self.start.as_ptr(), self.layout) }
+            unsafe { dealloc(self.start.as_ptr(), layout) }
         }
-    }
-}
-
-impl Deref for AlignedBuf {
-    type Target = [u8];
-
-    #[inline]
-    fn deref(&self) -> &[u8] {
-        // SAFETY: the memory is allocated and was zeroed, `Layout` keeps the size within
-        // `isize::MAX`, and `&self` keeps writers away.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.layout.size()) }
-    }
-}
-
-impl DerefMut for AlignedBuf {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut [u8] {
-        // SAFETY: the memory is allocated and was zeroed, `Layout` keeps the size within
-        // `isize::MAX`, and `&mut self` keeps everybody else away.
-        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.layout.size()) }
     }
 }
 
 impl fmt::Debug for AlignedBuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AlignedBuf")
-            .field("len", &self.layout.size())
-            .field("align", &self.layout.align())
+            .field("len", &self.len())
+            .field("capacity", &self.capacity)
+            .field("align", &self.align())
             .finish()
     }
 }
 
 // SAFETY: the bytes are an allocation of its own that stays where it is when the value moves, all
-// initialised, and reached through this value alone.
+// initialised, and reached through this value alone. The length changes only by `&mut self`.
 unsafe impl IoBuf for AlignedBuf {
     #[inline]
     fn io_ptr(&self) -> *const u8 {
@@ -151,12 +217,13 @@ unsafe impl IoBuf for AlignedBuf {
 
     #[inline]
     fn io_len(&self) -> usize {
-        self.layout.size()
+        self.capacity - self.tail.spare()
     }
 }
 
-// SAFETY: the allocation is as long as the layout says, it is writable, and only this value has its
-// address. Source and target are the same bytes, and all of them are initialised.
+// SAFETY: `capacity` bytes are allocated and writable, and only this value has their address.
+// Source and target are the same bytes. `spare` is at most the capacity, and `set_init` only makes
+// it smaller.
 unsafe impl IoBufMut for AlignedBuf {
     #[inline]
     fn io_mut_ptr(&mut self) -> *mut u8 {
@@ -165,15 +232,15 @@ unsafe impl IoBufMut for AlignedBuf {
 
     #[inline]
     fn io_capacity(&self) -> usize {
-        self.layout.size()
+        self.capacity
     }
 
     #[inline]
-    unsafe fn set_init(&mut self, _len: usize) {}
-
-    #[inline]
-    fn is_always_init() -> bool {
-        true
+    unsafe fn set_init(&mut self, len: usize) {
+        // A full buffer first: that is one comparison.
+        if self.tail.spare() != 0 && len > self.io_len() {
+            self.store_len(len);
+        }
     }
 }
 
@@ -208,5 +275,55 @@ mod tests {
             "a buffer can't be aligned to 0: that is not a power of two"
         );
         assert!(text(usize::MAX, 512).starts_with("no memory for a buffer of"));
+    }
+
+    /// The length is at most the capacity, whatever safe code does, and what lies beyond it is kept.
+    #[test]
+    fn the_length_moves_within_the_capacity() {
+        let mut buffer = AlignedBuf::with_capacity(10, 4).unwrap();
+        assert_eq!(
+            (buffer.len(), buffer.capacity(), buffer.align()),
+            (0, 10, 4)
+        );
+        buffer.try_extend_from_slice(b"01234567").unwrap();
+        assert_eq!(&*buffer, b"01234567");
+        let full = buffer.try_extend_from_slice(b"89a").unwrap_err();
+        assert_eq!((full.needed, full.capacity), (11, 10));
+        assert_eq!(&*buffer, b"01234567");
+        buffer.truncate(20);
+        buffer.truncate(3);
+        assert_eq!(&*buffer, b"012");
+        buffer.pad_to(2).unwrap();
+        assert_eq!(&*buffer, b"012\0");
+        assert_eq!(buffer.pad_to(16).unwrap_err().needed, 16);
+        buffer.set_len(10);
+        assert_eq!(&*buffer, b"012\x004567\0\0");
+        assert_eq!(buffer.pad_to(usize::MAX).unwrap_err().needed, usize::MAX);
+        buffer.clear();
+        assert!(buffer.is_empty());
+        buffer.pad_to(8).unwrap();
+        assert!(buffer.is_empty(), "0 is a multiple of everything");
+    }
+
+    #[test]
+    #[should_panic(expected = "a length of 11 bytes in a buffer with a capacity of 10")]
+    fn a_length_beyond_the_capacity_is_refused() {
+        AlignedBuf::zeroed(10, 1).unwrap().set_len(11);
+    }
+
+    #[test]
+    #[should_panic(expected = "multiple of 0")]
+    fn a_multiple_of_nothing_is_refused() {
+        let _ = AlignedBuf::zeroed(10, 1).unwrap().pad_to(0);
+    }
+
+    #[test]
+    fn a_read_only_lengthens_it() {
+        let mut buffer = AlignedBuf::with_capacity(8, 1).unwrap();
+        for (read, len) in [(0, 0), (5, 5), (3, 5), (8, 8)] {
+            // SAFETY: all 8 bytes were zeroed.
+            unsafe { buffer.set_init(read) };
+            assert_eq!(buffer.len(), len);
+        }
     }
 }

@@ -11,12 +11,16 @@ mod aligned;
 #[cfg(feature = "bytes")]
 mod bytes;
 mod impls;
+mod length;
 #[cfg(aio_asan)]
 pub(crate) mod poison;
+mod pool;
 mod result;
 mod slice;
 
 pub use aligned::{AlignedBuf, AllocError};
+pub use length::CapacityError;
+pub use pool::{Pool, PoolBuf, Take};
 pub use result::BufResult;
 pub use slice::{IoBufExt, Slice};
 

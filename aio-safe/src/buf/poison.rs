@@ -17,7 +17,10 @@ use std::{any::TypeId, ffi::c_void};
 
 use aio_abi::{Iocb, IocbFlags, Iovec, Opcode};
 
-use crate::{AlignedBuf, buf::Slice};
+use crate::{
+    AlignedBuf,
+    buf::{PoolBuf, Slice},
+};
 
 unsafe extern "C" {
     fn __asan_poison_memory_region(start: *const c_void, size: usize);
@@ -35,8 +38,11 @@ pub(crate) fn flags_of_source<B: 'static>() -> IocbFlags {
         this == TypeId::of::<A>() || this == TypeId::of::<Slice<A>>()
     }
 
-    let mut owned =
-        is::<Vec<u8>, B>() || is::<Box<[u8]>, B>() || is::<String, B>() || is::<AlignedBuf, B>();
+    let mut owned = is::<Vec<u8>, B>()
+        || is::<Box<[u8]>, B>()
+        || is::<String, B>()
+        || is::<AlignedBuf, B>()
+        || is::<PoolBuf, B>();
     #[cfg(feature = "bytes")]
     {
         owned |= is::<bytes::BytesMut, B>();

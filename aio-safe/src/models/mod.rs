@@ -29,6 +29,7 @@ mod handle;
 mod kernel;
 mod lane;
 mod lead;
+mod pool;
 mod reactor;
 mod reaper;
 mod ring;

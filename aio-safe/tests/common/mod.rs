@@ -5,6 +5,7 @@
 
 mod buffers;
 mod children;
+mod clipped;
 mod device;
 mod driven;
 mod fake;
@@ -22,6 +23,7 @@ mod wrapped;
 pub(crate) use self::{
     buffers::{Either, OnDrop, PanicsOnDrop, Tracked, With},
     children::{Fork, alone, forbid, in_child, one_at_a_time, use_up_descriptors, use_up_threads},
+    clipped::{Clip, Clipped},
     driven::driven_by_test,
     fake::{Fake, Request, Verdict},
     files::{Scratch, direct_file, pattern},

@@ -1,0 +1,228 @@
+//! A file and its alignment.
+
+use std::{
+    fmt, io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
+    path::Path,
+};
+
+use rustix::{
+    fs::{FallocateFlags, FileType},
+    io::{Errno, retry_on_intr},
+};
+
+use super::{
+    Alignment, Asynchrony, OpenOptions, device,
+    probe::{self, DirectIo},
+};
+use crate::{AlignedBuf, buf::AllocError};
+
+/// A file, and what its transfers have to be aligned to.
+///
+/// It isn't bound to a queue: methods that submit take one. See the [module](crate::fs) for
+/// an example and for which methods block.
+///
+/// Whether the file is direct and its alignment are found out once, when it is opened or converted
+/// from a [`std::fs::File`]. So don't change `O_DIRECT` later (`fcntl`, `F_SETFL`): transfers would
+/// be checked for the wrong alignment, and the kernel would answer EINVAL.
+pub struct File {
+    file: std::fs::File,
+    alignment: Alignment,
+    direct: bool,
+}
+
+impl File {
+    /// A file that is direct with this alignment, or buffered.
+    pub(super) fn new(file: std::fs::File, direct: Option<Alignment>) -> Self {
+        Self {
+            file,
+            alignment: direct.unwrap_or(Alignment::NONE),
+            direct: direct.is_some(),
+        }
+    }
+
+    /// Opens a file for reading, with direct I/O if it can have that. This blocks.
+    ///
+    /// Direct transfers have to be [aligned](Self::alignment). [`buffer`](Self::buffer) makes
+    /// buffers that are. For a buffered file use [`OpenOptions::direct`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`OpenOptions::open`].
+    pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
+        OpenOptions::new().read(true).open(path)
+    }
+
+    /// Opens a file for reading and writing, makes it if there is none, and removes its contents if
+    /// there is one. It has direct I/O if it can, as with [`open`](Self::open). This blocks.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`OpenOptions::open`].
+    pub fn create(path: impl AsRef<Path>) -> io::Result<Self> {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(path)
+    }
+
+    /// Another handle of the same open file.
+    ///
+    /// # Errors
+    ///
+    /// Those of `fcntl(2)` with `F_DUPFD_CLOEXEC`: most often EMFILE, when the process has too many
+    /// files open.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self {
+            file: self.file.try_clone()?,
+            ..*self
+        })
+    }
+
+    /// The file as the standard library's, for everything that isn't here: metadata, permissions,
+    /// locks. These calls block.
+    pub fn as_std(&self) -> &std::fs::File {
+        &self.file
+    }
+
+    /// What the file's transfers have to be aligned to.
+    #[inline]
+    pub fn alignment(&self) -> Alignment {
+        self.alignment
+    }
+
+    #[inline]
+    pub(super) fn alignment_ref(&self) -> &Alignment {
+        &self.alignment
+    }
+
+    /// Whether the file is open for direct I/O (`O_DIRECT`), and can have it.
+    pub fn is_direct(&self) -> bool {
+        self.direct
+    }
+
+    /// Whether the file's transfers are asynchronous, and why. Takes two system calls.
+    ///
+    /// ```
+    /// use aio_safe::fs::{Asynchrony, Direct, OpenOptions};
+    ///
+    /// let file = OpenOptions::new().read(true).direct(Direct::Off).open("Cargo.toml")?;
+    /// assert_eq!(file.asynchrony(), Asynchrony::Buffered);
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    pub fn asynchrony(&self) -> Asynchrony {
+        Asynchrony::of(self.as_fd(), self.direct)
+    }
+
+    /// An empty buffer for this file: with the file's alignment of memory, and a capacity of `len`
+    /// bytes, rounded up to the file's alignment of lengths.
+    ///
+    /// # Errors
+    ///
+    /// [`AllocError`] when `len` is too large, or when memory has run out.
+    pub fn buffer(&self, len: usize) -> Result<AlignedBuf, AllocError> {
+        AlignedBuf::with_capacity(self.alignment.round_up(len), self.alignment.memory)
+    }
+
+    /// The file's length in bytes. For a block device it is the device's size. This doesn't wait for
+    /// the device, but on a file system in the network it may block.
+    ///
+    /// # Errors
+    ///
+    /// Those of `fstat(2)`, and of `ioctl(2)` with `BLKGETSIZE64`.
+    #[expect(clippy::len_without_is_empty, reason = "a file is no collection")]
+    #[doc(alias = "BLKGETSIZE64")]
+    pub fn len(&self) -> io::Result<u64> {
+        match probe::file_type(self.as_fd()) {
+            Some(FileType::BlockDevice) => device::len(self.as_fd()),
+            _ => Ok(self.file.metadata()?.len()),
+        }
+    }
+
+    /// Sets the file's length, by cutting off the end or by adding a hole (`ftruncate(2)`). This
+    /// blocks. Transfers in flight may take place before or after it.
+    ///
+    /// # Errors
+    ///
+    /// Those of `ftruncate(2)`. EINVAL for what isn't a regular file, or isn't open for writing.
+    #[doc(alias = "ftruncate")]
+    pub fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    /// Allocates the blocks for `len` bytes from `offset` on (`fallocate(2)`), and makes the file
+    /// that long if it is shorter. This blocks. Writes to allocated blocks are less likely to block
+    /// in `io_submit`, and don't fail for lack of space.
+    ///
+    /// # Errors
+    ///
+    /// - [`Unsupported`](io::ErrorKind::Unsupported) when the file system can't allocate blocks in
+    ///   advance (EOPNOTSUPP). Writes allocate them then.
+    /// - Those of `fallocate(2)`: ENOSPC when the file system has no room, EINVAL when `len` is 0,
+    ///   ENODEV for what isn't a regular file.
+    #[doc(alias = "fallocate")]
+    pub fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        let flags = FallocateFlags::empty();
+        match retry_on_intr(|| rustix::fs::fallocate(&self.file, flags, offset, len)) {
+            Err(Errno::OPNOTSUPP) => {
+                let why = "the file system can't allocate blocks in advance (EOPNOTSUPP)";
+                Err(io::Error::new(io::ErrorKind::Unsupported, why))
+            }
+            other => Ok(other?),
+        }
+    }
+}
+
+impl From<std::fs::File> for File {
+    /// Finds out whether the file is direct (`fcntl` with `F_GETFL`), and if so its alignment.
+    ///
+    /// If it is open with `O_APPEND`, Linux ignores the offsets of writes.
+    fn from(file: std::fs::File) -> Self {
+        let found = match probe::has_flag_direct(file.as_fd()) {
+            true => probe::direct_io(file.as_fd()),
+            false => DirectIo::None,
+        };
+        match found {
+            DirectIo::Aligned(alignment) => Self::new(file, Some(alignment)),
+            DirectIo::None => Self::new(file, None),
+        }
+    }
+}
+
+impl From<File> for std::fs::File {
+    fn from(file: File) -> Self {
+        file.file
+    }
+}
+
+impl From<File> for OwnedFd {
+    fn from(file: File) -> Self {
+        file.file.into()
+    }
+}
+
+impl AsFd for File {
+    #[inline]
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl AsRawFd for File {
+    #[inline]
+    fn as_raw_fd(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+}
+
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("File")
+            .field("file", &self.file)
+            .field("direct", &self.direct)
+            .field("alignment", &self.alignment)
+            .finish()
+    }
+}
