@@ -71,8 +71,8 @@ struct State {
     free: Vec<usize>,
     /// The waiters, in the order of their numbers.
     line: VecDeque<Waiter>,
-    /// Buffers that were given to waiters and not yet taken by them, with the waiters' numbers. There is room
-    /// for all buffers, so giving one away doesn't allocate.
+    /// Buffers that were given to waiters and not yet taken by them, with the waiters' numbers.
+    /// There is room for all buffers, so giving one away doesn't allocate.
     given: Vec<(u64, usize)>,
     /// The number of the next waiter.
     next: u64,
