@@ -130,6 +130,13 @@ fn every_target_is_read() {
         .into_result()
         .unwrap();
     assert_eq!((n, &aligned[..]), (4, &b"0123"[..]));
+    let empty = || AlignedBuf::with_capacity(8, 8).unwrap();
+    let (n, aligned) = read_into(empty(), 5).into_result().unwrap();
+    assert_eq!((n, &aligned[..]), (5, &b"56789"[..]), "as long as the read");
+    let mut aligned = empty();
+    aligned.set_len(6);
+    let (n, aligned) = read_into(aligned, 8).into_result().unwrap();
+    assert_eq!((n, &aligned[..]), (2, &b"89\0\0\0\0"[..]), "never shorter");
     let (n, part) = read_into(vec![b'.'; 6].slice(1..4), 5)
         .into_result()
         .unwrap();

@@ -1,7 +1,7 @@
 //! The crate's storeys: an arrow only ever runs downwards.
 //!
-//! `fs`, `queue` and `lane` are what users name. `fs` stands on `queue`. `engine` stands below them and names neither. `kernel`,
-//! `op`, `buf`, `sync` and `error` stand below the engine.
+//! `fs`, `queue` and `lane` are what users name. `fs` stands on `queue`. `engine` stands below them
+//! and names neither. `kernel`, `op`, `buf`, `sync` and `error` stand below the engine.
 
 use std::{
     fs,

@@ -277,7 +277,7 @@ mod tests {
         assert!(text(usize::MAX, 512).starts_with("no memory for a buffer of"));
     }
 
-    /// The length is at most the capacity, whatever safe code does, and what lies beyond it is kept.
+    /// The length is at most the capacity, whatever safe code does. What lies beyond it is kept.
     #[test]
     fn the_length_moves_within_the_capacity() {
         let mut buffer = AlignedBuf::with_capacity(10, 4).unwrap();

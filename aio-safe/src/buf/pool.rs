@@ -19,8 +19,8 @@ use crate::sync::{Condvar, Mutex, lock, wait, wait_timeout};
 /// A bounded number of buffers of one size, in one allocation. Clones are the same pool.
 ///
 /// A [`PoolBuf`] that is dropped goes back to its pool, wherever that happens: also when the queue
-/// drops the buffer of an abandoned operation. Then a task or thread that waits in
-/// [`take`](Self::take) gets it, first come first served. Taking a buffer and giving it back
+/// drops the buffer of an abandoned operation. The first task or thread that waits in
+/// [`take`](Self::take) gets it. Taking a buffer and giving it back
 /// allocates nothing.
 ///
 /// The memory is freed when the last handle of the pool and the last buffer are gone.
@@ -65,14 +65,14 @@ struct Shared {
     changed: Condvar,
 }
 
-/// Invariant: each buffer is free, given, or owned by one `PoolBuf`. While there are waiters, none
-/// is free.
+/// Invariant: each buffer is free, given, or owned by one `PoolBuf`. No buffer is free while a
+/// waiter is in line.
 struct State {
     free: Vec<usize>,
-    /// Those who wait, in the order of their numbers.
+    /// The waiters, in the order of their numbers.
     line: VecDeque<Waiter>,
-    /// Buffers for waiters that didn't come for them yet, with the waiters' numbers. There is room
-    /// for all buffers, so giving one away doesn't allocate.
+    /// Buffers that were given to waiters and not yet taken by them, with the waiters' numbers.
+    /// There is room for all buffers, so giving one away doesn't allocate.
     given: Vec<(u64, usize)>,
     /// The number of the next waiter.
     next: u64,
@@ -109,8 +109,8 @@ unsafe impl Sync for PoolBuf {}
 /// `.await`s it, a thread [`wait`](Self::wait)s for it.
 ///
 /// Dropping it gives up the place in line. If a buffer was given to it already, the next in line
-/// gets that. If a `Take` is polled and then *forgotten* ([`std::mem::forget`]), it keeps the buffer
-/// that it is given for ever.
+/// gets that buffer. If a `Take` is polled and then *forgotten* ([`std::mem::forget`]), it keeps
+/// the buffer that it is given for ever.
 #[must_use = "no buffer is taken until it is awaited or waited for"]
 pub struct Take<'p> {
     pool: &'p Pool,

@@ -126,8 +126,8 @@ impl File {
         AlignedBuf::with_capacity(self.alignment.round_up(len), self.alignment.memory)
     }
 
-    /// The file's length in bytes. For a block device it is the device's size. This doesn't wait for
-    /// the device, but on a file system in the network it may block.
+    /// The file's length in bytes. For a block device it is the device's size. This blocks only on
+    /// file systems in the network.
     ///
     /// # Errors
     ///

@@ -43,7 +43,7 @@
 //! | call | blocks |
 //! |---|---|
 //! | [`File::open`], [`File::create`], [`OpenOptions::open`] | yes |
-//! | [`File::len`] | no; on a file system in the network perhaps |
+//! | [`File::len`] | only on a file system in the network |
 //! | [`File::set_len`], [`File::allocate`] | yes |
 //! | [`File::as_std`]'s methods | yes |
 //! | [`File::read_at`] and the others that submit, on a direct file | no; [rarely](Asynchrony) |
@@ -61,21 +61,22 @@
 //! it, so some bytes are transferred twice. If that brings nothing new, it is the end of the file.
 //!
 //! All operations here are submitted again after EINTR. If the queue is full, they wait for a slot.
-//! If the kernel has no room (EAGAIN), they reap and try again up to 1000 times: a thread waits for
-//! completions in between, for about one second in total, and a task lets other tasks run. The
+//! If the kernel has no room (EAGAIN), they reap and try again, up to 1000 times. In between a
+//! thread waits for completions, for about one second in total. A task lets other tasks run. The
 //! buffer comes back in every outcome.
 //!
 //! # Dropping
 //!
-//! Dropping the future of a write doesn't undo the write, which **may still take place**, even after
-//! a later write to the same blocks. [`Queue::drain`](crate::Queue::drain) is the barrier. See
+//! Dropping the future of a write doesn't undo the write. It **may still take place**, even after a
+//! later write to the same blocks. [`Queue::drain`](crate::Queue::drain) is the barrier. See
 //! [`Pending`](crate::Pending#dropping).
 //!
 //! # Any way of submitting
 //!
-//! The operations above are submitted one by one. For a [batch](crate::Queue::batch) or a
-//! [lane](crate::Lane), [`File::read_op`] and its kin make operations that are checked for alignment
-//! before they reach the kernel.
+//! The operations above are submitted one by one. [`File::read_op`] and [`File::write_op`] make
+//! operations for a [batch](crate::Queue::batch) or a [lane](crate::Lane). They are checked for
+//! alignment before they reach the kernel. So are [`File::read_vectored_op`] and
+//! [`File::write_vectored_op`].
 
 mod alignment;
 mod asynchrony;
