@@ -5,35 +5,36 @@
 //! to memory that is used for something else.
 //!
 //! ```
-//! use aio_safe::{AlignedBuf, Op, Queue};
-//! use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt};
+//! use aio_safe::{Queue, fs::File};
 //!
 //! let queue = Queue::new(32)?;
-//! let file = OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open("Cargo.toml")?;
+//! let file = File::open("Cargo.toml")?; // With direct I/O where it is possible.
 //!
-//! let read = queue.submit(&file, Op::read(AlignedBuf::zeroed(4096, 4096)?, 0))?;
+//! let read = file.read_at(&queue, file.buffer(4096)?, 0);
 //! // The program can do other work while the disk reads.
-//! let (n, buffer) = read.wait().into_result()?;
-//! println!("{n} bytes: {}", String::from_utf8_lossy(&buffer[..n]));
+//! let (n, buffer) = read.wait().into_result()?; // In a task: `read.await`.
+//! println!("{n} bytes: {}", String::from_utf8_lossy(&buffer));
 //! # assert!(buffer.starts_with(b"[package]"));
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! # When to use it
 //!
-//! - **Where `io_uring` is switched off**: in containers (seccomp), on RHEL, on Android, in
-//!   hardened clouds. Native AIO (`io_submit` and the other calls) is usually still there.
-//! - **For files opened with `O_DIRECT`**, on block devices and on file systems with direct I/O,
-//!   and for syncs. The kernel carries these out while the program runs on. Direct I/O needs
-//!   aligned buffers, lengths and offsets: see [`AlignedBuf`].
-//! - **Not for buffered files**: the kernel carries out their reads and writes within `io_submit`,
-//!   so the submitter waits for the disk. Not for pipes and sockets either, but they can be
-//!   [polled](Op::poll).
+//! | | |
+//! |---|---|
+//! | `io_uring` | does more: buffered files, sockets, chains of operations. For direct I/O it is about as fast. In containers (seccomp), on RHEL, on Android and in hardened clouds it is often switched off, and native AIO is there |
+//! | threads (a pool, `tokio::fs`) | work with every file. For direct I/O they take several times the CPU time, and a thread for each operation in flight |
+//! | this crate | for **direct I/O** (`O_DIRECT`) on block devices and on ext4, xfs, btrfs and the like, and for syncs: the kernel carries these out while the program runs on |
+//!
+//! **Not for buffered files**: the kernel carries out their reads and writes within `io_submit`, so
+//! the submitter waits for the disk. [`fs::File::asynchrony`] tells which case a file is. Not for
+//! pipes and sockets either, but they can be [polled](Op::poll).
 //!
 //! # Which way to submit
 //!
 //! | what you have | what to use | system calls | results |
 //! |---|---|---|---|
+//! | files, read or written as a whole or in part | [`fs::File`] | one for each | with the buffer |
 //! | one operation | [`Queue::submit`] | one for each | a [`Pending`] |
 //! | several, each awaited by itself | [`Queue::batch`] | one for all | a [`Pending`] for each |
 //! | many in a loop, at the least cost | [`Queue::lane`] | one for all | with your values |
@@ -43,33 +44,52 @@
 //! | what waits | what to use |
 //! |---|---|
 //! | a thread, for one operation | [`Pending::wait`], [`wait_timeout`](Pending::wait_timeout) |
-//! | a thread, for any of many [`Pending`]s | [`Queue::reap`], then [`Pending::try_take`] on each |
+//! | a thread, for some or all of a list | [`Queue::wait_for_some`] |
 //! | a thread, for the next results of a lane | [`Lane::wait`], [`Lane::wait_ready`] |
-//! | your event loop | [`Queue::reap`], then [`Pending::try_take`] or [`Lane::try_take`] |
 //! | a task of any executor | `.await` a [`Pending`], [`Lane::next`], [`Lane::poll_ready`] |
+//! | an event loop (`epoll`, `poll`, mio) | [`EventQueue`](queue::EventQueue), which has an eventfd |
+//! | a loop of your own | [`Queue::reap`], then [`Pending::try_take`] or [`Lane::try_take`] |
+//! | a function that is called | [`Pending::then`] |
+//! | a signal's receiver | [`Pending::signal`] |
 //! | a thread or task, for a slot of a full queue | [`Queue::reserve`] |
 //! | a thread, until nothing is in flight | [`Queue::drain`] |
 //!
-//! **Tasks need a thread that reaps.** A completion by itself wakes no task. So let one thread loop
-//! in [`Reaper::reap`](queue::Reaper::reap), which takes the completions and wakes the tasks:
+//! # What wakes tasks
+//!
+//! Somebody has to reap a completion, or no task is woken. That is the queue's
+//! [driver](queue::Driver). **By default it is a thread**, which is started when the first future
+//! has to wait. So `.await` works in every executor. With the features `tokio` and `async-io`, the
+//! runtime's own reactor drives the queue, without a thread:
 //!
 //! ```
-//! # use aio_safe::{Queue, error::ReapError};
-//! # let queue = Queue::new(1)?;
-//! let reaper = queue.reaper();
-//! let thread = std::thread::spawn(move || {
-//!     while let Ok(_) | Err(ReapError::Interrupted) = reaper.reap(1, None) {}
-//! });
-//! # drop(queue);
-//! # thread.join().unwrap();
-//! # Ok::<_, aio_safe::error::SetupError>(())
+//! # #[cfg(feature = "tokio")]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use aio_safe::{Queue, fs::File, queue::Driver};
+//!
+//! let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+//! runtime.block_on(async {
+//!     let queue = Queue::builder(32).driver(Driver::Tokio).build()?;
+//!     let file = File::open("Cargo.toml")?;
+//!     let (n, buffer) = file.read_at(&queue, file.buffer(4096)?, 0).await.into_result()?;
+//!     assert_eq!(n, buffer.len());
+//!     Ok(())
+//! })
+//! # }
+//! # #[cfg(not(feature = "tokio"))]
+//! # fn main() {}
 //! ```
 //!
-//! The thread ends when the queue is closed. Threads that wait reap by themselves.
+//! A program that reaps by itself says so with [`Driver::Caller`](queue::Driver::Caller), and has
+//! no thread. Threads that wait reap by themselves.
 //!
 //! # Features
 //!
-//! - `bytes`: [`Bytes`](https://docs.rs/bytes/1/bytes/struct.Bytes.html) and `BytesMut` as buffers.
+//! | feature | what it adds |
+//! |---|---|
+//! | `async-io` | [`Driver::AsyncIo`](queue::Driver): the reactor of async-io, which smol uses |
+//! | `bytes` | [`Bytes`](https://docs.rs/bytes/1/bytes/struct.Bytes.html) and `BytesMut` as buffers |
+//! | `stream` | [`Lane`] as a [`Stream`](https://docs.rs/futures-core/0.3/futures_core/stream/trait.Stream.html) |
+//! | `tokio` | [`Driver::Tokio`](queue::Driver): the reactor of a tokio runtime |
 //!
 //! # The modules
 //!

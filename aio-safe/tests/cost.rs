@@ -10,7 +10,9 @@ use std::{
     task::{Context, Waker},
 };
 
-use aio_safe::{AlignedBuf, Errno, Op, Queue, buf::Pool, error::SetupError, fs::File};
+use aio_safe::{
+    AlignedBuf, Errno, Op, Queue, buf::Pool, error::SetupError, fs::File, kernel::Linux,
+};
 use common::{Fake, WithoutRing, poll_once};
 
 thread_local! {
@@ -58,7 +60,7 @@ fn allocations(mut run: impl FnMut()) -> usize {
 
 fn queues() -> [Queue; 2] {
     [
-        Queue::new(32).unwrap(),
+        common::driven_by_test(32, Linux).unwrap(),
         common::driven_by_test(32, WithoutRing::default()).unwrap(),
     ]
 }
@@ -291,7 +293,7 @@ fn a_file_allocates_nothing() {
 #[test]
 fn a_short_transfer_is_continued_without_an_allocation() {
     let fake = Fake::new();
-    let queue = Queue::with_kernel(1, fake.clone()).unwrap();
+    let queue = common::driven_by_test(1, fake.clone()).unwrap();
     let file = buffered_file();
     let mut buffer = Some(file.buffer(64).unwrap());
     let count = allocations(|| {

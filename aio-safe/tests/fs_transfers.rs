@@ -154,7 +154,7 @@ fn an_odd_tail_is_padded_written_and_read() {
 fn a_read_takes_no_more_than_it_needs() {
     let scratch = Scratch::new();
     let kernel = Clipped::default();
-    let queue = Queue::with_kernel(1, kernel.clone()).unwrap();
+    let queue = common::driven_by_test(1, kernel.clone()).unwrap();
     for file in files(&scratch) {
         file.set_len(65536).unwrap();
         let buffer = file.buffer(65536).unwrap();
@@ -173,7 +173,7 @@ fn what_is_misaligned_is_refused_with_the_three_numbers() {
         return;
     };
     let kernel = Clipped::default();
-    let queue = Queue::with_kernel(1, kernel.clone()).unwrap();
+    let queue = common::driven_by_test(1, kernel.clone()).unwrap();
     let alignment = file.alignment();
     assert_ne!(alignment.source, AlignmentSource::Buffered);
     let block = alignment.length;
@@ -292,7 +292,7 @@ fn short_transfers_are_continued() {
             .map(|start| (4096 + start as i64, (16384 - start) as u64));
         for waits in [false, true] {
             let kernel = Clipped::new(clips);
-            let queue = Queue::with_kernel(1, kernel.clone()).unwrap();
+            let queue = common::driven_by_test(1, kernel.clone()).unwrap();
             file.set_len(0).unwrap();
             let write = file.write_all_at(&queue, filled(&file, 16384), 4096);
             let written = if waits {
@@ -309,7 +309,7 @@ fn short_transfers_are_continued() {
             assert_eq!(&on_disk.unwrap()[4096..], &pattern(16384)[..]);
 
             let kernel = Clipped::new(clips);
-            let queue = Queue::with_kernel(1, kernel.clone()).unwrap();
+            let queue = common::driven_by_test(1, kernel.clone()).unwrap();
             let read = file.read_exact_at(&queue, file.buffer(16384).unwrap(), 16384, 4096);
             let read = if waits {
                 read.wait()
@@ -333,7 +333,7 @@ fn a_transfer_that_brings_nothing_new_ends() {
         let overlap = if is_direct { 100 } else { 0 };
         for clips in [[700, 0], [700, overlap]] {
             let script = clips.map(|n| Clip::Short(n, is_direct));
-            let queue = Queue::with_kernel(1, Clipped::new(script)).unwrap();
+            let queue = common::driven_by_test(1, Clipped::new(script)).unwrap();
             file.set_len(65536).unwrap();
             let read = file
                 .read_exact_at(&queue, file.buffer(8192).unwrap(), 8192, 0)
@@ -343,7 +343,7 @@ fn a_transfer_that_brings_nothing_new_ends() {
                 needed: 8192,
             };
             assert_eq!(read.result, Err(expected), "{clips:?}");
-            let queue = Queue::with_kernel(1, Clipped::new(script)).unwrap();
+            let queue = common::driven_by_test(1, Clipped::new(script)).unwrap();
             let write = file.write_all_at(&queue, filled(&file, 8192), 0).wait();
             let expected = Error::WriteZero {
                 written: 700,
@@ -360,7 +360,7 @@ fn other_errors_end_a_transfer_and_keep_their_errno() {
     let scratch = Scratch::new();
     let file = open(&scratch, "buffered", Direct::Off);
     let clips = [Clip::Short(10, false), Clip::Fails(Errno::EIO)];
-    let queue = Queue::with_kernel(1, Clipped::new(clips)).unwrap();
+    let queue = common::driven_by_test(1, Clipped::new(clips)).unwrap();
     let write = file.write_all_at(&queue, pattern(100), 0).wait();
     assert_eq!(write.buffer, pattern(100));
     let error = write.result.unwrap_err();
@@ -393,7 +393,7 @@ fn single_transfers_are_submitted_again_after_a_signal_only() {
     file.set_len(8).unwrap();
     let interrupted = || {
         let kernel = Clipped::new([Clip::Fails(Errno::EINTR), Clip::Fails(Errno::EINTR)]);
-        (kernel.clone(), Queue::with_kernel(1, kernel).unwrap())
+        (kernel.clone(), common::driven_by_test(1, kernel).unwrap())
     };
     let (kernel, queue) = interrupted();
     assert_eq!(file.read_at(&queue, vec![0_u8; 8], 0).wait().result, Ok(8));
@@ -410,7 +410,7 @@ fn single_transfers_are_submitted_again_after_a_signal_only() {
     assert_eq!(kernel.take_seen(), [(0, 0); 3]);
     // A short one isn't continued.
     let kernel = Clipped::new([Clip::Short(3, false)]);
-    let queue = Queue::with_kernel(1, kernel.clone()).unwrap();
+    let queue = common::driven_by_test(1, kernel.clone()).unwrap();
     assert_eq!(file.read_at(&queue, vec![0_u8; 8], 0).wait().result, Ok(3));
     assert_eq!(kernel.take_seen(), [(0, 8)]);
 }

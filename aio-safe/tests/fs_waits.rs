@@ -43,7 +43,7 @@ fn ready<T>(poll: Poll<T>) -> T {
 fn an_operation_is_submitted_at_once_if_a_slot_is_free() {
     let (scratch, fake) = (Scratch::new(), Fake::new());
     let file = file(&scratch);
-    let queue = Queue::with_kernel(3, fake.clone()).unwrap();
+    let queue = common::driven_by_test(3, fake.clone()).unwrap();
     let mut read = file.read_at(&queue, vec![0_u8; 8], 0);
     let mut sync = file.sync_all(&queue);
     let mut parts = file.write_vectored_at(&queue, vec![vec![1_u8; 4]], 0);
@@ -72,7 +72,7 @@ fn an_operation_is_submitted_at_once_if_a_slot_is_free() {
 fn tasks_wait_for_a_slot_in_line() {
     let (scratch, fake) = (Scratch::new(), Fake::new());
     let file = file(&scratch);
-    let queue = Queue::with_kernel(1, fake.clone()).unwrap();
+    let queue = common::driven_by_test(1, fake.clone()).unwrap();
     let mut first = file.read_at(&queue, vec![0_u8; 1], 0);
     let mut second = file.write_vectored_at(&queue, vec![vec![0_u8; 2]], 0);
     let mut third = file.sync_data(&queue);
@@ -116,7 +116,7 @@ fn threads_wait_for_a_slot() {
     within(20, || {
         let (scratch, fake) = (Scratch::new(), Fake::new());
         let file = file(&scratch);
-        let queue = Queue::with_kernel(1, fake.clone()).unwrap();
+        let queue = common::driven_by_test(1, fake.clone()).unwrap();
         let first = queue.submit(&file, Op::fsync()).unwrap();
         thread::scope(|scope| {
             let waits = scope.spawn(|| file.read_exact_at(&queue, vec![0_u8; 8], 8, 0).wait());
@@ -142,7 +142,7 @@ fn without_room_in_the_kernel_it_is_tried_again() {
         let file = file(&scratch);
         for refusals in [1, 5] {
             let fake = Fake::prompt();
-            let queue = Queue::with_kernel(2, fake.clone()).unwrap();
+            let queue = common::driven_by_test(2, fake.clone()).unwrap();
             let no_room = || {
                 let mut left = refusals;
                 fake.on_submit(move |_| {
@@ -183,7 +183,7 @@ fn without_room_for_ever_it_ends() {
         let (scratch, fake) = (Scratch::new(), Fake::new());
         let file = file(&scratch);
         fake.on_submit(|_| Verdict::Refuse(Errno::EAGAIN));
-        let queue = Queue::with_kernel(2, fake).unwrap();
+        let queue = common::driven_by_test(2, fake).unwrap();
         let read = file.read_at(&queue, vec![7_u8; 8], 0).wait();
         let again = Error::Queue(QueueError::Again);
         assert_eq!((read.result, read.buffer), (Err(again.clone()), vec![7; 8]));
@@ -203,7 +203,7 @@ fn a_queue_that_is_closed_hands_everything_back() {
     within(20, || {
         let (scratch, fake) = (Scratch::new(), Fake::new());
         let file = file(&scratch);
-        let queue = Queue::with_kernel(1, fake.clone()).unwrap();
+        let queue = common::driven_by_test(1, fake.clone()).unwrap();
         let first = queue.submit(&file, Op::fsync()).unwrap();
         let mut read = file.read_at(&queue, vec![7_u8; 8], 0);
         assert!(poll_once(&mut read, Waker::noop()).is_pending());
@@ -249,7 +249,7 @@ fn a_child_process_gets_its_buffer_back() {
 fn a_dropped_write_goes_on_and_is_not_continued() {
     let (scratch, fake) = (Scratch::new(), Fake::new());
     let file = file(&scratch);
-    let queue = Queue::with_kernel(2, fake.clone()).unwrap();
+    let queue = common::driven_by_test(2, fake.clone()).unwrap();
     let mut write = file.write_all_at(&queue, vec![1_u8; 8], 0);
     assert!(poll_once(&mut write, Waker::noop()).is_pending());
     drop(write);
@@ -293,7 +293,7 @@ fn a_task_that_owns_queue_and_file_can_be_spawned() {
 fn a_future_that_is_polled_too_often_says_so() {
     let scratch = Scratch::new();
     let file = file(&scratch);
-    let queue = Queue::with_kernel(1, Fake::prompt()).unwrap();
+    let queue = common::driven_by_test(1, Fake::prompt()).unwrap();
     let mut read = file.read_at(&queue, vec![0_u8; 8], 0);
     queue.reap(1, Some(Duration::ZERO)).unwrap();
     ready(poll_once(&mut read, Waker::noop())).result.unwrap();

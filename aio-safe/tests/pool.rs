@@ -116,7 +116,7 @@ fn it_is_read_into_and_written_from() {
 fn a_buffer_comes_back_from_an_abandoned_operation() {
     let pool = Pool::new(1, 8, 8).unwrap();
     let fake = Fake::new();
-    let queue = Queue::with_kernel(1, fake.clone()).unwrap();
+    let queue = common::driven_by_test(1, fake.clone()).unwrap();
     let op = Op::read(pool.try_take().unwrap(), 0);
     drop(queue.submit(std::io::stdin(), op).unwrap());
     let (woken, waker) = Woken::new();

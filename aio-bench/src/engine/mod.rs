@@ -15,7 +15,7 @@ mod single;
 use std::{io, sync::Arc};
 
 use aio_bench::{Cell, Sharing, Workload};
-use aio_safe::{Queue, error::SetupError};
+use aio_safe::{Queue, error::SetupError, queue::Driver};
 use anyhow::{Error, Result};
 
 use crate::{
@@ -298,7 +298,8 @@ struct QueueOf<'a> {
 }
 
 fn queue(depth: u32) -> Result<Queue, SetUpError> {
-    Queue::new(depth).map_err(|error| match error {
+    let builder = Queue::builder(depth).driver(Driver::Caller);
+    builder.build().map_err(|error| match error {
         SetupError::Unsupported | SetupError::Forbidden(_) | SetupError::Limit { .. } => {
             SetUpError::Unavailable(error.to_string())
         }

@@ -30,8 +30,9 @@ use crate::{
 /// operations become free when the queue's [driver](super::Driver) or another thread reaps. Polling
 /// the future takes the completions that are there already.
 ///
-/// Dropping it gives up the place in line, and a slot that it was given goes to the next one. If a `Reserve` is polled and then *forgotten*
-/// ([`std::mem::forget`]), it keeps the slot that it is given for ever.
+/// Dropping it gives up the place in line, and a slot that it was given goes to the next one. If a
+/// `Reserve` is polled and then *forgotten* ([`std::mem::forget`]), it keeps the slot that it is
+/// given for ever.
 #[must_use = "nothing is reserved until it is awaited or waited for"]
 pub struct Reserve<'q> {
     queue: &'q Queue,

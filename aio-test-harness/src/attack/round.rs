@@ -15,6 +15,7 @@ use aio_safe::{
     Op, Pending, Queue,
     error::{CloseError, QueueError, ReapError, SetupError},
     op::Transfer,
+    queue::Driver,
 };
 
 use super::{
@@ -164,9 +165,15 @@ pub(super) struct Q {
 impl Q {
     fn new(depth: u32, moods: Option<Moods>, seed: u64, lasts: bool) -> Result<Self, SetupError> {
         did(Act::NewQueue);
+        let driver = if seed % 2 == 0 {
+            Driver::Thread
+        } else {
+            Driver::Caller
+        };
+        let builder = Queue::builder(depth).driver(driver);
         let queue = match moods {
-            None => Queue::new(depth),
-            Some(moods) => Queue::with_kernel(depth, Moody::new(moods, seed)),
+            None => builder.build(),
+            Some(moods) => builder.build_on(Moody::new(moods, seed)),
         }?;
         let info = Info {
             depth,
