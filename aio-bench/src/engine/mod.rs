@@ -260,7 +260,7 @@ fn with_queue(
     let depth = cell.depth + u32::from(cell.workload == Workload::WriteFdatasync);
     let threads = cell.threads;
     let shared = match cell.sharing {
-        Sharing::OneQueue if threads > 1 => Some(queue(depth * threads)?),
+        Sharing::OneQueue if threads > 1 => Some(queue(depth * threads, Driver::Caller)?),
         _ => None,
     };
     Ok(Box::new(move |work, then| {
@@ -274,7 +274,7 @@ fn with_queue(
                 then,
             )?,
             None => {
-                let queue = &queue(depth)?;
+                let queue = &queue(depth, Driver::Caller)?;
                 set_up(
                     work,
                     QueueOf {
@@ -297,8 +297,8 @@ struct QueueOf<'a> {
     shared: bool,
 }
 
-fn queue(depth: u32) -> Result<Queue, SetUpError> {
-    let builder = Queue::builder(depth).driver(Driver::Caller);
+fn queue(depth: u32, driver: Driver) -> Result<Queue, SetUpError> {
+    let builder = Queue::builder(depth).driver(driver);
     builder.build().map_err(|error| match error {
         SetupError::Unsupported | SetupError::Forbidden(_) | SetupError::Limit { .. } => {
             SetUpError::Unavailable(error.to_string())

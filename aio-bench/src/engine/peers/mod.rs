@@ -1,5 +1,6 @@
 //! The alternatives: the engines of other projects.
 
+mod aio_safe_tokio;
 mod compio;
 mod io_uring;
 mod libaio;
@@ -44,6 +45,12 @@ pub(super) const ALL: &[Kind] = &[
         name: "compio",
         what: "the runtime compio, on io_uring: a task for each operation in flight",
         start: |cell| each_for_itself(cell, compio::OnCompio::new),
+        spread: false,
+    },
+    Kind {
+        name: "aio-safe-tokio",
+        what: "this stack under tokio, driven by its reactor: a task for each operation in flight",
+        start: |cell| each_for_itself(cell, aio_safe_tokio::OnTokio::new),
         spread: false,
     },
     #[cfg(linux_aio_tokio)]
