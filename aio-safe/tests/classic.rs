@@ -23,7 +23,7 @@ use aio_safe::{
     op::{CancelOutcome, FilePoll, PollEvents},
     queue::{Driver, Signal},
 };
-use common::{Fake, Flag, Woken, caught, poll_once, text, within};
+use common::{Fake, Flag, Woken, alone, caught, poll_once, text, use_up_threads, within};
 
 fn zeros() -> File {
     File::open("/dev/zero").unwrap()
@@ -243,6 +243,29 @@ fn a_function_is_called_when_the_queue_is_closed_and_once() {
     fake.complete_all();
     queue.close().unwrap();
     assert_eq!(calls.load(SeqCst), 2);
+}
+
+/// This thread waits, as nobody else can.
+#[test]
+fn a_function_is_called_though_no_thread_can_be_started() {
+    alone(
+        "a_function_is_called_though_no_thread_can_be_started",
+        || {
+            let queue = Queue::new(1).unwrap();
+            let (reader, writer) = UnixStream::pair().unwrap();
+            let (sender, receiver) = mpsc::channel();
+            let ready = poll(&queue, &reader);
+            let fires = thread::spawn(move || {
+                thread::sleep(Duration::from_millis(100));
+                (&writer).write_all(b"x").unwrap();
+            });
+            use_up_threads();
+            let callback = ready.then(move |events| sender.send(events).unwrap());
+            assert!(callback.is_called());
+            assert!(receiver.try_recv().unwrap().is_ok());
+            fires.join().unwrap();
+        },
+    );
 }
 
 /// The operation is over while the handle is on its way into the callback.

@@ -16,7 +16,7 @@ use aio_safe::{
     queue::{Driver, Permit},
 };
 use common::{
-    Fake, PanicsOnDrop, Tracked, Woken, alone, block_on, panicking_waker, poll_once, threads,
+    Does, Fake, PanicsOnDrop, Tracked, Woken, alone, block_on, panicking_waker, poll_once, threads,
     use_up_threads, within,
 };
 
@@ -202,5 +202,21 @@ fn futures_end_though_no_thread_can_be_started() {
         // This kernel's ring can't be read: the waiting future reaps by a call.
         block_on(read).into_result().unwrap();
         assert_eq!(threads("aio-safe"), 0);
+    });
+}
+
+#[test]
+fn a_waker_may_drop_the_last_handle_of_the_queue() {
+    within(20, || {
+        let fake = Fake::new();
+        let queue = Queue::with_kernel(1, fake.clone()).unwrap();
+        let mut read = queue
+            .submit(std::io::stdin(), Op::read(vec![0; 8], 0))
+            .unwrap();
+        let waker = Does::waker(move || drop(queue), || ());
+        assert!(poll_once(&mut read, &waker).is_pending());
+        fake.complete(0);
+        until("the queue is closed", || fake.is_destroyed());
+        assert!(read.try_take().is_ok());
     });
 }

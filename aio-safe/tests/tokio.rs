@@ -15,7 +15,7 @@ use std::{
 };
 
 use aio_safe::{Op, Queue, error::SetupError, op::PollEvents, queue::Driver};
-use common::{Blocks, alone, block_on, futures, threads, within};
+use common::{Blocks, Does, Flag, alone, block_on, futures, poll_once, threads, within};
 use tokio::{
     runtime::{Builder, Runtime},
     task::{JoinSet, yield_now},
@@ -205,6 +205,70 @@ fn a_task_that_never_has_to_wait_lets_others_run() {
                 assert!(task.await.unwrap_err().is_cancelled());
             }
         });
+    });
+}
+
+/// The budget is for what a task awaits.
+#[test]
+fn a_function_is_called_though_the_tasks_budget_is_used_up() {
+    within(60, || {
+        let runtime = current_thread();
+        let queue = queue(&runtime, 2);
+        let (reader, writer) = UnixStream::pair().unwrap();
+        let calls = Arc::new(AtomicUsize::new(0));
+        runtime.block_on(async {
+            let counted = Arc::clone(&calls);
+            let task = async move {
+                let zeros = File::open("/dev/zero").unwrap();
+                // tokio gives a task 128 turns.
+                while tokio::task::coop::has_budget_remaining() {
+                    let read = queue.submit(&zeros, Op::read(vec![1; 8], 0)).unwrap();
+                    read.await.into_result().unwrap();
+                }
+                let ready = queue.submit(&reader, Op::poll(PollEvents::IN)).unwrap();
+                let callback = ready.then(move |events| {
+                    assert!(events.unwrap().contains(PollEvents::IN));
+                    counted.fetch_add(1, SeqCst);
+                });
+                assert!(!callback.is_called());
+                (&writer).write_all(b"x").unwrap();
+                while !callback.is_called() {
+                    yield_now().await;
+                }
+            };
+            tokio::spawn(task).await.unwrap();
+        });
+        assert_eq!(calls.load(SeqCst), 1);
+    });
+}
+
+/// The waker runs in the reactor, and ends what drives it.
+#[test]
+fn a_waker_may_drop_the_last_handle_of_the_queue() {
+    within(60, || {
+        for runtime in [current_thread(), multi_thread()] {
+            let queue = queue(&runtime, 1);
+            let (reader, writer) = UnixStream::pair().unwrap();
+            let mut ready = queue.submit(&reader, Op::poll(PollEvents::IN)).unwrap();
+            let dropped = Arc::new(Flag::default());
+            let set = Arc::clone(&dropped);
+            let waker = Does::waker(
+                move || {
+                    drop(queue);
+                    set.set();
+                },
+                || (),
+            );
+            assert!(poll_once(&mut ready, &waker).is_pending());
+            (&writer).write_all(b"x").unwrap();
+            runtime.block_on(async {
+                while !ready.is_done() {
+                    sleep(Duration::from_millis(1)).await;
+                }
+            });
+            dropped.wait();
+            assert!(ready.try_take().is_ok());
+        }
     });
 }
 

@@ -2,9 +2,8 @@
 
 use std::{
     fmt, mem,
-    pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll, Wake, Waker},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Wake, Waker},
 };
 
 use aio_sys::Errno;
@@ -37,7 +36,8 @@ impl<P: Payload> Pending<P> {
     /// Calls a function with the result when the operation is over.
     ///
     /// The thread that reaps the completion calls it: the queue's [driver](super::Driver), or a
-    /// thread that waits. If the operation is over already, this thread calls it at once. The
+    /// thread that waits. If the operation is over already, this thread calls it at once. If the
+    /// driver's thread can't be started, this thread waits, and calls it. The
     /// function runs as a waker does: it should be quick, and must not wait for what only that
     /// thread can bring about. It may submit further operations. See
     /// [`Queue`](super::Queue#wakers-and-destructors).
@@ -60,34 +60,32 @@ impl<P: Payload> Pending<P> {
     ///
     /// # Panics
     ///
-    /// As [`Pending`]'s `poll` does.
+    /// In a child process made by `fork`, and with a panic of the function if it is called at once.
     #[doc(alias = "SIGEV_THREAD")]
     pub fn then(mut self, function: impl FnOnce(P::Output) + Send + 'static) -> Callback<P> {
         let call = Arc::new(Call(Mutex::new(State::Starting)));
         let waker = Waker::from(Arc::clone(&call));
-        match Pin::new(&mut self).poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(output) => {
-                call.replace(State::Called);
-                function(output);
-            }
-            Poll::Pending => call.wait_for(self, Box::new(function)),
+        if self.arm(&waker) {
+            call.wait_for(self, Box::new(function));
+        } else {
+            *call.lock() = State::Called;
+            over(self, function);
         }
         Callback { call }
     }
 }
 
 impl<P: Payload> Call<P> {
-    fn replace(&self, state: State<P>) -> State<P> {
-        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        mem::replace(&mut place, state)
+    fn lock(&self) -> MutexGuard<'_, State<P>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn wait_for(&self, pending: Pending<P>, function: Function<P>) {
-        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut place = self.lock();
         if matches!(*place, State::Woken) {
             *place = State::Called;
             drop(place);
-            call(pending, function);
+            over(pending, function);
         } else {
             *place = State::Waiting(pending, function);
         }
@@ -95,21 +93,21 @@ impl<P: Payload> Call<P> {
 }
 
 /// Calls the function. The operation is over.
-fn call<P: Payload>(pending: Pending<P>, function: Function<P>) {
+fn over<P: Payload>(pending: Pending<P>, function: impl FnOnce(P::Output)) {
     match pending.try_take() {
         Ok(output) => function(output),
-        Err(_) => unreachable!("a waker is woken when the result is there"),
+        Err(_) => unreachable!("the waker is woken once, when the result is there"),
     }
 }
 
 impl<P: Payload> Wake for Call<P> {
     fn wake(self: Arc<Self>) {
-        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut place = self.lock();
         match mem::replace(&mut *place, State::Called) {
             State::Starting => *place = State::Woken,
             State::Waiting(pending, function) => {
                 drop(place);
-                call(pending, function);
+                over(pending, function);
             }
             State::Woken | State::Called => {}
         }
@@ -125,8 +123,7 @@ impl<P: Payload> Callback<P> {
     /// As `Pending::cancel`.
     pub fn cancel(&self) -> Result<CancelOutcome, Errno> {
         // Whoever calls the function takes the handle out first, so it isn't used twice.
-        let mut place = self.call.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *place {
+        match &mut *self.call.lock() {
             State::Waiting(pending, _) => pending.cancel(),
             State::Starting | State::Woken | State::Called => Ok(CancelOutcome::TooLate),
         }
@@ -134,8 +131,7 @@ impl<P: Payload> Callback<P> {
 
     /// Whether the function was called, or is being called.
     pub fn is_called(&self) -> bool {
-        let place = self.call.0.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(*place, State::Called)
+        matches!(*self.call.lock(), State::Called)
     }
 }
 

@@ -298,7 +298,10 @@ impl Queue {
     /// deep. With `min` = 0 it never waits, whatever the timeout, and takes nothing while another
     /// thread reaps.
     ///
-    /// Returns how many completions this call took. Other threads may have taken some as well. A
+    /// Returns how many completions this call took. Other threads may have taken some as well. If
+    /// something else [drives](Driver) the queue, that takes most of them, and a wait without a
+    /// timeout may never end. So a program that calls this in a loop makes the queue with
+    /// [`Driver::Caller`]. A
     /// thread that only reaps should use a [`reaper`](Self::reaper), which doesn't keep the queue
     /// open.
     ///

@@ -248,7 +248,7 @@ impl<P: Payload> Pending<P> {
 
     /// Whether the operation is done. If not, the waker is woken when it is.
     #[inline(always)]
-    pub(super) fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.is_done() || self.glance() || !self.register(cx.waker()) {
             return Poll::Ready(());
         }
@@ -258,6 +258,22 @@ impl<P: Payload> Pending<P> {
         // the parent's operations in a child.
         check_process(slot);
         Poll::Pending
+    }
+
+    /// Stores a waker that is woken once, when the operation is done. Returns false if it is done
+    /// already. If nobody can drive the queue, waits until it is done.
+    pub(super) fn arm(&mut self, waker: &Waker) -> bool {
+        if self.is_done() || self.glance() || !self.register(waker) {
+            return false;
+        }
+        let slot = self.slot();
+        let driven = slot.shared().is_driven(|| slot.hold());
+        // The waker's clone, or the destructor of an earlier waker, may have forked.
+        check_process(slot);
+        if !driven {
+            self.wait_for_it(None);
+        }
+        driven
     }
 
     /// Stores a waker. Returns false, and stores none, if the operation is done.

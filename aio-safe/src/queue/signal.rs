@@ -5,7 +5,7 @@
 use std::{
     ffi::c_int,
     sync::Arc,
-    task::{Context, Wake, Waker},
+    task::{Wake, Waker},
 };
 
 use super::Pending;
@@ -132,7 +132,7 @@ impl<P: Payload> Pending<P> {
     #[doc(alias = "SIGEV_THREAD_ID")]
     pub fn signal(&mut self, signal: Signal) {
         let waker = Waker::from(Arc::new(signal));
-        if self.poll_done(&mut Context::from_waker(&waker)).is_ready() {
+        if !self.arm(&waker) {
             signal.send();
         }
     }

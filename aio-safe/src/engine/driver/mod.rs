@@ -82,11 +82,18 @@ impl Shared {
     /// until the queue is closed. So no barrier is needed.
     #[inline]
     pub(crate) fn drive(&self, waker: &Waker, hold: impl FnOnce() -> Hold) {
-        // MECHANISM: the driver's start
-        // `self.driver.mode.load(Relaxed) == MISSING` becomes `false`
-        if self.driver.mode.load(Relaxed) == MISSING && !self.start_thread(hold()) {
+        if !self.is_driven(hold) {
             self.look_again(waker);
         }
+    }
+
+    /// As [`drive`](Self::drive). Returns false if the queue needs a thread, and there can't be one
+    /// now.
+    #[inline]
+    pub(crate) fn is_driven(&self, hold: impl FnOnce() -> Hold) -> bool {
+        // MECHANISM: the driver's start
+        // `self.driver.mode.load(Relaxed) != MISSING` becomes `true`
+        self.driver.mode.load(Relaxed) != MISSING || self.start_thread(hold())
     }
 
     /// Starts the thread, unless another one has done so. Returns false if there can't be a thread
