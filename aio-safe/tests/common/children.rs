@@ -181,9 +181,7 @@ pub(crate) fn use_up_threads() {
         rlim_max: libc::RLIM_INFINITY,
     };
     // SAFETY: `limit` is a rlimit.
-    assert_eq!(
-        unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) },
-        0
-    );
+    let result = unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) };
+    assert_eq!(result, 0);
     assert!(std::thread::Builder::new().spawn(|| ()).is_err());
 }

@@ -247,7 +247,7 @@ impl Lab<'_> {
     fn boot_with(&self, guest: &Planned, accel: Accel) -> Result<Guest> {
         let mut seen = self.boot_once(guest, accel)?;
         if seen.qemu_crashed_early() {
-            self.progress.say(&format!(
+            self.progress.say(format!(
                 "notice: QEMU crashed while it booted {} {}, so it is booted once more: {}",
                 guest.arch.name,
                 guest.kernel.release,
