@@ -3,7 +3,7 @@
 use aio_safe::{AlignedBuf, buf::AllocError};
 
 use super::{
-    format::{BLOCK, checksum, split, whole_blocks},
+    format::{BLOCK, checksum, is_zeros, split, whole_blocks},
     record::Record,
 };
 
@@ -108,6 +108,6 @@ impl Head {
             places.push(Place { offset: at, len });
             rest = &rest[len..];
         }
-        zeros.iter().all(|byte| *byte == 0).then_some(places)
+        is_zeros(zeros).then_some(places)
     }
 }

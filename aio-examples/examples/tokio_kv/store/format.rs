@@ -19,6 +19,12 @@
 /// Transfers begin and end on multiples of this. No common device needs more for `O_DIRECT`.
 pub(crate) const BLOCK: usize = 4096;
 
+/// Whether this is nothing but zeros. It may be a block, or a part of one.
+pub(crate) fn is_zeros(bytes: &[u8]) -> bool {
+    const ZEROS: [u8; BLOCK] = [0; BLOCK];
+    ZEROS.starts_with(bytes)
+}
+
 /// The longest key, in bytes. The shortest has one byte.
 pub(crate) const KEY_MAX: usize = 1024;
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use super::{
     commit::{Head, Kind, Place},
     file::File,
-    format::BLOCK,
+    format::{BLOCK, is_zeros},
     record::Record,
     segment::Segment,
 };
@@ -136,7 +136,7 @@ impl<'a> Scan<'a> {
         let mut torn = self.odd;
         let mut offset = end;
         while let Some(block) = self.window.get(offset, BLOCK).await? {
-            torn |= block.iter().any(|byte| *byte != 0);
+            torn |= !is_zeros(block);
             if offset > end && Head::decode(self.segment.salt, offset, block).is_some() {
                 return Err(self.segment.damage(end));
             }
