@@ -30,7 +30,7 @@ use std::{path::Path, process::ExitCode};
 use aio_safe::{Queue, queue::Driver};
 use anyhow::{Context, Result};
 use clap::Parser;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 
 use args::{Args, Command};
 
@@ -65,16 +65,13 @@ fn on(dir: &Path) -> Result<client::Client> {
 
 /// Runs a task and everything that it spawns in this thread. The runtime drives the queue too.
 fn with_queue(task: impl AsyncFnOnce(&Queue) -> Result<ExitCode>) -> Result<ExitCode> {
-    let runtime: Runtime = Builder::new_current_thread().enable_all().build()?;
-    let code = runtime.block_on(async {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
         let builder = Queue::builder(DEPTH).driver(Driver::Tokio);
         let queue = builder.build().context("can't make a queue")?;
         let code = task(&queue).await;
-        // Nothing is in flight any more, so this takes the kernel's 30 ms and no longer.
+        // It waits for what is in flight, and 30 ms for the kernel. Nothing else is left to run.
         let closed = queue.close().context("can't close the queue");
         code.and_then(|code| closed.map(|()| code))
-    });
-    // Some blocking call may hang on a broken disk, and nobody waits for it any more.
-    runtime.shutdown_background();
-    code
+    })
 }

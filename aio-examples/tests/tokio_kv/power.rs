@@ -1,7 +1,7 @@
 //! Power failures. A kill can't show whether anything was synced, because the kernel writes what a
 //! killed process has handed over. So the store runs in the test, on a kernel that writes down what
 //! it is asked to do. From that the test makes what a disk may contain after a power failure:
-//! everything that was synced, and any part of what wasn't.
+//! everything that was synced, and any part of what wasn't. The same kernel makes syncs fail.
 
 #![allow(unsafe_code, reason = "keeps the promises of a kernel")]
 
@@ -54,6 +54,8 @@ struct Log {
     events: Vec<Event>,
     /// The requests in flight by their `aio_data`.
     in_flight: HashMap<u64, usize>,
+    /// Whether syncs fail.
+    fails: bool,
 }
 
 /// The real kernel, which writes down what it does.
@@ -70,8 +72,8 @@ impl Recorder {
     }
 }
 
-// SAFETY: every call is the real kernel's, and so is every result. There is no `ring`, so every
-// event comes by `io_getevents`. Nothing panics, except if memory runs out, which aborts.
+// SAFETY: every call is the real kernel's, and so is every result, except for syncs that fail. There
+// is no `ring`, so every event comes by `io_getevents`. Nothing panics, except if memory runs out, which aborts.
 unsafe impl Kernel for Recorder {
     fn io_setup(&self, nr_events: u32) -> Result<AioContext, Errno> {
         Linux.io_setup(nr_events)
@@ -118,10 +120,13 @@ unsafe impl Kernel for Recorder {
         // SAFETY: the caller promises that nobody else takes events.
         let n = unsafe { Linux.io_getevents(ctx, min, events, timeout) }?;
         let mut log = self.log();
-        for event in events.iter().take(n) {
+        for event in events.iter_mut().take(n) {
             // SAFETY: the kernel has initialised the first `n`.
-            let event = unsafe { event.assume_init_ref() };
+            let event = unsafe { event.assume_init_mut() };
             if let Some(number) = log.in_flight.remove(&event.data) {
+                if log.fails && matches!(log.events[number], Event::Submitted(Request::Sync)) {
+                    event.res = -i64::from(Errno::EIO.raw());
+                }
                 log.events.push(Event::Completed(number));
             }
         }
@@ -249,5 +254,51 @@ fn a_power_failure_loses_no_acknowledged_write() {
             lost > 20,
             "the failures cost changes that weren't acknowledged: {lost}"
         );
+    });
+}
+
+/// Nobody knows what is on the disk after a sync that failed. So the store takes no more changes,
+/// until it is opened again, and shows what is durable.
+#[test]
+fn after_a_failed_sync_the_store_takes_no_changes() {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (recorder, dir) = (Recorder::default(), dir());
+        let queue = Queue::builder(16).driver(Driver::Tokio);
+        let queue = queue.build_on(recorder.clone()).unwrap();
+        let open = async || Store::open(Dir::open(&queue, dir.path()).unwrap()).await;
+        for rolls in [false, true] {
+            let store = open().await.unwrap();
+            store.put(key(0), value((0, 1)).into()).await.unwrap();
+            recorder.log().fails = true;
+            if rolls {
+                store.compact().await.unwrap_err();
+            } else {
+                let put = store.put(key(0), value((0, 2)).into());
+                put.await.unwrap_err();
+            }
+            recorder.log().fails = false;
+            for _ in 0..2 {
+                let error = store.delete(key(0)).await.unwrap_err().to_string();
+                let cause = if rolls {
+                    "can't seal the segment"
+                } else {
+                    "can't sync the log"
+                };
+                let why = "Input/output error (os error 5)";
+                let says = format!("the store takes no changes any more: {cause}: {why}");
+                assert_eq!(error, says);
+                assert_eq!(*store.get(&key(0)).await.unwrap().unwrap(), *value((0, 1)));
+            }
+            assert!(store.close().await.is_err());
+            drop(store);
+            // The writer's task has a hold on the directory's lock until it ends.
+            tokio::task::yield_now().await;
+            let store = open().await.unwrap();
+            store.put(key(0), value((0, 3)).into()).await.unwrap();
+            store.close().await.unwrap();
+            drop(store);
+            tokio::task::yield_now().await;
+        }
     });
 }

@@ -12,7 +12,7 @@ use super::{
 };
 
 /// The end of a segment that isn't sealed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Appender {
     pub(crate) segment: Arc<Segment>,
     pub(crate) end: u64,

@@ -29,7 +29,7 @@ impl File {
     pub(crate) fn open(queue: &Queue, path: &Path, options: &OpenOptions) -> io::Result<Self> {
         let mut direct = options.clone();
         let file = match direct.custom_flags(libc::O_DIRECT).open(path) {
-            // With O_CREAT, the file may be there now, so this doesn't use `create_new`.
+            // If it was to be created, it may be there now.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => options.open(path)?,
             file => file?,
         };

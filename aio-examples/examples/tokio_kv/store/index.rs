@@ -30,13 +30,7 @@ impl Index {
     pub(crate) fn apply(&mut self, key: &[u8], location: Option<Location>) -> bool {
         match location {
             None => self.keys.remove(key).is_some(),
-            Some(location) => match self.keys.get_mut(key) {
-                Some(old) => {
-                    *old = location;
-                    true
-                }
-                None => self.keys.insert(key.into(), location).is_some(),
-            },
+            Some(location) => self.keys.insert(key.into(), location).is_some(),
         }
     }
 

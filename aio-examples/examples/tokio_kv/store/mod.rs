@@ -1,4 +1,15 @@
 //! The store: a log of changes in files, and an index of it in memory.
+//!
+//! # Dropped futures
+//!
+//! A client may go away at any moment, and its futures are dropped then. A read that is dropped is
+//! abandoned: the queue keeps its buffer until the disk has filled it. A write that is dropped may
+//! still land. So clients' tasks don't write to the log: they hand their changes to the writer's
+//! task, which lives as long as the store is open. A change that was handed over is made, whether
+//! or not its client waits for the answer.
+//!
+//! A compaction that is dropped leaves a file that isn't ready. It is removed when the store is
+//! opened again.
 
 mod append;
 mod commit;

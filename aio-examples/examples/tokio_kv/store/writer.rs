@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Shared,
     append::Appender,
-    commit,
+    commit::{self, Place},
     format::{BLOCK, COMMIT, SEGMENT},
     record::Record,
     recover::{begin, location},
@@ -111,8 +111,7 @@ impl Writer {
             self.roll().await?;
         }
         let log = self.log.as_mut().map_err(|error| error.clone())?;
-        let places = log.append(&records).await.map_err(text)?;
-        log.segment.file.sync_data().await.map_err(text)?;
+        let places = durable(log, &records).await.map_err(text)?;
 
         let mut index = self.shared.index();
         let changes = writes.iter().zip(places);
@@ -124,40 +123,26 @@ impl Writer {
     }
 
     async fn roll(&mut self) -> Result<(), String> {
-        let log = self.take("the segment couldn't be sealed")?;
+        let log = self.log.clone()?;
         let next = log.segment.id + 1;
         let next = async {
-            let sealed = log.seal().await?;
-            let next = begin(&self.shared.dir, next).await?;
+            let sealed = log.seal().await.context("can't seal the segment")?;
+            let next = begin(&self.shared.dir, next).await;
+            let next = next.context("can't begin a segment")?;
             self.shared.index().sealed.push(sealed);
             Ok(next)
         };
-        match next.await.map_err(|error: anyhow::Error| text(error)) {
-            Ok(next) => {
-                self.log = Ok(next);
-                Ok(())
-            }
-            Err(error) => {
-                self.fail(&error);
-                Err(error)
-            }
+        let next = next.await.map_err(|error: anyhow::Error| text(error));
+        if let Err(error) = &next {
+            self.fail(error);
         }
+        self.log = Ok(next?);
+        Ok(())
     }
 
     async fn close(&mut self) -> Result<(), String> {
-        let log = self.take("the store was closed")?;
+        let log = self.log.clone()?;
         log.seal().await.map(drop).map_err(text)
-    }
-
-    /// Takes the log. Meanwhile it counts as failed.
-    fn take(&mut self, meanwhile: &str) -> Result<Appender, String> {
-        let log = self.log.as_ref().map_err(Clone::clone)?;
-        let log = Appender {
-            segment: Arc::clone(&log.segment),
-            end: log.end,
-        };
-        self.log = Err(meanwhile.to_owned());
-        Ok(log)
     }
 
     fn fail(&mut self, error: &str) {
@@ -167,6 +152,17 @@ impl Writer {
             self.log = Err(error);
         }
     }
+}
+
+/// Appends a commit, and syncs it.
+async fn durable(log: &mut Appender, records: &[Record<'_>]) -> Result<Vec<Place>> {
+    let places = log
+        .append(records)
+        .await
+        .context("can't write to the log")?;
+    let synced = log.segment.file.sync_data().await;
+    synced.context("can't sync the log")?;
+    Ok(places)
 }
 
 fn text(error: impl Into<anyhow::Error>) -> String {
