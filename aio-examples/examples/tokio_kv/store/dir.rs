@@ -21,9 +21,6 @@ pub(crate) struct Dir {
 
 impl Dir {
     /// Opens the directory, and locks it.
-    ///
-    /// When a process is killed, the kernel waits for its native AIO before it closes its files,
-    /// and so before it gives up the lock. So no write of the last owner is still in flight.
     pub(crate) fn open(queue: &Queue, path: &Path) -> Result<Self> {
         let handle = fs::File::open(path)
             .with_context(|| format!("can't open the directory {}", path.display()))?;

@@ -11,6 +11,7 @@ use std::{
 use aio_safe::{
     AlignedBuf, BufResult, Op, OpError, Queue, buf::IoBufExt, error::QueueError, op::Payload,
 };
+use rustix::fs::{FlockOperation, flock};
 use tokio::time::sleep;
 
 use super::format::{BLOCK, whole_blocks};
@@ -26,6 +27,10 @@ pub(crate) struct File {
 impl File {
     /// Opens a file with `O_DIRECT`, or without it where the file system has no direct I/O. Then
     /// transfers block the runtime's thread.
+    ///
+    /// If the last process was killed, this waits until its last write has landed. Otherwise the
+    /// write could land on what this process writes. The lock tells: it belongs to the open file,
+    /// which stays open as long as a request on it is in flight.
     pub(crate) fn open(queue: &Queue, path: &Path, options: &OpenOptions) -> io::Result<Self> {
         let mut direct = options.clone();
         let file = match direct.custom_flags(libc::O_DIRECT).open(path) {
@@ -33,6 +38,7 @@ impl File {
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => options.open(path)?,
             file => file?,
         };
+        flock(&file, FlockOperation::LockExclusive)?;
         let queue = queue.clone();
         Ok(Self { file, queue })
     }

@@ -119,12 +119,11 @@ pub(crate) async fn recover(dir: &Dir) -> Result<(Index, Appender)> {
     Ok((index, begin(dir, id).await?))
 }
 
-/// Cuts off what wasn't acknowledged, and seals the segment.
+/// Seals the segment behind what was acknowledged. Sealing cuts off the rest.
 async fn end(segment: &Arc<Segment>, summary: Summary) -> Result<()> {
     if summary.end == End::Torn {
         eprintln!("tokio_kv: cut off: {summary}");
     }
-    segment.cut(summary.offset).await?;
     let appender = Appender {
         segment: Arc::clone(segment),
         end: summary.offset,
