@@ -72,8 +72,9 @@ impl Recorder {
     }
 }
 
-// SAFETY: every call is the real kernel's, and so is every result, except for syncs that fail. There
-// is no `ring`, so every event comes by `io_getevents`. Nothing panics, except if memory runs out, which aborts.
+// SAFETY: every call is the real kernel's, and so is every result, except for syncs that fail.
+// There is no `ring`, so every event comes by `io_getevents`. Nothing panics. If memory runs out,
+// the process aborts.
 unsafe impl Kernel for Recorder {
     fn io_setup(&self, nr_events: u32) -> Result<AioContext, Errno> {
         Linux.io_setup(nr_events)

@@ -124,6 +124,9 @@ async fn end(segment: &Arc<Segment>, summary: Summary) -> Result<()> {
     if summary.end == End::Torn {
         eprintln!("tokio_kv: cut off: {summary}");
     }
+    // The last process may have been killed before it synced the last commit. A seal says that what
+    // is before it is durable.
+    segment.file.sync_data().await?;
     let appender = Appender {
         segment: Arc::clone(segment),
         end: summary.offset,
