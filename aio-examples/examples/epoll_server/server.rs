@@ -139,6 +139,7 @@ impl Server {
                 self.sweep(now)?;
             }
         }
+        self.connections.values().for_each(Connection::give_up);
         self.connections.clear();
         self.disk.close()
     }
@@ -362,8 +363,13 @@ impl Server {
         self.swept = now;
         self.out_of_files = false;
         let limits = self.limits;
-        self.connections
-            .retain(|_, connection| !connection.is_overdue(&limits, now));
+        self.connections.retain(|_, connection| {
+            let is_overdue = connection.is_overdue(&limits, now);
+            if is_overdue {
+                connection.give_up();
+            }
+            !is_overdue
+        });
         self.watch_listener()
     }
 }

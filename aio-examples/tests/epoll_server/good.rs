@@ -4,8 +4,11 @@ use std::{
     fs,
     io::Write,
     process::{Output, Stdio},
+    sync::atomic::{AtomicU64, Ordering::SeqCst},
     thread,
 };
+
+use rustix::{io::Errno, process::Signal};
 
 use crate::{
     common::{example, texts},
@@ -87,20 +90,46 @@ fn a_client_with_many_requests_does_not_keep_another_one_waiting() {
         let read = request(id, Opcode::Read, 0, 1 << 20);
         greedy.send(&read, &[]).unwrap();
     }
-    // The first response says that the requests are there.
-    greedy.receive().unwrap().result.unwrap();
-    ask(&mut modest, request(1, Opcode::Read, 0, BLOCK), &[])
-        .result
-        .unwrap();
-    // What is in the socket's buffers by now was read before.
-    greedy.stream.set_nonblocking(true).unwrap();
-    let mut before = vec![0; 1 << 30];
-    let n = greedy.stream.peek(&mut before).unwrap_or(0) >> 20;
-    assert!(n < 50, "{n} of {requests} responses came before");
-    greedy.stream.set_nonblocking(false).unwrap();
-    for _ in 1..requests {
-        greedy.receive().unwrap().result.unwrap();
+    let answered = AtomicU64::new(0);
+    thread::scope(|scope| {
+        let answered = &answered;
+        scope.spawn(move || {
+            for _ in 0..requests {
+                greedy.receive().unwrap().result.unwrap();
+                answered.fetch_add(1, SeqCst);
+            }
+        });
+        // The first response says that the requests are there.
+        while answered.load(SeqCst) == 0 {
+            thread::yield_now();
+        }
+        ask(&mut modest, request(1, Opcode::Read, 0, BLOCK), &[])
+            .result
+            .unwrap();
+        let before = answered.load(SeqCst);
+        assert!(
+            before < requests * 3 / 4,
+            "{before} of {requests} came before"
+        );
+    });
+}
+
+#[test]
+fn what_the_file_does_not_have_any_more_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("disk");
+    let server = Server::start(&path, &[]);
+    let mut client = server.client();
+    let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.set_len(1 << 20).unwrap();
+    // The kernel reads the first half of it.
+    let half = request(1, Opcode::Read, (1 << 20) - u64::from(BLOCK), 2 * BLOCK);
+    for request in [half, request(2, Opcode::Read, 2 << 20, BLOCK)] {
+        let status = ask(&mut client, request, &[]).result.unwrap_err();
+        assert_eq!(status, Errno::IO.into());
     }
+    let there = request(3, Opcode::Read, 0, BLOCK);
+    assert!(ask(&mut client, there, &[]).result.is_ok());
 }
 
 #[test]
@@ -112,12 +141,12 @@ fn a_restart_keeps_the_data() {
     for _ in 0..10 {
         model.round();
     }
-    server.signal(rustix::process::Signal::TERM);
+    server.signal(Signal::TERM);
     assert!(server.ended().success());
     let mut server = Server::start(&path, &[]);
     model.check_on(&server);
     model.round();
-    server.signal(rustix::process::Signal::KILL);
+    server.signal(Signal::KILL);
     assert!(!server.ended().success());
     // A longer file stays as long as it is.
     assert_eq!(fs::metadata(&path).unwrap().len(), 8 << 20);

@@ -155,6 +155,25 @@ fn a_request_behind_which_nothing_can_be_understood_is_the_last_one() {
 }
 
 #[test]
+fn a_response_is_not_lost_by_what_the_client_has_sent_behind_its_lie() {
+    with_good_clients(&[], |server| {
+        let mut client = server.client();
+        let read = request(1, Opcode::Read, 0, MIB);
+        let lie = request(9, Opcode::Unknown(7), 0, 0);
+        let mut bytes = [read.encode(), lie.encode()].concat();
+        bytes.resize(60_000, 0);
+        client.stream.write_all(&bytes).unwrap();
+        // By now the server has passed everything to the kernel, and the client's socket is full.
+        thread::sleep(Duration::from_millis(500));
+        let mut answers = [client.receive().unwrap(), client.receive().unwrap()];
+        answers.sort_by_key(|answer| answer.id);
+        assert_eq!(answers[0].result.as_ref().map(Vec::len), Ok(MIB as usize));
+        assert_eq!(answers[1], error(9, Errno::OPNOTSUPP));
+        await_close(&mut client);
+    });
+}
+
+#[test]
 fn noise_is_answered_with_an_error() {
     with_good_clients(&[], |server| {
         let mut rng = fastrand::Rng::with_seed(1);
@@ -206,16 +225,43 @@ fn half_a_request_and_then_nothing() {
 #[test]
 fn a_request_that_comes_byte_by_byte_has_to_be_in_time_as_a_whole() {
     with_good_clients(&["--timeout", "0.5"], |server| {
-        let mut client = server.client();
-        let start = Instant::now();
-        for byte in request(1, Opcode::Size, 0, 0).encode() {
-            if client.stream.write_all(&[byte]).is_err() {
-                break;
+        let mut write = request(1, Opcode::Write, 0, BLOCK).encode().to_vec();
+        write.extend(contents(1));
+        let mut refused = request(1, Opcode::Write, 1, BLOCK).encode().to_vec();
+        refused.extend(contents(1));
+        // In the header, in the data, in data that are thrown away.
+        for (bytes, at_once) in [(&write, 1), (&write, 30), (&refused, 30)] {
+            let mut client = server.client();
+            client.stream.write_all(&bytes[..at_once]).unwrap();
+            let start = Instant::now();
+            for byte in &bytes[at_once..] {
+                if client.stream.write_all(&[*byte]).is_err() {
+                    break;
+                }
+                let time = start.elapsed();
+                assert!(time < PATIENCE, "it is still open after {time:?}");
+                thread::sleep(Duration::from_millis(50));
             }
-            thread::sleep(Duration::from_millis(100));
+            await_close(&mut client);
+            assert!(start.elapsed() > Duration::from_millis(400));
         }
-        await_close(&mut client);
-        assert!(start.elapsed() > Duration::from_millis(400));
+    });
+}
+
+#[test]
+fn the_time_of_a_request_begins_with_its_first_byte() {
+    with_good_clients(&["--timeout", "1.5"], |server| {
+        let mut client = server.client();
+        let mut write = request(1, Opcode::Write, 0, BLOCK).encode().to_vec();
+        write.extend(contents(1));
+        let (half, rest) = write.split_at(10);
+        for _ in 0..2 {
+            thread::sleep(Duration::from_secs(1));
+            client.stream.write_all(half).unwrap();
+            thread::sleep(Duration::from_secs(1));
+            client.stream.write_all(rest).unwrap();
+            assert_eq!(client.receive().unwrap().result, Ok(vec![]));
+        }
     });
 }
 
@@ -279,6 +325,28 @@ fn a_client_that_never_reads_is_not_read_from_and_then_closed() {
             );
         }
         assert!(most < memory + (24 << 10), "{memory} KiB became {most}");
+    });
+}
+
+#[test]
+fn responses_that_nobody_reads_do_not_stay_in_the_kernel() {
+    with_good_clients(&["--timeout", "0.5"], |server| {
+        let mut client = server.client();
+        for id in 0..8 {
+            client
+                .send(&request(id, Opcode::Read, 0, MIB), &[])
+                .unwrap();
+        }
+        // Closing the socket in the usual way would send the rest, and be no error.
+        let start = Instant::now();
+        let error = loop {
+            assert!(start.elapsed() < LIMIT, "the connection isn't reset");
+            if let Some(error) = client.stream.take_error().unwrap() {
+                break error;
+            }
+            thread::sleep(Duration::from_millis(5));
+        };
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
     });
 }
 

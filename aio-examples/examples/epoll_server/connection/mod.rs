@@ -12,11 +12,11 @@ use std::{
     io, mem,
     net::{Shutdown, TcpStream},
     os::fd::{AsFd, BorrowedFd},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use aio_safe::AlignedBuf;
-use rustix::event::epoll::EventFlags;
+use rustix::{event::epoll::EventFlags, net::sockopt::set_socket_linger};
 
 use crate::{
     limits::{LINGER, Limits},
@@ -206,6 +206,15 @@ impl Connection {
         .into_iter()
         .flatten()
         .any(|since| now.saturating_duration_since(since) > limits.timeout)
+    }
+
+    /// Makes closing the socket reset it, if responses are left. Otherwise the kernel would keep what
+    /// it has of them, for a client that doesn't read them.
+    pub(crate) fn give_up(&self) {
+        if !self.sender.is_empty() {
+            // If this fails, the kernel gives up by itself, only later.
+            let _ = set_socket_linger(&self.stream, Some(Duration::ZERO));
+        }
     }
 
     /// The next read or write that waits for a slot.
