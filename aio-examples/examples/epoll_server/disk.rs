@@ -34,8 +34,8 @@ type Syncs = Vec<(u64, Request)>;
 pub(crate) struct Disk {
     /// Goes first: its slots are the queue's.
     lane: Lane<Transfer<Slice<AlignedBuf>>, Job>,
-    /// Goes to the kernel before anything else: the rest of short transfers, and what the kernel had
-    /// no room for.
+    /// Goes to the kernel before anything else: the rest of short transfers, and what the kernel
+    /// had no room for.
     again: Vec<(Job, AlignedBuf)>,
     /// The sync in flight, and the requests that it answers.
     sync: Option<(Pending<FileSync>, Syncs)>,

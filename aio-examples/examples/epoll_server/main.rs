@@ -1,8 +1,9 @@
 //! A block server over TCP: sockets and disk wait in one epoll loop, in one thread.
 //!
-//! A thread that waits in `epoll_wait` for its sockets can't also wait for a disk. This program shows
-//! how native AIO solves that: the queue has an eventfd, which epoll watches as it watches a socket.
-//! So one thread serves many clients, and never waits for a read or a write of the disk.
+//! Epoll can't watch a file on a disk: `epoll_ctl` refuses it with EPERM. This program shows what
+//! native AIO does about that. The queue has an eventfd, which the kernel signals when a read, a
+//! write or a sync is over. Epoll watches the eventfd beside the sockets. So one thread serves many
+//! clients, and none of them waits while the disk works for another one.
 //!
 //! ```text
 //! cargo run --release --example epoll_server -- serve --file disk.img --size 64MiB
@@ -10,10 +11,9 @@
 //! cargo run --example epoll_server -- get ADDRESS 4096 4096
 //! ```
 //!
-//! Where to read: `server` is the loop, and each step of a turn is a method. `disk` has the queue:
-//! reads and writes go through a lane, all of a turn in one `io_submit`. `connection` has a client's
-//! requests and responses, and the limits that make slow, dead and lying clients cost only
-//! themselves. `protocol` says what goes over the wire.
+//! `server` is the loop, and `disk` has the queue. `connection` has a client's requests and
+//! responses, and its limits: slow, dead and lying clients cost only themselves. `protocol` says
+//! what goes over the wire.
 
 mod args;
 mod client;

@@ -21,10 +21,10 @@
 //!
 //! Offset and length of a sync and of a size are 0.
 //!
-//! **Order.** A client may send requests before it has the responses to earlier ones. Responses come
-//! in any order. A request sees the effects of another one if it was sent after the response to that
-//! one. The order of other requests is open, also of two writes to the same block. A sync covers the
-//! writes whose responses came before the sync was sent.
+//! **Order.** A client may send requests before it has the responses to earlier ones. Responses
+//! come in any order. A request sees the effect of a write if it was sent after the response to the
+//! write. The order of other requests is open, also of two writes to the same block. A sync covers
+//! the writes whose responses came before the sync was sent.
 //!
 //! **Errors.** The server answers an offset or length that is no multiple of the block size, or a
 //! length of 0, with EINVAL. It answers a range that isn't all in the file with ERANGE, and a read

@@ -78,40 +78,37 @@ fn a_fast_response_overtakes_a_slow_one_and_each_request_is_answered_once() {
 
 #[test]
 fn a_client_with_many_requests_does_not_keep_another_one_waiting() {
+    const REQUESTS: u64 = 100;
     let dir = tempfile::tempdir().unwrap();
     let args = ["--depth", "2", "--in-flight", "128", "--buffered", "128MiB"];
     let server = Server::start(&dir.path().join("disk"), &args);
     let (mut greedy, mut modest) = (server.client(), server.client());
-    ask(&mut modest, request(0, Opcode::Size, 0, 0), &[])
-        .result
-        .unwrap();
-    let requests = 100;
-    for id in 0..requests {
-        let read = request(id, Opcode::Read, 0, 1 << 20);
-        greedy.send(&read, &[]).unwrap();
-    }
-    let answered = AtomicU64::new(0);
-    thread::scope(|scope| {
-        let answered = &answered;
-        scope.spawn(move || {
-            for _ in 0..requests {
-                greedy.receive().unwrap().result.unwrap();
-                answered.fetch_add(1, SeqCst);
-            }
-        });
-        // The first response says that the requests are there.
-        while answered.load(SeqCst) == 0 {
-            thread::yield_now();
+    // How many responses a client with many requests gets before a client with one request.
+    let mut before = || {
+        let answered = AtomicU64::new(0);
+        for id in 0..REQUESTS {
+            let read = request(id, Opcode::Read, 0, 1 << 20);
+            greedy.send(&read, &[]).unwrap();
         }
-        ask(&mut modest, request(1, Opcode::Read, 0, BLOCK), &[])
-            .result
-            .unwrap();
-        let before = answered.load(SeqCst);
-        assert!(
-            before < requests * 3 / 4,
-            "{before} of {requests} came before"
-        );
-    });
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..REQUESTS {
+                    greedy.receive().unwrap().result.unwrap();
+                    answered.fetch_add(1, SeqCst);
+                }
+            });
+            // The first response says that the requests are there.
+            while answered.load(SeqCst) == 0 {
+                thread::yield_now();
+            }
+            let read = request(1, Opcode::Read, 0, BLOCK);
+            ask(&mut modest, read, &[]).result.unwrap();
+            answered.load(SeqCst)
+        })
+    };
+    // This thread may have to wait for a processor, but not each time.
+    let before = [before(), before(), before()];
+    assert!(before.iter().any(|n| *n < REQUESTS / 2), "{before:?}");
 }
 
 #[test]

@@ -208,8 +208,8 @@ impl Connection {
         .any(|since| now.saturating_duration_since(since) > limits.timeout)
     }
 
-    /// Makes closing the socket reset it, if responses are left. Otherwise the kernel would keep what
-    /// it has of them, for a client that doesn't read them.
+    /// Makes closing the socket reset it, if responses are left. Otherwise the kernel would keep
+    /// what it has of them, for a client that doesn't read them.
     pub(crate) fn give_up(&self) {
         if !self.sender.is_empty() {
             // If this fails, the kernel gives up by itself, only later.

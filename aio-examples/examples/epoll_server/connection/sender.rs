@@ -11,6 +11,9 @@ use aio_safe::AlignedBuf;
 
 use crate::protocol::{RESPONSE, Response, Size, Status};
 
+/// How many responses go to the socket in one call.
+const GATHER: usize = 16;
+
 /// What a response carries.
 #[derive(Debug)]
 pub(crate) enum Data {
@@ -72,25 +75,30 @@ impl Sender {
     /// Sends until everything is sent, or the socket takes no more.
     pub(super) fn send(&mut self, mut stream: &TcpStream, now: Instant) -> io::Result<Sent> {
         let mut all = Sent::default();
-        while let Some((header, data)) = self.queue.front() {
-            let data = data.as_slice();
-            let parts = [
-                IoSlice::new(header.get(self.sent..).unwrap_or(&[])),
-                IoSlice::new(&data[self.sent.saturating_sub(RESPONSE)..]),
-            ];
+        while !self.queue.is_empty() {
+            let mut parts = [IoSlice::new(&[]); 2 * GATHER];
+            let mut skip = self.sent;
+            for ((header, data), parts) in self.queue.iter().zip(parts.chunks_exact_mut(2)) {
+                parts[0] = IoSlice::new(&header[skip.min(RESPONSE)..]);
+                parts[1] = IoSlice::new(&data.as_slice()[skip.saturating_sub(RESPONSE)..]);
+                skip = 0;
+            }
             match stream.write_vectored(&parts) {
                 Ok(n) => self.sent += n,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
-            let bytes = RESPONSE + data.len();
-            if self.sent == bytes {
+            while let Some((_, data)) = self.queue.front() {
+                let bytes = RESPONSE + data.as_slice().len();
+                if self.sent < bytes {
+                    break;
+                }
+                self.sent -= bytes;
+                self.queue.pop_front();
+                self.since = now;
                 all.responses += 1;
                 all.bytes += bytes;
-                self.queue.pop_front();
-                self.sent = 0;
-                self.since = now;
             }
         }
         Ok(all)
