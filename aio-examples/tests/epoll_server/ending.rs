@@ -4,6 +4,7 @@ use std::{
     fs,
     io::Write,
     net::TcpStream,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -75,19 +76,23 @@ fn requests_that_are_there_are_answered_and_written() {
 #[test]
 fn a_client_that_does_not_read_has_the_grace_and_no_more() {
     let dir = tempfile::tempdir().unwrap();
-    let mut server = Server::start(&dir.path().join("disk"), &["--grace", "0.7"]);
+    let mut server = Server::start(&dir.path().join("disk"), &["--grace", "1.5"]);
     let client = server.client();
     let reads = request(1, Opcode::Read, 0, 1 << 20).encode().repeat(64);
     (&client.stream).write_all(&reads).unwrap();
     // The server is there, and the client's requests are before this one.
     server.client();
-    std::thread::sleep(Duration::from_millis(200));
+    thread::sleep(Duration::from_millis(200));
     let start = Instant::now();
+    let cpu = server.cpu();
     server.signal(Signal::TERM);
+    thread::sleep(Duration::from_secs(1));
+    let cpu = server.cpu() - cpu;
+    assert!(cpu < Duration::from_millis(150), "it spins: {cpu:?}");
     assert!(server.ended().success());
     let time = start.elapsed();
     assert!(
-        time > Duration::from_millis(600),
+        time > Duration::from_millis(1400),
         "it gave up after {time:?}"
     );
     assert!(time < Duration::from_secs(4), "it took {time:?}");
