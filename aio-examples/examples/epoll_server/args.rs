@@ -32,7 +32,7 @@ pub(crate) enum Command {
 /// answers the requests that it has, syncs the file, and exits with 0.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Serve {
-    /// The file or block device. A file is made when it doesn't exist.
+    /// The file or block device. With --size, a file is made when it doesn't exist.
     #[arg(long, value_name = "PATH")]
     pub(crate) file: PathBuf,
 
