@@ -36,9 +36,11 @@ use crate::{error::CloseError, kernel::Eventfd};
 /// reaps at that moment, it takes nothing, and the eventfd is signalled once more when that thread
 /// is done.
 ///
-/// A wakeup may be spurious: another thread may have taken the completion, or a result may have
-/// been found by a look at the ring. An operation that `io_submit` refuses has no completion. Its
-/// result is there at once, and the eventfd isn't signalled.
+/// **Before the loop waits, it takes the results that are there already.** An operation that
+/// `io_submit` refuses has its result at once, and the eventfd isn't signalled. Polling a future,
+/// or waiting in a thread, may also have found results by a look at the ring.
+///
+/// A wakeup may be spurious: another thread may have taken the completion.
 ///
 /// ```
 /// use aio_safe::{Op, Queue};
