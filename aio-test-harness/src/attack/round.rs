@@ -8,6 +8,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError, TryLockError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    thread,
     time::Duration,
 };
 
@@ -156,6 +157,10 @@ impl Info {
     }
 }
 
+/// How many milliseconds the end of a round waits for a queue's driver, which works in a thread of
+/// its own.
+const PATIENCE: u32 = 5000;
+
 /// A handle of a queue.
 pub(super) struct Q {
     pub(super) queue: Queue,
@@ -202,7 +207,7 @@ impl Q {
     pub(super) fn reap_without_queue(&self, min: usize, timeout: Duration, round: &Round) {
         did(Act::Reaper);
         let reaper = self.queue.reaper();
-        let result = std::thread::scope(|scope| {
+        let result = thread::scope(|scope| {
             let thread = scope.spawn(|| {
                 let clone = reaper.clone();
                 clone.reap(min, Some(timeout))
@@ -464,6 +469,15 @@ impl Round {
             self.finish_queue(&q);
             guard(self, || drop(q));
         }
+        // The queues' drivers may still be about to drop what is left.
+        for _ in 0..PATIENCE {
+            let [made, dropped, forgotten] = self.tokens.all();
+            let [bells, rung, may_be_lost] = self.bells.all();
+            if made == dropped + forgotten && bells <= rung + may_be_lost {
+                break;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
         let [made, dropped, forgotten] = self.tokens.all();
         if made != dropped + forgotten {
             self.fail(format!(
@@ -536,6 +550,11 @@ impl Round {
             match q.queue.submit(self.files.get(Target::Zero), op) {
                 Ok(handle) => return Ok(handle),
                 Err(error) if error.reason == QueueError::Again && tries < 1000 => tries += 1,
+                // The queue's driver may still be about to drop an abandoned buffer.
+                Err(error) if error.reason == QueueError::QueueFull && tries < PATIENCE => {
+                    tries += 1;
+                    thread::sleep(Duration::from_millis(1));
+                }
                 Err(error) => return Err(error.reason),
             }
         }
