@@ -14,8 +14,8 @@ use aio_safe::{
     buf::{IoBuf, Pool, PoolBuf, Take},
 };
 use common::{
-    Does, Fake, Woken, block_on, caught, panicking_waker, poll_once, waker_panicking_in_clone,
-    waker_panicking_in_drop, within,
+    Does, Fake, Woken, alone, block_on, caught, limit_memory, panicking_waker, poll_once,
+    waker_panicking_in_clone, waker_panicking_in_drop, within,
 };
 
 fn taken(poll: Poll<PoolBuf>) -> PoolBuf {
@@ -74,6 +74,17 @@ fn a_pool_that_cannot_be_is_refused() {
             "{count} {size} {align}"
         );
     }
+}
+
+/// The buffers are small, and the list of them is larger than all of them together.
+#[test]
+fn a_pool_whose_list_finds_no_memory_is_refused() {
+    alone("a_pool_whose_list_finds_no_memory_is_refused", || {
+        limit_memory(64 << 20);
+        assert!(Pool::new(16 << 20, 1, 1).is_err());
+        let pool = Pool::new(1000, 1, 1).unwrap();
+        assert_eq!(pool.available(), 1000);
+    });
 }
 
 #[test]

@@ -170,18 +170,23 @@ pub(crate) fn forbid(call: libc::c_long, errno: i32) {
 
 /// From now on this process gets no memory for the stack of another thread.
 pub(crate) fn use_up_threads() {
+    // A thread's stack is larger than this.
+    limit_memory(1 << 20);
+    assert!(std::thread::Builder::new().spawn(|| ()).is_err());
+}
+
+/// From now on this process gets at most so many bytes more from the kernel.
+pub(crate) fn limit_memory(more: libc::rlim_t) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let size = status
         .lines()
         .find_map(|line| line.strip_prefix("VmSize:")?.split_whitespace().next());
     let bytes = size.unwrap().parse::<libc::rlim_t>().unwrap() * 1024;
     let limit = libc::rlimit {
-        // A thread's stack is larger than this.
-        rlim_cur: bytes + (1 << 20),
+        rlim_cur: bytes + more,
         rlim_max: libc::RLIM_INFINITY,
     };
     // SAFETY: `limit` is a rlimit.
     let result = unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) };
     assert_eq!(result, 0);
-    assert!(std::thread::Builder::new().spawn(|| ()).is_err());
 }
