@@ -214,6 +214,84 @@ fn a_function_may_submit_the_next_operation() {
     });
 }
 
+/// Each operation is over when its function is given, so none is called by the reaping thread.
+#[test]
+fn functions_that_are_called_at_once_do_not_use_up_the_stack() {
+    fn chain(queue: Queue, zeros: Arc<File>, left: usize, over: Arc<Flag>) {
+        if left == 0 {
+            return over.set();
+        }
+        let read = queue.submit(&*zeros, Op::read(vec![1; 8], 0)).unwrap();
+        read.then(move |done| {
+            assert_eq!(done.buffer, [0; 8]);
+            chain(queue, zeros, left - 1, over);
+        });
+    }
+    alone(
+        "functions_that_are_called_at_once_do_not_use_up_the_stack",
+        || {
+            let over = Arc::new(Flag::default());
+            let queue = Queue::new(1).unwrap();
+            chain(queue, Arc::new(zeros()), 20_000, Arc::clone(&over));
+            over.wait();
+        },
+    );
+}
+
+/// Each function reaps the operation of the next one.
+#[test]
+fn functions_of_each_other_do_not_use_up_the_stack() {
+    fn chain(queue: &Queue, left: usize, calls: &Arc<AtomicUsize>) {
+        let Some(left) = left.checked_sub(1) else {
+            return;
+        };
+        let (queue_too, counted) = (queue.clone(), Arc::clone(calls));
+        common::read(queue).then(move |_| {
+            counted.fetch_add(1, SeqCst);
+            chain(&queue_too, left, &counted);
+            // The operation that was submitted just now is over.
+            queue_too.reap(0, None).unwrap();
+        });
+    }
+    alone("functions_of_each_other_do_not_use_up_the_stack", || {
+        let queue = common::driven_by_test(2, Fake::prompt()).unwrap();
+        let calls = Arc::new(AtomicUsize::new(0));
+        chain(&queue, 20_000, &calls);
+        queue.reap(1, None).unwrap();
+        assert_eq!(calls.load(SeqCst), 20_000);
+    });
+}
+
+/// One panics: those whose turn comes after it are called all the same.
+#[test]
+fn functions_in_turn_are_called_though_one_panics() {
+    let queue = common::driven_by_test(4, Fake::prompt()).unwrap();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let (inner, counted) = (queue.clone(), Arc::clone(&calls));
+    let first = common::read(&queue);
+    queue.reap(1, None).unwrap();
+    let panic = caught(|| {
+        first.then(move |_| {
+            let others = [0, 1].map(|_| common::read(&inner));
+            while others.iter().any(|other| !other.is_done()) {
+                inner.reap(0, None).unwrap();
+            }
+            for (n, other) in (1..).zip(others) {
+                let counted = Arc::clone(&counted);
+                other.then(move |_| {
+                    counted.fetch_add(n, SeqCst);
+                    assert_ne!(n, 1, "the second panics");
+                });
+            }
+            assert_eq!(counted.load(SeqCst), 0, "it isn't their turn");
+            counted.fetch_add(10, SeqCst);
+        })
+    });
+    assert!(text(&*panic).contains("the second panics"));
+    assert_eq!(calls.load(SeqCst), 13);
+    assert_eq!(queue.in_flight(), 0);
+}
+
 #[test]
 fn a_callback_is_cancelled_and_called_all_the_same() {
     within(20, || {
