@@ -123,11 +123,12 @@ impl<P: Payload> Pending<P> {
     /// cancels it, which may send the signal.
     ///
     /// The thread that reaps the completion sends it: the queue's [driver](super::Driver), or a
-    /// thread that waits.
+    /// thread that waits. If the driver's thread can't be started, this thread waits, and sends it.
     ///
     /// # Panics
     ///
-    /// In a child process made by `fork`: the operation is the parent's.
+    /// In a child process made by `fork`: the operation is the parent's. Also when a waker or a
+    /// destructor that it runs panics.
     #[doc(alias = "SIGEV_SIGNAL")]
     #[doc(alias = "SIGEV_THREAD_ID")]
     pub fn signal(&mut self, signal: Signal) {
