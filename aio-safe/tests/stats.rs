@@ -70,7 +70,7 @@ fn each_count_counts_what_it_is_for() {
 #[test]
 fn completions_from_the_ring_are_told_apart() {
     let queue = Queue::new(2).unwrap();
-    let zeros = std::fs::File::open("/dev/zero").unwrap();
+    let zeros = File::open("/dev/zero").unwrap();
     for _ in 0..10 {
         let read = queue.submit(&zeros, Op::read(vec![1; 8], 0)).unwrap();
         read.wait().into_result().unwrap();
