@@ -10,7 +10,7 @@ use std::{
     io::Write,
     os::unix::net::UnixStream,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
         mpsc,
     },
@@ -20,7 +20,8 @@ use std::{
 
 use aio_safe::{
     BufResult, Errno, Op, OpError, Pending, Queue,
-    op::{CancelOutcome, FilePoll, PollEvents},
+    error::QueueError,
+    op::{CancelOutcome, FilePoll, PollEvents, Transfer},
     queue::{Driver, Signal},
 };
 use common::{Fake, Flag, Woken, alone, caught, poll_once, text, use_up_threads, within};
@@ -120,6 +121,76 @@ fn a_list_is_waited_for_while_other_threads_lead() {
             .into_iter()
             .for_each(|thread| thread.join().unwrap());
         assert_eq!(queue.in_flight(), 0);
+    });
+}
+
+/// The threads exchange their handles, on which tasks have waited before. Meanwhile the queue is
+/// closed, every second time.
+#[test]
+fn lists_are_waited_for_while_handles_change_threads_and_the_queue_is_closed() {
+    type Read = Pending<Transfer<Vec<u8>>>;
+
+    /// Submits, exchanges, waits and takes, until the queue is closed.
+    fn work(queue: &Queue, shelf: &Mutex<Vec<Read>>, random: &mut fastrand::Rng) {
+        let zeros = zeros();
+        let mut mine: Vec<Read> = Vec::new();
+        for _ in 0..300 {
+            match queue.submit(&zeros, Op::read(vec![1; 8], 0)) {
+                Ok(read) => mine.push(read),
+                Err(error) if error.reason == QueueError::Closed => break,
+                Err(_) => {}
+            }
+            {
+                let mut shelf = shelf.lock().unwrap();
+                match (random.u8(0..4), mine.last_mut(), shelf.last_mut()) {
+                    (0, Some(_), _) => shelf.extend(mine.pop()),
+                    (1, _, Some(_)) => mine.extend(shelf.pop()),
+                    (2, Some(mine), Some(theirs)) => std::mem::swap(mine, theirs),
+                    _ => {}
+                }
+            }
+            if let Some(last) = mine.last_mut() {
+                if poll_once(last, &Woken::new().1).is_ready() {
+                    mine.pop();
+                }
+            }
+            random.shuffle(&mut mine);
+            let min = random.usize(0..4);
+            let timeouts = [None, Some(Duration::ZERO), Some(Duration::MAX)];
+            let timeout = timeouts[random.usize(0..3)];
+            let done = queue.wait_for_some(&mut mine, min, timeout);
+            assert!(done >= min.min(mine.len()) || timeout == Some(Duration::ZERO));
+            let left = mine.into_iter().map(Pending::try_take);
+            mine = left.filter_map(Result::err).collect();
+        }
+        for read in mine {
+            assert_eq!(read.wait().into_result().unwrap().1, [0; 8]);
+        }
+    }
+
+    within(120, || {
+        for round in 0..10 {
+            let queue = Queue::new(32).unwrap();
+            let shelf = Arc::new(Mutex::new(Vec::new()));
+            let threads: Vec<_> = (0..3)
+                .map(|thread| {
+                    let (queue, shelf) = (queue.clone(), Arc::clone(&shelf));
+                    let mut random = fastrand::Rng::with_seed(3 * round + thread);
+                    thread::spawn(move || work(&queue, &shelf, &mut random))
+                })
+                .collect();
+            if round % 2 == 0 {
+                thread::sleep(Duration::from_millis(2));
+                queue.clone().close().unwrap();
+            }
+            threads
+                .into_iter()
+                .for_each(|thread| thread.join().unwrap());
+            for read in shelf.lock().unwrap().drain(..) {
+                assert_eq!(read.wait().buffer, [0; 8]);
+            }
+            assert_eq!(queue.in_flight(), 0);
+        }
     });
 }
 
