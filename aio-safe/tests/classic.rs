@@ -24,7 +24,7 @@ use aio_safe::{
     op::{CancelOutcome, FilePoll, PollEvents, Transfer},
     queue::{Driver, Signal},
 };
-use common::{Fake, Flag, Woken, alone, caught, poll_once, text, use_up_threads, within};
+use common::{Fake, Flag, Fork, Woken, alone, caught, poll_once, text, use_up_threads, within};
 
 fn zeros() -> File {
     File::open("/dev/zero").unwrap()
@@ -361,6 +361,26 @@ fn functions_in_turn_are_called_though_one_panics() {
     assert!(text(&*panic).contains("the second panics"));
     assert_eq!(calls.load(SeqCst), 13);
     assert_eq!(queue.in_flight(), 0);
+}
+
+#[test]
+fn a_function_that_forks_leaves_those_in_turn_to_the_parent() {
+    let _one = common::one_at_a_time();
+    let queue = common::driven_by_test(2, Fake::prompt()).unwrap();
+    let (fork, calls) = (Fork::new(), Arc::new(AtomicUsize::new(0)));
+    let first = common::read(&queue);
+    queue.reap(1, None).unwrap();
+    let (inner, here, counted) = (queue.clone(), fork.clone(), Arc::clone(&calls));
+    first.then(move |_| {
+        let next = common::read(&inner);
+        inner.reap(1, None).unwrap();
+        next.then(move |_| {
+            counted.fetch_add(1, SeqCst);
+        });
+        here.here();
+    });
+    fork.join(|| calls.load(SeqCst) == 0);
+    assert_eq!(calls.load(SeqCst), 1);
 }
 
 #[test]
