@@ -10,7 +10,7 @@ use std::{
     io::Write,
     os::unix::net::UnixStream,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
         mpsc,
     },
@@ -20,10 +20,11 @@ use std::{
 
 use aio_safe::{
     BufResult, Errno, Op, OpError, Pending, Queue,
-    op::{CancelOutcome, FilePoll, PollEvents},
+    error::QueueError,
+    op::{CancelOutcome, FilePoll, PollEvents, Transfer},
     queue::{Driver, Signal},
 };
-use common::{Fake, Flag, Woken, alone, caught, poll_once, text, use_up_threads, within};
+use common::{Fake, Flag, Fork, Woken, alone, caught, poll_once, text, use_up_threads, within};
 
 fn zeros() -> File {
     File::open("/dev/zero").unwrap()
@@ -123,6 +124,76 @@ fn a_list_is_waited_for_while_other_threads_lead() {
     });
 }
 
+/// The threads exchange their handles, on which tasks have waited before. Meanwhile the queue is
+/// closed, every second time.
+#[test]
+fn lists_are_waited_for_while_handles_change_threads_and_the_queue_is_closed() {
+    type Read = Pending<Transfer<Vec<u8>>>;
+
+    /// Submits, exchanges, waits and takes, until the queue is closed.
+    fn work(queue: &Queue, shelf: &Mutex<Vec<Read>>, random: &mut fastrand::Rng) {
+        let zeros = zeros();
+        let mut mine: Vec<Read> = Vec::new();
+        for _ in 0..300 {
+            match queue.submit(&zeros, Op::read(vec![1; 8], 0)) {
+                Ok(read) => mine.push(read),
+                Err(error) if error.reason == QueueError::Closed => break,
+                Err(_) => {}
+            }
+            {
+                let mut shelf = shelf.lock().unwrap();
+                match (random.u8(0..4), mine.last_mut(), shelf.last_mut()) {
+                    (0, Some(_), _) => shelf.extend(mine.pop()),
+                    (1, _, Some(_)) => mine.extend(shelf.pop()),
+                    (2, Some(mine), Some(theirs)) => std::mem::swap(mine, theirs),
+                    _ => {}
+                }
+            }
+            if let Some(last) = mine.last_mut() {
+                if poll_once(last, &Woken::new().1).is_ready() {
+                    mine.pop();
+                }
+            }
+            random.shuffle(&mut mine);
+            let min = random.usize(0..4);
+            let timeouts = [None, Some(Duration::ZERO), Some(Duration::MAX)];
+            let timeout = timeouts[random.usize(0..3)];
+            let done = queue.wait_for_some(&mut mine, min, timeout);
+            assert!(done >= min.min(mine.len()) || timeout == Some(Duration::ZERO));
+            let left = mine.into_iter().map(Pending::try_take);
+            mine = left.filter_map(Result::err).collect();
+        }
+        for read in mine {
+            assert_eq!(read.wait().into_result().unwrap().1, [0; 8]);
+        }
+    }
+
+    within(120, || {
+        for round in 0..10 {
+            let queue = Queue::new(32).unwrap();
+            let shelf = Arc::new(Mutex::new(Vec::new()));
+            let threads: Vec<_> = (0..3)
+                .map(|thread| {
+                    let (queue, shelf) = (queue.clone(), Arc::clone(&shelf));
+                    let mut random = fastrand::Rng::with_seed(3 * round + thread);
+                    thread::spawn(move || work(&queue, &shelf, &mut random))
+                })
+                .collect();
+            if round % 2 == 0 {
+                thread::sleep(Duration::from_millis(2));
+                queue.clone().close().unwrap();
+            }
+            threads
+                .into_iter()
+                .for_each(|thread| thread.join().unwrap());
+            for read in shelf.lock().unwrap().drain(..) {
+                assert_eq!(read.wait().buffer, [0; 8]);
+            }
+            assert_eq!(queue.in_flight(), 0);
+        }
+    });
+}
+
 #[test]
 fn what_is_cancelled_counts_as_done() {
     let queue = Queue::new(2).unwrap();
@@ -212,6 +283,104 @@ fn a_function_may_submit_the_next_operation() {
         chain(Queue::new(1).unwrap(), 200, Arc::clone(&over));
         over.wait();
     });
+}
+
+/// Each operation is over when its function is given, so none is called by the reaping thread.
+#[test]
+fn functions_that_are_called_at_once_do_not_use_up_the_stack() {
+    fn chain(queue: Queue, zeros: Arc<File>, left: usize, over: Arc<Flag>) {
+        if left == 0 {
+            return over.set();
+        }
+        let read = queue.submit(&*zeros, Op::read(vec![1; 8], 0)).unwrap();
+        read.then(move |done| {
+            assert_eq!(done.buffer, [0; 8]);
+            chain(queue, zeros, left - 1, over);
+        });
+    }
+    alone(
+        "functions_that_are_called_at_once_do_not_use_up_the_stack",
+        || {
+            let over = Arc::new(Flag::default());
+            let queue = Queue::new(1).unwrap();
+            chain(queue, Arc::new(zeros()), 20_000, Arc::clone(&over));
+            over.wait();
+        },
+    );
+}
+
+/// Each function reaps the operation of the next one.
+#[test]
+fn functions_of_each_other_do_not_use_up_the_stack() {
+    fn chain(queue: &Queue, left: usize, calls: &Arc<AtomicUsize>) {
+        let Some(left) = left.checked_sub(1) else {
+            return;
+        };
+        let (queue_too, counted) = (queue.clone(), Arc::clone(calls));
+        common::read(queue).then(move |_| {
+            counted.fetch_add(1, SeqCst);
+            chain(&queue_too, left, &counted);
+            // The operation that was submitted just now is over.
+            queue_too.reap(0, None).unwrap();
+        });
+    }
+    alone("functions_of_each_other_do_not_use_up_the_stack", || {
+        let queue = common::driven_by_test(2, Fake::prompt()).unwrap();
+        let calls = Arc::new(AtomicUsize::new(0));
+        chain(&queue, 20_000, &calls);
+        queue.reap(1, None).unwrap();
+        assert_eq!(calls.load(SeqCst), 20_000);
+    });
+}
+
+/// One panics: those whose turn comes after it are called all the same.
+#[test]
+fn functions_in_turn_are_called_though_one_panics() {
+    let queue = common::driven_by_test(4, Fake::prompt()).unwrap();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let (inner, counted) = (queue.clone(), Arc::clone(&calls));
+    let first = common::read(&queue);
+    queue.reap(1, None).unwrap();
+    let panic = caught(|| {
+        first.then(move |_| {
+            let others = [0, 1].map(|_| common::read(&inner));
+            while others.iter().any(|other| !other.is_done()) {
+                inner.reap(0, None).unwrap();
+            }
+            for (n, other) in (1..).zip(others) {
+                let counted = Arc::clone(&counted);
+                other.then(move |_| {
+                    counted.fetch_add(n, SeqCst);
+                    assert_ne!(n, 1, "the second panics");
+                });
+            }
+            assert_eq!(counted.load(SeqCst), 0, "it isn't their turn");
+            counted.fetch_add(10, SeqCst);
+        })
+    });
+    assert!(text(&*panic).contains("the second panics"));
+    assert_eq!(calls.load(SeqCst), 13);
+    assert_eq!(queue.in_flight(), 0);
+}
+
+#[test]
+fn a_function_that_forks_leaves_those_in_turn_to_the_parent() {
+    let _one = common::one_at_a_time();
+    let queue = common::driven_by_test(2, Fake::prompt()).unwrap();
+    let (fork, calls) = (Fork::new(), Arc::new(AtomicUsize::new(0)));
+    let first = common::read(&queue);
+    queue.reap(1, None).unwrap();
+    let (inner, here, counted) = (queue.clone(), fork.clone(), Arc::clone(&calls));
+    first.then(move |_| {
+        let next = common::read(&inner);
+        inner.reap(1, None).unwrap();
+        next.then(move |_| {
+            counted.fetch_add(1, SeqCst);
+        });
+        here.here();
+    });
+    fork.join(|| calls.load(SeqCst) == 0);
+    assert_eq!(calls.load(SeqCst), 1);
 }
 
 #[test]

@@ -59,6 +59,30 @@ fn the_panic_of_a_waker_goes_on_in_the_task_that_waits() {
     });
 }
 
+/// Two panics at once would abort the process.
+#[test]
+fn a_wakers_destructor_panics_beside_the_panic_that_goes_on() {
+    alone(
+        "a_wakers_destructor_panics_beside_the_panic_that_goes_on",
+        || {
+            let fake = Fake::new();
+            let queue = common::driven_by_test(1, fake.clone()).unwrap();
+            let mut read = common::read(&queue);
+            assert!(poll_once(&mut read, &panicking_waker()).is_pending());
+            fake.complete(0);
+            let mut closing = queue.close_in_thread();
+            while !format!("{closing:?}").contains("is_over: true") {
+                std::thread::yield_now();
+            }
+            let (armed, waker) = common::waker_panicking_in_drop();
+            armed.store(1, std::sync::atomic::Ordering::SeqCst);
+            let panic = common::caught(|| poll_once(&mut closing, &waker));
+            assert_eq!(common::text(&*panic), "a waker panics");
+            armed.store(0, std::sync::atomic::Ordering::SeqCst);
+        },
+    );
+}
+
 #[test]
 fn without_a_thread_it_is_closed_at_once() {
     alone("without_a_thread_it_is_closed_at_once", || {

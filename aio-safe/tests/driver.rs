@@ -5,7 +5,11 @@ mod common;
 use std::{
     fs,
     os::unix::net::UnixStream,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+        mpsc,
+    },
     time::{Duration, Instant},
 };
 
@@ -203,6 +207,55 @@ fn futures_end_though_no_thread_can_be_started() {
         block_on(read).into_result().unwrap();
         assert_eq!(threads("aio-safe"), 0);
     });
+}
+
+/// One future tries to start the thread in vain, while the other one looks whether there is one.
+/// Both have to be polled again: no other thread reaps for them.
+#[test]
+fn each_of_two_futures_is_polled_again_though_no_thread_can_be_started() {
+    alone(
+        "each_of_two_futures_is_polled_again_though_no_thread_can_be_started",
+        || {
+            const ROUNDS: usize = 2_000;
+            let queue = Queue::with_kernel(2, Fake::new()).unwrap();
+            let arrived = Arc::new(AtomicUsize::new(0));
+            let polls = {
+                let (queue, arrived) = (queue.clone(), Arc::clone(&arrived));
+                move || {
+                    let file = std::io::stdin();
+                    let mut read = queue.submit(&file, Op::read(vec![0; 8], 0)).unwrap();
+                    let mut lost = 0;
+                    for round in 1..=ROUNDS {
+                        let (woken, waker) = Woken::new();
+                        arrived.fetch_add(1, SeqCst);
+                        while arrived.load(SeqCst) < 2 * round {
+                            std::thread::yield_now();
+                        }
+                        assert!(poll_once(&mut read, &waker).is_pending());
+                        lost += usize::from(woken.count() == 0);
+                    }
+                    // The operation never ends.
+                    std::mem::forget(read);
+                    lost
+                }
+            };
+            let (start, started) = mpsc::channel();
+            let other = std::thread::spawn({
+                let polls = polls.clone();
+                move || {
+                    started.recv().unwrap();
+                    polls()
+                }
+            });
+            use_up_threads();
+            start.send(()).unwrap();
+            let lost = polls();
+            let lost = (lost, other.join().unwrap());
+            // Closing it would wait for the two operations.
+            std::mem::forget(queue);
+            assert_eq!(lost, (0, 0));
+        },
+    );
 }
 
 #[test]

@@ -414,3 +414,56 @@ fn single_transfers_are_submitted_again_after_a_signal_only() {
     assert_eq!(file.read_at(&queue, vec![0_u8; 8], 0).wait().result, Ok(3));
     assert_eq!(kernel.take_seen(), [(0, 8)]);
 }
+
+/// The largest numbers overflow nowhere: each is an error, of the file or of the kernel.
+#[test]
+fn offsets_and_lengths_at_their_limits_are_refused() {
+    let scratch = Scratch::new();
+    let queue = Queue::new(1).unwrap();
+    for file in files(&scratch) {
+        let most = i64::MAX as u64;
+        for offset in [u64::MAX, u64::MAX - 4095, most + 1, most, most - 4095] {
+            let empty = || file.buffer(4096).unwrap();
+            let read = file.read_at(&queue, empty(), offset).wait();
+            assert!(read.result.is_err(), "{offset}");
+            let read = file.read_exact_at(&queue, empty(), 4096, offset).wait();
+            assert!(read.result.is_err(), "{offset}");
+            let written = file.write_all_at(&queue, filled(&file, 4096), offset);
+            assert!(written.wait().result.is_err(), "{offset}");
+        }
+        for len in [usize::MAX, isize::MAX as usize] {
+            assert!(file.buffer(len).is_err());
+            let read = file.read_exact_at(&queue, file.buffer(0).unwrap(), len, 0);
+            assert!(matches!(
+                read.wait().result,
+                Err(Error::BufferTooSmall { capacity: 0, .. })
+            ));
+        }
+    }
+}
+
+#[test]
+fn transfers_of_nothing_transfer_nothing() {
+    let scratch = Scratch::new();
+    let queue = Queue::new(1).unwrap();
+    for file in files(&scratch) {
+        file.write_all_at(&queue, filled(&file, 4096), 0)
+            .wait()
+            .result
+            .unwrap();
+        let empty = || file.buffer(0).unwrap();
+        assert_eq!(file.read_at(&queue, empty(), 0).wait().result, Ok(0));
+        let read = file.read_exact_at(&queue, empty(), 0, 0);
+        assert_eq!(read.wait().result, Ok(0));
+        assert_eq!(file.write_at(&queue, empty(), 0).wait().result, Ok(0));
+        assert_eq!(file.write_all_at(&queue, empty(), 0).wait().result, Ok(0));
+        let none = Vec::<AlignedBuf>::new();
+        assert_eq!(file.read_vectored_at(&queue, none, 0).wait().result, Ok(0));
+        let some = vec![empty(), file.buffer(4096).unwrap(), empty()];
+        let read = file.read_vectored_at(&queue, some, 0).wait();
+        assert_eq!(read.result, Ok(4096));
+        let lengths: Vec<_> = read.buffer.iter().map(|buffer| buffer.len()).collect();
+        assert_eq!(lengths, [0, 4096, 0]);
+        assert_eq!(file.len().unwrap(), 4096);
+    }
+}

@@ -76,6 +76,19 @@ fn a_pool_that_cannot_be_is_refused() {
     }
 }
 
+/// The buffers are small, and the list of them is larger than all of them together.
+// The address sanitizer ends a process that finds no memory.
+#[cfg(not(aio_asan))]
+#[test]
+fn a_pool_whose_list_finds_no_memory_is_refused() {
+    common::alone("a_pool_whose_list_finds_no_memory_is_refused", || {
+        common::limit_memory(64 << 20);
+        assert!(Pool::new(16 << 20, 1, 1).is_err());
+        let pool = Pool::new(1000, 1, 1).unwrap();
+        assert_eq!(pool.available(), 1000);
+    });
+}
+
 #[test]
 fn a_buffer_is_empty_whatever_it_was_before() {
     let pool = Pool::new(1, 16, 16).unwrap();

@@ -2,6 +2,15 @@
 
 mod common;
 
+use std::{
+    fs::File,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    thread,
+};
+
 use aio_safe::{
     Errno, Op, Queue,
     queue::{Driver, Stats},
@@ -61,7 +70,7 @@ fn each_count_counts_what_it_is_for() {
 #[test]
 fn completions_from_the_ring_are_told_apart() {
     let queue = Queue::new(2).unwrap();
-    let zeros = std::fs::File::open("/dev/zero").unwrap();
+    let zeros = File::open("/dev/zero").unwrap();
     for _ in 0..10 {
         let read = queue.submit(&zeros, Op::read(vec![1; 8], 0)).unwrap();
         read.wait().into_result().unwrap();
@@ -82,4 +91,33 @@ fn cancelling_is_counted() {
     let calls = queue.stats().system_calls.unwrap();
     assert_eq!((calls.io_submit, calls.io_cancel), (1, 1));
     assert_eq!(queue.stats().abandoned, 1);
+}
+
+/// Each look at the counts comes while others submit and reap.
+#[test]
+fn no_count_goes_backwards() {
+    let queue = Queue::builder(64).driver(Driver::Caller).build().unwrap();
+    let over = Arc::new(AtomicBool::new(false));
+    let reads = thread::spawn({
+        let (queue, over) = (queue.clone(), Arc::clone(&over));
+        move || {
+            let zeros = File::open("/dev/zero").unwrap();
+            while !over.load(SeqCst) {
+                let read = |_| queue.submit(&zeros, Op::read(vec![1; 8], 0)).unwrap();
+                let reads: Vec<_> = (0..64).map(read).collect();
+                reads.into_iter().for_each(|read| drop(read.wait()));
+            }
+        }
+    });
+    let mut before = queue.stats();
+    let result = (0..200_000).try_for_each(|_| {
+        let now = queue.stats();
+        let forward = now.submitted >= before.submitted && now.completed >= before.completed;
+        let last = std::mem::replace(&mut before, now);
+        let fits = forward && now.submitted >= now.completed;
+        fits.then_some(()).ok_or((last, now))
+    });
+    over.store(true, SeqCst);
+    reads.join().unwrap();
+    assert_eq!(result, Ok(()));
 }

@@ -87,8 +87,8 @@ unsafe impl Sync for AlignedBuf {}
 /// larger than an allocation can be, or memory has run out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AllocError {
-    len: usize,
-    align: usize,
+    pub(super) len: usize,
+    pub(super) align: usize,
 }
 
 impl fmt::Display for AllocError {

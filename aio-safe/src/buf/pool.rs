@@ -133,12 +133,19 @@ impl Pool {
             _ => size.max(1).checked_next_multiple_of(align),
         };
         let stride = stride.unwrap_or(usize::MAX);
-        let memory = AlignedBuf::zeroed(stride.saturating_mul(count), align)?;
+        let len = stride.saturating_mul(count);
+        let memory = AlignedBuf::zeroed(len, align)?;
+        let no_memory = |_| AllocError { len, align };
+        let mut free = Vec::new();
+        free.try_reserve_exact(count).map_err(no_memory)?;
+        // The first buffer is on top.
+        free.extend((0..count).rev());
+        let mut given = Vec::new();
+        given.try_reserve_exact(count).map_err(no_memory)?;
         let state = State {
-            // The first buffer is on top.
-            free: (0..count).rev().collect(),
+            free,
             line: VecDeque::new(),
-            given: Vec::with_capacity(count),
+            given,
             next: 0,
         };
         Ok(Self {

@@ -112,9 +112,14 @@ impl Gate {
         count(self.word.load(Acquire), reaped)
     }
 
-    /// How many requests were completed. It may overflow.
-    pub(crate) fn completed_so_far(&self) -> usize {
-        self.reaped.load(Relaxed)
+    /// How many requests were submitted and how many were completed, since the queue was made. Both
+    /// may overflow.
+    pub(crate) fn so_far(&self) -> (usize, usize) {
+        // `reaped` first, as in `count`. Both numbers are made of the same `reaped`: with another
+        // one, the completions between two loads would be missing in the first number.
+        let reaped = self.reaped.load(Acquire);
+        let in_flight = count(self.word.load(Acquire), reaped).in_flight;
+        (reaped.wrapping_add(in_flight), reaped)
     }
 
     /// As [`count`](Self::count), for a leader that has just counted completions while another

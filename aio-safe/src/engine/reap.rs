@@ -295,8 +295,8 @@ impl Shared {
         }
         completer.end();
         if res != LOST {
-            self.gate.completed(completed);
             self.counters.by_call.add(completed);
+            self.gate.completed(completed);
         }
     }
 

@@ -51,7 +51,8 @@ pub enum Driver {
     /// besides. The tasks may run anywhere, in another runtime too.
     ///
     /// When the runtime is shut down before the queue is closed, a thread takes over, as with
-    /// [`Thread`](Self::Thread).
+    /// [`Thread`](Self::Thread). If no thread can be started then, futures that wait already are
+    /// woken only when another future has to wait, or when a thread reaps.
     ///
     /// A future that is ready takes part in tokio's cooperative budget. So a task that only reads
     /// what is there at once doesn't keep others from running.

@@ -67,19 +67,23 @@ impl Future for Closing {
     type Output = Result<(), CloseError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        // A waker's clone and destructor are foreign code, so they run without the lock.
-        let waker = context.waker().clone();
-        let mut state = lock(&self.state);
-        let Some(result) = state.result.take() else {
-            let before = state.waker.replace(waker);
-            drop(state);
-            drop(before);
-            return Poll::Pending;
-        };
-        drop(state);
-        match result {
-            Ok(result) => Poll::Ready(result),
-            Err(panic) => resume_unwind(panic),
+        loop {
+            // No waker is held here: its destructor may panic too, which would abort the process.
+            let result = lock(&self.state).result.take();
+            match result {
+                Some(Ok(result)) => return Poll::Ready(result),
+                Some(Err(panic)) => resume_unwind(panic),
+                None => {}
+            }
+            // A waker's clone and destructor are foreign code, so they run without the lock.
+            let waker = context.waker().clone();
+            let mut state = lock(&self.state);
+            if state.result.is_none() {
+                let before = state.waker.replace(waker);
+                drop(state);
+                drop(before);
+                return Poll::Pending;
+            }
         }
     }
 }

@@ -104,7 +104,8 @@ impl Deref for EventQueue {
 }
 
 impl AsFd for EventQueue {
-    /// The eventfd. Reading it is [`acknowledge`](Self::acknowledge).
+    /// The eventfd. Reading it is [`acknowledge`](Self::acknowledge). Its `O_NONBLOCK` has to stay
+    /// set: without it, `acknowledge` blocks until the next completion.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.eventfd.as_fd()
     }

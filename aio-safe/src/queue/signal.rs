@@ -92,6 +92,12 @@ union SigInfo {
 
 #[repr(C)]
 #[derive(Clone, Copy)]
+#[cfg(not(any(
+    target_arch = "mips",
+    target_arch = "mips32r6",
+    target_arch = "mips64",
+    target_arch = "mips64r6",
+)))]
 struct Info {
     si_signo: c_int,
     si_errno: c_int,
@@ -99,6 +105,31 @@ struct Info {
     /// At a multiple of a pointer's size, as in C.
     fields: Fields,
 }
+
+/// On MIPS two numbers have changed places.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[cfg(any(
+    target_arch = "mips",
+    target_arch = "mips32r6",
+    target_arch = "mips64",
+    target_arch = "mips64r6",
+))]
+struct Info {
+    si_signo: c_int,
+    si_code: c_int,
+    si_errno: c_int,
+    /// At a multiple of a pointer's size, as in C.
+    fields: Fields,
+}
+
+/// The C library's type has the numbers in the same places.
+const _: () = {
+    use std::mem::offset_of;
+    assert!(offset_of!(Info, si_signo) == offset_of!(libc::siginfo_t, si_signo));
+    assert!(offset_of!(Info, si_errno) == offset_of!(libc::siginfo_t, si_errno));
+    assert!(offset_of!(Info, si_code) == offset_of!(libc::siginfo_t, si_code));
+};
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -123,11 +154,12 @@ impl<P: Payload> Pending<P> {
     /// cancels it, which may send the signal.
     ///
     /// The thread that reaps the completion sends it: the queue's [driver](super::Driver), or a
-    /// thread that waits.
+    /// thread that waits. If the driver's thread can't be started, this thread waits, and sends it.
     ///
     /// # Panics
     ///
-    /// In a child process made by `fork`: the operation is the parent's.
+    /// In a child process made by `fork`: the operation is the parent's. Also when a waker or a
+    /// destructor that it runs panics.
     #[doc(alias = "SIGEV_SIGNAL")]
     #[doc(alias = "SIGEV_THREAD_ID")]
     pub fn signal(&mut self, signal: Signal) {

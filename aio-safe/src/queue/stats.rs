@@ -54,12 +54,12 @@ pub struct SystemCalls {
 
 impl Stats {
     pub(super) fn of(shared: &Shared) -> Self {
-        let (counters, gate) = (&shared.counters, &shared.gate);
-        let completed = gate.completed_so_far();
+        let counters = &shared.counters;
+        let (submitted, completed) = shared.gate.so_far();
         // A leader counts a call's completions there before it counts them as completed.
         let from_ring = completed.wrapping_sub(counters.by_call.get()) as isize;
         Self {
-            submitted: completed.wrapping_add(gate.count().in_flight),
+            submitted,
             completed,
             from_ring: from_ring.max(0) as usize,
             refused: counters.refused.get(),

@@ -174,3 +174,19 @@ pub(crate) fn use_up_threads() {
     forbid(libc::SYS_clone, libc::EAGAIN);
     assert!(std::thread::Builder::new().spawn(|| ()).is_err());
 }
+
+/// From now on this process gets at most so many bytes more from the kernel.
+pub(crate) fn limit_memory(more: libc::rlim_t) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let size = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmSize:")?.split_whitespace().next());
+    let bytes = size.unwrap().parse::<libc::rlim_t>().unwrap() * 1024;
+    let limit = libc::rlimit {
+        rlim_cur: bytes + more,
+        rlim_max: libc::RLIM_INFINITY,
+    };
+    // SAFETY: `limit` is a rlimit.
+    let result = unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) };
+    assert_eq!(result, 0);
+}

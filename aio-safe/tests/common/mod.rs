@@ -22,7 +22,10 @@ mod wrapped;
 #[allow(unused_imports, reason = "as above")]
 pub(crate) use self::{
     buffers::{Either, OnDrop, PanicsOnDrop, Tracked, With},
-    children::{Fork, alone, forbid, in_child, one_at_a_time, use_up_descriptors, use_up_threads},
+    children::{
+        Fork, alone, forbid, in_child, limit_memory, one_at_a_time, use_up_descriptors,
+        use_up_threads,
+    },
     clipped::{Clip, Clipped},
     driven::driven_by_test,
     fake::{Fake, Request, Verdict},

@@ -24,7 +24,11 @@ use std::{mem, task::Waker};
 
 use crate::{
     engine::shared::{Hold, Shared},
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, Ordering::Relaxed},
+        lock,
+    },
 };
 
 const CALLER: u32 = 0;
@@ -53,6 +57,9 @@ pub(crate) enum Mode {
 /// See the [module](self).
 pub(crate) struct Driver {
     mode: AtomicU32,
+    /// Locked while the thread is being started: whoever waits meanwhile has to know whether there
+    /// will be one.
+    starting: Mutex<()>,
     #[cfg(any(feature = "async-io", feature = "tokio", all(loom, test)))]
     reactor: reactor::Reactor,
 }
@@ -69,6 +76,7 @@ impl Driver {
         };
         Self {
             mode: AtomicU32::new(mode),
+            starting: Mutex::new(()),
             #[cfg(any(feature = "async-io", feature = "tokio", all(loom, test)))]
             reactor: reactor::Reactor::new(),
         }
@@ -100,16 +108,19 @@ impl Shared {
     /// now.
     #[cold]
     fn start_thread(&self, hold: Hold) -> bool {
+        // In a child process the lock may be held by a thread that doesn't exist there. Nobody
+        // drives the parent's queue there.
+        if !self.process.is_current() {
+            return true;
+        }
+        let _starting = lock(&self.driver.starting);
         let mode = &self.driver.mode;
-        if mode
-            .compare_exchange(MISSING, DRIVEN, Relaxed, Relaxed)
-            .is_err()
-        {
+        if mode.load(Relaxed) != MISSING {
             return true;
         }
         let started = thread::start(hold);
-        if !started {
-            mode.store(MISSING, Relaxed);
+        if started {
+            mode.store(DRIVEN, Relaxed);
         }
         started
     }
