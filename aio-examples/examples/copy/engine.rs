@@ -103,9 +103,7 @@ impl Engine<'_> {
                 .with_context(|| format!("can't read at byte {start}"))?;
             buffer = read.buffer;
 
-            // More may have been read, if the file has become longer. Only whole blocks can be
-            // written.
-            buffer.truncate(len);
+            // Only whole blocks can be written. What is written behind the end is cut off later.
             buffer.pad_to(self.target.alignment().length)?;
             let written = self.target.write_all_at(self.queue, buffer, start).await;
             written
