@@ -244,6 +244,7 @@ fn each_of_two_futures_is_polled_again_though_no_thread_can_be_started() {
                 let polls = polls.clone();
                 move || {
                     started.recv().unwrap();
+                    use_up_threads();
                     polls()
                 }
             });

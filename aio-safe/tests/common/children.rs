@@ -168,7 +168,7 @@ pub(crate) fn forbid(call: libc::c_long, errno: i32) {
     assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
 }
 
-/// From now on this process gets no more threads.
+/// From now on this thread can't start others.
 pub(crate) fn use_up_threads() {
     forbid(libc::SYS_clone3, libc::EAGAIN);
     forbid(libc::SYS_clone, libc::EAGAIN);
