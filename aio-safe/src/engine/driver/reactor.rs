@@ -23,7 +23,7 @@ use crate::{
         Mutex, Uses,
         atomic::{
             AtomicU32,
-            Ordering::{AcqRel, Acquire, Relaxed, Release},
+            Ordering::{Acquire, Relaxed, Release},
         },
         lock,
     },
@@ -93,11 +93,11 @@ impl Wake for Drives {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // ORDERING: AcqRel, not Relaxed: because a reactor may say by an atomic that the eventfd
+        // ORDERING: Release, not Relaxed: because a reactor may say by an atomic that the eventfd
         // was signalled, and the other thread has to see that. The models' reactor has a lock.
         // MECHANISM: the other round of a reactor that is at work
-        // `swap(AGAIN, AcqRel) == IDLE` becomes `load(Relaxed) == IDLE`
-        if self.hold.driver.reactor.state.swap(AGAIN, AcqRel) == IDLE {
+        // `swap(AGAIN, Release) == IDLE` becomes `load(Relaxed) == IDLE`
+        if self.hold.driver.reactor.state.swap(AGAIN, Release) == IDLE {
             self.rounds();
         }
         self.uses.used();
