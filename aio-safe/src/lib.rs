@@ -20,11 +20,13 @@
 //!
 //! # When to use it
 //!
-//! | | |
-//! |---|---|
-//! | `io_uring` | does more: buffered files, sockets, chains of operations. For direct I/O it is about as fast. In containers (seccomp), on RHEL, on Android and in hardened clouds it is often switched off, and native AIO is there |
-//! | threads (a pool, `tokio::fs`) | work with every file. For direct I/O they take several times the CPU time, and a thread for each operation in flight |
-//! | this crate | for **direct I/O** (`O_DIRECT`) on block devices and on ext4, xfs, btrfs and the like, and for syncs: the kernel carries these out while the program runs on |
+//! - **`io_uring`** does more: buffered files, sockets, chains of operations. For direct I/O it is
+//!   about as fast. It is often switched off in containers (seccomp), on RHEL, on Android and in
+//!   hardened clouds. Native AIO is there.
+//! - **Threads** (a pool, `tokio::fs`) work with every file. For direct I/O they take several times
+//!   the CPU time, and a thread for each operation in flight.
+//! - **This crate** is for direct I/O (`O_DIRECT`) on block devices and on ext4, xfs, btrfs and the
+//!   like, and for syncs. The kernel carries these out while the program runs on.
 //!
 //! **Not for buffered files**: the kernel carries out their reads and writes within `io_submit`, so
 //! the submitter waits for the disk. [`fs::File::asynchrony`] tells which case a file is. Not for
@@ -47,7 +49,7 @@
 //! | a thread, for some or all of a list | [`Queue::wait_for_some`] |
 //! | a thread, for the next results of a lane | [`Lane::wait`], [`Lane::wait_ready`] |
 //! | a task of any executor | `.await` a [`Pending`], [`Lane::next`], [`Lane::poll_ready`] |
-//! | an event loop (`epoll`, `poll`, mio) | [`EventQueue`](queue::EventQueue), which has an eventfd |
+//! | an event loop (`epoll`, mio) | [`EventQueue`](queue::EventQueue), which has an eventfd |
 //! | a loop of your own | [`Queue::reap`], then [`Pending::try_take`] or [`Lane::try_take`] |
 //! | a function that is called | [`Pending::then`] |
 //! | a signal's receiver | [`Pending::signal`] |
@@ -87,8 +89,8 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `async-io` | [`Driver::AsyncIo`](queue::Driver): the reactor of async-io, which smol uses |
-//! | `bytes` | [`Bytes`](https://docs.rs/bytes/1/bytes/struct.Bytes.html) and `BytesMut` as buffers |
-//! | `stream` | [`Lane`] as a [`Stream`](https://docs.rs/futures-core/0.3/futures_core/stream/trait.Stream.html) |
+//! | `bytes` | `Bytes` and `BytesMut` of the crate bytes as buffers |
+//! | `stream` | [`Lane`] as a `Stream` of futures-core |
 //! | `tokio` | [`Driver::Tokio`](queue::Driver): the reactor of a tokio runtime |
 //!
 //! # The modules

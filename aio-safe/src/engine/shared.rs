@@ -6,7 +6,7 @@
 //! |---|---|
 //! | [`QueueRef`], in a queue handle | one hold, common to all queue handles and slots in use |
 //! | [`SlotRef`], in the handle of an operation | the same hold: the operation's slot isn't free |
-//! | [`Hold`], for a `Reaper`, for a driver, and while a slot is given to the line | a hold of its own |
+//! | [`Hold`]: a `Reaper`'s, a driver's, or while a slot is given to the line | a hold of its own |
 //!
 //! So no reference is counted for an operation. The [slab](crate::engine::slab) notices when the
 //! last queue handle is gone and the last slot is free. That ends the common hold.

@@ -5,7 +5,7 @@
 //! | part | begins | contains |
 //! |---|---|---|
 //! | head | the first block | magic, id, salt, base, checksum |
-//! | commit | on a block | checksum, magic, length of its records; the records; zeros to the next block |
+//! | commit | on a block | checksum, magic, length of records; records; zeros up to a block |
 //! | seal | on a block | a commit of another magic, without records |
 //! | record | behind another | checksum, lengths of key and value, kind; key, value |
 //!
