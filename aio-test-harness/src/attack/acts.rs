@@ -96,8 +96,9 @@ const KINDS: usize = Act::ALL.len();
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Event {
+    /// One between calls of a queue.
     Fork,
-    /// One of those by a waker or a destructor, inside a call of the queue.
+    /// One by a waker or a destructor, inside a call of the queue.
     ForkInside,
     Panic,
     Wake,
@@ -220,7 +221,7 @@ impl Tally {
     /// Children that were forked.
     #[must_use]
     pub fn forks(&self) -> u64 {
-        self.event(Event::Fork)
+        self.event(Event::Fork) + self.event(Event::ForkInside)
     }
 
     fn event(&self, event: Event) -> u64 {

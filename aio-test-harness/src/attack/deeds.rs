@@ -19,6 +19,7 @@ use aio_safe::op::Transfer;
 
 use super::{
     acts::{Act, Event, did, saw},
+    apart,
     handle::submit_aside,
     round::Round,
     seam::fork,
@@ -93,7 +94,7 @@ impl Deed {
             return;
         }
         if self == Self::Panic {
-            if !thread::panicking() {
+            if !thread::panicking() && apart::may_panic() {
                 resume_unwind(Box::new(Planted));
             }
             return;
@@ -169,9 +170,7 @@ impl Deed {
 /// Forks inside a call of the queue. The child either acts on what others have left and ends, or
 /// goes back to where it was called from: what it does there must come to an error or a panic.
 fn fork_inside(seed: u64, round: &Arc<Round>) {
-    saw(Event::Fork);
-    saw(Event::ForkInside);
-    match fork::fork(round.plan.child_limit) {
+    match fork::fork(round.plan.child_limit, Event::ForkInside) {
         Ok(true) => {
             if seed % 4 == 0 {
                 super::child::end(round, Vec::new(), Vec::new(), Vec::new());
@@ -184,6 +183,7 @@ fn fork_inside(seed: u64, round: &Arc<Round>) {
 
 /// Calls this, and catches planted panics. None when it panicked.
 pub(super) fn guard<R>(round: &Round, call: impl FnOnce() -> R) -> Option<R> {
+    let _guard = apart::Guard::begin();
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(result) => Some(result),
         Err(panic) => {

@@ -14,6 +14,7 @@ use aio_safe::{Op, Pending, SubmitError, op::CancelOutcome};
 
 use super::{
     acts::{Act, Event, did, saw},
+    apart,
     deeds::is_of_fork,
     kinds::{Draw, Fate, Kind},
     round::{Info, Q, Round},
@@ -132,6 +133,9 @@ impl<K: Kind> Handle for One<K> {
 
     fn poll_again(&mut self, round: &Round, context: &mut Context<'_>) {
         did(Act::PollAgain);
+        if !apart::may_panic() {
+            return;
+        }
         let polled = catch_unwind(AssertUnwindSafe(|| {
             super::quietly(|| Pin::new(&mut self.pending).poll(context).is_ready())
         }));

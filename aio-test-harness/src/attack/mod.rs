@@ -11,6 +11,7 @@
 #![deny(unsafe_code)]
 
 mod acts;
+mod apart;
 mod attacker;
 mod child;
 pub mod cli;

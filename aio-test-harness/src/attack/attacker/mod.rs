@@ -195,8 +195,7 @@ impl Attacker {
             lane.batch(self);
             self.lanes.push(lane);
         }
-        saw(Event::Fork);
-        match fork::fork(self.round.plan.child_limit) {
+        match fork::fork(self.round.plan.child_limit, Event::Fork) {
             // The rest is done in `settle`.
             Ok(_) => {}
             Err(what) => self.round.fail(what),

@@ -8,7 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::sys::fork::{Forked, exit_now, fork_beside_threads};
+use crate::{
+    attack::{
+        acts::{Event, saw},
+        apart,
+    },
+    sys::fork::{Forked, exit_now, fork_beside_threads},
+};
 
 /// Whether this process is a forked child.
 static CHILD: AtomicBool = AtomicBool::new(false);
@@ -43,22 +49,29 @@ pub(in crate::attack) fn end_child(status: i32) -> ! {
     exit_now(status)
 }
 
-/// Forks. True in the child, which has to end with [`end_child`]; in the parent it waits for that.
+/// Forks, unless another thread [may be unwinding](apart). True in the child, which has to end with
+/// [`end_child`]. The parent waits for that.
 ///
 /// # Errors
 ///
 /// In the parent, what was wrong with the child: it took too long, or ended with another status
 /// than 0.
-pub(in crate::attack) fn fork(limit: Duration) -> Result<bool, String> {
+pub(in crate::attack) fn fork(limit: Duration, event: Event) -> Result<bool, String> {
+    let Some(forking) = apart::Forking::begin() else {
+        return Ok(false);
+    };
+    saw(event);
     let said = |error: std::io::Error| format!("fork: {error}");
     let (mut reader, writer) = UnixStream::pair().map_err(said)?;
     reader.set_nonblocking(true).map_err(said)?;
     writer.set_nonblocking(true).map_err(said)?;
     // SAFETY: the child runs safe code on this thread's memory until `end_child`. It takes no lock
     // of the program that another thread may hold (`Round` tries its locks in a child), allocates,
-    // for which glibc puts its locks in order, and calls aio-safe, which keeps away from what it
-    // shares with other threads after a fork: that is what is tested.
+    // for which glibc puts its locks in order, panics, though no other thread did so at the fork,
+    // and calls aio-safe, which keeps away from what it shares with other threads after a fork:
+    // that is what is tested.
     let forked = unsafe { fork_beside_threads() };
+    drop(forking);
     match forked.map_err(said)? {
         None => {
             CHILD.store(true, Ordering::Relaxed);
