@@ -12,14 +12,9 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use super::seam::fork;
+use super::{round::Round, seam::fork};
 
-/// How many threads fork (the upper half), and how many may be unwinding (the lower half). One of
-/// them is zero.
-static THREADS: AtomicU64 = AtomicU64::new(0);
-
-const FORKING: u64 = 1 << 32;
-const UNWINDING: u64 = 1;
+static THREADS: Threads = Threads(AtomicU64::new(0));
 
 thread_local! {
     /// Whether this thread is counted as unwinding.
@@ -28,30 +23,32 @@ thread_local! {
     static GUARDS: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Whether the calling thread may panic. No thread forks then until its outermost [`Guard`] ends.
-pub(super) fn may_panic() -> bool {
+/// Whether the calling thread may panic. If so, no thread forks until its outermost [`Guard`] ends.
+pub(super) fn may_panic(round: &Round) -> bool {
     // A child has one thread.
-    if fork::is_child() || PANICS.get() {
+    if !round.plan.forks || fork::is_child() || PANICS.get() {
         return true;
     }
-    let may = enter(UNWINDING, |threads| threads < FORKING);
-    PANICS.set(may);
-    may
+    // A queue's own thread has no guard, which would tell when the panic is over.
+    if GUARDS.get() > 0 {
+        PANICS.set(THREADS.begin_panic());
+    }
+    PANICS.get()
 }
 
-/// The calling thread forks, unless another one may be unwinding. No thread panics meanwhile.
+/// The calling thread forks. No thread panics meanwhile.
 pub(super) struct Forking(());
 
 impl Forking {
+    /// None if a thread may be unwinding.
     pub(super) fn begin() -> Option<Self> {
-        let may = enter(FORKING, |threads| threads % FORKING == 0);
-        may.then_some(Self(()))
+        THREADS.begin_fork().then(|| Self(()))
     }
 }
 
 impl Drop for Forking {
     fn drop(&mut self) {
-        THREADS.fetch_sub(FORKING, Ordering::AcqRel);
+        THREADS.end_fork();
     }
 }
 
@@ -70,17 +67,42 @@ impl Drop for Guard {
         GUARDS.set(GUARDS.get() - 1);
         // A queue may catch a panic and let it go on later, so an inner guard says nothing.
         if GUARDS.get() == 0 && PANICS.replace(false) {
-            THREADS.fetch_sub(UNWINDING, Ordering::AcqRel);
+            THREADS.end_panic();
         }
     }
 }
 
-fn enter(what: u64, may: impl Fn(u64) -> bool) -> bool {
-    THREADS
-        .fetch_update(Ordering::AcqRel, Ordering::Acquire, |threads| {
-            may(threads).then_some(threads + what)
-        })
-        .is_ok()
+/// How many threads fork (the upper half), and how many may be unwinding (the lower half). One of
+/// them is zero.
+struct Threads(AtomicU64);
+
+const FORKING: u64 = 1 << 32;
+const UNWINDING: u64 = 1;
+
+impl Threads {
+    fn begin_fork(&self) -> bool {
+        self.begin(FORKING, |threads| threads % FORKING == 0)
+    }
+
+    fn end_fork(&self) {
+        self.0.fetch_sub(FORKING, Ordering::AcqRel);
+    }
+
+    fn begin_panic(&self) -> bool {
+        self.begin(UNWINDING, |threads| threads < FORKING)
+    }
+
+    fn end_panic(&self) {
+        self.0.fetch_sub(UNWINDING, Ordering::AcqRel);
+    }
+
+    fn begin(&self, what: u64, may: impl Fn(u64) -> bool) -> bool {
+        self.0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |threads| {
+                may(threads).then_some(threads + what)
+            })
+            .is_ok()
+    }
 }
 
 #[cfg(test)]
@@ -88,19 +110,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn either_panics_or_forks() {
-        let forking = Forking::begin().unwrap();
-        let second = Forking::begin().unwrap();
-        let guard = Guard::begin();
-        assert!(!may_panic());
-        drop((forking, second));
-        let inner = Guard::begin();
-        assert!(may_panic());
-        drop(inner);
-        assert!(Forking::begin().is_none());
-        assert!(may_panic());
-        drop(guard);
-        assert!(Forking::begin().is_some());
-        assert_eq!(THREADS.load(Ordering::Relaxed), 0);
+    fn threads_either_panic_or_fork() {
+        let threads = Threads(AtomicU64::new(0));
+        assert!(threads.begin_fork() && threads.begin_fork());
+        assert!(!threads.begin_panic());
+        threads.end_fork();
+        assert!(!threads.begin_panic());
+        threads.end_fork();
+        assert!(threads.begin_panic() && threads.begin_panic());
+        assert!(!threads.begin_fork());
+        threads.end_panic();
+        assert!(!threads.begin_fork());
+        threads.end_panic();
+        assert!(threads.begin_fork());
+    }
+
+    #[test]
+    fn an_inner_guard_ends_no_panic() {
+        let outer = Guard::begin();
+        PANICS.set(THREADS.begin_panic());
+        if PANICS.get() {
+            drop(Guard::begin());
+            assert!(PANICS.get());
+            assert!(Forking::begin().is_none());
+            drop(outer);
+            assert!(!PANICS.get());
+        }
     }
 }

@@ -94,7 +94,7 @@ impl Deed {
             return;
         }
         if self == Self::Panic {
-            if !thread::panicking() && apart::may_panic() {
+            if !thread::panicking() && apart::may_panic(round) {
                 resume_unwind(Box::new(Planted));
             }
             return;

@@ -133,7 +133,7 @@ impl<K: Kind> Handle for One<K> {
 
     fn poll_again(&mut self, round: &Round, context: &mut Context<'_>) {
         did(Act::PollAgain);
-        if !apart::may_panic() {
+        if !apart::may_panic(round) {
             return;
         }
         let polled = catch_unwind(AssertUnwindSafe(|| {

@@ -170,7 +170,12 @@ pub(super) struct Q {
 impl Q {
     fn new(depth: u32, moods: Option<Moods>, seed: u64, lasts: bool) -> Result<Self, SetupError> {
         did(Act::NewQueue);
-        let builder = Queue::builder(depth).driver(Driver::Caller);
+        let driver = if seed % 2 == 0 {
+            Driver::Thread
+        } else {
+            Driver::Caller
+        };
+        let builder = Queue::builder(depth).driver(driver);
         let queue = match moods {
             None => builder.build(),
             Some(moods) => builder.build_on(Moody::new(moods, seed)),
