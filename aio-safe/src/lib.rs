@@ -92,6 +92,7 @@
 //! | `bytes` | `Bytes` and `BytesMut` of the crate bytes as buffers |
 //! | `stream` | [`Lane`] as a `Stream` of futures-core |
 //! | `tokio` | [`Driver::Tokio`](queue::Driver): the reactor of a tokio runtime |
+//! | `tracing` | [events](queue#events) of submissions, refusals, back-pressure and completions |
 //!
 //! # The modules
 //!

@@ -24,6 +24,7 @@ pub(crate) mod shared;
 pub(crate) mod slab;
 pub(crate) mod slot;
 pub(crate) mod submit;
+pub(crate) mod trace;
 pub(crate) mod wait;
 
 use std::{any::Any, mem};

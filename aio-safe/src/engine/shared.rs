@@ -34,6 +34,7 @@ use crate::{
         line::{Given, Line},
         slab::{Freed, Group, Slab},
         slot::Slot,
+        trace,
     },
     error::{QueueError, SetupError},
     kernel::{Dispatch, Ring},
@@ -233,13 +234,15 @@ impl Shared {
     /// The reason why no slot could be claimed.
     #[cold]
     pub(crate) fn why_not_claimed(&self) -> QueueError {
-        if !self.process.is_current() {
+        let reason = if !self.process.is_current() {
             QueueError::Forked
         } else if self.gate.is_closed() {
             QueueError::Closed
         } else {
             QueueError::QueueFull
-        }
+        };
+        trace::not_submitted(1, reason);
+        reason
     }
 
     /// Ends a hold. Frees the shared part if it was the last one.

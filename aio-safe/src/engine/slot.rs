@@ -75,7 +75,12 @@ use aio_sys::Errno;
 
 use crate::{
     OpError,
-    engine::{inbox::Inbox, keep_first, payload::Storage},
+    engine::{
+        inbox::Inbox,
+        keep_first,
+        payload::Storage,
+        trace::{Time, Times},
+    },
     op::{Op, Payload, Request},
     sync::{
         UnsafeCell,
@@ -122,6 +127,8 @@ pub(crate) struct Slot {
     index: u32,
     /// The event's `res`; or [`REFUSED`] plus the errno of a refusal; or [`LOST`].
     result: UnsafeCell<i64>,
+    /// Belongs to whom the result belongs.
+    times: UnsafeCell<Times>,
     /// The inbox of the lane whose slot this is, if it is a lane's.
     inbox: UnsafeCell<Option<NonNull<Inbox<Self>>>>,
     payload: UnsafeCell<Storage>,
@@ -129,7 +136,7 @@ pub(crate) struct Slot {
     waker: UnsafeCell<MaybeUninit<Waker>>,
 }
 
-#[cfg(all(not(loom), target_pointer_width = "64"))]
+#[cfg(all(not(loom), not(feature = "tracing"), target_pointer_width = "64"))]
 const _: () = assert!(size_of::<Slot>() == 3 * 64);
 
 /// What the completer still has to do after [`Slot::complete`].
@@ -160,6 +167,7 @@ impl Slot {
             word: AtomicU32::new(FIRST_GENERATION),
             index,
             result: UnsafeCell::new(0),
+            times: UnsafeCell::new(Times::NONE),
             inbox: UnsafeCell::new(None),
             payload: UnsafeCell::new(Storage::empty()),
             drop_payload: UnsafeCell::new(Storage::discard::<()>),
@@ -255,7 +263,11 @@ impl Slot {
     ///
     /// The caller has claimed the slot and filled it.
     #[inline]
-    pub(crate) unsafe fn start(&self) {
+    pub(crate) unsafe fn start(&self, now: Time) {
+        self.times.with_mut(|cell| {
+            // SAFETY: the caller has claimed the slot, so nobody else uses the cell.
+            unsafe { cell.write(Times::since(now)) }
+        });
         let word = self.word.load(Relaxed);
         self.word.store(word | ACTIVE, Relaxed);
         #[cfg(aio_asan)]
@@ -289,11 +301,9 @@ impl Slot {
     /// The caller has started the slot, the kernel didn't take the request, and no handle was made.
     /// So no waker is stored, and the operation can't be abandoned.
     pub(crate) unsafe fn refuse(&self, errno: Errno) {
-        self.result.with_mut(|cell| {
-            // SAFETY: the kernel didn't take the request and no handle was made, so nobody else
-            // uses the cell.
-            unsafe { cell.write(REFUSED + i64::from(errno.raw())) }
-        });
+        // SAFETY: the kernel didn't take the request and no handle was made, so nobody else uses
+        // the result.
+        unsafe { self.store(REFUSED + i64::from(errno.raw())) };
         let word = self.word.load(Relaxed);
         self.word.store(word | DONE, Relaxed);
     }
@@ -379,10 +389,8 @@ impl Slot {
     /// this generation.
     #[inline]
     pub(crate) unsafe fn finish(&self, generation: u32, res: i64) {
-        self.result.with_mut(|cell| {
-            // SAFETY: the caller is the completer, and owns the result until the slot is delivered.
-            unsafe { cell.write(res) }
-        });
+        // SAFETY: the caller is the completer, and owns the result until the slot is delivered.
+        unsafe { self.store(res) };
         self.word
             .store(generation.wrapping_add(NEXT_GENERATION), Relaxed);
     }
@@ -395,10 +403,8 @@ impl Slot {
     /// [`Completed::Quietly`] and [`Completed::Wake`] the slot is the handle's.
     #[inline]
     pub(crate) unsafe fn complete(&self, res: i64) -> Completed {
-        self.result.with_mut(|cell| {
-            // SAFETY: the caller is the completer, and owns the result until DONE is set.
-            unsafe { cell.write(res) }
-        });
+        // SAFETY: the caller is the completer, and owns the result until DONE is set.
+        unsafe { self.store(res) };
         // An addition does what an OR would, because DONE isn't set. x86 has an instruction that
         // adds and returns the value before, but none for an OR.
         let before = self.word.fetch_add(DONE, AcqRel);
@@ -425,10 +431,8 @@ impl Slot {
             // all that `complete` requires.
             return unsafe { self.complete(res) };
         }
-        self.result.with_mut(|cell| {
-            // SAFETY: the caller is the completer, and owns the result until DONE is set.
-            unsafe { cell.write(res) }
-        });
+        // SAFETY: the caller is the completer, and owns the result until DONE is set.
+        unsafe { self.store(res) };
         // Relaxed is enough, because the handle is used in this thread.
         self.word.store(word | DONE, Relaxed);
         Completed::Quietly
@@ -451,14 +455,29 @@ impl Slot {
         if data != expected || word & (FLAGS & !CANCELLABLE) != ACTIVE {
             return false;
         }
-        self.result.with_mut(|cell| {
-            // SAFETY: the event is that of the request in flight, so the caller is the completer,
-            // and owns the result until DONE is set.
-            unsafe { cell.write(res) }
-        });
+        // SAFETY: the event is that of the request in flight, so the caller is the completer, and
+        // owns the result until DONE is set.
+        unsafe { self.store(res) };
         // Relaxed is enough, because the handle is used in this thread.
         self.word.store(word | DONE, Relaxed);
         true
+    }
+
+    /// Stores the result.
+    ///
+    /// # Safety
+    ///
+    /// The result is the caller's.
+    #[inline(always)]
+    unsafe fn store(&self, res: i64) {
+        self.result.with_mut(|cell| {
+            // SAFETY: the result is the caller's, so nobody else uses the cell.
+            unsafe { cell.write(res) }
+        });
+        self.times.with_mut(|cell| {
+            // SAFETY: the times belong to the caller, as the result does.
+            unsafe { (*cell).reaped() }
+        });
     }
 
     /// The rest of [`complete`](Self::complete), if `GONE` or `WAKER` was set before.
@@ -495,6 +514,9 @@ impl Slot {
         }
         #[cfg(aio_asan)]
         self.with_iocb(crate::buf::poison::unpoison);
+        // SAFETY: the caller owns the slot, so nobody writes to the cell.
+        let times = self.times.with(|cell| unsafe { *cell });
+        times.abandoned(|| self.told());
         let mut panic = None;
         if self.word.load(Relaxed) & WAKER != 0 {
             // SAFETY: WAKER says that a waker is stored. The caller owns the slot, so the waker is
@@ -529,6 +551,29 @@ impl Slot {
         if let Err(another) = dropped {
             keep_first(panic, another);
         }
+    }
+
+    /// The iocb and the result of an operation that isn't [`LOST`]. The caller has its result.
+    fn told(&self) -> (Iocb, Result<u64, OpError>) {
+        // SAFETY: nobody writes to the iocb before the caller has given the slot up.
+        let iocb = self.iocb.with(|cell| unsafe { *cell });
+        // SAFETY: the result is the caller's, so nobody writes to it.
+        let res = self.result.with(|cell| unsafe { *cell });
+        (iocb, u64::try_from(res).map_err(|_| failure(res)))
+    }
+
+    /// The iocb and the error of a request that the kernel has refused.
+    ///
+    /// # Safety
+    ///
+    /// The caller has submitted the slot, and no handle was made.
+    pub(crate) unsafe fn refusal(&self) -> Option<(Iocb, OpError)> {
+        if !self.is_done() || self.is_lost() {
+            return None;
+        }
+        let (iocb, result) = self.told();
+        let error = result.err()?;
+        matches!(error, OpError::Refused(_)).then_some((iocb, error))
     }
 
     /// Whether the operation is [`LOST`]. The caller has the slot's result.
@@ -653,6 +698,9 @@ impl Slot {
         // SAFETY: the result is the caller's, so nobody writes to it.
         let res = self.result.with(|cell| unsafe { cell.read() });
         let result = u64::try_from(res).map_err(|_| failure(res));
+        // SAFETY: the times are the caller's, as the result is, so nobody writes to them.
+        let times = self.times.with(|cell| unsafe { *cell });
+        times.completed(|| self.told());
         if let Ok(n) = result {
             let panics = DropOnPanic(self);
             self.payload.with_mut(|cell| {

@@ -8,6 +8,7 @@ use crate::{
     engine::{
         shared::Shared,
         slot::{Slot, iocbs},
+        trace::{self, Time},
     },
     error::QueueError,
 };
@@ -55,6 +56,7 @@ impl Shared {
     #[inline(always)]
     pub(crate) unsafe fn submit(&self, slots: &[&Slot]) -> Result<(), Answer> {
         let len = slots.len();
+        let now = trace::now();
         // This check comes after the slots were filled, because a buffer's method may have forked
         // then.
         if !self.process.is_current() {
@@ -65,7 +67,7 @@ impl Shared {
         }
         for slot in slots {
             // SAFETY: the caller has claimed and filled this slot.
-            unsafe { slot.start() };
+            unsafe { slot.start(now) };
         }
         // SAFETY: the iocbs lie in slots that the caller has claimed, so nobody else uses them
         // during the call. They point to buffers that the payloads own. The payloads stay in their
@@ -76,11 +78,12 @@ impl Shared {
         // in flight is a request that the kernel has.
         if first == Ok(len) {
             self.exit_gate(0);
+            trace::submitted(now, len);
             return Ok(());
         }
         // SAFETY: the caller has claimed and filled the slots, and no handles were made. All of
         // them are started, and `first` is what `io_submit` returned for them.
-        Err(unsafe { self.submitted_in_part(slots, first) })
+        Err(unsafe { self.submitted_in_part(slots, first, now) })
     }
 
     /// The answer if the gate was closed when this thread entered it with `len` requests.
@@ -96,7 +99,12 @@ impl Shared {
     ///
     /// As [`submit_rest`](Self::submit_rest) requires.
     #[cold]
-    unsafe fn submitted_in_part(&self, slots: &[&Slot], first: Result<usize, Errno>) -> Answer {
+    unsafe fn submitted_in_part(
+        &self,
+        slots: &[&Slot],
+        first: Result<usize, Errno>,
+        now: Time,
+    ) -> Answer {
         // SAFETY: the caller has claimed, filled and started the slots, and no handles were made.
         // `first` is what `io_submit` returned for them.
         let answer = unsafe { self.submit_rest(slots, first) };
@@ -104,6 +112,13 @@ impl Shared {
             self.counters.refused.add(answer.refused);
         }
         self.exit_gate(answer.refused + slots.len() - answer.answered);
+        trace::submitted(now, answer.answered - answer.refused);
+        let answered = slots.iter().take(answer.answered);
+        // SAFETY: the slots were submitted, and no handles were made.
+        trace::refused(answered.filter_map(|slot| unsafe { slot.refusal() }));
+        if let Err(reason) = answer.result {
+            trace::not_submitted(slots.len() - answer.answered, reason);
+        }
         answer
     }
 

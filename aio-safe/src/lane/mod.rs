@@ -26,6 +26,7 @@ use crate::{
         inbox::{Count, Inbox},
         leader::Goal,
         slot::Slot,
+        trace,
         wait::{Alarm, Unreachable},
     },
     error::QueueError,
@@ -271,7 +272,7 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
         }
         for slot in self.slots.empty().iter().take(n) {
             // SAFETY: the lane has claimed the slot, and its batch has filled it.
-            unsafe { slot.start() };
+            unsafe { slot.start(trace::now()) };
             // SAFETY: the slot was started just now and isn't passed to the kernel. A lane makes no
             // handles.
             unsafe { slot.refuse(Errno::ECANCELED) };

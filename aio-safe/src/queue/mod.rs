@@ -1,4 +1,31 @@
 //! The queue: making one, submitting one operation, reaping, draining and closing.
+//!
+//! # Events
+//!
+//! With the feature `tracing`, queues and lanes emit these events of the crate tracing. Their
+//! target is `aio_safe`. All times are in microseconds.
+//!
+//! | message | level | when | fields |
+//! |---|---|---|---|
+//! | `submitted` | TRACE | `io_submit` accepted operations | `operations`; `took_us`: within the call |
+//! | `refused` | DEBUG | `io_submit` refused an operation | `opcode`, `fd`, `offset`, `error` |
+//! | `not submitted` | DEBUG | a full or closed queue, or EAGAIN | `operations`, `reason` |
+//! | `waits for a slot` | DEBUG | [`reserve`](crate::Queue::reserve) finds none | |
+//! | `got a slot` | DEBUG | the wait is over | `waited_us` |
+//! | `completed` | TRACE | a result is taken, or dropped | see below |
+//!
+//! `completed` has `opcode`, `fd` and `offset`, and either `result` or `error`. `latency_us` is the
+//! time from `io_submit` until a thread reaped the completion. `taken_after_us` is the time from
+//! then until the result was taken. `abandoned` says that nobody takes the result.
+//!
+//! A long `took_us` means that the kernel carried operations out within `io_submit`: see
+//! [`fs::File::asynchrony`](crate::fs::File::asynchrony). A long `taken_after_us` means that a task
+//! was polled late.
+//!
+//! The thread that submits or takes emits the event, in its current span. Times are taken while a
+//! subscriber wants TRACE events of this target, from the submission on. A subscriber may use the
+//! queue. If that emits events to the same subscriber, the subscriber has to end the recursion. If
+//! a subscriber panics, the panic hook reports it, and the panic ends there.
 
 #![allow(unsafe_code, reason = "fills slots and submits them")]
 
@@ -84,6 +111,9 @@ pub use stats::{Stats, SystemCalls};
 /// A context stays with the process that made it. In a child process, methods that submit or reap
 /// return an error that says so, and waiting for the parent's operations panics. A drop there
 /// changes nothing for the parent.
+///
+/// In a program that is linked statically with libgcc, a panic in a child can hang if another
+/// thread was panicking at the fork. The unwinder has a lock that nothing resets.
 ///
 /// Up to Linux 6.2 or so, data of an `O_DIRECT` read can be lost if the process forks while the
 /// read is in flight. The first of the two processes to touch a page of the buffer gets a copy of

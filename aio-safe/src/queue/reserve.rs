@@ -16,6 +16,7 @@ use crate::{
         leader::Goal,
         line::Ticket,
         slab::Group,
+        trace,
         wait::{Alarm, Unreachable},
     },
     error::QueueError,
@@ -37,6 +38,8 @@ use crate::{
 pub struct Reserve<'q> {
     queue: &'q Queue,
     ticket: Option<Arc<Ticket>>,
+    /// When it joined the line.
+    since: trace::Time,
 }
 
 /// A slot of the queue, for one operation. Dropping the permit frees the slot. It may then run the
@@ -53,6 +56,7 @@ impl<'q> Reserve<'q> {
         Self {
             queue,
             ticket: None,
+            since: trace::UNKNOWN,
         }
     }
 
@@ -139,7 +143,15 @@ impl<'q> Reserve<'q> {
         if index.is_none() {
             match shared.line.join(&shared.slab, &shared.gate)? {
                 Ok(claimed) => index = Some(claimed),
-                Err(ticket) => self.ticket = Some(ticket),
+                Err(ticket) => {
+                    self.ticket = Some(ticket);
+                    self.since = trace::waits();
+                    // The subscriber may have forked, and the ticket's lock may be held by a thread
+                    // that doesn't exist here.
+                    if !shared.process.is_current() {
+                        return Err(QueueError::Forked);
+                    }
+                }
             }
         }
         Ok(index.map(|index| Permit::new(self.queue, index)))
@@ -159,7 +171,11 @@ impl<'q> Reserve<'q> {
             shared.line.leave(&ticket, &shared.slab);
             return None;
         };
-        Some(result.map(|index| Permit::new(self.queue, index)))
+        let permit = result.map(|index| Permit::new(self.queue, index));
+        if permit.is_ok() {
+            trace::waited(self.since);
+        }
+        Some(permit)
     }
 }
 
