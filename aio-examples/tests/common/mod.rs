@@ -23,6 +23,12 @@ pub(crate) fn example(name: &str) -> Command {
     Command::new(path)
 }
 
+/// How often a test kills a program. `AIO_EXAMPLES_KILLS` names another number.
+#[allow(dead_code, reason = "not each test kills programs")]
+pub(crate) fn kills() -> u32 {
+    env::var("AIO_EXAMPLES_KILLS").map_or(40, |n| n.parse().expect("a number of kills"))
+}
+
 /// Standard output and standard error as text.
 pub(crate) fn texts(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("it prints UTF-8");

@@ -11,7 +11,10 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::files::{assert_same, command, directory, names, random};
+use crate::{
+    common::kills,
+    files::{assert_same, command, directory, names, random},
+};
 
 const OLD: &str = "what was there before";
 
@@ -23,7 +26,7 @@ struct Seen {
     leftovers: u32,
 }
 
-/// Ends 100 copies. Every other one replaces a file.
+/// Ends copies at random moments. Every other one replaces a file.
 fn end_with(signal: Signal, check: impl Fn(ExitStatus, bool)) -> Seen {
     let dir = directory();
     let source = random(&dir, 8 << 20, false);
@@ -36,26 +39,30 @@ fn end_with(signal: Signal, check: impl Fn(ExitStatus, bool)) -> Seen {
     };
     let begun = Instant::now();
     assert!(start().wait().unwrap().success());
-    let takes = begun.elapsed();
+    // Grows and shrinks with what is seen, as a busy machine needs longer than it did just now.
+    let mut takes = begun.elapsed();
 
     let mut seen = Seen::default();
-    for round in 0..100 {
+    for round in 0..kills() {
         let replaces = round % 2 == 1;
         let _ = fs::remove_file(&target);
         if replaces {
             fs::write(&target, OLD).unwrap();
         }
         let mut child = start();
-        thread::sleep(takes.mul_f64(1.2 * fastrand::f64()));
+        thread::sleep(takes.mul_f64(fastrand::f64()));
         let id = Pid::from_raw(child.id().try_into().unwrap()).unwrap();
         // It wasn't waited for, so this is no other process.
         kill_process(id, signal).unwrap();
         let status = child.wait().unwrap();
         let is_whole = is_whole(&source, &target, replaces);
         check(status, is_whole);
-        match is_whole {
-            true => seen.whole += 1,
-            false => seen.nothing += 1,
+        if is_whole {
+            seen.whole += 1;
+            takes = takes.mul_f64(0.8);
+        } else {
+            seen.nothing += 1;
+            takes = takes.mul_f64(1.1);
         }
         let rest = names(empty.path());
         for leftover in rest.iter().filter(|name| *name != "target") {
