@@ -33,8 +33,8 @@ pub enum Error {
         /// How many bytes were to be written.
         needed: usize,
     },
-    /// [`read_exact_at`](crate::fs::File::read_exact_at): so long a read doesn't fit in the buffer.
-    /// Nothing was submitted.
+    /// [`read_exact_at`](crate::fs::File::read_exact_at): the length is more than the buffer's
+    /// capacity. Nothing was submitted.
     BufferTooSmall {
         /// The buffer's capacity in bytes.
         capacity: usize,

@@ -64,8 +64,8 @@ impl<'a> Syncing<'a> {
     /// # Deadlocks and panics
     ///
     /// As [`Pending::wait`](crate::Pending::wait), and while no slot is free as
-    /// [`Reserve::wait`](crate::queue::Reserve::wait). It panics if the result was taken before, by
-    /// polling.
+    /// [`Reserve::wait`](crate::queue::Reserve::wait). It panics if polling has taken the
+    /// result before.
     pub fn wait(mut self) -> Result<(), Error> {
         loop {
             let submission = std::mem::replace(&mut self.submission, Submission::over());
@@ -104,8 +104,8 @@ impl fmt::Debug for Syncing<'_> {
 
 /// Syncs. A sync covers writes that *completed* before it was made, not those in flight. So wait
 /// for the writes first. The kernel carries syncs out in threads of its own, on buffered files too.
-/// They need Linux 4.18: older kernels refuse them with EINVAL. See [`Syncing`] for waiting, and for
-/// what dropping it means.
+/// They need Linux 4.18: older kernels refuse them with EINVAL. See [`Syncing`] for waiting, and
+/// for what dropping it means.
 impl File {
     /// Makes everything that was written to the file durable, but only the metadata that is needed
     /// to read it back (`fdatasync(2)`).

@@ -173,8 +173,8 @@ impl<'a, B: IoBuf> Transferring<'a, B> {
     /// # Deadlocks and panics
     ///
     /// As [`Pending::wait`](crate::Pending::wait), and while no slot is free as
-    /// [`Reserve::wait`](crate::queue::Reserve::wait). It panics if the outcome was taken before, by
-    /// polling.
+    /// [`Reserve::wait`](crate::queue::Reserve::wait). It panics if polling has taken the
+    /// outcome before.
     #[inline]
     pub fn wait(self) -> BufResult<usize, B, Error> {
         let Self {
@@ -261,8 +261,8 @@ impl<B: Send + 'static> fmt::Debug for Transferring<'_, B> {
 }
 
 /// Reads and writes. Each is submitted at once if a slot is free. A task awaits the future that it
-/// returns, a thread waits for it: see [`Transferring`], also for what dropping it means. A transfer
-/// that a signal interrupted (EINTR) is submitted again.
+/// returns, a thread waits for it. See [`Transferring`], also for what dropping it means. A
+/// transfer that a signal interrupted (EINTR) is submitted again.
 impl File {
     /// Reads into a buffer from a byte offset of the file, at most the buffer's capacity. Gives the
     /// number of bytes, which may be less. It is 0 at the end of the file and beyond.

@@ -95,8 +95,8 @@ impl<'a, B: Send + 'static> VectoredTransferring<'a, B> {
     /// # Deadlocks and panics
     ///
     /// As [`Pending::wait`](crate::Pending::wait), and while no slot is free as
-    /// [`Reserve::wait`](crate::queue::Reserve::wait). It panics if the outcome was taken before, by
-    /// polling.
+    /// [`Reserve::wait`](crate::queue::Reserve::wait). It panics if polling has taken the
+    /// outcome before.
     pub fn wait(mut self) -> BufResult<usize, Vec<B>, Error> {
         loop {
             let done = match std::mem::replace(&mut self.stage, Stage::Over) {

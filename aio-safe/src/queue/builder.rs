@@ -23,12 +23,12 @@ pub struct Builder {
 /// Threads that [`wait`](super::Pending::wait) need no driver, because they reap by themselves. If
 /// a task's future finds its result when it is polled, it needs no driver either.
 ///
-/// | driver | needs | costs |
+/// | driver | what it needs | what it costs |
 /// |---|---|---|
 /// | [`Thread`](Self::Thread) | nothing | a switch between threads to wake a task |
-/// | [`Tokio`](Self::Tokio) | feature `tokio`, a runtime | a signal of an eventfd per completion |
-/// | [`AsyncIo`](Self::AsyncIo) | feature `async-io` | the same, and two system calls to wake |
-/// | [`Caller`](Self::Caller) | a loop in [`Queue::reap`] | nothing |
+/// | [`Tokio`](Self::Tokio) | feature `tokio`, a runtime that runs | a signal of an eventfd for each completion |
+/// | [`AsyncIo`](Self::AsyncIo) | feature `async-io` | the same, and two system calls for each signal |
+/// | [`Caller`](Self::Caller) | a program that calls [`Queue::reap`] | nothing |
 ///
 /// Wakers and the destructors of abandoned buffers run where the driver runs, so they should be
 /// quick: see [`Queue`](Queue#wakers-and-destructors). If one of them panics, the panic hook
@@ -36,8 +36,12 @@ pub struct Builder {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Driver {
-    /// A thread of the queue's own. It is started when a future has to wait for the first time, and
-    /// ends when the queue is closed. Programs without tasks never have it.
+    /// A thread of the queue's own. It is started when a future is polled and has to wait, or when
+    /// [`Pending::then`](super::Pending::then) or [`Pending::signal`](super::Pending::signal) has
+    /// to. It ends when the queue is closed. A program that only waits in threads never has it.
+    ///
+    /// Until it is started, nothing reaps the completion of an operation whose future was dropped
+    /// before it was polled.
     ///
     /// All signals are blocked in this thread. If no thread can be started, the future that waits
     /// has its task poll it again and again.
@@ -47,15 +51,18 @@ pub enum Driver {
     /// [`Reaper::reap`](super::Reaper::reap), or waits. If none does, a future that waits is never
     /// woken.
     Caller,
-    /// The reactor of the tokio runtime in which the queue is made. There is no thread and no task
-    /// besides. The tasks may run anywhere, in another runtime too.
+    /// The reactor of the tokio runtime in which the queue is made: in a task of it, or between
+    /// `Runtime::enter` and the end of its guard. There is no thread and no task besides.
+    ///
+    /// The tasks may run anywhere, in another runtime too. But the runtime of the queue has to run:
+    /// a current-thread runtime reaps only within its `block_on`.
     ///
     /// When the runtime is shut down before the queue is closed, a thread takes over, as with
     /// [`Thread`](Self::Thread). If no thread can be started then, futures that wait already are
     /// woken only when another future has to wait, or when a thread reaps.
     ///
-    /// A future that is ready takes part in tokio's cooperative budget. So a task that only reads
-    /// what is there at once doesn't keep others from running.
+    /// A future that is ready takes part in tokio's cooperative budget. So a task whose operations
+    /// are over at once doesn't keep other tasks from running.
     #[cfg(feature = "tokio")]
     Tokio,
     /// The reactor of async-io, which smol uses. A program has one such reactor.
@@ -138,8 +145,8 @@ impl Builder {
         Ok(queue)
     }
 
-    /// Makes a queue with an eventfd, for an event loop of your own (`epoll`, `poll`, mio). It
-    /// ignores the [driver](Self::driver): the loop drives the queue. See [`EventQueue`].
+    /// Makes a queue with an eventfd, for an event loop (`epoll`, `poll`, mio). The loop drives the
+    /// queue, whatever [driver](Self::driver) was chosen. See [`EventQueue`].
     ///
     /// # Errors
     ///

@@ -30,7 +30,8 @@ use crate::{
 /// operations become free when the queue's [driver](super::Driver) or another thread reaps. Polling
 /// the future takes the completions that are there already.
 ///
-/// Dropping it gives up the place in line, and a slot that it was given goes to the next one. If a
+/// Dropping it gives up the place in line, and a slot that it was given goes to the next one.
+/// Nothing was submitted yet, so nothing is [abandoned](Pending#dropping). If a
 /// `Reserve` is polled and then *forgotten* ([`std::mem::forget`]), it keeps the slot that it is
 /// given for ever.
 #[must_use = "nothing is reserved until it is awaited or waited for"]
@@ -217,7 +218,7 @@ impl<'q> Permit<'q> {
         }
     }
 
-    /// Submits an operation in this slot. As [`Queue::submit`], but it never fails with
+    /// Submits an operation in this slot. It is as [`Queue::submit`], but never fails with
     /// [`QueueFull`](QueueError::QueueFull).
     ///
     /// # Errors
