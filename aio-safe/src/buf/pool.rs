@@ -21,7 +21,8 @@ use crate::sync::{Condvar, Mutex, lock, wait, wait_timeout};
 /// A [`PoolBuf`] goes back to its pool when it is dropped, wherever that happens. The queue too
 /// drops buffers: those of [abandoned](crate::Pending#dropping) operations, when they are over. The
 /// first task or thread that waits in [`take`](Self::take) gets the buffer. Taking a buffer and
-/// giving it back allocates nothing. Waiting may allocate, when the line of waiters grows.
+/// giving it back allocates nothing. Waiting allocates only when the line of waiters is longer than
+/// ever before.
 ///
 /// The memory is freed when the last handle of the pool and the last buffer are gone.
 ///
