@@ -27,13 +27,15 @@
 //!   takes about the same time with both. But `io_uring` is often switched off: in containers
 //!   (seccomp), on RHEL, on Android and in hardened clouds. Native AIO works there.
 //! - **Threads** (a pool, `tokio::fs`) work with every file. Direct I/O takes a thread for each
-//!   operation in flight, and more CPU time: on a disk twice as much with a plain pool, and nine
-//!   times with `tokio::fs` (`PERFORMANCE.md` in the repository).
+//!   operation in flight, and more CPU time: on a disk nearly twice as much with a plain pool, and
+//!   nine times as much with `tokio::fs` (`PERFORMANCE.md` in the repository).
 //!
 //! **Not for buffered files**: the kernel carries out their reads and writes within `io_submit`, so
-//! the submitter waits for the disk. [`File::open`](fs::File::open) makes a file buffered if it
-//! can't have direct I/O. [`fs::File::asynchrony`] tells, and with
-//! [`Direct::On`](fs::Direct::On) it is an error. Not for pipes and sockets either, but they can be
+//! the submitter waits for the disk. [`File::open`](fs::File::open) opens a file buffered if it
+//! can't have direct I/O, and [`fs::File::asynchrony`] tells. With [`Direct::On`](fs::Direct::On)
+//! opening such a file is an error.
+//!
+//! **Not for pipes and sockets**: a read would block within `io_submit`. But they can be
 //! [polled](Op::poll).
 //!
 //! # Which way to submit
@@ -67,8 +69,8 @@
 //! Dropping a handle or a future abandons its operation. The kernel carries the operation out, the
 //! queue keeps its buffer until then, and the result is lost. So `select!`, timeouts and aborted
 //! tasks are safe for memory, but they undo nothing. **A dropped write may still land**, even after
-//! a later write to the same blocks. [`Queue::drain`] is the barrier: when it returns, every
-//! abandoned operation is over. See [`Pending`](Pending#dropping).
+//! a later write to the same blocks. [`Queue::drain`], which blocks, is the barrier: when it
+//! returns, every abandoned operation is over. See [`Pending`](Pending#dropping).
 //!
 //! # What wakes tasks
 //!
@@ -97,6 +99,9 @@
 //!
 //! A program that reaps by itself says so with [`Driver::Caller`](queue::Driver::Caller). Then
 //! there is no thread. A thread that waits reaps by itself, and needs no driver.
+//!
+//! Dropping the last [`Queue`] [blocks](Queue#dropping). A long-running task uses
+//! [`Queue::close_in_thread`] instead.
 //!
 //! # Features
 //!

@@ -396,9 +396,9 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
         Poll::Ready(self.results())
     }
 
-    /// As [`wait`](Self::wait), for tasks. Dropping the future abandons nothing and loses no
-    /// result, in `select!` for example: the lane keeps them. Dropping [the lane](Lane#dropping)
-    /// does. With the feature `stream`, a lane is a `Stream` too.
+    /// As [`wait`](Self::wait), for tasks. Dropping the future, in `select!` for example, abandons
+    /// nothing and loses no result. Dropping [the lane](Lane#dropping) does both. With the feature
+    /// `stream`, a lane is a `Stream` too.
     ///
     /// # Panics
     ///

@@ -47,8 +47,9 @@ pub use stats::{Stats, SystemCalls};
 /// # Slots
 ///
 /// A queue of depth 32 has 32 slots. An operation takes a slot when it is submitted. The slot
-/// becomes free when the result is taken. If the handle was dropped instead, the slot becomes free
-/// when the thread that reaps the completion has dropped the buffer.
+/// becomes free when the result is taken. If the handle was dropped instead, the operation is
+/// [abandoned](Pending#dropping). Then the slot becomes free when the thread that reaps the
+/// completion has dropped the buffer.
 ///
 /// # Dropping
 ///
