@@ -26,8 +26,8 @@ pub struct Builder {
 /// | driver | what it needs | what it costs |
 /// |---|---|---|
 /// | [`Thread`](Self::Thread) | nothing | a switch between threads to wake a task |
-/// | [`Tokio`](Self::Tokio) | feature `tokio`, a runtime that runs | a signal of an eventfd for each completion |
-/// | [`AsyncIo`](Self::AsyncIo) | feature `async-io` | the same, and two system calls for each signal |
+/// | `Tokio` | feature `tokio`, a runtime that runs | a signal of an eventfd for each completion |
+/// | `AsyncIo` | feature `async-io` | the same, and two system calls for each signal |
 /// | [`Caller`](Self::Caller) | a program that calls [`Queue::reap`] | nothing |
 ///
 /// Wakers and the destructors of abandoned buffers run where the driver runs, so they should be
@@ -54,7 +54,8 @@ pub enum Driver {
     /// woken.
     Caller,
     /// The reactor of the tokio runtime in which the queue is made: in a task of it, or between
-    /// `Runtime::enter` and the end of its guard. There is no thread and no task besides.
+    /// `Runtime::enter` and the end of its guard. There is no thread and no task besides. Needs the
+    /// feature `tokio`.
     ///
     /// The tasks may run anywhere, in another runtime too. But the runtime of the queue has to run:
     /// a current-thread runtime reaps only within its `block_on`.
@@ -67,7 +68,8 @@ pub enum Driver {
     /// are over at once doesn't keep other tasks from running.
     #[cfg(feature = "tokio")]
     Tokio,
-    /// The reactor of async-io, which smol uses. A program has one such reactor.
+    /// The reactor of async-io, which smol uses. A program has one such reactor, and async-io has a
+    /// thread that runs it if no task's thread does. Needs the feature `async-io`.
     #[cfg(feature = "async-io")]
     AsyncIo,
 }
