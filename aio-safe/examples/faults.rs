@@ -1,7 +1,7 @@
 //! A disk that fails now and then, for tests of programs that have to cope with it.
 //!
-//! [`Faulty`] is the real kernel, but every n-th transfer fails with EIO or is short. The program
-//! reads a file with it, reads again what failed, and says what happened:
+//! [`Faulty`] is the real kernel, but every n-th transfer fails with EIO or is short, in turn. The
+//! program reads a file through it, reads again what failed, and prints what happened:
 //!
 //! ```text
 //! cargo run --package aio-safe --example faults

@@ -1,8 +1,7 @@
 //! Writes a block to a file by native AIO, reads it back, and compares the two.
 //!
-//! Usage: `hello FILE`. The file may be a block device; it is made when it doesn't exist. ITS FIRST
-//! BLOCK IS OVERWRITTEN. It has to allow direct I/O, which file systems in memory don't on older
-//! kernels.
+//! Usage: `hello FILE`. ITS FIRST BLOCK IS OVERWRITTEN. FILE may be a block device. If there is no
+//! FILE, it is made. It has to allow direct I/O, which tmpfs does only since Linux 6.6.
 
 use std::{env, error::Error, path::PathBuf};
 

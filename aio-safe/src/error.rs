@@ -162,9 +162,9 @@ pub enum QueueError {
     /// [`Permit`](crate::queue::Permit) or by a [`Lane`](crate::Lane). Take results or reap, then
     /// try again.
     ///
-    /// The slot of an abandoned operation is free when its buffer was dropped. The thread that
-    /// reaped the completion drops it. If that is another thread, the slot may not be free yet when
-    /// [`drain`](crate::Queue::drain) returns.
+    /// The slot of an [abandoned](crate::Pending#dropping) operation is free when its buffer was
+    /// dropped. The thread that reaped the completion drops it. If that is another thread, the slot
+    /// may not be free yet when [`drain`](crate::Queue::drain) returns.
     QueueFull,
     /// The kernel has no room or no memory for more requests (EAGAIN). It stays so until
     /// completions are reaped. Reap, then try again.

@@ -8,7 +8,7 @@
 //! use aio_safe::{Queue, fs::File};
 //!
 //! let queue = Queue::new(32)?;
-//! let file = File::open("Cargo.toml")?; // With direct I/O where it is possible.
+//! let file = File::open("Cargo.toml")?; // Direct I/O if the file can have it.
 //!
 //! let read = file.read_at(&queue, file.buffer(4096)?, 0);
 //! // The program can do other work while the disk reads.
@@ -20,48 +20,64 @@
 //!
 //! # When to use it
 //!
-//! - **`io_uring`** does more: buffered files, sockets, chains of operations. For direct I/O it is
-//!   about as fast. It is often switched off in containers (seccomp), on RHEL, on Android and in
-//!   hardened clouds. Native AIO is there.
-//! - **Threads** (a pool, `tokio::fs`) work with every file. For direct I/O they take several times
-//!   the CPU time, and a thread for each operation in flight.
-//! - **This crate** is for direct I/O (`O_DIRECT`) on block devices and on ext4, xfs, btrfs and the
-//!   like, and for syncs. The kernel carries these out while the program runs on.
+//! - **This crate** is for direct I/O (`O_DIRECT`) on block devices, ext4 and XFS, and for syncs.
+//!   The kernel carries these out while the program runs on. Other file systems are listed
+//!   [here](fs::Asynchrony).
+//! - **`io_uring`** does more: buffered files, sockets, chains of operations. On a disk, direct I/O
+//!   takes about the same time with both. But `io_uring` is often switched off: in containers
+//!   (seccomp), on RHEL, on Android and in hardened clouds. Native AIO works there.
+//! - **Threads** (a pool, `tokio::fs`) work with every file. Direct I/O takes a thread for each
+//!   operation in flight, and more CPU time: on a disk nearly twice as much with a plain pool, and
+//!   nine times as much with `tokio::fs` (`PERFORMANCE.md` in the repository).
 //!
 //! **Not for buffered files**: the kernel carries out their reads and writes within `io_submit`, so
-//! the submitter waits for the disk. [`fs::File::asynchrony`] tells which case a file is. Not for
-//! pipes and sockets either, but they can be [polled](Op::poll).
+//! the submitter waits for the disk. [`File::open`](fs::File::open) opens a file buffered if it
+//! can't have direct I/O, and [`fs::File::asynchrony`] tells. With [`Direct::On`](fs::Direct::On)
+//! opening such a file is an error.
+//!
+//! **Not for pipes and sockets**: a read would block within `io_submit`. But they can be
+//! [polled](Op::poll).
 //!
 //! # Which way to submit
 //!
 //! | what you have | what to use | system calls | results |
 //! |---|---|---|---|
-//! | files, read or written as a whole or in part | [`fs::File`] | one for each | with the buffer |
+//! | files, read or written as a whole or in part | [`fs::File`] | one for each | a future for each |
 //! | one operation | [`Queue::submit`] | one for each | a [`Pending`] |
 //! | several, each awaited by itself | [`Queue::batch`] | one for all | a [`Pending`] for each |
-//! | many in a loop, at the least cost | [`Queue::lane`] | one for all | with your values |
+//! | many in a loop, at the least cost | [`Queue::lane`] | one for all | from the lane, as they come |
+//!
+//! Each result comes with its buffer.
 //!
 //! # Which way to wait
 //!
 //! | what waits | what to use |
 //! |---|---|
-//! | a thread, for one operation | [`Pending::wait`], [`wait_timeout`](Pending::wait_timeout) |
+//! | a thread, for one operation | [`Pending::wait`], [`wait_timeout`](Pending::wait_timeout); `wait` of a file's futures |
 //! | a thread, for some or all of a list | [`Queue::wait_for_some`] |
 //! | a thread, for the next results of a lane | [`Lane::wait`], [`Lane::wait_ready`] |
-//! | a task of any executor | `.await` a [`Pending`], [`Lane::next`], [`Lane::poll_ready`] |
+//! | a task of any executor | `.await` a [`Pending`] or a file's future, [`Lane::next`], [`Lane::poll_ready`] |
 //! | an event loop (`epoll`, mio) | [`EventQueue`](queue::EventQueue), which has an eventfd |
-//! | a loop of your own | [`Queue::reap`], then [`Pending::try_take`] or [`Lane::try_take`] |
-//! | a function that is called | [`Pending::then`] |
-//! | a signal's receiver | [`Pending::signal`] |
+//! | a loop that reaps by itself | [`Driver::Caller`](queue::Driver::Caller) and [`Queue::reap`], then [`Pending::try_take`] or [`Lane::try_take`] |
+//! | nothing: a function is called | [`Pending::then`] |
+//! | nothing: a signal is sent | [`Pending::signal`] |
 //! | a thread or task, for a slot of a full queue | [`Queue::reserve`] |
 //! | a thread, until nothing is in flight | [`Queue::drain`] |
 //!
+//! # Dropping a future
+//!
+//! Dropping a handle or a future abandons its operation. The kernel carries the operation out, the
+//! queue keeps its buffer until then, and the result is lost. So `select!`, timeouts and aborted
+//! tasks are safe for memory, but they undo nothing. **A dropped write may still land**, even after
+//! a later write to the same blocks. [`Queue::drain`], which blocks, is the barrier: when it
+//! returns, every abandoned operation is over. See [`Pending`](Pending#dropping).
+//!
 //! # What wakes tasks
 //!
-//! Somebody has to reap a completion, or no task is woken. That is the queue's
-//! [driver](queue::Driver). **By default it is a thread**, which is started when the first future
-//! has to wait. So `.await` works in every executor. With the features `tokio` and `async-io`, the
-//! runtime's own reactor drives the queue, without a thread:
+//! A task is woken when something reaps its completion. What does that is the queue's
+//! [driver](queue::Driver). **By default it is a thread**, which is started when a future has to
+//! wait for the first time. So `.await` works in every executor. With the features `tokio` and
+//! `async-io`, the runtime's own reactor can drive the queue, without a thread:
 //!
 //! ```
 //! # #[cfg(feature = "tokio")]
@@ -81,8 +97,11 @@
 //! # fn main() {}
 //! ```
 //!
-//! A program that reaps by itself says so with [`Driver::Caller`](queue::Driver::Caller), and has
-//! no thread. Threads that wait reap by themselves.
+//! A program that reaps by itself says so with [`Driver::Caller`](queue::Driver::Caller). Then
+//! there is no thread. A thread that waits reaps by itself, and needs no driver.
+//!
+//! Dropping the last [`Queue`] [blocks](Queue#dropping). A long-running task uses
+//! [`Queue::close_in_thread`] instead.
 //!
 //! # Features
 //!

@@ -8,8 +8,8 @@ use parse_size::Config;
 /// Copies a file with many reads and writes in flight.
 ///
 /// SOURCE is a regular file. TARGET is the name of the copy, not a directory. A file that has this
-/// name is replaced at once when the copy is complete and on the disk. Until then it stays as it
-/// is. If TARGET is a symbolic link, the file that it leads to is replaced.
+/// name stays as it is until the copy is complete and on the disk. Then the copy replaces it in one
+/// step. If TARGET is a symbolic link, the file that it leads to is replaced.
 ///
 /// Reads and writes bypass the page cache, by direct I/O, where the file systems allow that.
 /// Holes stay holes. SOURCE must not change meanwhile.

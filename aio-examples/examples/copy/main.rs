@@ -10,7 +10,7 @@
 //!   and takes the next one. All of them run in one thread, and direct I/O goes on meanwhile.
 //! - `data` finds the holes, so that they stay holes.
 //! - `draft` is the new file. It has no name until it is complete and on the disk. So an error,
-//!   Ctrl-C or a kill leaves no half file.
+//!   Ctrl-C or a kill leaves no half file. `--help` names the exceptions.
 //! - `metadata` keeps what `cp -p` keeps. `places` refuses what can't be copied.
 
 mod args;

@@ -45,7 +45,8 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     pub(crate) listen: SocketAddr,
 
-    /// The queue's depth: how many reads and writes are in flight on the disk, and a sync.
+    /// The queue's depth: how many operations are in flight on the disk at most. One of them is for
+    /// a sync.
     #[arg(
         long,
         value_name = "N",
@@ -63,11 +64,12 @@ pub(crate) struct Serve {
     )]
     connections: u32,
 
-    /// The longest read or write.
+    /// The longest read or write that a client may ask for.
     #[arg(long, value_name = "BYTES", default_value = "1MiB")]
     request: ByteSize,
 
-    /// How many requests of a connection are taken in before the first of them is answered.
+    /// How many requests of a connection may be unanswered. When there are so many, the server
+    /// reads the next one only after it has sent a response.
     #[arg(
         long,
         value_name = "N",

@@ -2,7 +2,7 @@
 //!
 //! The literature sorts models of I/O by two questions. Does a call wait until the data are there
 //! (blocking)? Does the program get the data by the call itself (synchronous), or is it told later
-//! (asynchronous)? This program runs a model for each of the four answers, and what came after:
+//! (asynchronous)? This program runs models for each of the four answers, and models with threads:
 //!
 //! ```text
 //! cargo run --release --example io_models -- --plot models.svg

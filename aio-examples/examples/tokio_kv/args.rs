@@ -80,5 +80,6 @@ fn after_help() -> &'static str {
         );
     };
     "Keys have 1 to 1024 bytes, values up to 1 MiB.\n\n\
-     Example: tokio_kv serve /var/tmp/kv & tokio_kv put /var/tmp/kv name Ada"
+     Example: tokio_kv serve /var/tmp/kv, and in another terminal: tokio_kv put /var/tmp/kv name \
+     Ada"
 }

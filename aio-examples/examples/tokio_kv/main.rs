@@ -1,16 +1,22 @@
 //! A key-value store on tokio, whose disk I/O is native AIO with `O_DIRECT`.
 //!
 //! ```text
-//! cargo run --example tokio_kv -- serve /var/tmp/kv &
-//! cargo run --example tokio_kv -- put /var/tmp/kv name Ada
-//! cargo run --example tokio_kv -- get /var/tmp/kv name
+//! cargo run --release --example tokio_kv -- serve /var/tmp/kv
+//! ```
+//!
+//! In another terminal:
+//!
+//! ```text
+//! cargo run --release --example tokio_kv -- put /var/tmp/kv name Ada
+//! cargo run --release --example tokio_kv -- get /var/tmp/kv name
 //! ```
 //!
 //! One thread serves all clients: tokio's reactor watches their sockets and the eventfd of the
 //! `aio_safe::Queue`. It shows:
 //!
 //! - **Group commit** (`store/writer.rs`). Changes are appended to a log. All changes that come
-//!   during one sync go to the disk with the next write and the next sync, and are answered then.
+//!   during one sync go to the disk with the next write and the next sync. Their clients are
+//!   answered then.
 //! - **Recovery** (`store/recover.rs`). A write that a kill or a power failure cut short is cut
 //!   off. Damage anywhere else is an error that names the file and the offset.
 //! - **Concurrent reads** (`store/segment.rs`). The index is in memory. Each read of the disk

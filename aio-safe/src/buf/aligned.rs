@@ -13,10 +13,10 @@ use super::{IoBuf, IoBufMut, length::with_length};
 
 /// A buffer with a fixed capacity, and an alignment chosen at run time.
 ///
-/// It derefs to its first [`len`](slice::len) bytes. A write takes these bytes. A read fills the
-/// buffer from its start, up to its capacity, and never shortens it: afterwards the length is at
-/// least the number of bytes that were read. After [`clear`](Self::clear) it is exactly that
-/// number.
+/// It derefs to its first [`len`](slice::len) bytes. A write takes these bytes. A read stores bytes
+/// from the buffer's start, up to its capacity. It lengthens the buffer to the number of bytes that
+/// were read, and never shortens it. So [`clear`](Self::clear) a buffer before it is read into
+/// again: then its length is the number of bytes that were read.
 ///
 /// With `O_DIRECT` the address, the length and the file offset of each transfer must be multiples
 /// of an alignment. The alignment depends on the device and on the file system. It is often the

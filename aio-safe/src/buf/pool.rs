@@ -1,4 +1,4 @@
-//! A bounded number of aligned buffers in one allocation, which come back by themselves.
+//! A bounded number of aligned buffers in one allocation. Dropping one gives it back.
 
 #![allow(unsafe_code, reason = "hands out parts of one allocation")]
 
@@ -18,10 +18,11 @@ use crate::sync::{Condvar, Mutex, lock, wait, wait_timeout};
 
 /// A bounded number of buffers of one size, in one allocation. Clones are the same pool.
 ///
-/// A [`PoolBuf`] that is dropped goes back to its pool, wherever that happens: also when the queue
-/// drops the buffer of an abandoned operation. The first task or thread that waits in
-/// [`take`](Self::take) gets it. Taking a buffer and giving it back
-/// allocates nothing.
+/// A [`PoolBuf`] goes back to its pool when it is dropped, wherever that happens. The queue too
+/// drops buffers: those of [abandoned](crate::Pending#dropping) operations, when they are over. The
+/// first task or thread that waits in [`take`](Self::take) gets the buffer. Taking a buffer and
+/// giving it back allocates nothing. Waiting allocates only when the line of waiters is longer than
+/// ever before.
 ///
 /// The memory is freed when the last handle of the pool and the last buffer are gone.
 ///
@@ -46,8 +47,14 @@ use crate::sync::{Condvar, Mutex, lock, wait, wait_timeout};
 /// # Deadlocks
 ///
 /// A wait for a buffer ends when one is dropped. The buffer of an abandoned operation is dropped by
-/// the thread that reaps its completion, and waiting for a buffer doesn't reap. Dropping a buffer
-/// may run the waker of a task that waits for one.
+/// the thread that reaps its completion, and waiting for a buffer doesn't reap. So if all buffers
+/// are in abandoned operations and nothing reaps, the wait never ends. The queue's
+/// [driver](crate::queue::Driver) reaps, but the default one is started only when a future has to
+/// wait. If futures may be dropped before they were polled, call
+/// [`Queue::reap(0, None)`](crate::Queue::reap) before the wait, or choose a reactor as driver.
+///
+/// Dropping a buffer may run the waker of a task that waits for one. So don't drop one while
+/// holding a lock that the waker takes.
 #[derive(Clone)]
 pub struct Pool {
     shared: Arc<Shared>,
@@ -86,9 +93,8 @@ struct Waiter {
 
 /// A buffer of a [`Pool`], which goes back when it is dropped.
 ///
-/// As [`AlignedBuf`] it has a length and a fixed capacity. It is empty when it is taken. What
-/// its last owner stored stays in the memory beyond the length, where [`set_len`](Self::set_len)
-/// shows it.
+/// Like an [`AlignedBuf`] it has a length and a fixed capacity. It is empty when it is taken. Its
+/// memory isn't cleared: [`set_len`](Self::set_len) shows what its last owner stored.
 pub struct PoolBuf {
     start: NonNull<u8>,
     /// At most the pool's `size`.
@@ -108,9 +114,9 @@ unsafe impl Sync for PoolBuf {}
 /// A wait for a buffer of a [`Pool`], first come first served. Made by [`Pool::take`]. A task
 /// `.await`s it, a thread [`wait`](Self::wait)s for it.
 ///
-/// Dropping it gives up the place in line. If a buffer was given to it already, the next in line
-/// gets that buffer. If a `Take` is polled and then *forgotten* ([`std::mem::forget`]), it keeps
-/// the buffer that it is given for ever.
+/// Dropping it gives up the place in line, in `select!` for example, and loses nothing: if a buffer
+/// was given to it already, the next in line gets that buffer. If a `Take` is polled and then
+/// *forgotten* ([`std::mem::forget`]), it keeps the buffer that it is given for ever.
 #[must_use = "no buffer is taken until it is awaited or waited for"]
 pub struct Take<'p> {
     pool: &'p Pool,
@@ -120,7 +126,9 @@ pub struct Take<'p> {
 
 impl Pool {
     /// Allocates `count` buffers with a capacity of `size` bytes each, whose addresses are
-    /// multiples of `align` bytes.
+    /// multiples of `align` bytes. Each takes up `size` bytes, rounded up to a multiple of `align`.
+    /// For direct I/O, `size` and `align` have to fit the file's
+    /// [alignment](crate::fs::File::alignment).
     ///
     /// # Errors
     ///
@@ -159,7 +167,7 @@ impl Pool {
         })
     }
 
-    /// Takes a buffer, if one is free.
+    /// Takes a buffer, if one is free. It doesn't wait.
     pub fn try_take(&self) -> Option<PoolBuf> {
         let index = lock(&self.shared.state).free.pop()?;
         // SAFETY: it was among the free ones, and was removed there.
@@ -180,7 +188,7 @@ impl Pool {
         self.shared.size
     }
 
-    /// How many buffers are free.
+    /// How many buffers are free: neither taken nor given to a waiter.
     pub fn available(&self) -> usize {
         lock(&self.shared.state).free.len()
     }

@@ -9,9 +9,17 @@ use super::probe;
 /// Whether the kernel carries out a file's reads and writes while the program runs on, and why. The
 /// answer of [`File::asynchrony`](crate::fs::File::asynchrony).
 ///
-/// Even asynchronous transfers may block the submitter for some time: if the device's queue is
-/// full, if a write allocates blocks or makes the file longer, or if metadata has to be read first.
-/// [`File::allocate`](crate::fs::File::allocate) before the writes helps against the second.
+/// | a direct file on | its transfers are |
+/// |---|---|
+/// | a block device, ext2, ext3, ext4, XFS, F2FS, NFS | asynchronous |
+/// | Btrfs | asynchronous, but see [`Storage::Btrfs`] for writes |
+/// | tmpfs, ramfs | synchronous |
+/// | FUSE, overlayfs, other file systems | unknown |
+///
+/// Even an asynchronous transfer may block the submitter, sometimes until the disk is done. It does
+/// so if the device's queue is full, if a write allocates blocks or makes the file longer, or if
+/// metadata has to be read first. [`File::allocate`](crate::fs::File::allocate) before the writes
+/// helps against the second case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Asynchrony {
@@ -37,7 +45,10 @@ pub enum Storage {
     Ext,
     /// XFS.
     Xfs,
-    /// Btrfs. Recent kernels buffer the writes of files that have checksums.
+    /// Btrfs. Since Linux 6.14 or 6.15 it buffers the direct writes of files that have checksums,
+    /// which is the default. Such a write is carried out within `io_submit`, although
+    /// [`Asynchrony`] says `Asynchronous`. Files without copy-on-write (`chattr +C`) have no
+    /// checksums.
     Btrfs,
     /// F2FS.
     F2fs,
@@ -106,7 +117,8 @@ impl Asynchrony {
         }
     }
 
-    /// Whether transfers are known to be asynchronous.
+    /// Whether transfers are known to be asynchronous. Writes on [Btrfs](Storage::Btrfs) may be an
+    /// exception.
     pub fn is_asynchronous(self) -> bool {
         matches!(self, Self::Asynchronous(_))
     }

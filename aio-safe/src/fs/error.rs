@@ -16,8 +16,8 @@ pub enum Error {
     /// - [`Closed`](QueueError::Closed) and [`Forked`](QueueError::Forked);
     /// - [`Again`](QueueError::Again) when the kernel still had no room after many attempts.
     Queue(QueueError),
-    /// The kernel refused the operation, or it failed. Of several transfers the first ones may have
-    /// taken place.
+    /// The kernel refused the operation, or the operation failed. If it took several transfers, the
+    /// first ones may have taken place.
     Op(OpError),
     /// [`read_exact_at`](crate::fs::File::read_exact_at): the file ends too early.
     UnexpectedEof {
@@ -33,8 +33,8 @@ pub enum Error {
         /// How many bytes were to be written.
         needed: usize,
     },
-    /// [`read_exact_at`](crate::fs::File::read_exact_at): as many bytes don't fit in the buffer.
-    /// Nothing was submitted.
+    /// [`read_exact_at`](crate::fs::File::read_exact_at): the length is more than the buffer's
+    /// capacity. Nothing was submitted.
     BufferTooSmall {
         /// The buffer's capacity in bytes.
         capacity: usize,

@@ -19,8 +19,8 @@ use crate::{AlignedBuf, buf::AllocError};
 
 /// A file, and what its transfers have to be aligned to.
 ///
-/// It isn't bound to a queue: methods that submit take one. See the [module](crate::fs) for
-/// an example and for which methods block.
+/// It isn't bound to a queue: methods that submit take one. See the [module](crate::fs) for an
+/// example, for which methods block, and for what [dropping](crate::fs#dropping) a future means.
 ///
 /// Whether the file is direct and its alignment are found out once, when it is opened or converted
 /// from a [`std::fs::File`]. So don't change `O_DIRECT` later (`fcntl`, `F_SETFL`): transfers would
@@ -41,10 +41,13 @@ impl File {
         }
     }
 
-    /// Opens a file for reading, with direct I/O if it can have that. This blocks.
+    /// Opens a file for reading. This blocks.
+    ///
+    /// The file is direct if it can have direct I/O, and buffered otherwise:
+    /// [`is_direct`](Self::is_direct) tells. [`OpenOptions::direct`] asks for one or the other.
     ///
     /// Direct transfers have to be [aligned](Self::alignment). [`buffer`](Self::buffer) makes
-    /// buffers that are. For a buffered file use [`OpenOptions::direct`].
+    /// buffers that are.
     ///
     /// # Errors
     ///
@@ -54,7 +57,7 @@ impl File {
     }
 
     /// Opens a file for reading and writing, makes it if there is none, and removes its contents if
-    /// there is one. It has direct I/O if it can, as with [`open`](Self::open). This blocks.
+    /// there is one. It is direct if it can be, as with [`open`](Self::open). This blocks.
     ///
     /// # Errors
     ///
@@ -72,8 +75,8 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of `fcntl(2)` with `F_DUPFD_CLOEXEC`: most often EMFILE, when the process has too many
-    /// files open.
+    /// Those of `fcntl(2)` with `F_DUPFD_CLOEXEC`. Most often it is EMFILE: the process has too
+    /// many files open.
     pub fn try_clone(&self) -> io::Result<Self> {
         Ok(Self {
             file: self.file.try_clone()?,
@@ -103,7 +106,8 @@ impl File {
         self.direct
     }
 
-    /// Whether the file's transfers are asynchronous, and why. Takes two system calls.
+    /// Whether the file's transfers are asynchronous, and why. Takes at most two system calls,
+    /// `fstat` and `fstatfs`.
     ///
     /// ```
     /// use aio_safe::fs::{Asynchrony, Direct, OpenOptions};
@@ -117,7 +121,8 @@ impl File {
     }
 
     /// An empty buffer for this file: with the file's alignment of memory, and a capacity of `len`
-    /// bytes, rounded up to the file's alignment of lengths.
+    /// bytes, rounded up to the file's alignment of lengths. A read fills it up to its capacity. A
+    /// write takes its length, so fill it and then [pad](AlignedBuf::pad_to) it.
     ///
     /// # Errors
     ///
@@ -127,7 +132,7 @@ impl File {
     }
 
     /// The file's length in bytes. For a block device it is the device's size. This blocks only on
-    /// file systems in the network.
+    /// network file systems and FUSE.
     ///
     /// # Errors
     ///
@@ -160,8 +165,9 @@ impl File {
     ///
     /// - [`Unsupported`](io::ErrorKind::Unsupported) when the file system can't allocate blocks in
     ///   advance (EOPNOTSUPP). Writes allocate them then.
+    /// - `Unsupported` also for a block device, which has all of its blocks.
     /// - Those of `fallocate(2)`: ENOSPC when the file system has no room, EINVAL when `len` is 0,
-    ///   ENODEV for what isn't a regular file.
+    ///   EBADF when the file isn't open for writing, ENODEV for a character device.
     #[doc(alias = "fallocate")]
     pub fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
         let flags = FallocateFlags::empty();
@@ -178,7 +184,10 @@ impl File {
 impl From<std::fs::File> for File {
     /// Finds out whether the file is direct (`fcntl` with `F_GETFL`), and if so its alignment.
     ///
-    /// If it is open with `O_APPEND`, Linux ignores the offsets of writes.
+    /// Finding the alignment takes a few system calls more, and may read from sysfs. It never
+    /// fails: if nothing tells the alignment, it is a [guess](super::AlignmentSource::Guess).
+    ///
+    /// If the file is open with `O_APPEND`, Linux ignores the offsets of writes.
     fn from(file: std::fs::File) -> Self {
         let found = match probe::has_flag_direct(file.as_fd()) {
             true => probe::direct_io(file.as_fd()),

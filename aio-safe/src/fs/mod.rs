@@ -43,13 +43,14 @@
 //! | call | blocks |
 //! |---|---|
 //! | [`File::open`], [`File::create`], [`OpenOptions::open`] | yes |
-//! | [`File::len`] | only on a file system in the network |
+//! | [`File::len`] | only on network file systems and FUSE |
 //! | [`File::set_len`], [`File::allocate`] | yes |
-//! | [`File::as_std`]'s methods | yes |
-//! | [`File::read_at`] and the others that submit, on a direct file | no; [rarely](Asynchrony) |
+//! | the methods of [`File::as_std`] | yes |
+//! | [`File::read_at`] and the others that submit, on a direct file | [rarely](Asynchrony) |
 //! | the same on a buffered file | until the disk is done |
 //! | `wait` of what they return | until the operation is over |
 //! | `.await` of it | no |
+//! | dropping what they return | no |
 //! | dropping a [`File`] | as `close(2)`: hardly ever |
 //!
 //! [`File::asynchrony`] tells whether a file's transfers are asynchronous, and why.
@@ -61,15 +62,15 @@
 //! it, so some bytes are transferred twice. If that brings nothing new, it is the end of the file.
 //!
 //! All operations here are submitted again after EINTR. If the queue is full, they wait for a slot.
-//! If the kernel has no room (EAGAIN), they reap and try again, up to 1000 times. In between a
-//! thread waits for completions, for about one second in total. A task lets other tasks run. The
-//! buffer comes back in every outcome.
+//! If the kernel has no room (EAGAIN), they reap and try again, up to 1000 times. Between two
+//! attempts, a thread waits for completions for at most a millisecond, and a task lets other tasks
+//! run. The buffer comes back in every outcome.
 //!
 //! # Dropping
 //!
-//! Dropping the future of a write doesn't undo the write. It **may still take place**, even after a
-//! later write to the same blocks. [`Queue::drain`](crate::Queue::drain) is the barrier. See
-//! [`Pending`](crate::Pending#dropping).
+//! Dropping the future of a write doesn't undo the write. **A dropped write may still land**, even
+//! after a later write to the same blocks. [`Queue::drain`](crate::Queue::drain) is the barrier.
+//! See [`Pending`](crate::Pending#dropping).
 //!
 //! # Any way of submitting
 //!

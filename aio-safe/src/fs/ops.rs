@@ -7,7 +7,9 @@ use crate::{
     op::{Transfer, VectoredTransfer},
 };
 
-/// Operations for [`Queue::submit`](crate::Queue::submit), a batch or a lane.
+/// Operations for [`Queue::submit`](crate::Queue::submit), a batch or a lane. They aren't bound to
+/// this file: submit them on it. What became of them is an [`OpError`](crate::OpError), and nothing
+/// is continued or submitted again.
 impl File {
     /// A read of this file, as [`Op::read`] makes it, if it is [aligned](Self::alignment).
     ///

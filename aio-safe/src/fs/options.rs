@@ -16,17 +16,18 @@ use super::{
 /// and the program's buffers. Only direct transfers are asynchronous.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Direct {
-    /// Direct, or it is an error.
+    /// Direct. If the file can't be, opening it is an error.
     On,
-    /// Buffered: each transfer is carried out within `io_submit`.
+    /// Buffered: the kernel carries out each transfer within `io_submit`.
     Off,
-    /// Direct if the file can be, and buffered otherwise. [`File::is_direct`] tells which.
+    /// Direct if the file can be, and buffered otherwise: [`File::is_direct`] tells. This is the
+    /// default.
     #[default]
     IfPossible,
 }
 
-/// How a file is opened. As [`std::fs::OpenOptions`], and with [direct I/O](Direct) where that is
-/// possible, unless something else is asked for.
+/// How a file is opened. It is as [`std::fs::OpenOptions`], but the file is [direct](Direct) if it
+/// can be, unless [`direct`](Self::direct) says otherwise.
 ///
 /// There is no `append`. With `O_APPEND` Linux writes at the end of the file, whatever offset a
 /// write has. Files are opened with `O_CLOEXEC`.
@@ -122,7 +123,8 @@ impl OpenOptions {
     ///
     /// - Those of `open(2)`.
     /// - [`Unsupported`](io::ErrorKind::Unsupported) with [`Direct::On`] when the file can't have
-    ///   direct I/O. A file that was made stays.
+    ///   direct I/O. If the call has made the file, the file stays. If it has removed the file's
+    ///   contents, they are gone.
     /// - [`InvalidInput`](io::ErrorKind::InvalidInput) for `O_APPEND`, and for options that don't
     ///   go together.
     pub fn open(&self, path: impl AsRef<Path>) -> io::Result<File> {

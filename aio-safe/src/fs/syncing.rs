@@ -17,8 +17,12 @@ use crate::{Op, OpError, Queue, SubmitError, op::FileSync};
 /// A sync of a [`File`]: a task `.await`s it, a thread [`wait`](Self::wait)s for it.
 ///
 /// It was submitted when it was made if a slot of the queue was free. Otherwise it waits for one
-/// when it is awaited or waited for, first come first served. Dropping it abandons the sync, which
-/// goes on if it was submitted: see [`Pending`](crate::Pending#dropping).
+/// when it is awaited or waited for, first come first served.
+///
+/// # Dropping
+///
+/// Dropping it abandons the sync. If the sync was submitted, it goes on. If it still waits for a
+/// slot, nothing is submitted. See [`Pending`](crate::Pending#dropping).
 #[must_use = "dropping it abandons the operation: its result is lost"]
 pub struct Syncing<'a> {
     target: Target<'a>,
@@ -60,7 +64,8 @@ impl<'a> Syncing<'a> {
     /// # Deadlocks and panics
     ///
     /// As [`Pending::wait`](crate::Pending::wait), and while no slot is free as
-    /// [`Reserve::wait`](crate::queue::Reserve::wait).
+    /// [`Reserve::wait`](crate::queue::Reserve::wait). It panics if polling has taken the
+    /// result before.
     pub fn wait(mut self) -> Result<(), Error> {
         loop {
             let submission = std::mem::replace(&mut self.submission, Submission::over());
@@ -97,8 +102,10 @@ impl fmt::Debug for Syncing<'_> {
     }
 }
 
-/// Syncs. They cover writes that *completed* before the sync was made, not those in flight. They
-/// need Linux 4.18: older kernels refuse them with EINVAL.
+/// Syncs. A sync covers writes that *completed* before it was made, not those in flight. So wait
+/// for the writes first. The kernel carries syncs out in threads of its own, on buffered files too.
+/// They need Linux 4.18: older kernels refuse them with EINVAL. See [`Syncing`] for waiting, and
+/// for what dropping it means.
 impl File {
     /// Makes everything that was written to the file durable, but only the metadata that is needed
     /// to read it back (`fdatasync(2)`).

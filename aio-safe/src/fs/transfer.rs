@@ -27,10 +27,10 @@ use crate::{
 ///
 /// # Dropping
 ///
-/// Dropping it abandons what is in flight, with the buffer. **A dropped write may still take
-/// place.** [`Queue::drain`] waits for it. A continuation after a short transfer isn't submitted
-/// any more. If it still waits for a slot, dropping it gives up the place in line, and nothing is
-/// submitted. See [`Pending`](crate::Pending#dropping).
+/// Dropping it abandons what is in flight, with the buffer. **A dropped write may still land.**
+/// [`Queue::drain`] waits for it. A short transfer isn't continued any more. If the operation still
+/// waits for a slot, dropping it gives up the place in line, and nothing is submitted. See
+/// [`Pending`](crate::Pending#dropping).
 #[must_use = "dropping it abandons the operation: its result is lost"]
 pub struct Transferring<'a, B: Send + 'static> {
     target: Target<'a>,
@@ -173,7 +173,8 @@ impl<'a, B: IoBuf> Transferring<'a, B> {
     /// # Deadlocks and panics
     ///
     /// As [`Pending::wait`](crate::Pending::wait), and while no slot is free as
-    /// [`Reserve::wait`](crate::queue::Reserve::wait).
+    /// [`Reserve::wait`](crate::queue::Reserve::wait). It panics if polling has taken the
+    /// outcome before.
     #[inline]
     pub fn wait(self) -> BufResult<usize, B, Error> {
         let Self {
@@ -259,11 +260,16 @@ impl<B: Send + 'static> fmt::Debug for Transferring<'_, B> {
     }
 }
 
-/// Reads and writes that are submitted at once. What they return is awaited by a task or waited for
-/// by a thread. A transfer that a signal interrupted (EINTR) is submitted again.
+/// Reads and writes. Each is submitted at once if a slot is free. A task awaits the future that it
+/// returns, a thread waits for it. See [`Transferring`], also for what dropping it means. A
+/// transfer that a signal interrupted (EINTR) is submitted again.
 impl File {
     /// Reads into a buffer from a byte offset of the file, at most the buffer's capacity. Gives the
     /// number of bytes, which may be less. It is 0 at the end of the file and beyond.
+    ///
+    /// The bytes are stored from the buffer's start, whatever its length is. A read lengthens the
+    /// buffer, and never shortens it. So [`clear`](crate::AlignedBuf::clear) a buffer before it is
+    /// used again, or look at the first bytes only, as many as were read.
     ///
     /// # Errors
     ///
@@ -344,8 +350,8 @@ impl File {
     ///
     /// # Panics
     ///
-    /// When a short transfer has to be continued in a buffer of your own whose bytes never count as
-    /// initialised, although they were read: see [`IoBufMut`].
+    /// When a short transfer has to be continued in a buffer of your own type whose bytes never
+    /// count as initialised, although they were read: see [`IoBufMut`].
     ///
     /// ```
     /// use aio_safe::{Queue, fs::{Error, File}};

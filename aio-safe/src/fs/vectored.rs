@@ -26,9 +26,9 @@ use crate::{
 ///
 /// # Dropping
 ///
-/// Dropping it abandons the operation, with the buffers. **A dropped write may still take place.**
-/// [`Queue::drain`] waits for it. If it still waits for a slot, dropping it gives up the place in
-/// line, and nothing is submitted. See [`Pending`](crate::Pending#dropping).
+/// Dropping it abandons the operation, with the buffers. **A dropped write may still land.**
+/// [`Queue::drain`] waits for it. If the operation still waits for a slot, dropping it gives up the
+/// place in line, and nothing is submitted. See [`Pending`](crate::Pending#dropping).
 #[must_use = "dropping it abandons the operation: its result is lost"]
 pub struct VectoredTransferring<'a, B: Send + 'static> {
     target: Target<'a>,
@@ -95,7 +95,8 @@ impl<'a, B: Send + 'static> VectoredTransferring<'a, B> {
     /// # Deadlocks and panics
     ///
     /// As [`Pending::wait`](crate::Pending::wait), and while no slot is free as
-    /// [`Reserve::wait`](crate::queue::Reserve::wait).
+    /// [`Reserve::wait`](crate::queue::Reserve::wait). It panics if polling has taken the
+    /// outcome before.
     pub fn wait(mut self) -> BufResult<usize, Vec<B>, Error> {
         loop {
             let done = match std::mem::replace(&mut self.stage, Stage::Over) {
@@ -155,8 +156,9 @@ impl<B: Send + 'static> fmt::Debug for VectoredTransferring<'_, B> {
     }
 }
 
-/// Vectored reads and writes. Each is one transfer. It allocates an array, which tells the kernel
-/// where the buffers are.
+/// Vectored reads and writes. Each is one transfer, which isn't continued when it is short. Each
+/// allocates an array, which tells the kernel where the buffers are. See [`VectoredTransferring`]
+/// for waiting, and for what dropping it means.
 impl File {
     /// Reads into several buffers, the first one first, from a byte offset of the file. Gives the
     /// number of bytes, which may be less than their capacities. The kernel takes at most 1024

@@ -92,11 +92,11 @@ pub use batch::LaneBatch;
 /// # Dropping
 ///
 /// Dropping a lane abandons what is in flight, as [dropping a
-/// `Pending`](crate::Pending#dropping) does. The
-/// kernel carries the operations out, the queue keeps their buffers until then, and the results are
-/// lost. Their slots are free when the thread that reaps the completions has dropped the buffers.
-/// The other slots are free at once. That may run the wakers of tasks that wait for a slot: see
-/// [`Queue`](Queue#wakers-and-destructors).
+/// `Pending`](crate::Pending#dropping) does: **a dropped write may still land**, and
+/// [`Queue::drain`] is the barrier. The kernel carries the operations out, the queue keeps their
+/// buffers until then, and the results are lost. Their slots are free when the thread that reaps
+/// the completions has dropped the buffers. The other slots are free at once. That may run the
+/// wakers of tasks that wait for a slot: see [`Queue`](Queue#wakers-and-destructors).
 ///
 /// The queue stays open as long as a lane of it lives. A lane that is forgotten
 /// ([`std::mem::forget`]) keeps its slots for ever.
@@ -397,7 +397,8 @@ impl<P: ReadWrite, T: Send + 'static> Lane<P, T> {
         Poll::Ready(self.results())
     }
 
-    /// As [`wait`](Self::wait), for tasks. Dropping the future loses no result. With the feature
+    /// As [`wait`](Self::wait), for tasks. Dropping the future, in `select!` for example, abandons
+    /// nothing and loses no result. Dropping [the lane](Lane#dropping) does both. With the feature
     /// `stream`, a lane is a `Stream` too.
     ///
     /// # Panics

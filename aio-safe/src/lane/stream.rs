@@ -10,9 +10,11 @@ use futures_core::Stream;
 use super::Lane;
 use crate::op::ReadWrite;
 
-/// The results of a lane, with the values that were pushed with their operations. The stream pauses
-/// when nothing is in flight: it then ends with `None`, and goes on after the next operation was
-/// submitted.
+/// The results of a lane, with the values that were pushed with their operations. When nothing is
+/// in flight, the stream gives `None`. It goes on after the next operation was submitted.
+///
+/// The queue's [driver](crate::queue::Driver) wakes the task. Dropping the lane abandons what is in
+/// flight: see [`Lane`](Lane#dropping).
 ///
 /// ```
 /// use aio_safe::{Op, Queue};

@@ -178,7 +178,8 @@ impl<'a, P: Payload> Batch<'a, P> {
 
     /// Submits everything in the batch, and appends a handle for each operation to `handles`, in
     /// the order in which they were pushed. If the kernel refuses one operation, its result is the
-    /// error, and the others are submitted all the same.
+    /// error, and the others are submitted all the same. Dropping a handle doesn't undo its
+    /// operation: see [`Pending`](Pending#dropping).
     ///
     /// As with [`Queue::submit`], the kernel carries out some operations within `io_submit`. Spare
     /// slots are freed, which may run the [wakers](Queue#wakers-and-destructors) of tasks that wait

@@ -23,12 +23,12 @@ pub struct Builder {
 /// Threads that [`wait`](super::Pending::wait) need no driver, because they reap by themselves. If
 /// a task's future finds its result when it is polled, it needs no driver either.
 ///
-/// | driver | needs | costs |
+/// | driver | what it needs | what it costs |
 /// |---|---|---|
 /// | [`Thread`](Self::Thread) | nothing | a switch between threads to wake a task |
-/// | [`Tokio`](Self::Tokio) | feature `tokio`, a runtime | a signal of an eventfd per completion |
-/// | [`AsyncIo`](Self::AsyncIo) | feature `async-io` | the same, and two system calls to wake |
-/// | [`Caller`](Self::Caller) | a loop in [`Queue::reap`] | nothing |
+/// | `Tokio` | feature `tokio`, a runtime that runs | a signal of an eventfd for each completion |
+/// | `AsyncIo` | feature `async-io` | the same, and two system calls for each signal |
+/// | [`Caller`](Self::Caller) | a program that calls [`Queue::reap`] | nothing |
 ///
 /// Wakers and the destructors of abandoned buffers run where the driver runs, so they should be
 /// quick: see [`Queue`](Queue#wakers-and-destructors). If one of them panics, the panic hook
@@ -36,8 +36,14 @@ pub struct Builder {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Driver {
-    /// A thread of the queue's own. It is started when a future has to wait for the first time, and
-    /// ends when the queue is closed. Programs without tasks never have it.
+    /// A thread of the queue's own. It is started when a polled future has to wait for the first
+    /// time, or when [`then`](super::Pending::then) or [`signal`](super::Pending::signal) is called
+    /// for an operation that isn't over. It ends when the queue is closed. A program that only
+    /// waits in threads never has it.
+    ///
+    /// A future that is dropped before it is polled doesn't start the thread. If nothing else
+    /// reaps, the queue keeps the buffer of such an operation, and the slot. A full queue reaps
+    /// when the next operation is submitted. A [pool](crate::buf::Pool#deadlocks) doesn't.
     ///
     /// All signals are blocked in this thread. If no thread can be started, the future that waits
     /// has its task poll it again and again.
@@ -47,18 +53,23 @@ pub enum Driver {
     /// [`Reaper::reap`](super::Reaper::reap), or waits. If none does, a future that waits is never
     /// woken.
     Caller,
-    /// The reactor of the tokio runtime in which the queue is made. There is no thread and no task
-    /// besides. The tasks may run anywhere, in another runtime too.
+    /// The reactor of the tokio runtime in which the queue is made: in a task of it, or between
+    /// `Runtime::enter` and the end of its guard. There is no thread and no task besides. Needs the
+    /// feature `tokio`.
+    ///
+    /// The tasks may run anywhere, in another runtime too. But the runtime of the queue has to run:
+    /// a current-thread runtime reaps only within its `block_on`.
     ///
     /// When the runtime is shut down before the queue is closed, a thread takes over, as with
     /// [`Thread`](Self::Thread). If no thread can be started then, futures that wait already are
     /// woken only when another future has to wait, or when a thread reaps.
     ///
-    /// A future that is ready takes part in tokio's cooperative budget. So a task that only reads
-    /// what is there at once doesn't keep others from running.
+    /// A future that is ready takes part in tokio's cooperative budget. So a task whose operations
+    /// are over at once doesn't keep other tasks from running.
     #[cfg(feature = "tokio")]
     Tokio,
-    /// The reactor of async-io, which smol uses. A program has one such reactor.
+    /// The reactor of async-io, which smol uses. A program has one such reactor, and async-io has a
+    /// thread that runs it if no task's thread does. Needs the feature `async-io`.
     #[cfg(feature = "async-io")]
     AsyncIo,
 }
@@ -138,8 +149,8 @@ impl Builder {
         Ok(queue)
     }
 
-    /// Makes a queue with an eventfd, for an event loop of your own (`epoll`, `poll`, mio). It
-    /// ignores the [driver](Self::driver): the loop drives the queue. See [`EventQueue`].
+    /// Makes a queue with an eventfd, for an event loop (`epoll`, `poll`, mio). The loop drives the
+    /// queue, whatever [driver](Self::driver) was chosen. See [`EventQueue`].
     ///
     /// # Errors
     ///

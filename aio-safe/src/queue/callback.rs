@@ -17,8 +17,8 @@ use crate::{
     op::{CancelOutcome, Payload},
 };
 
-/// An operation whose result goes to a function. Made by [`Pending::then`]. Dropping it changes
-/// nothing: the function is called all the same.
+/// An operation whose result goes to a function. Made by [`Pending::then`]. Dropping it abandons
+/// nothing: the operation goes on, and the function is called all the same.
 pub struct Callback<P: Payload> {
     call: Arc<Call<P>>,
 }
@@ -49,11 +49,14 @@ type Turn = (Process, Box<dyn FnOnce()>);
 impl<P: Payload> Pending<P> {
     /// Calls a function with the result when the operation is over.
     ///
-    /// The thread that reaps the completion calls it: the queue's [driver](super::Driver), or a
-    /// thread that waits. If the operation is over already, this thread calls it at once. If the
-    /// driver's thread can't be started, this thread waits, and calls it. The function runs as a
-    /// waker does: it should be quick, and must not wait for what only that thread can bring about.
-    /// See [`Queue`](super::Queue#wakers-and-destructors).
+    /// The thread that reaps the completion calls the function: the queue's
+    /// [driver](super::Driver), or a thread that waits. If the operation is over already, this
+    /// thread calls it at once. If the driver's thread can't be started, this thread blocks until
+    /// the operation is over, and calls it.
+    ///
+    /// The function runs as a waker does: see [`Queue`](super::Queue#wakers-and-destructors). It
+    /// should be quick. It must not wait for something that only its thread can do, such as the end
+    /// of another operation's function.
     ///
     /// The function may submit further operations, and give them functions. A thread calls one
     /// function at a time: it calls the next one when the first one has returned. So a long chain
@@ -182,8 +185,8 @@ impl<P: Payload> Wake for Call<P> {
 }
 
 impl<P: Payload> Callback<P> {
-    /// Tries to cancel the operation, as [`Pending::cancel`] does. The function is called in each
-    /// case, with the result.
+    /// Tries to cancel the operation, as [`Pending::cancel`] does. Whatever the outcome is, the
+    /// function is called with the result.
     ///
     /// # Errors
     ///

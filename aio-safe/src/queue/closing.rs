@@ -12,11 +12,14 @@ use std::{
 use super::Queue;
 use crate::error::CloseError;
 
-/// A queue that is being closed. Made by [`Queue::close_in_thread`].
+/// A queue that is being closed. Made by [`Queue::close_in_thread`]. A task `.await`s it. Dropping
+/// it changes nothing: closing goes on.
+///
+/// It gives its result once. If it is polled again after that, it is never ready.
 ///
 /// # Panics
 ///
-/// Polling it goes on with the panic of a waker or a destructor that closing has run.
+/// If a waker or a destructor that closing has run panics, polling this goes on with that panic.
 #[must_use = "await it to know that the queue is closed"]
 pub struct Closing {
     state: Arc<Mutex<State>>,

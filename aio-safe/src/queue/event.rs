@@ -21,8 +21,8 @@ use crate::{error::CloseError, kernel::Eventfd};
 ///
 /// Level-triggered (`poll`, `select`, `epoll` without `EPOLLET`):
 ///
-/// 1. When the eventfd can be read, call [`acknowledge`](Self::acknowledge). That reads the
-///    eventfd, so that the next wait doesn't return at once.
+/// 1. When the eventfd can be read, call [`acknowledge`](Self::acknowledge). That sets the eventfd
+///    to 0, so that the next wait doesn't return at once.
 /// 2. Call [`reap(0, None)`](Queue::reap).
 /// 3. Take results, with [`Pending::try_take`](super::Pending::try_take) or
 ///    [`Lane::try_take`](crate::Lane::try_take).
@@ -33,12 +33,12 @@ use crate::{error::CloseError, kernel::Eventfd};
 /// Nothing is lost. A completion that comes between the steps signals the eventfd again. The first
 /// step comes before the second: the other way round, it could take the signal of a completion that
 /// wasn't reaped. `reap(0, None)` takes everything that was there when it began. If another thread
-/// reaps at that moment, it takes nothing, and the eventfd is signalled once more when that thread
+/// reaps at that moment, `reap` takes nothing. The eventfd is signalled once more when that thread
 /// is done.
 ///
 /// **Before the loop waits, it takes the results that are there already.** An operation that
-/// `io_submit` refuses has its result at once, and the eventfd isn't signalled. Polling a future,
-/// or waiting in a thread, may also have found results by a look at the ring.
+/// `io_submit` refuses has its result at once, and the eventfd isn't signalled. A future that was
+/// polled, or a thread that waited, may also have reaped results of other operations.
 ///
 /// A wakeup may be spurious: another thread may have taken the completion.
 ///
@@ -104,8 +104,9 @@ impl Deref for EventQueue {
 }
 
 impl AsFd for EventQueue {
-    /// The eventfd. Reading it is [`acknowledge`](Self::acknowledge). Its `O_NONBLOCK` has to stay
-    /// set: without it, `acknowledge` blocks until the next completion.
+    /// The eventfd, for `epoll` and the like. To read it, call [`acknowledge`](Self::acknowledge).
+    /// Don't clear its `O_NONBLOCK`: without the flag, `acknowledge` blocks until the next
+    /// completion.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.eventfd.as_fd()
     }

@@ -20,12 +20,13 @@ use crate::{
 };
 
 impl Queue {
-    /// Waits until at least `min` of these operations are done, or until the timeout is over.
-    /// Returns how many are done. It waits for all if `min` is larger than their number. Without a
+    /// Blocks until at least `min` of these operations are over, or until the timeout is. Returns
+    /// how many are over. If `min` is larger than their number, it waits for all of them. Without a
     /// timeout, or with one that an [`Instant`] can't represent, it waits without limit.
     ///
     /// The thread reaps for the whole queue meanwhile, unless another one does. Signals don't end
-    /// the wait. Take the results with [`Pending::try_take`].
+    /// the wait. Take the results with [`Pending::try_take`]. After a timeout the other operations
+    /// go on: dropping their handles [undoes nothing](Pending#dropping).
     ///
     /// ```
     /// use aio_safe::{Op, Pending, Queue};
@@ -49,7 +50,8 @@ impl Queue {
     ///
     /// # Panics
     ///
-    /// When a handle is of another queue, and as [`Pending::wait`].
+    /// When a handle is of another queue, when polling has taken a handle's result before, and in
+    /// the same cases as [`Pending::wait`].
     #[doc(alias = "aio_suspend")]
     pub fn wait_for_some<P: Payload>(
         &self,

@@ -74,8 +74,9 @@ pub use stats::{Stats, SystemCalls};
 /// # Slots
 ///
 /// A queue of depth 32 has 32 slots. An operation takes a slot when it is submitted. The slot
-/// becomes free when the result is taken. If the handle was dropped instead, the slot becomes free
-/// when the thread that reaps the completion has dropped the buffer.
+/// becomes free when the result is taken. If the handle was dropped instead, the operation is
+/// [abandoned](Pending#dropping). Then the slot becomes free when the thread that reaps the
+/// completion has dropped the buffer.
 ///
 /// # Dropping
 ///
@@ -147,8 +148,8 @@ impl Queue {
         Self::builder(depth).build()
     }
 
-    /// Prepares a queue for at most `depth` operations at a time, of which more is said before it
-    /// is made: who [drives](Driver) it, and whether it has an eventfd.
+    /// Begins to make a queue for at most `depth` operations at a time. The [`Builder`] says what
+    /// [drives](Driver) the queue, and whether it has an eventfd.
     ///
     /// ```
     /// use aio_safe::{Queue, queue::Driver};
@@ -160,7 +161,9 @@ impl Queue {
         Builder::new(depth)
     }
 
-    /// Makes a queue on a kernel of your own, for example a simulation.
+    /// Makes a queue on a kernel of your own, for example a simulation. The driver is a
+    /// [thread](Driver::Thread), which uses this kernel too. For another driver, use
+    /// [`Builder::build_on`].
     ///
     /// # Errors
     ///
@@ -182,6 +185,8 @@ impl Queue {
     /// to abandoned operations. So `submit` may run [wakers and
     /// destructors](Queue#wakers-and-destructors). If one of them panics, the panic hook reports
     /// it, and `submit` goes on. [`Batch::push`] and [`lane`](Self::lane) do the same.
+    ///
+    /// Dropping the handle doesn't undo the operation: see [`Pending`](Pending#dropping).
     ///
     /// # Pipes, terminals and sockets
     ///
@@ -282,7 +287,8 @@ impl Queue {
 
     /// Reserves a slot, and waits for one if the queue is full, first come first served. The method
     /// itself doesn't wait: `.await` what it returns, or [`wait`](Reserve::wait) for it in a
-    /// thread. Both give a [`Permit`], which submits one operation.
+    /// thread. Both give a [`Permit`], which submits one operation. Dropping the [`Reserve`] or the
+    /// permit submits nothing.
     ///
     /// ```
     /// use aio_safe::{Op, Queue};
@@ -328,11 +334,14 @@ impl Queue {
     /// deep. With `min` = 0 it never waits, whatever the timeout, and takes nothing while another
     /// thread reaps.
     ///
-    /// Returns how many completions this call took. Other threads may have taken some as well. If
-    /// something else [drives](Driver) the queue, that takes most of them, and a wait without a
-    /// timeout may never end. So a program that calls this in a loop makes the queue with
-    /// [`Driver::Caller`]. A
-    /// thread that only reaps should use a [`reaper`](Self::reaper), which doesn't keep the queue
+    /// Returns how many completions this call took. Other threads may have taken some as well.
+    ///
+    /// **A program that calls this in a loop makes the queue with [`Driver::Caller`].** By default
+    /// the [driver](Driver) is a thread, once a future has had to wait. That thread takes most
+    /// completions then, and a `reap` without a timeout may never end. The same holds for a
+    /// reactor.
+    ///
+    /// A thread that only reaps should use a [`reaper`](Self::reaper), which doesn't keep the queue
     /// open.
     ///
     /// # Errors
@@ -371,8 +380,10 @@ impl Queue {
         Reaper::new(self.shared.hold())
     }
 
-    /// Waits until nothing is in flight, not even an abandoned operation. A write whose handle was
-    /// dropped has taken place when this returns. Results that weren't taken can still be taken.
+    /// Waits until nothing is in flight, not even an [abandoned](Pending#dropping) operation. A
+    /// write whose handle or future was dropped has landed or failed when this returns. Results
+    /// that weren't taken can still be taken. It blocks this thread: a task calls it in a thread
+    /// for blocking work.
     ///
     /// It also waits for operations that other threads submit meanwhile.
     ///
@@ -431,9 +442,12 @@ impl Queue {
 
     /// As [`close`](Self::close), in a thread that is started for it. So a task can close a queue
     /// without blocking its executor: `.await` what this returns. If that is dropped, closing goes
-    /// on all the same.
+    /// on all the same. If no thread can be started, this thread closes the queue before the method
+    /// returns.
     ///
-    /// If no thread can be started, it closes the queue before it returns.
+    /// # Errors
+    ///
+    /// The result of awaiting is that of `close`.
     ///
     /// ```
     /// # async fn end(queue: aio_safe::Queue) -> Result<(), aio_safe::error::CloseError> {
@@ -466,8 +480,8 @@ impl Queue {
         self.shared.ring.is_some()
     }
 
-    /// What the queue has done so far. Reading the counts stops nothing and costs operations
-    /// nothing. So the counts may be of slightly different moments.
+    /// What the queue has done so far. Reading the counts stops no other thread. So the counts may
+    /// be of slightly different moments.
     pub fn stats(&self) -> Stats {
         Stats::of(&self.shared)
     }

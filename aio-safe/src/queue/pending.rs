@@ -39,9 +39,13 @@ use crate::{
 /// its buffer until then. Its result is lost. A dropped poll is cancelled.
 ///
 /// So `select!`, timeouts and aborted tasks are safe for memory, but they undo nothing: **a dropped
-/// write may still land**, and at any later time. [`Queue::drain`] is the barrier: when it returns,
-/// everything that was abandoned before has landed or failed. To keep a result in a `select!` loop,
-/// poll the handle by reference (`&mut pending`), and don't drop it.
+/// write may still land**, at any later time, even after a later write to the same blocks.
+/// [`Queue::drain`] is the barrier: when it returns, everything that was abandoned before has
+/// landed or failed. To keep a result in a `select!` loop, poll the handle by reference
+/// (`&mut pending`), and don't drop it.
+///
+/// The same holds for the futures of a [file](crate::fs#dropping), and for a [lane](crate::Lane)
+/// that is dropped.
 ///
 /// # Its slot
 ///
@@ -113,6 +117,8 @@ impl<P: Payload> Pending<P> {
     /// - When another task's waker or an abandoned buffer's destructor that it runs panics: see
     ///   [`Queue::reap`](crate::Queue::reap). The operation is abandoned then.
     /// - When a method of the operation's own buffer panics.
+    /// - When polling has taken the result before. All methods of the handle panic then, but
+    ///   dropping it doesn't.
     #[inline]
     pub fn wait(mut self) -> P::Output {
         if !self.is_done() && !self.glance() {
@@ -124,8 +130,8 @@ impl<P: Payload> Pending<P> {
     }
 
     /// Waits for at most `timeout` until the operation is over. After that it returns the handle,
-    /// and the operation goes on. A timeout that an [`Instant`] can't represent counts as no
-    /// timeout.
+    /// and the operation goes on, even if the handle is [dropped](Self#dropping). A timeout that an
+    /// [`Instant`] can't represent counts as no timeout.
     ///
     /// # Errors
     ///

@@ -26,14 +26,15 @@ use crate::{
 /// A wait for a slot of the queue, first come first served. Made by [`Queue::reserve`]. A task
 /// `.await`s it, a thread [`wait`](Self::wait)s for it.
 ///
-/// A slot becomes free when a result is taken, or when the buffer of an abandoned operation was
-/// dropped. The thread that frees a slot wakes the task that gets it. The slots of abandoned
-/// operations become free when the queue's [driver](super::Driver) or another thread reaps. Polling
-/// the future takes the completions that are there already.
+/// A slot becomes free when a result is taken, or when the buffer of an
+/// [abandoned](Pending#dropping) operation was dropped. The thread that frees a slot wakes the task
+/// that gets it. The slots of abandoned operations become free when the queue's
+/// [driver](super::Driver) or another thread reaps. Polling the future takes the completions that
+/// are there already.
 ///
-/// Dropping it gives up the place in line, and a slot that it was given goes to the next one. If a
-/// `Reserve` is polled and then *forgotten* ([`std::mem::forget`]), it keeps the slot that it is
-/// given for ever.
+/// Dropping it gives up the place in line, and a slot that it was given goes to the next one.
+/// Nothing was submitted yet, so nothing is abandoned. If a `Reserve` is polled and then
+/// *forgotten* ([`std::mem::forget`]), it keeps the slot that it is given for ever.
 #[must_use = "nothing is reserved until it is awaited or waited for"]
 pub struct Reserve<'q> {
     queue: &'q Queue,
@@ -233,7 +234,7 @@ impl<'q> Permit<'q> {
         }
     }
 
-    /// Submits an operation in this slot. As [`Queue::submit`], but it never fails with
+    /// Submits an operation in this slot. It is as [`Queue::submit`], but never fails with
     /// [`QueueFull`](QueueError::QueueFull).
     ///
     /// # Errors

@@ -19,10 +19,13 @@ use crate::op::Payload;
 /// `SI_ASYNCIO`. Block the signal in all threads before operations are submitted, and receive it
 /// with `sigwaitinfo` or a signalfd: a handler may do little.
 ///
-/// Use a real-time signal (`SIGRTMIN` and above). The kernel queues one for each operation. Of
-/// others it keeps one at a time, so several operations may share one signal. The number of queued
-/// signals is limited (`RLIMIT_SIGPENDING`). Beyond the limit the signal is **lost**. So don't
-/// count on one signal for each operation: when one comes, look at all of them.
+/// Use a real-time signal (`SIGRTMIN` and above). The kernel queues one for each operation. Of any
+/// other signal it keeps one at a time, so several operations may share it. The number of queued
+/// signals is limited (`RLIMIT_SIGPENDING`). Beyond the limit a signal is **lost**. So don't count
+/// on one signal for each operation: when one comes, look at all operations.
+///
+/// No error is reported. If the number is no signal's, or the thread doesn't exist any more, no
+/// signal is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signal {
     number: c_int,
@@ -40,7 +43,7 @@ impl Signal {
         }
     }
 
-    /// A signal to one thread of this process, named by its kernel thread id (`gettid`).
+    /// A signal to one thread of this process, by its kernel thread id (`gettid`).
     pub fn to_thread(number: i32, thread: i32) -> Self {
         Self {
             number,
@@ -149,12 +152,14 @@ impl<P: Payload> Pending<P> {
     /// Sends a signal when the operation is over. If it is over already, sends the signal at once.
     /// The result is taken with [`try_take`](Self::try_take).
     ///
-    /// It replaces the waker of a task, and is replaced when the handle is awaited or waited for.
-    /// If the handle is dropped before the operation is over, no signal is sent. Dropping a poll
-    /// cancels it, which may send the signal.
+    /// It replaces the waker of a task. Awaiting the handle or waiting for it later replaces the
+    /// signal, so none is sent then. If the handle is [dropped](Self#dropping) before the operation
+    /// is over, the operation goes on, and no signal is sent. Dropping a poll cancels it, which may
+    /// send the signal.
     ///
-    /// The thread that reaps the completion sends it: the queue's [driver](super::Driver), or a
-    /// thread that waits. If the driver's thread can't be started, this thread waits, and sends it.
+    /// The thread that reaps the completion sends the signal: the queue's [driver](super::Driver),
+    /// or a thread that waits. If the driver's thread can't be started, this thread blocks until
+    /// the operation is over, and sends it.
     ///
     /// # Panics
     ///

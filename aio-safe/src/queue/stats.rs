@@ -3,7 +3,7 @@
 use crate::{engine::shared::Shared, kernel::Calls};
 
 /// What a queue has done since it was made: the answer of [`Queue::stats`](super::Queue::stats).
-/// Each count starts again at 0 when it overflows, on 32-bit targets after 4 thousand million.
+/// Each count starts again at 0 when it overflows: on 32-bit targets after 2³² operations.
 ///
 /// ```
 /// use aio_safe::{Op, Queue};
@@ -28,11 +28,12 @@ pub struct Stats {
     pub from_ring: usize,
     /// Operations that `io_submit` has refused: [`OpError::Refused`](crate::OpError::Refused).
     pub refused: usize,
-    /// Of the completions, those of abandoned operations: their results are lost.
+    /// Of the completions, those of [abandoned](crate::Pending#dropping) operations: their results
+    /// are lost.
     pub abandoned: usize,
-    /// Events that matched no request in flight. The queue ignores them. Its own requests, which
-    /// end another thread's wait, aren't counted. The count is 0 unless other code uses the queue's
-    /// context or writes to its ring.
+    /// Events that matched no request in flight. The queue ignores them. The count is 0 unless
+    /// other code uses the queue's context or writes to its ring. Requests by which the queue ends
+    /// another thread's wait don't count here.
     pub strays: usize,
     /// The system calls, if the queue was made to
     /// [count them](super::Builder::count_system_calls).
@@ -43,10 +44,11 @@ pub struct Stats {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SystemCalls {
-    /// Calls of `io_submit`: one for a batch, more if the kernel refuses some of it, and those that
-    /// end another thread's wait.
+    /// Calls of `io_submit`: one for a batch, more if the kernel refuses some of it. The queue also
+    /// makes some to end another thread's wait.
     pub io_submit: usize,
-    /// Calls of `io_getevents`: to wait, or where the ring can't be read.
+    /// Calls of `io_getevents`: to wait, and to take completions if the queue doesn't
+    /// [read the ring](crate::Queue::reads_ring).
     pub io_getevents: usize,
     /// Calls of `io_cancel`.
     pub io_cancel: usize,
