@@ -9,7 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aio_safe::{AlignedBuf, Lane, Op, Pending, Queue, lane::LaneBatch, op::Transfer};
+use aio_safe::{
+    AlignedBuf, Lane, Op, Pending, Queue, lane::LaneBatch, op::Transfer, queue::Driver,
+};
 use common::Prompt;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, measurement::WallTime};
 
@@ -17,7 +19,8 @@ const BATCHES: [usize; 4] = [1, 8, 32, 128];
 const DEPTH: u32 = 128;
 
 fn queue(kernel: Prompt) -> Queue {
-    Queue::with_kernel(DEPTH, kernel).expect("this kernel has no limits")
+    let builder = Queue::builder(DEPTH).driver(Driver::Caller);
+    builder.build_on(kernel).expect("this kernel has no limits")
 }
 
 fn buffers(n: usize) -> Vec<AlignedBuf> {

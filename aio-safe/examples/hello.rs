@@ -14,6 +14,8 @@ const GREETING: &[u8] = b"hello, disk";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let path = env::args_os().nth(1).map(PathBuf::from);
+    // A word such as --help is no file.
+    let path = path.filter(|path| !path.as_os_str().as_encoded_bytes().starts_with(b"-"));
     let path = path.ok_or("usage: hello FILE (its first block is overwritten)")?;
     let file = OpenOptions::new()
         .read(true)

@@ -20,7 +20,7 @@ use std::{
     time::Instant,
 };
 
-use aio_safe::{AlignedBuf, BufResult, Lane, Op, Queue, op::Transfer};
+use aio_safe::{AlignedBuf, BufResult, Lane, Op, Queue, op::Transfer, queue::Driver};
 
 const BLOCK: usize = 4096;
 const DEPTH: usize = 32;
@@ -118,7 +118,10 @@ fn main() -> Outcome {
         .custom_flags(libc::O_DIRECT)
         .open(&path)
         .map_err(|error| format!("{}: {error}", path.display()))?;
-    let queue = Queue::new(DEPTH as u32)?;
+    // `block_on` reaps.
+    let queue = Queue::builder(DEPTH as u32)
+        .driver(Driver::Caller)
+        .build()?;
     let block = || AlignedBuf::zeroed(BLOCK, BLOCK);
     let blocks = || (0..DEPTH).map(|_| block()).collect::<Result<Vec<_>, _>>();
 

@@ -15,18 +15,23 @@ fn a_queue_is_closed_in_a_thread_and_its_results_are_kept() {
             .unwrap();
         let other = queue.clone();
         let mut closing = queue.close_in_thread();
-        let (woken, waker) = Woken::new();
-        assert!(
-            poll_once(&mut closing, &waker).is_pending(),
-            "a read is in flight"
-        );
+        let (replaced, first) = Woken::new();
+        let waker = Woken::new().1;
+        for waker in [&first, &waker] {
+            let polled = poll_once(&mut closing, waker);
+            assert!(polled.is_pending(), "a read is in flight");
+        }
         fake.complete(0);
         assert_eq!(block_on(closing), Ok(()));
-        // The first poll's waker was replaced.
-        assert_eq!(woken.count(), 0);
+        assert_eq!(replaced.count(), 0);
         assert!(fake.is_destroyed());
         assert!(read.try_take().is_ok());
-        assert_eq!(block_on(other.close_in_thread()), Err(CloseError::Closed));
+        let mut again = other.close_in_thread();
+        assert_eq!(block_on(&mut again), Err(CloseError::Closed));
+        for _ in 0..2 {
+            let panic = common::caught(|| poll_once(&mut again, &waker));
+            assert!(common::text(&*panic).contains("polled after"));
+        }
     });
 }
 

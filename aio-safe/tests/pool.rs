@@ -145,7 +145,7 @@ fn a_buffer_comes_back_from_an_abandoned_operation() {
 /// No future has waited, and no thread reaps.
 #[test]
 fn a_buffer_comes_back_from_what_was_never_awaited() {
-    common::within(20, || {
+    within(20, || {
         let queue = Queue::new(4).unwrap();
         let pool = Pool::new(1, 4096, 4096).unwrap();
         let zeros = std::fs::File::open("/dev/zero").unwrap();
@@ -153,7 +153,7 @@ fn a_buffer_comes_back_from_what_was_never_awaited() {
         drop(read(pool.try_take().unwrap()));
         drop(pool.take().wait());
     });
-    common::within(20, || {
+    within(20, || {
         let queue = Queue::new(4).unwrap();
         let pool = Pool::new(1, 4096, 4096).unwrap();
         let zeros = std::fs::File::open("/dev/zero").unwrap();

@@ -12,9 +12,8 @@ use super::probe;
 /// | a direct file on | its transfers are |
 /// |---|---|
 /// | a block device, ext2, ext3, ext4, XFS, F2FS, NFS | asynchronous |
-/// | Btrfs | asynchronous, but see [`Storage::Btrfs`] for writes |
 /// | tmpfs, ramfs | synchronous |
-/// | FUSE, overlayfs, other file systems | unknown |
+/// | [Btrfs](Storage::Btrfs), FUSE, overlayfs, other file systems | unknown |
 ///
 /// Even an asynchronous transfer may block the submitter, sometimes until the disk is done. It does
 /// so if the device's queue is full, if a write allocates blocks or makes the file longer, or if
@@ -45,10 +44,9 @@ pub enum Storage {
     Ext,
     /// XFS.
     Xfs,
-    /// Btrfs. Since Linux 6.14 or 6.15 it buffers the direct writes of files that have checksums,
-    /// which is the default. Such a write is carried out within `io_submit`, although
-    /// [`Asynchrony`] says `Asynchronous`. Files without copy-on-write (`chattr +C`) have no
-    /// checksums.
+    /// Btrfs. Its direct reads are asynchronous. Since Linux 6.14 or 6.15 it buffers the direct
+    /// writes of files that have checksums, which is the default: such a write is carried out
+    /// within `io_submit`. Files without copy-on-write (`chattr +C`) have no checksums.
     Btrfs,
     /// F2FS.
     F2fs,
@@ -106,19 +104,17 @@ impl Asynchrony {
 
     fn of_direct(on: Storage) -> Self {
         match on {
-            Storage::BlockDevice
-            | Storage::Ext
-            | Storage::Xfs
-            | Storage::Btrfs
-            | Storage::F2fs
-            | Storage::Nfs => Self::Asynchronous(on),
+            Storage::BlockDevice | Storage::Ext | Storage::Xfs | Storage::F2fs | Storage::Nfs => {
+                Self::Asynchronous(on)
+            }
             Storage::Memory | Storage::NoFile => Self::Synchronous(on),
-            Storage::Fuse | Storage::Overlay | Storage::Other(_) => Self::Unknown(on),
+            Storage::Btrfs | Storage::Fuse | Storage::Overlay | Storage::Other(_) => {
+                Self::Unknown(on)
+            }
         }
     }
 
-    /// Whether transfers are known to be asynchronous. Writes on [Btrfs](Storage::Btrfs) may be an
-    /// exception.
+    /// Whether transfers are known to be asynchronous.
     pub fn is_asynchronous(self) -> bool {
         matches!(self, Self::Asynchronous(_))
     }

@@ -173,7 +173,12 @@ impl File {
         let flags = FallocateFlags::empty();
         match retry_on_intr(|| rustix::fs::fallocate(&self.file, flags, offset, len)) {
             Err(Errno::OPNOTSUPP) => {
-                let why = "the file system can't allocate blocks in advance (EOPNOTSUPP)";
+                let why = match probe::file_type(self.as_fd()) {
+                    Some(FileType::BlockDevice) => {
+                        "a block device has all of its blocks already (EOPNOTSUPP)"
+                    }
+                    _ => "the file system can't allocate blocks in advance (EOPNOTSUPP)",
+                };
                 Err(io::Error::new(io::ErrorKind::Unsupported, why))
             }
             other => Ok(other?),

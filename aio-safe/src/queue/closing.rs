@@ -15,17 +15,17 @@ use crate::error::CloseError;
 /// A queue that is being closed. Made by [`Queue::close_in_thread`]. A task `.await`s it. Dropping
 /// it changes nothing: closing goes on.
 ///
-/// It gives its result once. If it is polled again after that, it is never ready.
-///
 /// # Panics
 ///
-/// If a waker or a destructor that closing has run panics, polling this goes on with that panic.
+/// When it is polled again after it was ready. If a waker or a destructor that closing has run panics, polling this goes on with that panic.
 #[must_use = "await it to know that the queue is closed"]
 pub struct Closing {
     state: Arc<Mutex<State>>,
 }
 
 struct State {
+    /// Whether the result was taken.
+    over: bool,
     result: Option<thread::Result<Result<(), CloseError>>>,
     waker: Option<Waker>,
 }
@@ -33,6 +33,7 @@ struct State {
 impl Closing {
     pub(super) fn start(queue: Queue) -> Self {
         let state = Arc::new(Mutex::new(State {
+            over: false,
             result: None,
             waker: None,
         }));
@@ -72,7 +73,12 @@ impl Future for Closing {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             // No waker is held here: its destructor may panic too, which would abort the process.
-            let result = lock(&self.state).result.take();
+            let mut state = lock(&self.state);
+            let result = state.result.take();
+            let was_over = state.over;
+            state.over |= result.is_some();
+            drop(state);
+            assert!(!was_over, "polled after the queue was closed");
             match result {
                 Some(Ok(result)) => return Poll::Ready(result),
                 Some(Err(panic)) => resume_unwind(panic),
