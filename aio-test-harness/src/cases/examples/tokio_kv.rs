@@ -18,7 +18,7 @@ use crate::{
     env::Env,
 };
 
-const KILLS: usize = 4;
+const KILLS: usize = 2;
 
 pub(super) fn is_killed(env: &Env) -> CaseResult {
     let dir = tempfile::tempdir_in(env.directory()?)?;
@@ -60,7 +60,7 @@ fn change_until_killed(dir: &Path, server: Server, writes: &mut Writes) -> CaseR
     thread::scope(|threads| {
         let changing = threads.spawn(|| until_killed(&changes, || writes.one_more(&mut changing)));
         let compacting = threads.spawn(|| until_killed(&compactions, || compacting.compact()));
-        let goal = fastrand::u64(10..40);
+        let goal = fastrand::u64(5..15);
         while changes.load(Relaxed) < goal || compactions.load(Relaxed) == 0 {
             if changing.is_finished() || compacting.is_finished() {
                 break;
@@ -97,7 +97,7 @@ fn is_end(error: &io::Error) -> bool {
     matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }
 
-const KEYS: usize = 8;
+const KEYS: usize = 4;
 
 /// The writes of a client. They are numbered, and take the keys in turn.
 #[derive(Default)]
@@ -113,7 +113,7 @@ fn key(number: u64) -> usize {
 }
 
 fn value(number: u64) -> Vec<u8> {
-    pattern(number, 500 + (number * 997 % 5000) as usize)
+    pattern(number, 500 + (number * 997 % 3000) as usize)
 }
 
 impl Writes {
