@@ -15,8 +15,8 @@ const PROGRAM: u32 = 0o100_755;
 const PLAIN: u32 = 0o100_644;
 
 /// Writes the archive to `file`. `programs` are their paths in the guest, in the root directory or
-/// one below it, and their files. In the guest, `/modules/order` has the paths of the modules in the
-/// order of loading, one on each line.
+/// one below it, and their files. In the guest, `/modules/order` has the paths of the modules in
+/// the order of loading, one on each line.
 pub(crate) fn write(file: &Path, programs: &[(&str, PathBuf)], modules: &[PathBuf]) -> Result<()> {
     let open = || -> Result<()> {
         let mut archive = Archive {

@@ -99,8 +99,8 @@ struct Parts {
     programs: Programs,
 }
 
-/// Installs the tools that are missing, downloads kernels and builds the programs, with the examples
-/// if they are wanted.
+/// Installs the tools that are missing, downloads kernels and builds the programs, with the
+/// examples if they are wanted.
 fn prepare(
     wanted: &Guests,
     kernels: &[String],
