@@ -15,6 +15,9 @@ use crate::{
     sys,
 };
 
+/// The directory of the example programs.
+pub(crate) const EXAMPLES: &str = "/examples";
+
 /// The smallest disk in bytes. The cases write at most half of it.
 const MIN_DISK: u64 = 8 << 20;
 
@@ -218,6 +221,8 @@ pub enum Requirement {
     Disk4096,
     /// To be root.
     Root,
+    /// The project's example programs, in `/examples`. Guests of `cargo xtask qemu-test` have them.
+    Examples,
     /// To be the only user of native AIO on the machine, with the right to change its limits.
     Alone,
 }
@@ -235,6 +240,10 @@ impl Requirement {
             Self::DirectIo => probe::direct_io(env.directory()?),
             Self::Disk512 => env.disk512().map(drop),
             Self::Disk4096 => env.disk4096().map(drop),
+            Self::Examples if Path::new(EXAMPLES).is_dir() => Ok(()),
+            Self::Examples => skip(format_args!(
+                "{EXAMPLES} is missing: only guests of `cargo xtask qemu-test` have it"
+            )),
             Self::Root if sys::process::is_root() => Ok(()),
             Self::Root => skip("needs root"),
             Self::Alone if env.alone && sys::process::is_root() => Ok(()),
@@ -250,6 +259,7 @@ impl fmt::Display for Requirement {
             Self::DirectIo => "a directory with O_DIRECT",
             Self::Disk512 => "a disk with 512-byte blocks",
             Self::Disk4096 => "a disk with 4096-byte blocks",
+            Self::Examples => "the example programs",
             Self::Root => "root",
             Self::Alone => "--alone",
         })
@@ -299,6 +309,7 @@ mod tests {
             Requirement::DirectIo,
             Requirement::Disk512,
             Requirement::Disk4096,
+            Requirement::Examples,
             Requirement::Alone,
         ] {
             assert!(

@@ -8,6 +8,7 @@ mod destroy;
 mod direct;
 mod eventfd;
 mod events;
+mod examples;
 mod exit;
 mod flags;
 mod fork;
@@ -55,6 +56,7 @@ pub fn all() -> impl Iterator<Item = Case> {
         threads::CASES,
         direct::CASES,
         no_libc::CASES,
+        examples::CASES,
         stress::CASES,
         attack::CASES,
     ]

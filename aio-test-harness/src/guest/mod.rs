@@ -2,7 +2,7 @@
 //!
 //! It does the following, in this order:
 //!
-//! 1. It mounts proc, sysfs, devtmpfs and a tmpfs.
+//! 1. It mounts proc, sysfs, devtmpfs and a tmpfs, and brings the loopback interface up.
 //! 2. It loads the kernel modules that `/modules/order` lists. The list has one file per line, each
 //!    after the modules that it depends on. The files aren't compressed.
 //! 3. It finds its disks by their virtio serial numbers. The cases overwrite `raw512` and
@@ -11,6 +11,9 @@
 //! 4. It runs the cases, and sends the lines of the [report](crate::report) through the
 //!    virtio-serial port named `aio.results`. The console shows the same report as text.
 //! 5. It switches the machine off.
+//!
+//! The cases named `example::` run the project's example programs, which are in `/examples`. If
+//! there is no such directory, these cases are skipped.
 //!
 //! If one of these fails, it says so on the console, and switches the machine off without reporting
 //! an end.
@@ -67,6 +70,8 @@ pub fn main() -> ! {
 
 fn run() -> io::Result<()> {
     mount_all()?;
+    // A kernel may have no network. Only cases with sockets notice.
+    let _ = sys::init::bring_up_loopback();
     shorten_grace_periods();
     let options = Options::read()?;
     modules::load_all()?;

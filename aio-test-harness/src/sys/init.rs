@@ -4,6 +4,8 @@ use std::{
     ffi::CString,
     fs::File,
     io,
+    mem::MaybeUninit,
+    net::UdpSocket,
     os::{fd::AsRawFd, unix::ffi::OsStrExt},
     path::Path,
 };
@@ -33,6 +35,27 @@ pub(crate) fn unmount(target: &Path) -> io::Result<()> {
     let target = CString::new(target.as_os_str().as_bytes())?;
     // SAFETY: the string is null-terminated and outlives the call.
     check(unsafe { libc::umount2(target.as_ptr(), 0) }).map(drop)
+}
+
+/// Brings the loopback interface up. The kernel then gives it the address 127.0.0.1.
+pub(crate) fn bring_up_loopback() -> io::Result<()> {
+    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    // SAFETY: the struct has only numbers and nullable pointers, for which zeros are valid.
+    let mut request: libc::ifreq = unsafe { MaybeUninit::zeroed().assume_init() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = *from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
+    // SAFETY: SIOCSIFFLAGS reads a null-terminated name and the flags from the struct, which
+    // outlives the call. `socket` keeps the descriptor open.
+    let result = unsafe {
+        libc::ioctl(
+            socket.as_raw_fd(),
+            libc::SIOCSIFFLAGS as _,
+            &raw const request,
+        )
+    };
+    check(result).map(drop)
 }
 
 /// Loads a kernel module, unless it is loaded already.

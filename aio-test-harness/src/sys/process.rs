@@ -1,6 +1,6 @@
 //! Processes.
 
-use std::{io, mem::MaybeUninit, time::Duration};
+use std::{io, mem::MaybeUninit, process::Child, time::Duration};
 
 use super::check;
 
@@ -30,6 +30,13 @@ pub(crate) fn cpu_time() -> io::Result<Duration> {
     let duration =
         |time: libc::timeval| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000);
     Ok(duration(usage.ru_utime) + duration(usage.ru_stime))
+}
+
+/// Asks a child to end, by SIGTERM.
+pub(crate) fn terminate(child: &Child) -> io::Result<()> {
+    let child = libc::pid_t::try_from(child.id()).map_err(io::Error::other)?;
+    // SAFETY: kill takes two numbers and touches no memory of this process.
+    check(unsafe { libc::kill(child, libc::SIGTERM) }).map(drop)
 }
 
 /// Kills all processes of a group. A group without processes is no error.

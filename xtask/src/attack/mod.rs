@@ -107,6 +107,7 @@ fn in_guests(args: &Args) -> Result<ExitCode> {
         limit: args.limit(),
         slow_iops: None,
         timed: false,
+        examples: false,
         programs: BTreeMap::new(),
     };
     let report = qemu_test::boot(&args.machines, &args.machines.kernels, &work)?;

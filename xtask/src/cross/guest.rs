@@ -34,6 +34,7 @@ pub(super) fn boot(
         limit: LIMIT,
         slow_iops: None,
         timed: false,
+        examples: false,
         programs: programs.collect(),
     };
     let report = qemu_test::boot(&guests, &[arch::STABLE_SERIES.to_owned()], &work)?;

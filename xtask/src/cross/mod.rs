@@ -89,9 +89,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut built = Vec::new();
     for arch in archs {
         interrupt::check()?;
-        let mut build = toolchains.command(HELLO, arch, linking);
+        let build = toolchains.command(HELLO, arch, linking);
         println!("\n{}:\n{}", arch.name, process::shown_to_type(&build.cargo));
-        let file = build.run(&progress)?;
+        let [file] = build.run(&progress)?;
         let needs = match (interpreter(&file)?, linking) {
             (None, Linking::Static) => "statically linked".to_owned(),
             (Some(loader), Linking::Dynamic) => format!("dynamically linked, starts {loader}"),

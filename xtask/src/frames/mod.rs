@@ -62,9 +62,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut framed = 0;
     for arch in archs {
         interrupt::check()?;
-        let mut build = toolchains.command(LOOPS, arch, Linking::Dynamic);
+        let build = toolchains.command(LOOPS, arch, Linking::Dynamic);
         println!("\n{}:\n{}", arch.name, process::shown_to_type(&build.cargo));
-        let program = build.run(&progress)?;
+        let [program] = build.run(&progress)?;
         for (name, mangled) in FUNCTIONS {
             let code = code_of(&program, mangled)?;
             let whole = holds_a_system_call(&code, arch);

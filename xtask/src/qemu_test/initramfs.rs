@@ -1,6 +1,7 @@
 //! The guest's root file system: programs, one of which is `/init`, and the modules that it loads.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io::{BufWriter, Write},
     path::{Path, PathBuf},
@@ -13,16 +14,22 @@ const DIRECTORY: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
 const PLAIN: u32 = 0o100_644;
 
-/// Writes the archive to `file`. `programs` are their names in the guest and their files. In the
-/// guest, `/modules/order` has the paths of the modules in the order of loading, one on each line.
+/// Writes the archive to `file`. `programs` are their paths in the guest, in the root directory or
+/// one below it, and their files. In the guest, `/modules/order` has the paths of the modules in
+/// the order of loading, one on each line.
 pub(crate) fn write(file: &Path, programs: &[(&str, PathBuf)], modules: &[PathBuf]) -> Result<()> {
     let open = || -> Result<()> {
         let mut archive = Archive {
             out: BufWriter::new(File::create(file)?),
             inode: 0,
         };
-        for (name, program) in programs {
-            archive.add(name, PROGRAM, &fs::read(program)?)?;
+        // The kernel makes no directory that the archive doesn't have.
+        let directories = programs.iter().filter_map(|(path, _)| path.split_once('/'));
+        for directory in directories.map(|(name, _)| name).collect::<BTreeSet<_>>() {
+            archive.add(directory, DIRECTORY, b"")?;
+        }
+        for (path, program) in programs {
+            archive.add(path, PROGRAM, &fs::read(program)?)?;
         }
         archive.add("modules", DIRECTORY, b"")?;
         let mut order = String::new();
@@ -63,7 +70,7 @@ mod tests {
     use std::io::Read;
 
     #[test]
-    fn has_the_program_and_the_modules_in_order() {
+    fn has_the_programs_and_the_modules_in_order() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         fs::write(path("program"), b"#!").unwrap();
@@ -71,7 +78,11 @@ mod tests {
         fs::write(path("a.ko"), b"a").unwrap();
         write(
             &path("out"),
-            &[("init", path("program"))],
+            &[
+                ("init", path("program")),
+                ("some/a", path("program")),
+                ("some/b", path("program")),
+            ],
             &[path("b.ko"), path("a.ko")],
         )
         .unwrap();
@@ -93,7 +104,10 @@ mod tests {
         assert_eq!(
             found,
             [
+                entry("some", 0o040_755, ""),
                 entry("init", 0o100_755, "#!"),
+                entry("some/a", 0o100_755, "#!"),
+                entry("some/b", 0o100_755, "#!"),
                 entry("modules", 0o040_755, ""),
                 entry("modules/b.ko", 0o100_644, "bb"),
                 entry("modules/a.ko", 0o100_644, "a"),

@@ -22,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-use aio_test_harness::report::Line;
+use aio_test_harness::{cases, env::Requirement, filter::Filter, report::Line};
 use anyhow::{Context, Result};
 
 use crate::{
@@ -51,6 +51,22 @@ const NO_LIBC: Program = Program {
     package: "no-libc",
     target: Target::Binary("no-libc"),
 };
+
+/// The examples that cases run, with their paths in the guest.
+const EXAMPLES: [(&str, Program); 4] = [
+    ("examples/hello", example("guest_hello")),
+    ("examples/copy", example("copy")),
+    ("examples/tokio_kv", example("tokio_kv")),
+    ("examples/epoll_server", example("epoll_server")),
+];
+
+const fn example(name: &'static str) -> Program {
+    Program {
+        manifest: None,
+        package: "aio-examples",
+        target: Target::Example(name),
+    }
+}
 
 const TOOLS: [Tool; 2] = [
     Tool {
@@ -83,8 +99,14 @@ struct Parts {
     programs: Programs,
 }
 
-/// Installs the tools that are missing, downloads kernels and builds the programs.
-fn prepare(wanted: &Guests, kernels: &[String], progress: &Progress) -> Result<Parts> {
+/// Installs the tools that are missing, downloads kernels and builds the programs, with the
+/// examples if they are wanted.
+fn prepare(
+    wanted: &Guests,
+    kernels: &[String],
+    examples: bool,
+    progress: &Progress,
+) -> Result<Parts> {
     let archs = wanted.archs();
     // Collected first, so that one command installs all that are missing.
     let mut tools = TOOLS.to_vec();
@@ -108,6 +130,12 @@ fn prepare(wanted: &Guests, kernels: &[String], progress: &Progress) -> Result<P
         if arch.no_libc {
             built.push(("no-libc", build(NO_LIBC)?));
         }
+        // Other architectures have one guest each, and building for them takes as long.
+        if examples && arch.is_main() {
+            let files = EXAMPLES.map(|(_, program)| program);
+            let files = toolchains.build_quickly(files, arch, progress)?;
+            built.extend(EXAMPLES.map(|(path, _)| path).into_iter().zip(files));
+        }
         programs.insert(arch.name, built);
     }
     Ok(Parts { plan, programs })
@@ -116,7 +144,7 @@ fn prepare(wanted: &Guests, kernels: &[String], progress: &Progress) -> Result<P
 /// Boots all guests, and returns the results.
 pub(crate) fn boot(wanted: &Guests, kernels: &[String], work: &Work) -> Result<Report> {
     let progress = Progress::default();
-    let mut parts = prepare(wanted, kernels, &progress)?;
+    let mut parts = prepare(wanted, kernels, work.examples, &progress)?;
     for (arch, programs) in &mut parts.programs {
         programs.extend_from_slice(work.programs.get(arch).map_or(&[], Vec::as_slice));
     }
@@ -148,11 +176,13 @@ pub(crate) struct Work {
     pub(crate) slow_iops: Option<u32>,
     /// Whether the guest measures processor time: its clock then counts instructions.
     pub(crate) timed: bool,
+    /// Whether guests of the main architectures have the examples that cases run.
+    pub(crate) examples: bool,
     /// More programs for the guests.
     pub(crate) programs: Programs,
 }
 
-/// The programs of each architecture, by its name: their names in the guest, and their files.
+/// The programs of each architecture, by its name: their paths in the guest, and their files.
 type Programs = BTreeMap<&'static str, Vec<(&'static str, PathBuf)>>;
 
 impl Work {
@@ -170,9 +200,18 @@ impl Work {
             limit: Duration::from_secs(args.timeout),
             slow_iops: None,
             timed: false,
+            examples: runs_examples(args.case.as_deref().unwrap_or_default()),
             programs: Programs::new(),
         }
     }
+}
+
+/// Whether the filter picks a case that runs examples. Building them takes longer than the rest.
+fn runs_examples(filter: &str) -> bool {
+    let picked = Filter::new(filter).pick(cases::all());
+    picked
+        .iter()
+        .any(|case| case.requires.contains(&Requirement::Examples))
 }
 
 /// What all guests of a run share.
@@ -316,5 +355,18 @@ impl Lab<'_> {
             },
             Accel::Emulation | Accel::Counted => Limits { wall, silence },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn examples_are_built_only_for_cases_that_run_them() {
+        assert!(runs_examples(""));
+        assert!(runs_examples("example::copy"));
+        assert!(!runs_examples("setup"));
+        assert!(!runs_examples("sabotage"));
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         named => named.to_vec(),
     };
     // Done first, so that the commands that then run side by side have nothing left to download.
-    let parts = super::prepare(&args.guests, &kernels, &progress)?;
+    let parts = super::prepare(&args.guests, &kernels, false, &progress)?;
     if !parts.plan.unavailable.is_empty() {
         bail!(report::not_available(&parts.plan.unavailable));
     }

@@ -28,6 +28,7 @@ pub(super) fn stress(args: &Args) -> Result<ExitCode> {
         limit: Duration::from_secs(args.seconds) + MORE,
         slow_iops: None,
         timed: false,
+        examples: false,
         programs: BTreeMap::new(),
     };
     boot(args, &args.machines.kernels, &work)
@@ -45,6 +46,7 @@ pub(super) fn saturation(args: &Args) -> Result<ExitCode> {
         limit: MORE,
         slow_iops: Some(IOPS),
         timed: true,
+        examples: false,
         programs: BTreeMap::new(),
     };
     boot(args, &kernels, &work)

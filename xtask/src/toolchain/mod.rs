@@ -45,6 +45,24 @@ pub(crate) enum Target {
     Example(&'static str),
 }
 
+impl Target {
+    /// cargo's option that picks it, and the option's value.
+    fn option(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Binary(name) => ("--bin", name),
+            Self::Example(name) => ("--example", name),
+        }
+    }
+
+    /// Its path in the directory of a profile.
+    fn below(self) -> PathBuf {
+        match self {
+            Self::Binary(name) => name.into(),
+            Self::Example(name) => Path::new("examples").join(name),
+        }
+    }
+}
+
 /// Where a program's C library is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Linking {
@@ -54,21 +72,21 @@ pub(crate) enum Linking {
     Dynamic,
 }
 
-/// A command that builds a program.
+/// A command that builds programs.
 #[derive(Debug)]
-pub(crate) struct Build {
+pub(crate) struct Build<const N: usize> {
     pub(crate) cargo: Command,
     what: String,
-    file: PathBuf,
+    files: [PathBuf; N],
 }
 
-impl Build {
-    /// Builds it; returns the file.
-    pub(crate) fn run(&mut self, progress: &Progress) -> Result<PathBuf> {
+impl<const N: usize> Build<N> {
+    /// Builds them; returns the files.
+    pub(crate) fn run(mut self, progress: &Progress) -> Result<[PathBuf; N]> {
         let _line = progress.line(format!("building {}", self.what));
         process::output(&mut self.cargo, BUILD)
             .with_context(|| format!("can't build {}", self.what))?;
-        Ok(self.file.clone())
+        Ok(self.files)
     }
 }
 
@@ -135,37 +153,56 @@ impl Toolchains {
         arch: &Arch,
         progress: &Progress,
     ) -> Result<PathBuf> {
+        let [file] = self.for_guests([program], arch).run(progress)?;
+        Ok(file)
+    }
+
+    /// Builds several programs as they run in guests, by one command. They have the same manifest.
+    ///
+    /// They aren't optimised, because their many dependencies would take twice as long to compile.
+    pub(crate) fn build_quickly<const N: usize>(
+        &self,
+        programs: [Program; N],
+        arch: &Arch,
+        progress: &Progress,
+    ) -> Result<[PathBuf; N]> {
+        let mut build = self.for_guests(programs, arch);
+        build.cargo.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0");
+        build.run(progress)
+    }
+
+    fn for_guests<const N: usize>(&self, programs: [Program; N], arch: &Arch) -> Build<N> {
         let mut flags = Vec::new();
         if arch.is_main() {
             // Each case is a process of its own, and most of what starting one costs in an emulated
             // machine is relocating itself. The others boot too few guests for it to matter.
             flags.push("-Crelocation-model=static");
         }
-        let mut build = self.with_flags(program, arch, Linking::Static, "guests", &flags);
+        let mut build = self.with_flags(programs, arch, Linking::Static, "guests", &flags);
         build
             .cargo
             .arg("--quiet")
             // The options of a release, with assertions.
             .env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true")
             .env("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true")
-            // The guest unpacks it into its memory, so it should be small.
+            // The guest unpacks them into its memory, so they should be small.
             .env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo");
-        build.run(progress)
+        build
     }
 
     /// The command that builds `program` for one of the architectures, as a user would type it.
-    pub(crate) fn command(&self, program: Program, arch: &Arch, linking: Linking) -> Build {
-        self.with_flags(program, arch, linking, "cross", &[])
+    pub(crate) fn command(&self, program: Program, arch: &Arch, linking: Linking) -> Build<1> {
+        self.with_flags([program], arch, linking, "cross", &[])
     }
 
-    fn with_flags(
+    fn with_flags<const N: usize>(
         &self,
-        program: Program,
+        programs: [Program; N],
         arch: &Arch,
         linking: Linking,
         dir: &str,
         more_flags: &[&str],
-    ) -> Build {
+    ) -> Build<N> {
         // Not the workspace's own directory: a cargo that started us may have locked it. Each
         // compiler has its own, as neither can use what the other built.
         let compiler = &self.compilers[arch.name];
@@ -173,19 +210,16 @@ impl Toolchains {
             Compiler::Own => dir.to_owned(),
             Compiler::Debian(_) => format!("{dir}-debian"),
         });
-        let (option, name, below) = match program.target {
-            Target::Binary(name) => ("--bin", name, PathBuf::from(name)),
-            Target::Example(name) => ("--example", name, Path::new("examples").join(name)),
-        };
+        let release = target_dir.join(arch.triple).join("release");
         let mut cargo = workspace::cargo();
+        cargo.args(["build", "--release"]);
+        let manifest = programs.first().and_then(|program| program.manifest);
+        cargo.args(manifest.map(|file| format!("--manifest-path={file}")));
+        for program in &programs {
+            let (option, name) = program.target.option();
+            cargo.args(["--package", program.package, option, name]);
+        }
         cargo
-            .args(["build", "--release"])
-            .args(
-                program
-                    .manifest
-                    .map(|file| format!("--manifest-path={file}")),
-            )
-            .args(["--package", program.package, option, name])
             .args(["--target", arch.triple])
             .env("CARGO_TARGET_DIR", &target_dir)
             // Either would replace the flags for this target.
@@ -205,10 +239,11 @@ impl Toolchains {
         if !flags.is_empty() {
             cargo.env(variable(arch, "RUSTFLAGS"), flags.trim_start());
         }
+        let names = programs.map(|program| program.target.option().1);
         Build {
             cargo,
-            what: format!("{name} for {}", arch.name),
-            file: target_dir.join(arch.triple).join("release").join(below),
+            what: format!("{} for {}", names.join(", "), arch.name),
+            files: programs.map(|program| release.join(program.target.below())),
         }
     }
 }
