@@ -1,16 +1,21 @@
 //! How an engine's operations reach the file: through its descriptor, or through a [`File`] of
 //! aio-safe.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use aio_safe::{
-    AlignedBuf, BufResult, Op, OpError, Pending, Queue,
-    fs::{self, File, Transferring},
+    AlignedBuf, BufResult, Op, OpError, Pending, Queue, SubmitError,
+    fs::{self, Alignment, File, Transferring},
+    lane::LaneBatch,
     op::Transfer,
+    queue::Batch,
 };
-use anyhow::Result;
+use anyhow::{Error, Result, ensure};
 
 use crate::work::Work;
+
+/// Whether a batch took an operation, or hands it back.
+pub(super) type Pushed = Result<(), SubmitError<Op<Transfer<AlignedBuf>>>>;
 
 /// The file of an engine on a queue of aio-safe.
 pub(super) trait Access: AsFd + Sized {
@@ -21,8 +26,26 @@ pub(super) trait Access: AsFd + Sized {
 
     fn of(work: &Work) -> Result<Self>;
 
-    /// The operation on the block at `offset`, for a batch or a lane.
-    fn op(&self, write: bool, buffer: AlignedBuf, offset: u64) -> Result<Op<Transfer<AlignedBuf>>>;
+    /// Pushes the operation on the block at `offset` to a batch.
+    fn push<'a>(
+        &'a self,
+        batch: &mut Batch<'a, Transfer<AlignedBuf>>,
+        write: bool,
+        buffer: AlignedBuf,
+        offset: u64,
+    ) -> Pushed;
+
+    /// Pushes the operation on the block at `offset` to a lane's batch. `fd` is the file's own
+    /// descriptor, which the caller keeps in a register. `value` begins with
+    /// the offset.
+    fn push_to_lane<'l, T: Send + 'static>(
+        &self,
+        batch: &mut LaneBatch<'l, Transfer<AlignedBuf>, (u64, T)>,
+        fd: &'l BorrowedFd<'_>,
+        write: bool,
+        buffer: AlignedBuf,
+        value: (u64, T),
+    ) -> Result<()>;
 
     /// Submits the operation on the block at `offset`.
     fn submit<'a>(
@@ -67,12 +90,36 @@ impl Access for std::fs::File {
     }
 
     #[inline(always)]
-    fn op(&self, write: bool, buffer: AlignedBuf, offset: u64) -> Result<Op<Transfer<AlignedBuf>>> {
-        Ok(if write {
-            Op::write(buffer, offset)
+    fn push<'a>(
+        &'a self,
+        batch: &mut Batch<'a, Transfer<AlignedBuf>>,
+        write: bool,
+        buffer: AlignedBuf,
+        offset: u64,
+    ) -> Pushed {
+        if write {
+            batch.push(self, Op::write(buffer, offset))
         } else {
-            Op::read(buffer, offset)
-        })
+            batch.push(self, Op::read(buffer, offset))
+        }
+    }
+
+    #[inline(always)]
+    fn push_to_lane<'l, T: Send + 'static>(
+        &self,
+        batch: &mut LaneBatch<'l, Transfer<AlignedBuf>, (u64, T)>,
+        fd: &'l BorrowedFd<'_>,
+        write: bool,
+        buffer: AlignedBuf,
+        value: (u64, T),
+    ) -> Result<()> {
+        let offset = value.0;
+        let pushed = if write {
+            batch.push(fd, Op::write(buffer, offset), value)
+        } else {
+            batch.push(fd, Op::read(buffer, offset), value)
+        };
+        pushed.map_err(|back| Error::new(back.reason))
     }
 
     #[inline(always)]
@@ -91,20 +138,54 @@ impl Access for std::fs::File {
     }
 }
 
+/// The block size is checked once, when the engine is set up.
+const ALIGNED: &str = "blocks are aligned";
+
 impl Access for File {
     type Submitted<'a> = Transferring<'a, AlignedBuf>;
 
     fn of(work: &Work) -> Result<Self> {
-        Ok(work.file.try_clone()?.into())
+        let file = Self::from(work.file.try_clone()?);
+        let Alignment { offset, length, .. } = file.alignment();
+        ensure!(
+            work.block % length == 0 && work.block as u64 % offset == 0,
+            "blocks of {} bytes aren't aligned to {length}",
+            work.block
+        );
+        Ok(file)
     }
 
     #[inline(always)]
-    fn op(&self, write: bool, buffer: AlignedBuf, offset: u64) -> Result<Op<Transfer<AlignedBuf>>> {
-        Ok(if write {
-            self.write_op(buffer, offset)?
+    fn push<'a>(
+        &'a self,
+        batch: &mut Batch<'a, Transfer<AlignedBuf>>,
+        write: bool,
+        buffer: AlignedBuf,
+        offset: u64,
+    ) -> Pushed {
+        if write {
+            batch.push(self, self.write_op(buffer, offset).expect(ALIGNED))
         } else {
-            self.read_op(buffer, offset)?
-        })
+            batch.push(self, self.read_op(buffer, offset).expect(ALIGNED))
+        }
+    }
+
+    #[inline(always)]
+    fn push_to_lane<'l, T: Send + 'static>(
+        &self,
+        batch: &mut LaneBatch<'l, Transfer<AlignedBuf>, (u64, T)>,
+        fd: &'l BorrowedFd<'_>,
+        write: bool,
+        buffer: AlignedBuf,
+        value: (u64, T),
+    ) -> Result<()> {
+        let offset = value.0;
+        let pushed = if write {
+            batch.push(fd, self.write_op(buffer, offset).expect(ALIGNED), value)
+        } else {
+            batch.push(fd, self.read_op(buffer, offset).expect(ALIGNED), value)
+        };
+        pushed.map_err(|back| Error::new(back.reason))
     }
 
     #[inline(always)]

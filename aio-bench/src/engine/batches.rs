@@ -92,8 +92,9 @@ impl<F: Access> Batches<'_, F> {
             let offset = self.work.next(&mut buffer);
             stamps.push(timing.submitted());
             self.offsets.push(offset);
-            let op = self.file.op(self.work.write, buffer, offset)?;
-            let pushed = self.batch.push(self.file, op);
+            let pushed = self
+                .file
+                .push(&mut self.batch, self.work.write, buffer, offset);
             if let Err(back) = pushed {
                 push_again(&mut self.batch, self.file, self.queue, back)?;
             }

@@ -1,8 +1,10 @@
 //! `aio-safe-lane`: all operations that may be submitted go to the kernel in one batch. Results are
 //! taken from the lane as they come.
 
+use std::os::fd::{AsFd, BorrowedFd};
+
 use aio_safe::{AlignedBuf, BufResult, Lane, Op, lane::LaneBatch, op::Transfer};
-use anyhow::{Error, Result};
+use anyhow::Result;
 
 use super::{Engine, QueueOf, Use};
 use crate::{
@@ -87,6 +89,7 @@ impl<T: Timing, F: Access> Turn<'_, '_, T, F> {
     // Without a sync this happens once in a turn, because `take` submits each buffer again.
     #[inline(never)]
     fn begin(&mut self) -> Result<()> {
+        let fd = self.lanes.file.as_fd();
         let mut batch = self.lane.batch();
         for _ in 0..self.pace.grant(self.lanes.buffers.len()) {
             let buffer = self
@@ -97,6 +100,7 @@ impl<T: Timing, F: Access> Turn<'_, '_, T, F> {
             push(
                 &mut batch,
                 self.lanes.file,
+                &fd,
                 &mut self.lanes.work,
                 self.timing,
                 buffer,
@@ -122,6 +126,7 @@ impl<T: Timing, F: Access> Turn<'_, '_, T, F> {
         } else {
             self.pace.grant(self.lane.results())
         };
+        let fd = file.as_fd();
         let mut batch = self.lane.batch();
         while let Some(((offset, stamp), outcome)) = batch.try_take() {
             let BufResult { result, mut buffer } = outcome;
@@ -130,7 +135,7 @@ impl<T: Timing, F: Access> Turn<'_, '_, T, F> {
             self.done += 1;
             if again > 0 {
                 again -= 1;
-                push(&mut batch, *file, work, self.timing, buffer)?;
+                push(&mut batch, *file, &fd, work, self.timing, buffer)?;
             } else {
                 buffers.push(buffer);
             }
@@ -143,16 +148,15 @@ impl<T: Timing, F: Access> Turn<'_, '_, T, F> {
 #[inline(always)]
 fn push<'l, T: Timing, F: Access>(
     batch: &mut LaneBatch<'l, Transfer<AlignedBuf>, (u64, T::Stamp)>,
-    file: &'l F,
+    file: &F,
+    fd: &'l BorrowedFd<'_>,
     work: &mut Work,
     timing: &T,
     mut buffer: AlignedBuf,
 ) -> Result<()> {
     let offset = work.next(&mut buffer);
     let value = (offset, timing.submitted());
-    let op = file.op(work.write, buffer, offset)?;
-    let pushed = batch.push(file, op, value);
-    pushed.map_err(|back| Error::new(back.reason))
+    file.push_to_lane(batch, fd, work.write, buffer, value)
 }
 
 struct InALane<'a, F>(Lanes<'a, F>);
