@@ -21,11 +21,11 @@ const INSTRUCTIONS: [(&str, u32, f64); 12] = [
     (LANE_FUTURE, DEPTH, 114.0),
     (BATCH_FUTURE, DEPTH, 290.0),
     (FUTURE, DEPTH, 366.0),
-    (FILE_LANE, DEPTH, 999.0),
-    (FILE_BATCH, DEPTH, 999.0),
-    (FILE_SINGLE, 1, 999.0),
-    (FILE_FUTURE, DEPTH, 999.0),
-    (POOL, DEPTH, 999.0),
+    (FILE_LANE, DEPTH, 135.0),
+    (FILE_BATCH, DEPTH, 321.0),
+    (FILE_SINGLE, 1, 627.0),
+    (FILE_FUTURE, DEPTH, 812.0),
+    (POOL, DEPTH, 964.0),
 ];
 
 /// Every limit, counted or not.
