@@ -266,10 +266,22 @@ fn base(section: Section, place: Place, depth: u32, engines: Engines, turns: Tur
 
 /// The cells with targets.
 fn targets(effort: Effort) -> Vec<Unit> {
-    let (memory, peers, disk, pairs) = match effort {
-        Effort::Quick => (turns(26, 40), turns(8, 40), turns(8, 100), 8),
-        Effort::Middle => (turns(60, 50), turns(20, 50), turns(30, 100), 20),
-        Effort::Full => (turns(150, 50), turns(40, 50), turns(60, 150), 40),
+    let (memory, files, peers, disk, pairs) = match effort {
+        Effort::Quick => (turns(26, 40), turns(26, 40), turns(8, 40), turns(8, 100), 8),
+        Effort::Middle => (
+            turns(60, 50),
+            turns(60, 50),
+            turns(20, 50),
+            turns(30, 100),
+            20,
+        ),
+        Effort::Full => (
+            turns(150, 50),
+            turns(80, 50),
+            turns(40, 50),
+            turns(60, 150),
+            40,
+        ),
     };
     let cell = |place, depth, engines: &[&'static str], turns| {
         base(
@@ -304,7 +316,7 @@ fn targets(effort: Effort) -> Vec<Unit> {
     for (depth, engines) in [(DEPTH, &ways[..]), (1, &[SINGLE, FILE_SINGLE])] {
         units.push(alone(Planned {
             section: Section::Files,
-            ..cell(Place::NoDevice, depth, engines, memory)
+            ..cell(Place::NoDevice, depth, engines, files)
         }));
     }
     let [one, many] = POSIX_AIO;
