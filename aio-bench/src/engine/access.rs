@@ -1,7 +1,7 @@
 //! How an engine's operations reach the file: through its descriptor, or through a [`File`] of
 //! aio-safe.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use aio_safe::{
     AlignedBuf, BufResult, Op, OpError, Pending, Queue, SubmitError,
@@ -82,11 +82,11 @@ pub(super) fn number(result: Result<usize, impl Errno>) -> i64 {
 }
 
 /// The bare descriptor.
-impl Access for std::fs::File {
+impl Access for OwnedFd {
     type Submitted<'a> = Pending<Transfer<AlignedBuf>>;
 
     fn of(work: &Work) -> Result<Self> {
-        Ok(work.file.try_clone()?)
+        Ok(work.file.try_clone()?.into())
     }
 
     #[inline(always)]

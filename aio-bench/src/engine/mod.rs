@@ -14,7 +14,7 @@ mod peers;
 mod pool;
 mod single;
 
-use std::{fs, io, sync::Arc};
+use std::{io, os::fd::OwnedFd, sync::Arc};
 
 use aio_bench::{Cell, Sharing, Workload};
 use aio_safe::{Queue, error::SetupError, fs::File, queue::Driver};
@@ -125,25 +125,25 @@ impl Kind {
         Self {
             name: "aio-safe-lane",
             what: "aio-safe: a lane, results taken as they come",
-            start: |cell| with_queue(cell, lane::set_up::<fs::File>),
+            start: |cell| with_queue(cell, lane::set_up::<OwnedFd>),
             spread: false,
         },
         Self {
             name: "aio-safe-batch",
             what: "aio-safe: batches, results taken as they are reaped",
-            start: |cell| with_queue(cell, batch::set_up::<fs::File>),
+            start: |cell| with_queue(cell, batch::set_up::<OwnedFd>),
             spread: false,
         },
         Self {
             name: "aio-safe-single",
             what: "aio-safe: operations submitted one by one, and waited for in the same order",
-            start: |cell| with_queue(cell, single::set_up::<fs::File>),
+            start: |cell| with_queue(cell, single::set_up::<OwnedFd>),
             spread: false,
         },
         Self {
             name: "aio-safe-future",
             what: "aio-safe: a task for each operation, on one thread that reaps when idle",
-            start: |cell| with_queue(cell, future::set_up::<fs::File>),
+            start: |cell| with_queue(cell, future::set_up::<OwnedFd>),
             spread: false,
         },
         Self {

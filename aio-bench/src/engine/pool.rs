@@ -1,4 +1,4 @@
-//! `aio-safe-pool`: tasks that use a [`File`], and take a buffer from a [`Pool`] for each operation.
+//! `aio-safe-pool`: tasks that use a [`File`] and take a buffer from a [`Pool`] for each operation.
 //! There are twice as many tasks as buffers, so half of the tasks wait for a buffer.
 
 use std::cell::RefCell;
