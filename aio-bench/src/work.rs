@@ -9,7 +9,7 @@ use std::{
 };
 
 use aio_bench::{Cell, Workload};
-use aio_safe::AlignedBuf;
+use aio_safe::{AlignedBuf, buf::Pool};
 use aio_sys::Errno;
 use anyhow::{Error, Result, anyhow, ensure};
 
@@ -100,6 +100,13 @@ impl Work {
         let mut buffer = AlignedBuf::zeroed(self.block, self.block.next_power_of_two().max(4096))?;
         contents::poison(&mut buffer);
         Ok(buffer)
+    }
+
+    /// A pool with a buffer for each operation in flight.
+    pub(crate) fn pool(&self) -> Result<Pool> {
+        let align = self.block.next_power_of_two().max(4096);
+        DATA.fetch_add((self.depth * align) as u64, Relaxed);
+        Ok(Pool::new(self.depth, self.block, align)?)
     }
 
     /// Buffers for all operations in flight.

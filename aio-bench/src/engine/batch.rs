@@ -5,19 +5,22 @@ use anyhow::Result;
 
 use super::{Engine, QueueOf, Use};
 use crate::{
-    engine::batches::{self, Batches},
+    engine::{
+        access::Access,
+        batches::{self, Batches},
+    },
     pace::Pace,
     timing::Timing,
     work::Work,
 };
 
-struct InBatches<'a>(Batches<'a>);
+struct InBatches<'a, F>(Batches<'a, F>);
 
-pub(super) fn set_up(work: Work, queue: QueueOf<'_>, then: Use<'_>) -> Result<()> {
-    batches::set_up(work, queue, |batches| then(&mut InBatches(batches)))
+pub(super) fn set_up<F: Access>(work: Work, queue: QueueOf<'_>, then: Use<'_>) -> Result<()> {
+    batches::set_up::<F>(work, queue, |batches| then(&mut InBatches(batches)))
 }
 
-impl Engine for InBatches<'_> {
+impl<F: Access> Engine for InBatches<'_, F> {
     fn turn<T: Timing>(&mut self, pace: &mut Pace, timing: &mut T) -> Result<u64> {
         let this = &mut self.0;
         let mut stamps: Vec<T::Stamp> = Vec::new();

@@ -1,7 +1,7 @@
 //! `aio-safe-batch-future`: one task submits batches and awaits all of their operations at once.
 //! Its thread reaps when the task can't go on.
 
-use std::{future::poll_fn, mem, pin::Pin, task::Poll};
+use std::{future::poll_fn, mem, os::fd::OwnedFd, pin::Pin, task::Poll};
 
 use aio_safe::Op;
 use anyhow::Result;
@@ -19,7 +19,7 @@ use crate::{
 };
 
 struct BatchFutures<'a> {
-    batches: Batches<'a>,
+    batches: Batches<'a, OwnedFd>,
     executor: Executor,
 }
 
@@ -32,7 +32,11 @@ pub(super) fn set_up(work: Work, queue: QueueOf<'_>, then: Use<'_>) -> Result<()
     })
 }
 
-async fn run<T: Timing>(this: &mut Batches<'_>, pace: &mut Pace, timing: &mut T) -> Result<u64> {
+async fn run<T: Timing>(
+    this: &mut Batches<'_, OwnedFd>,
+    pace: &mut Pace,
+    timing: &mut T,
+) -> Result<u64> {
     let mut stamps: Vec<T::Stamp> = Vec::new();
     let mut done = 0;
     let mut unsynced = false;

@@ -1,26 +1,26 @@
 //! The common part of the engines with batches: submitting a batch, and taking all results that are
 //! there.
 
-use std::{
-    mem,
-    os::fd::{AsFd, BorrowedFd},
-    sync::Arc,
-};
+use std::mem;
 
 use aio_safe::{
     AlignedBuf, BufResult, Op, Pending, SubmitError, error::QueueError, op::Transfer, queue::Batch,
 };
 use anyhow::{Error, Result};
 
-use super::{QueueOf, result as number};
-use crate::{timing::Timing, work::Work};
+use super::QueueOf;
+use crate::{
+    engine::access::{Access, number},
+    timing::Timing,
+    work::Work,
+};
 
 pub(super) type Handle = Pending<Transfer<AlignedBuf>>;
 pub(super) type Outcome = BufResult<usize, AlignedBuf>;
 
-pub(super) struct Batches<'a> {
+pub(super) struct Batches<'a, F> {
     pub(super) work: Work,
-    pub(super) file: &'a BorrowedFd<'a>,
+    pub(super) file: &'a F,
     pub(super) queue: QueueOf<'a>,
     batch: Batch<'a, Transfer<AlignedBuf>>,
     /// The buffers that aren't in flight.
@@ -33,10 +33,14 @@ pub(super) struct Batches<'a> {
 }
 
 /// Makes the batches of one thread, and passes them to `then`.
-pub(super) fn set_up(work: Work, queue: QueueOf<'_>, then: impl FnOnce(Batches<'_>)) -> Result<()> {
+pub(super) fn set_up<F: Access>(
+    work: Work,
+    queue: QueueOf<'_>,
+    then: impl FnOnce(Batches<'_, F>),
+) -> Result<()> {
     let depth = work.depth;
     then(Batches {
-        file: &Arc::clone(&work.file).as_fd(),
+        file: &F::of(&work)?,
         batch: queue.queue.batch(),
         buffers: work.buffers()?,
         handles: Vec::with_capacity(depth),
@@ -51,9 +55,9 @@ pub(super) fn set_up(work: Work, queue: QueueOf<'_>, then: impl FnOnce(Batches<'
 /// Pushes an operation for which the queue had no free slot. There is a slot for each buffer. But a
 /// thread that looks for a free slot can miss it while other threads claim and free slots.
 #[cold]
-fn push_again<'a>(
+fn push_again<'a, F: Access>(
     batch: &mut Batch<'a, Transfer<AlignedBuf>>,
-    file: &'a BorrowedFd<'a>,
+    file: &'a F,
     queue: QueueOf<'_>,
     mut back: SubmitError<Op<Transfer<AlignedBuf>>>,
 ) -> Result<()> {
@@ -67,7 +71,7 @@ fn push_again<'a>(
     Err(Error::new(back.reason))
 }
 
-impl Batches<'_> {
+impl<F: Access> Batches<'_, F> {
     /// The number of operations that can be submitted now.
     pub(super) fn room(&self) -> usize {
         self.buffers.len()
@@ -88,11 +92,9 @@ impl Batches<'_> {
             let offset = self.work.next(&mut buffer);
             stamps.push(timing.submitted());
             self.offsets.push(offset);
-            let pushed = if self.work.write {
-                self.batch.push(self.file, Op::write(buffer, offset))
-            } else {
-                self.batch.push(self.file, Op::read(buffer, offset))
-            };
+            let pushed = self
+                .file
+                .push(&mut self.batch, self.work.write, buffer, offset);
             if let Err(back) = pushed {
                 push_again(&mut self.batch, self.file, self.queue, back)?;
             }

@@ -1,22 +1,24 @@
 //! `aio-safe-future`: a task for each operation in flight. All tasks are on one thread, which reaps
 //! when no task can go on.
 
-use std::{cell::RefCell, fs::File, sync::Arc, time::Duration};
+use std::{cell::RefCell, time::Duration};
 
 use aio_safe::{AlignedBuf, Op, Queue};
 use anyhow::Result;
 
-use super::{Engine, QueueOf, Use, result};
+use super::{Engine, QueueOf, Use};
 use crate::{
+    engine::access::{Access, number},
     executor::Executor,
     pace::{Limit, Pace},
     timing::Timing,
     work::Work,
 };
 
-struct Futures<'a> {
+struct Futures<'a, F> {
     work: Work,
     queue: QueueOf<'a>,
+    file: &'a F,
     buffers: Vec<AlignedBuf>,
     executor: Executor,
 }
@@ -31,8 +33,9 @@ struct State<'t, T> {
     done: u64,
 }
 
-pub(super) fn set_up(work: Work, queue: QueueOf<'_>, then: Use<'_>) -> Result<()> {
+pub(super) fn set_up<F: Access>(work: Work, queue: QueueOf<'_>, then: Use<'_>) -> Result<()> {
     then(&mut Futures {
+        file: &F::of(&work)?,
         buffers: work.buffers()?,
         executor: Executor::new(work.depth),
         work,
@@ -42,43 +45,38 @@ pub(super) fn set_up(work: Work, queue: QueueOf<'_>, then: Use<'_>) -> Result<()
 }
 
 /// Does one operation after the other, with one buffer.
-async fn task<T: Timing>(
+async fn task<T: Timing, F: Access>(
     state: &RefCell<State<'_, T>>,
     queue: &Queue,
-    file: &File,
+    file: &F,
     mut buffer: AlignedBuf,
 ) -> Result<()> {
     loop {
-        let (op, offset, stamp) = {
+        let (write, offset, stamp) = {
             let state = &mut *state.borrow_mut();
             if state.pace.grant(1) == 0 {
                 state.buffers.push(buffer);
                 return Ok(());
             }
             let offset = state.work.next(&mut buffer);
-            let op = if state.work.write {
-                Op::write(buffer, offset)
-            } else {
-                Op::read(buffer, offset)
-            };
-            (op, offset, state.timing.submitted())
+            (state.work.write, offset, state.timing.submitted())
         };
-        let outcome = queue.submit(file, op)?.await;
+        let outcome = file.submit(queue, write, buffer, offset)?.await;
         buffer = outcome.buffer;
         let state = &mut *state.borrow_mut();
         state.timing.taken(stamp);
         state
             .work
-            .done(&mut buffer, offset, result(outcome.result))?;
+            .done(&mut buffer, offset, number(outcome.result))?;
         state.done += 1;
     }
 }
 
-impl Futures<'_> {
+impl<F: Access> Futures<'_, F> {
     /// Runs a task for each buffer until the pace grants nothing more.
     fn run<T: Timing>(&mut self, pace: &mut Pace, timing: &mut T) -> Result<u64> {
         let queue = self.queue;
-        let file = Arc::clone(&self.work.file);
+        let file = self.file;
         let buffers = std::mem::take(&mut self.buffers);
         let state = RefCell::new(State {
             work: &mut self.work,
@@ -87,7 +85,7 @@ impl Futures<'_> {
             buffers: Vec::with_capacity(buffers.len()),
             done: 0,
         });
-        let task = |buffer| Some(Box::pin(task(&state, queue.queue, &file, buffer)));
+        let task = |buffer| Some(Box::pin(task(&state, queue.queue, file, buffer)));
         let mut tasks: Vec<_> = buffers.into_iter().map(task).collect();
         self.executor.run(&mut tasks, || idle(queue))?;
         drop(tasks);
@@ -97,13 +95,7 @@ impl Futures<'_> {
     }
 
     fn sync(&self) -> Result<()> {
-        let sync = async {
-            Ok(self
-                .queue
-                .queue
-                .submit(&self.work.file, Op::fdatasync())?
-                .await?)
-        };
+        let sync = async { Ok(self.queue.queue.submit(self.file, Op::fdatasync())?.await?) };
         self.executor
             .run(&mut [Some(Box::pin(sync))], || idle(self.queue))
     }
@@ -118,7 +110,7 @@ pub(super) fn idle(queue: QueueOf<'_>) -> Result<()> {
     Ok(())
 }
 
-impl Engine for Futures<'_> {
+impl<F: Access> Engine for Futures<'_, F> {
     fn turn<T: Timing>(&mut self, pace: &mut Pace, timing: &mut T) -> Result<u64> {
         if !self.work.sync {
             return self.run(pace, timing);

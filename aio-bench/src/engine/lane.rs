@@ -1,30 +1,32 @@
 //! `aio-safe-lane`: all operations that may be submitted go to the kernel in one batch. Results are
 //! taken from the lane as they come.
 
-use std::{
-    os::fd::{AsFd, BorrowedFd},
-    sync::Arc,
-};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use aio_safe::{AlignedBuf, BufResult, Lane, Op, lane::LaneBatch, op::Transfer};
-use anyhow::{Error, Result};
+use anyhow::Result;
 
-use super::{Engine, QueueOf, Use, result as number};
-use crate::{pace::Pace, timing::Timing, work::Work};
+use super::{Engine, QueueOf, Use};
+use crate::{
+    engine::access::{Access, number},
+    pace::Pace,
+    timing::Timing,
+    work::Work,
+};
 
 /// The state of a thread between its turns.
-pub(super) struct Lanes<'a> {
+pub(super) struct Lanes<'a, F> {
     pub(super) work: Work,
     pub(super) queue: QueueOf<'a>,
-    pub(super) file: &'a BorrowedFd<'a>,
+    pub(super) file: &'a F,
     /// The buffers that aren't in flight.
     buffers: Vec<AlignedBuf>,
 }
 
 /// A turn's lane and its state. The value of an operation is the offset of its block and the time
 /// of its submission.
-pub(super) struct Turn<'l, 'a, T: Timing> {
-    pub(super) lanes: &'l mut Lanes<'a>,
+pub(super) struct Turn<'l, 'a, T: Timing, F> {
+    pub(super) lanes: &'l mut Lanes<'a, F>,
     pub(super) lane: Lane<Transfer<AlignedBuf>, (u64, T::Stamp)>,
     pub(super) pace: &'l mut Pace,
     pub(super) timing: &'l mut T,
@@ -33,13 +35,13 @@ pub(super) struct Turn<'l, 'a, T: Timing> {
 }
 
 /// Makes the state of one thread, and passes it to `then`.
-pub(super) fn with_lanes(
+pub(super) fn with_lanes<F: Access>(
     work: Work,
     queue: QueueOf<'_>,
-    then: impl FnOnce(Lanes<'_>),
+    then: impl FnOnce(Lanes<'_, F>),
 ) -> Result<()> {
     then(Lanes {
-        file: &Arc::clone(&work.file).as_fd(),
+        file: &F::of(&work)?,
         buffers: work.buffers()?,
         work,
         queue,
@@ -47,12 +49,12 @@ pub(super) fn with_lanes(
     Ok(())
 }
 
-impl<'a> Lanes<'a> {
+impl<'a, F> Lanes<'a, F> {
     pub(super) fn turn<'l, T: Timing>(
         &'l mut self,
         pace: &'l mut Pace,
         timing: &'l mut T,
-    ) -> Result<Turn<'l, 'a, T>> {
+    ) -> Result<Turn<'l, 'a, T, F>> {
         Ok(Turn {
             lane: self.queue.queue.lane(self.work.depth as u32)?,
             lanes: self,
@@ -64,7 +66,7 @@ impl<'a> Lanes<'a> {
     }
 }
 
-impl<T: Timing> Turn<'_, '_, T> {
+impl<T: Timing, F: Access> Turn<'_, '_, T, F> {
     /// Whether an fdatasync has to come before the next operations.
     pub(super) fn is_sync_due(&mut self) -> bool {
         let due = self.unsynced && self.lane.in_flight() == 0;
@@ -87,6 +89,7 @@ impl<T: Timing> Turn<'_, '_, T> {
     // Without a sync this happens once in a turn, because `take` submits each buffer again.
     #[inline(never)]
     fn begin(&mut self) -> Result<()> {
+        let fd = self.lanes.file.as_fd();
         let mut batch = self.lane.batch();
         for _ in 0..self.pace.grant(self.lanes.buffers.len()) {
             let buffer = self
@@ -97,6 +100,7 @@ impl<T: Timing> Turn<'_, '_, T> {
             push(
                 &mut batch,
                 self.lanes.file,
+                &fd,
                 &mut self.lanes.work,
                 self.timing,
                 buffer,
@@ -122,7 +126,7 @@ impl<T: Timing> Turn<'_, '_, T> {
         } else {
             self.pace.grant(self.lane.results())
         };
-        let file = **file;
+        let fd = file.as_fd();
         let mut batch = self.lane.batch();
         while let Some(((offset, stamp), outcome)) = batch.try_take() {
             let BufResult { result, mut buffer } = outcome;
@@ -131,7 +135,7 @@ impl<T: Timing> Turn<'_, '_, T> {
             self.done += 1;
             if again > 0 {
                 again -= 1;
-                push(&mut batch, &file, work, self.timing, buffer)?;
+                push(&mut batch, *file, &fd, work, self.timing, buffer)?;
             } else {
                 buffers.push(buffer);
             }
@@ -142,30 +146,26 @@ impl<T: Timing> Turn<'_, '_, T> {
 
 /// Pushes the next operation.
 #[inline(always)]
-fn push<'l, T: Timing>(
+fn push<'l, T: Timing, F: Access>(
     batch: &mut LaneBatch<'l, Transfer<AlignedBuf>, (u64, T::Stamp)>,
-    file: &'l BorrowedFd<'_>,
+    file: &F,
+    fd: &'l BorrowedFd<'_>,
     work: &mut Work,
     timing: &T,
     mut buffer: AlignedBuf,
 ) -> Result<()> {
     let offset = work.next(&mut buffer);
     let value = (offset, timing.submitted());
-    let pushed = if work.write {
-        batch.push(file, Op::write(buffer, offset), value)
-    } else {
-        batch.push(file, Op::read(buffer, offset), value)
-    };
-    pushed.map_err(|back| Error::new(back.reason))
+    file.push_to_lane(batch, fd, work.write, buffer, value)
 }
 
-struct InALane<'a>(Lanes<'a>);
+struct InALane<'a, F>(Lanes<'a, F>);
 
-pub(super) fn set_up(work: Work, queue: QueueOf<'_>, then: Use<'_>) -> Result<()> {
-    with_lanes(work, queue, |lanes| then(&mut InALane(lanes)))
+pub(super) fn set_up<F: Access>(work: Work, queue: QueueOf<'_>, then: Use<'_>) -> Result<()> {
+    with_lanes::<F>(work, queue, |lanes| then(&mut InALane(lanes)))
 }
 
-impl Engine for InALane<'_> {
+impl<F: Access> Engine for InALane<'_, F> {
     fn turn<T: Timing>(&mut self, pace: &mut Pace, timing: &mut T) -> Result<u64> {
         let mut turn = self.0.turn(pace, timing)?;
         loop {

@@ -1,7 +1,7 @@
 //! `aio-safe-lane-future`: one task submits to a lane and awaits its results. Its thread reaps when
 //! the task can't go on.
 
-use std::{future::poll_fn, mem};
+use std::{future::poll_fn, mem, os::fd::OwnedFd};
 
 use aio_safe::Op;
 use anyhow::Result;
@@ -19,7 +19,7 @@ use crate::{
 };
 
 struct LaneFuture<'a> {
-    lanes: Lanes<'a>,
+    lanes: Lanes<'a, OwnedFd>,
     executor: Executor,
 }
 
@@ -32,7 +32,7 @@ pub(super) fn set_up(work: Work, queue: QueueOf<'_>, then: Use<'_>) -> Result<()
     })
 }
 
-async fn run<T: Timing>(turn: &mut Turn<'_, '_, T>) -> Result<()> {
+async fn run<T: Timing>(turn: &mut Turn<'_, '_, T, OwnedFd>) -> Result<()> {
     loop {
         if turn.is_sync_due() {
             let lanes = &turn.lanes;

@@ -1,5 +1,6 @@
 //! The engines. Each does the same work in its own way.
 
+mod access;
 mod batch;
 mod batch_future;
 mod batches;
@@ -10,12 +11,13 @@ mod native;
 mod nothing;
 #[cfg(feature = "peers")]
 mod peers;
+mod pool;
 mod single;
 
-use std::{io, sync::Arc};
+use std::{io, os::fd::OwnedFd, sync::Arc};
 
 use aio_bench::{Cell, Sharing, Workload};
-use aio_safe::{Queue, error::SetupError, queue::Driver};
+use aio_safe::{Queue, error::SetupError, fs::File, queue::Driver};
 use anyhow::{Error, Result};
 
 use crate::{
@@ -123,25 +125,25 @@ impl Kind {
         Self {
             name: "aio-safe-lane",
             what: "aio-safe: a lane, results taken as they come",
-            start: |cell| with_queue(cell, lane::set_up),
+            start: |cell| with_queue(cell, lane::set_up::<OwnedFd>),
             spread: false,
         },
         Self {
             name: "aio-safe-batch",
             what: "aio-safe: batches, results taken as they are reaped",
-            start: |cell| with_queue(cell, batch::set_up),
+            start: |cell| with_queue(cell, batch::set_up::<OwnedFd>),
             spread: false,
         },
         Self {
             name: "aio-safe-single",
             what: "aio-safe: operations submitted one by one, and waited for in the same order",
-            start: |cell| with_queue(cell, single::set_up),
+            start: |cell| with_queue(cell, single::set_up::<OwnedFd>),
             spread: false,
         },
         Self {
             name: "aio-safe-future",
             what: "aio-safe: a task for each operation, on one thread that reaps when idle",
-            start: |cell| with_queue(cell, future::set_up),
+            start: |cell| with_queue(cell, future::set_up::<OwnedFd>),
             spread: false,
         },
         Self {
@@ -154,6 +156,39 @@ impl Kind {
             name: "aio-safe-batch-future",
             what: "aio-safe: a task that awaits the operations of batches, and reaps when idle",
             start: |cell| with_queue(cell, batch_future::set_up),
+            spread: false,
+        },
+        Self {
+            name: "aio-safe-file-lane",
+            what: "aio-safe-lane with operations made by a File",
+            start: |cell| with_queue(cell, lane::set_up::<File>),
+            spread: false,
+        },
+        Self {
+            name: "aio-safe-file-batch",
+            what: "aio-safe-batch with operations made by a File",
+            start: |cell| with_queue(cell, batch::set_up::<File>),
+            spread: false,
+        },
+        Self {
+            name: "aio-safe-file-single",
+            what: "aio-safe-single with a File's reads and writes",
+            start: |cell| with_queue(cell, single::set_up::<File>),
+            spread: false,
+        },
+        Self {
+            name: "aio-safe-file-future",
+            what: "aio-safe-future with a File's reads and writes",
+            start: |cell| with_queue(cell, future::set_up::<File>),
+            spread: false,
+        },
+        Self {
+            name: "aio-safe-pool",
+            what: "aio-safe-file-future with a buffer from a pool for each operation",
+            start: |cell| match cell.workload {
+                Workload::WriteFdatasync => unavailable("it has no syncs"),
+                _ => with_queue(cell, pool::set_up),
+            },
             spread: false,
         },
     ];
@@ -305,15 +340,6 @@ fn queue(depth: u32, driver: Driver) -> Result<Queue, SetUpError> {
         }
         _ => io::Error::from(error).into(),
     })
-}
-
-/// A transfer's result as the kernel gave it: a count of bytes, or an errno times -1.
-#[inline]
-fn result(result: Result<usize, aio_safe::OpError>) -> i64 {
-    match result {
-        Ok(n) => n as i64,
-        Err(error) => -i64::from(error.errno().raw()),
-    }
 }
 
 /// Returns the function that starts a turn's pace. Work that waits for the medium looks at the

@@ -2,22 +2,29 @@
 
 use std::collections::VecDeque;
 
-use aio_safe::{AlignedBuf, BufResult, Op, Pending, op::Transfer};
+use aio_safe::{AlignedBuf, BufResult, Op};
 use anyhow::Result;
 
-use super::{Engine, QueueOf, Use, result as number};
-use crate::{pace::Pace, timing::Timing, work::Work};
+use super::{Engine, QueueOf, Use};
+use crate::{
+    engine::access::{Access, Submitted, number},
+    pace::Pace,
+    timing::Timing,
+    work::Work,
+};
 
-struct OneByOne<'a> {
+struct OneByOne<'a, F: Access> {
     work: Work,
     queue: QueueOf<'a>,
+    file: &'a F,
     buffers: Vec<AlignedBuf>,
     /// The handles in flight and the offsets of their blocks, the oldest first.
-    handles: VecDeque<(Pending<Transfer<AlignedBuf>>, u64)>,
+    handles: VecDeque<(F::Submitted<'a>, u64)>,
 }
 
-pub(super) fn set_up(work: Work, queue: QueueOf<'_>, then: Use<'_>) -> Result<()> {
+pub(super) fn set_up<F: Access>(work: Work, queue: QueueOf<'_>, then: Use<'_>) -> Result<()> {
     then(&mut OneByOne {
+        file: &F::of(&work)?,
         buffers: work.buffers()?,
         handles: VecDeque::with_capacity(work.depth),
         work,
@@ -26,21 +33,17 @@ pub(super) fn set_up(work: Work, queue: QueueOf<'_>, then: Use<'_>) -> Result<()
     Ok(())
 }
 
-impl OneByOne<'_> {
+impl<'a, F: Access> OneByOne<'a, F> {
     #[inline(always)]
-    fn submit(&mut self, mut buffer: AlignedBuf) -> Result<(Pending<Transfer<AlignedBuf>>, u64)> {
+    fn submit(&mut self, mut buffer: AlignedBuf) -> Result<(F::Submitted<'a>, u64)> {
         let offset = self.work.next(&mut buffer);
         let queue = self.queue.queue;
-        let handle = if self.work.write {
-            queue.submit(&self.work.file, Op::write(buffer, offset))?
-        } else {
-            queue.submit(&self.work.file, Op::read(buffer, offset))?
-        };
+        let handle = self.file.submit(queue, self.work.write, buffer, offset)?;
         Ok((handle, offset))
     }
 
     #[inline(always)]
-    fn wait(&mut self, handle: Pending<Transfer<AlignedBuf>>, offset: u64) -> Result<()> {
+    fn wait(&mut self, handle: F::Submitted<'a>, offset: u64) -> Result<()> {
         let BufResult { result, mut buffer } = handle.wait();
         self.work.done(&mut buffer, offset, number(result))?;
         self.buffers.push(buffer);
@@ -48,7 +51,7 @@ impl OneByOne<'_> {
     }
 
     fn sync(&self) -> Result<()> {
-        let sync = self.queue.queue.submit(&self.work.file, Op::fdatasync())?;
+        let sync = self.queue.queue.submit(self.file, Op::fdatasync())?;
         Ok(sync.wait()?)
     }
 
@@ -104,7 +107,7 @@ impl OneByOne<'_> {
     }
 }
 
-impl Engine for OneByOne<'_> {
+impl<F: Access> Engine for OneByOne<'_, F> {
     fn turn<T: Timing>(&mut self, pace: &mut Pace, timing: &mut T) -> Result<u64> {
         if self.work.depth == 1 {
             self.alone(pace, timing)

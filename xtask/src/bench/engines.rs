@@ -21,6 +21,24 @@ pub(crate) const SINGLE: &str = "aio-safe-single";
 pub(crate) const FUTURE: &str = "aio-safe-future";
 /// The safe queue, with futures of batches, which one task awaits all at once.
 pub(crate) const BATCH_FUTURE: &str = "aio-safe-batch-future";
+/// A lane, batches, single operations and futures, each with a `File` instead of the descriptor.
+pub(crate) const FILE_LANE: &str = "aio-safe-file-lane";
+pub(crate) const FILE_BATCH: &str = "aio-safe-file-batch";
+pub(crate) const FILE_SINGLE: &str = "aio-safe-file-single";
+pub(crate) const FILE_FUTURE: &str = "aio-safe-file-future";
+/// Futures with a `File`, and buffers of a pool.
+pub(crate) const POOL: &str = "aio-safe-pool";
+
+/// Whether an engine differs from another one only in the file or the buffers. Such engines are
+/// compared with their twins only.
+pub(crate) fn is_twin(engine: &str) -> bool {
+    [FILE_LANE, FILE_BATCH, FILE_SINGLE, FILE_FUTURE, POOL].contains(&engine)
+}
+
+/// The safe queue under tokio: futures one by one.
+pub(crate) const TOKIO: &str = "aio-safe-tokio";
+/// The crate linux-aio-tokio.
+pub(crate) const LINUX_AIO_TOKIO: &str = "linux-aio-tokio";
 /// C libaio.
 pub(crate) const LIBAIO: &str = "libaio";
 /// The crate io-uring, without anything on top.

@@ -1,9 +1,11 @@
 //! `cargo xtask bench`: this stack and the alternatives, measured side by side.
 //!
 //! In the order of a run: `plan` (which cells), `program` (aio-bench, which measures), `files`
-//! (which it reads and writes), `run`, `counts` (what is counted instead of timed), `results`,
-//! `stats`, `targets`, and `report` as a `table`, JSON or `plots`. `explain` is a run of its own.
+//! (which it reads and writes), `run`, `copying` (whole programs, which are timed), `counts` (what
+//! is counted instead of timed), `results`, `stats`, `targets`, and `report` as a `table`, JSON or
+//! `plots`. `explain` is a run of its own.
 
+mod copying;
 mod counts;
 mod engines;
 mod explain;
@@ -60,7 +62,7 @@ pub(crate) struct Args {
     quick: bool,
 
     /// The targets in many rounds, and every dimension for every engine: about 20 minutes. Without
-    /// --full and --quick it takes about five minutes.
+    /// --full and --quick it takes about seven minutes.
     #[arg(long)]
     full: bool,
 
@@ -127,7 +129,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         plan::only(plan::plan(effort), filter)
     };
     let counted = counts::plan(&engines, filter);
-    if units.is_empty() && counted.is_empty() {
+    let copies = if args.counts {
+        0
+    } else {
+        copying::rounds(effort, filter)
+    };
+    if units.is_empty() && counted.is_empty() && copies == 0 {
         bail!(
             "nothing has that in its name; there is\n{}",
             args.names(&engines)
@@ -143,6 +150,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     )?;
     let machine = Machine::look(files.disk());
     run::cells(&units, &engines, &program, &files, &mut results, &progress)?;
+    copying::copy(copies, &program, files.scratch(), &mut results, &progress)?;
     counts::count(
         &counted,
         &program,
@@ -193,7 +201,8 @@ impl Args {
         let names: Vec<String> = if self.counts {
             counts.collect()
         } else {
-            cells.chain(counts).collect()
+            let copy = (copying::rounds(self.effort(), None) > 0).then(|| copying::NAME.to_owned());
+            cells.chain(copy).chain(counts).collect()
         };
         names.join("\n")
     }

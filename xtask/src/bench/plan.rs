@@ -6,8 +6,9 @@ use aio_bench::{Sharing, Workload};
 use serde::Serialize;
 
 use super::engines::{
-    BATCH, BATCH_FUTURE, FLOOR, FLOOR_FRAMED, FLOOR_SINGLE, FUTURE, IO_URING, LANE, LANE_FUTURE,
-    LIBAIO, POSIX_AIO, SINGLE, TOKIO_FS,
+    BATCH, BATCH_FUTURE, FILE_BATCH, FILE_FUTURE, FILE_LANE, FILE_SINGLE, FLOOR, FLOOR_FRAMED,
+    FLOOR_SINGLE, FUTURE, IO_URING, LANE, LANE_FUTURE, LIBAIO, LINUX_AIO_TOKIO, POSIX_AIO, SINGLE,
+    TOKIO, TOKIO_FS,
 };
 
 /// How thorough a run is.
@@ -28,7 +29,9 @@ pub(crate) enum Effort {
 pub(crate) enum Section {
     /// The cells with targets: few engines, many rounds.
     Targets,
-    /// What does I/O in threads, where no device limits it.
+    /// `File` and the bare queue.
+    Files,
+    /// What does I/O in threads, where no device limits it, and what runs under tokio.
     Peers,
     /// All engines, by depth.
     Depth,
@@ -43,8 +46,9 @@ pub(crate) enum Section {
 }
 
 impl Section {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Targets,
+        Self::Files,
         Self::Peers,
         Self::Depth,
         Self::Block,
@@ -56,6 +60,7 @@ impl Section {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Targets => "targets",
+            Self::Files => "files",
             Self::Peers => "peers",
             Self::Depth => "depth",
             Self::Block => "block",
@@ -68,7 +73,8 @@ impl Section {
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Targets => "The cells of the targets",
-            Self::Peers => "Against threads, where no device limits",
+            Self::Files => "`File` and the bare queue, where no device limits",
+            Self::Peers => "Against threads and under tokio, where no device limits",
             Self::Depth => "By depth: random reads of 4 KiB, one thread",
             Self::Block => "By size: random reads at depth 32, one thread",
             Self::Workload => "By workload: 4 KiB at depth 32, one thread",
@@ -105,7 +111,7 @@ impl Place {
 /// Which engines are measured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Engines {
-    /// Every engine.
+    /// Every engine, without those that differ from another one only in the file or the buffers.
     All,
     /// These.
     Named(Vec<&'static str>),
@@ -260,10 +266,22 @@ fn base(section: Section, place: Place, depth: u32, engines: Engines, turns: Tur
 
 /// The cells with targets.
 fn targets(effort: Effort) -> Vec<Unit> {
-    let (memory, peers, disk, pairs) = match effort {
-        Effort::Quick => (turns(26, 40), turns(8, 40), turns(8, 100), 8),
-        Effort::Middle => (turns(60, 50), turns(20, 50), turns(30, 100), 20),
-        Effort::Full => (turns(150, 50), turns(40, 50), turns(60, 150), 40),
+    let (memory, files, peers, disk, pairs) = match effort {
+        Effort::Quick => (turns(26, 40), turns(26, 40), turns(8, 40), turns(8, 100), 8),
+        Effort::Middle => (
+            turns(60, 50),
+            turns(60, 50),
+            turns(20, 50),
+            turns(30, 100),
+            20,
+        ),
+        Effort::Full => (
+            turns(150, 50),
+            turns(80, 50),
+            turns(40, 50),
+            turns(60, 150),
+            40,
+        ),
     };
     let cell = |place, depth, engines: &[&'static str], turns| {
         base(
@@ -284,7 +302,7 @@ fn targets(effort: Effort) -> Vec<Unit> {
         match depth {
             // A thread that waits has one operation in flight; futures have many.
             1 => engines.push(SINGLE),
-            DEPTH => engines.extend([LANE_FUTURE, BATCH_FUTURE, FUTURE, FLOOR_SINGLE]),
+            DEPTH => engines.extend([LANE_FUTURE, BATCH_FUTURE, FUTURE, FLOOR_SINGLE, TOKIO]),
             _ => {}
         }
         units.push(alone(cell(Place::NoDevice, depth, &engines, memory)));
@@ -293,9 +311,26 @@ fn targets(effort: Effort) -> Vec<Unit> {
         let engines = [FLOOR, LANE, BATCH];
         units.push(alone(cell(Place::NoDevice, depth, &engines, memory)));
     }
+    // In cells of their own, so that the turns that are compared are near each other.
+    let ways = [LANE, FILE_LANE, BATCH, FILE_BATCH, FUTURE, FILE_FUTURE];
+    for (depth, engines) in [(DEPTH, &ways[..]), (1, &[SINGLE, FILE_SINGLE])] {
+        units.push(alone(Planned {
+            section: Section::Files,
+            ..cell(Place::NoDevice, depth, engines, files)
+        }));
+    }
     let [one, many] = POSIX_AIO;
     // A cell of its own: these engines' threads would disturb what is compared with the floor.
-    let engines = [FLOOR, LANE, BATCH, TOKIO_FS, one, many];
+    let engines = [
+        FLOOR,
+        LANE,
+        BATCH,
+        TOKIO,
+        LINUX_AIO_TOKIO,
+        TOKIO_FS,
+        one,
+        many,
+    ];
     units.push(alone(Planned {
         section: Section::Peers,
         ..cell(Place::NoDevice, DEPTH, &engines, peers)
@@ -306,6 +341,7 @@ fn targets(effort: Effort) -> Vec<Unit> {
         BATCH,
         LANE_FUTURE,
         BATCH_FUTURE,
+        TOKIO,
         TOKIO_FS,
         one,
         many,
@@ -437,7 +473,7 @@ mod tests {
     fn each_effort_keeps_within_its_time() {
         // Counting, preparing and starting programs take time too.
         assert!(seconds(Effort::Quick) < 60, "{}", seconds(Effort::Quick));
-        assert!(seconds(Effort::Middle) < 270, "{}", seconds(Effort::Middle));
+        assert!(seconds(Effort::Middle) < 310, "{}", seconds(Effort::Middle));
         assert!(seconds(Effort::Full) < 20 * 60, "{}", seconds(Effort::Full));
     }
 

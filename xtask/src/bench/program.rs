@@ -43,6 +43,28 @@ pub(crate) enum Answer<T> {
     Unavailable(String),
 }
 
+/// Builds the example `copy`, and returns its path.
+pub(crate) fn copy_example() -> Result<PathBuf> {
+    let mut cargo = release("aio-examples");
+    cargo.args(["--example", "copy"]);
+    process::run(&mut cargo, BUILD).context("can't build the example `copy`")?;
+    Ok(target_dir().join("release").join("examples").join("copy"))
+}
+
+/// Builds a package with the options of a release.
+fn release(package: &str) -> Command {
+    let mut cargo = workspace::cargo();
+    cargo
+        .args(["build", "--release", "--package", package])
+        .env("CARGO_TARGET_DIR", target_dir());
+    cargo
+}
+
+/// Not the workspace's own directory: a cargo that started us may have locked it.
+fn target_dir() -> PathBuf {
+    workspace::target_dir().join("bench")
+}
+
 impl Program {
     /// Builds it with the options of a release, and with all peers. One peer needs libclang to be
     /// built, and is left out without it.
@@ -60,13 +82,9 @@ impl Program {
     }
 
     fn built(flags: Option<&str>) -> Result<Self> {
-        // Not the workspace's own directory: a cargo that started us may have locked it.
-        let target_dir = workspace::target_dir().join("bench");
-        let mut cargo = workspace::cargo();
+        let mut cargo = release("aio-bench");
         cargo
-            .args(["build", "--release", "--package", "aio-bench"])
             .args(["--features", "peers"])
-            .env("CARGO_TARGET_DIR", &target_dir)
             // With several units, flags and names change how code is divided among them, and that
             // changes what is inlined.
             .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1");
@@ -75,7 +93,7 @@ impl Program {
             cargo.env("RUSTFLAGS", format!("{own} {flags}"));
         }
         process::run(&mut cargo, BUILD).context("can't build aio-bench")?;
-        Ok(Self(target_dir.join("release").join("aio-bench")))
+        Ok(Self(target_dir().join("release").join("aio-bench")))
     }
 
     /// The engines' names.

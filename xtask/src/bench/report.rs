@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::{
+    copying::Copies,
     engines::FLOOR,
     limits,
     machine::Machine,
@@ -26,6 +27,7 @@ pub(crate) struct Report {
     pub(crate) cells: Vec<Cell>,
     pub(crate) counts: Vec<Count>,
     pub(crate) memory: Vec<Memory>,
+    pub(crate) copies: Option<Copies>,
     pub(crate) left_out: Vec<LeftOut>,
     pub(crate) failures: Vec<String>,
 }
@@ -70,6 +72,7 @@ impl Report {
             cells: results.cells.iter().map(Cell::new).collect(),
             counts: results.counts,
             memory: results.memory,
+            copies: results.copies,
             left_out: results.left_out,
             failures: results.failures,
         }

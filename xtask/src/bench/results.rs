@@ -6,6 +6,7 @@ use aio_bench::{Percentiles, Round, Sharing, Workload};
 use serde::Serialize;
 
 use super::{
+    copying::Copies,
     plan::{BLOCK, Place, Planned, Section},
     stats::{self, Cost, Spread},
 };
@@ -16,6 +17,7 @@ pub(crate) struct Results {
     pub(crate) cells: Vec<Measured>,
     pub(crate) counts: Vec<Count>,
     pub(crate) memory: Vec<Memory>,
+    pub(crate) copies: Option<Copies>,
     /// What couldn't be measured on this machine, and why.
     pub(crate) left_out: Vec<LeftOut>,
     /// Measurements that failed, and why.
@@ -108,6 +110,14 @@ impl Results {
     pub(crate) fn peers(&self) -> Option<&Measured> {
         let mut cells = self.cells.iter();
         cells.find(|cell| cell.planned.section == Section::Peers)
+    }
+
+    /// The cell of this depth in which files are compared with the bare queue.
+    pub(crate) fn files(&self, depth: u32) -> Option<&Measured> {
+        let mut cells = self.cells.iter().map(|cell| (cell, &cell.planned));
+        let found =
+            cells.find(|(_, planned)| planned.section == Section::Files && planned.depth == depth);
+        found.map(|(cell, _)| cell)
     }
 
     pub(crate) fn count(&self, engine: &str, depth: u32) -> Option<&Count> {

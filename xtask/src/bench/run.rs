@@ -6,6 +6,7 @@ use aio_bench::{Cell, Round};
 use anyhow::Result;
 
 use super::{
+    engines::is_twin,
     files::{self, Files},
     plan::{Engines, Planned, Unit},
     program::{Program, Told},
@@ -31,8 +32,9 @@ pub(crate) fn cells(
             results.leave_out(*name, "aio-bench has no such engine");
         }
     }
+    let all = engines.iter().filter(|name| !is_twin(name)).count();
     let total: usize = units.iter().map(|unit| unit.cells.len()).sum();
-    let mut left: Duration = units.iter().map(|unit| unit.time(engines.len())).sum();
+    let mut left: Duration = units.iter().map(|unit| unit.time(all)).sum();
     let mut done = 0;
     let line = progress.line("measuring");
     for unit in units {
@@ -43,7 +45,7 @@ pub(crate) fn cells(
             unit.cells[0].name()
         ));
         done += unit.cells.len();
-        left = left.saturating_sub(unit.time(engines.len()));
+        left = left.saturating_sub(unit.time(all));
         // The reason was noted when the file couldn't be made.
         let planned: Vec<(&Planned, &Path)> = unit
             .cells
@@ -58,7 +60,7 @@ pub(crate) fn cells(
         for (turn, n) in turns {
             interrupt::check()?;
             let (planned, file) = planned[n];
-            let time = planned.time(engines.len());
+            let time = planned.time(all);
             let cell = planned.on(file, engines);
             if cell.engines.is_empty() {
                 break;
@@ -96,7 +98,11 @@ impl Planned {
             threads: self.threads,
             sharing: self.sharing,
             engines: match &self.engines {
-                Engines::All => engines.to_vec(),
+                Engines::All => engines
+                    .iter()
+                    .filter(|name| !is_twin(name))
+                    .cloned()
+                    .collect(),
                 Engines::Named(names) => engines
                     .iter()
                     .filter(|name| names.contains(&name.as_str()))

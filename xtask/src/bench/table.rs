@@ -3,6 +3,7 @@
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::{
+    copying::Copier,
     machine::Machine,
     plan::{Section, bytes, threads_name, workload_name},
     report::{Cell, Figures, Report},
@@ -30,6 +31,7 @@ pub(crate) fn text(report: &Report) -> String {
             text += &figures(cell);
         }
     }
+    text += &copies(report);
     text += &counts(report);
     text += &targets("Counts that must not grow", &report.limits);
     text += &memory(report);
@@ -113,9 +115,11 @@ fn targets(title: &str, targets: &[Target]) -> String {
 
 /// A target's bound, with the processors that it is for.
 fn bound(target: &Target) -> String {
+    // For bounds that are fractions.
+    let short = |bound: f64| (bound * 1000.0).round() / 1000.0;
     let bound = match target.bound {
-        Bound::AtMost(bound) => format!("≤ {bound}"),
-        Bound::AtLeast(bound) => format!("≥ {bound}"),
+        Bound::AtMost(bound) => format!("≤ {}", short(bound)),
+        Bound::AtLeast(bound) => format!("≥ {}", short(bound)),
     };
     match target.bound_for {
         Some(processors) => format!("{bound} ({processors})"),
@@ -237,6 +241,24 @@ fn counts(report: &Report) -> String {
     "\n## Counted, for each operation\n".to_owned() + &table(header, rows)
 }
 
+fn copies(report: &Report) -> String {
+    let Some(copies) = &report.copies else {
+        return String::new();
+    };
+    let rows = Copier::ALL.into_iter().filter_map(|copier| {
+        let seconds = copies.seconds(copier)?;
+        let rate = copies.bytes as f64 / seconds.median / 1e6;
+        Some([
+            copier.name().to_owned(),
+            format!("{:.3}", seconds.median),
+            format!("{:.3} to {:.3}", seconds.q1, seconds.q3),
+            format!("{rate:.0}"),
+        ])
+    });
+    let title = format!("\n## Copies of {} MiB on the disk\n", copies.bytes >> 20);
+    title + &table(["", "s", "middle half of the rounds", "MB/s"], rows)
+}
+
 fn memory(report: &Report) -> String {
     if report.memory.is_empty() {
         return String::new();
@@ -283,7 +305,7 @@ mod tests {
         assert_eq!(threads[1..3], ["≥ 20", "24.5"]);
         let counted = row(&text, "lanes, depth 32: user-space instructions");
         assert_eq!(counted[1..3], ["≤ 105", "100.00"]);
-        assert!(text.contains("28 met, 0 missed, 0 not measured"), "{text}");
+        assert!(text.contains("43 met, 0 missed, 0 not measured"), "{text}");
         assert!(text.contains("- libaio: not installed"));
     }
 
@@ -296,7 +318,7 @@ mod tests {
         let text = text(&report);
         assert_eq!(row(&text, "lanes, depth 1: time")[4], "MISSED");
         assert_eq!(row(&text, "lanes, depth 8: time")[4], "not measured");
-        assert!(text.contains("26 met, 1 missed, 1 not measured"), "{text}");
+        assert!(text.contains("41 met, 1 missed, 1 not measured"), "{text}");
     }
 
     #[test]

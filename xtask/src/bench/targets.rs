@@ -4,9 +4,11 @@ use aio_bench::Sharing;
 use serde::Serialize;
 
 use super::{
+    copying::Copier,
     engines::{
-        BATCH, BATCH_FUTURE, FLOOR, FLOOR_SINGLE, FUTURE, IO_URING, LANE, LANE_FUTURE, POSIX_AIO,
-        SINGLE, TOKIO_FS,
+        BATCH, BATCH_FUTURE, FILE_BATCH, FILE_FUTURE, FILE_LANE, FILE_SINGLE, FLOOR, FLOOR_SINGLE,
+        FUTURE, IO_URING, LANE, LANE_FUTURE, LINUX_AIO_TOKIO, POOL, POSIX_AIO, SINGLE, TOKIO,
+        TOKIO_FS,
     },
     machine::Vendor,
     plan::{DEEP, DEPTH, DEPTHS, Place},
@@ -143,6 +145,9 @@ pub(crate) fn evaluate(results: &Results, vendor: Vendor) -> Vec<Target> {
     let mut targets = over_the_floor(results, vendor);
     targets.extend(against_io_uring(results, vendor));
     targets.extend(against_threads(results));
+    targets.extend(under_tokio(results));
+    targets.extend(files(results));
+    targets.extend(copies(results));
     targets.push(two_threads(results));
     targets.extend(counted(results));
     targets
@@ -288,6 +293,74 @@ fn against_threads(results: &Results) -> Vec<Target> {
     vec![throughput, cpu, tokio, posix]
 }
 
+/// Futures one by one under tokio. Each costs at least one system call.
+fn under_tokio(results: &Results) -> [Target; 4] {
+    let tokio = "futures under tokio";
+    let floor = results
+        .base(Place::NoDevice, DEPTH)
+        .and_then(|cell| cell.ratio(TOKIO, FLOOR_SINGLE, stats::time));
+    let times = |name| results.peers()?.ratio(name, TOKIO, stats::time);
+    let disk = results.base(Place::Disk, DEPTH);
+    [
+        Target::new(
+            format!("{tokio}, depth {DEPTH}: time over a floor with a call each"),
+            Bound::AtMost(1.15),
+            floor.map(Value::from),
+        ),
+        Target::new(
+            format!("no device, depth {DEPTH}: {tokio}, throughput against linux-aio-tokio"),
+            Bound::AtLeast(1.3),
+            times(LINUX_AIO_TOKIO).map(Value::from),
+        ),
+        Target::new(
+            format!("no device, depth {DEPTH}: {tokio}, throughput against `tokio::fs`"),
+            Bound::AtLeast(10.0),
+            times(TOKIO_FS).map(Value::from),
+        ),
+        Target::new(
+            format!("real disk, depth {DEPTH}: {tokio}, CPU time over that of `tokio::fs`"),
+            Bound::AtMost(1.0 / 6.0),
+            disk.and_then(|cell| cell.ratio(TOKIO, TOKIO_FS, stats::cpu))
+                .map(Value::from),
+        ),
+    ]
+}
+
+/// A `File` checks the alignment of each operation, and continues short transfers.
+fn files(results: &Results) -> Vec<Target> {
+    [
+        ("lanes", FILE_LANE, LANE, DEPTH),
+        ("batches", FILE_BATCH, BATCH, DEPTH),
+        ("futures one by one", FILE_FUTURE, FUTURE, DEPTH),
+        ("single operations with `wait`", FILE_SINGLE, SINGLE, 1),
+    ]
+    .into_iter()
+    .map(|(what, file, bare, depth)| {
+        let cell = results.files(depth);
+        let ratio = |cost| cell?.ratio(file, bare, cost);
+        let mut target = Target::new(
+            format!("{what} with a `File`, depth {depth}: time over the bare queue"),
+            Bound::AtMost(1.02),
+            ratio(stats::time).map(Value::from),
+        );
+        target.remark = ratio(stats::cpu).map(|cpu| format!("CPU time: {:.3}", cpu.median));
+        target
+    })
+    .collect()
+}
+
+fn copies(results: &Results) -> [Target; 2] {
+    [Copier::Dd, Copier::Cp].map(|other| {
+        let copies = results.copies.as_ref();
+        let throughput = copies.and_then(|copies| copies.throughput(Copier::Copy, other));
+        Target::new(
+            format!("the example `copy`: throughput against `{}`", other.name()),
+            Bound::AtLeast(1.0),
+            throughput.map(Value::from),
+        )
+    })
+}
+
 /// The least of several engines' ratios, with the others as a remark.
 fn nearest(
     engines: &[&'static str],
@@ -354,6 +427,11 @@ fn counted(results: &Results) -> Vec<Target> {
         (LANE_FUTURE, DEPTH, "futures of a lane"),
         (BATCH_FUTURE, DEPTH, "futures of batches"),
         (FUTURE, DEPTH, "futures"),
+        (FILE_SINGLE, 1, "single operations with a `File`"),
+        (FILE_FUTURE, DEPTH, "futures with a `File`"),
+        (FILE_LANE, DEPTH, "lanes with a `File`"),
+        (FILE_BATCH, DEPTH, "batches with a `File`"),
+        (POOL, DEPTH, "futures with a `File` and a `Pool`"),
     ] {
         let allocations = results
             .count(engine, depth)
@@ -368,6 +446,7 @@ fn counted(results: &Results) -> Vec<Target> {
 pub(super) mod tests {
     use super::*;
     use crate::bench::{
+        copying::Copies,
         plan::{self, Effort, Engines},
         results::{Count, Engine, Measured},
         stats::tests::round,
@@ -393,6 +472,10 @@ pub(super) mod tests {
                 .collect();
             results.cells.push(Measured { planned, engines });
         }
+        results.copies = Some(Copies {
+            bytes: 1 << 30,
+            rounds: vec![[1.0, 1.1, 3.0]; 3],
+        });
         for (engine, depth) in [
             (LANE, DEPTH),
             (LANE, 1),
@@ -401,6 +484,11 @@ pub(super) mod tests {
             (LANE_FUTURE, DEPTH),
             (BATCH_FUTURE, DEPTH),
             (FUTURE, DEPTH),
+            (FILE_LANE, DEPTH),
+            (FILE_BATCH, DEPTH),
+            (FILE_SINGLE, 1),
+            (FILE_FUTURE, DEPTH),
+            (POOL, DEPTH),
         ] {
             results.counts.push(Count {
                 engine: engine.into(),
@@ -422,6 +510,12 @@ pub(super) mod tests {
             (LANE, _) => 1020,
             (BATCH, _) => 1100,
             (SINGLE, _) => 1030,
+            (FILE_LANE, _) => 1025,
+            (FILE_BATCH, _) => 1110,
+            (FILE_SINGLE, _) => 1040,
+            (FILE_FUTURE, _) => 1340,
+            (TOKIO, _) => 1400,
+            (LINUX_AIO_TOKIO, _) => 2000,
             (FLOOR_SINGLE, _) => 1270,
             (FUTURE, _) => 1330,
             (TOKIO_FS, _) => 25_000,
@@ -444,7 +538,7 @@ pub(super) mod tests {
     #[test]
     fn good_figures_meet_every_target() {
         let results = results(good);
-        assert_eq!(evaluate(&results, Vendor::Amd).len(), 28);
+        assert_eq!(evaluate(&results, Vendor::Amd).len(), 43);
         for vendor in [Vendor::Amd, Vendor::Intel, Vendor::Other] {
             for target in evaluate(&results, vendor) {
                 assert_eq!(target.verdict, Verdict::Met, "{target:?}");
@@ -456,7 +550,7 @@ pub(super) mod tests {
     fn nothing_is_met_without_data() {
         assert_eq!(
             verdicts(&Results::default(), Verdict::NotMeasured).len(),
-            28
+            43
         );
     }
 
@@ -485,13 +579,18 @@ pub(super) mod tests {
             (FLOOR | FLOOR_SINGLE, _) => 1000,
             (LANE | SINGLE | LANE_FUTURE, Sharing::OwnQueues) => 1200,
             (_, Sharing::OneQueue) => 1400,
+            (FILE_BATCH | FILE_FUTURE, _) => 1300,
             _ => 1250,
+        });
+        results.copies = Some(Copies {
+            bytes: 1 << 30,
+            rounds: vec![[1.0, 0.9, 0.8]; 3],
         });
         for count in &mut results.counts {
             count.own_instructions = Some(380.5);
             count.allocations = Some(0.001);
         }
-        assert_eq!(verdicts(&results, Verdict::Missed).len(), 28);
+        assert_eq!(verdicts(&results, Verdict::Missed).len(), 43);
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl tasks::Runtime<AlignedBuf> for Runtime {
                 };
                 let submitted = queue.submit(&*file, op);
                 let done = submitted.expect("there is a slot for each task").await;
-                (engine::result(done.result), done.buffer)
+                (engine::access::number(done.result), done.buffer)
             };
             spawn_local(task(Rc::clone(shared), buffer, transfer))
         };

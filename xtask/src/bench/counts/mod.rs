@@ -13,7 +13,10 @@ use aio_bench::{Cell, Round, Sharing, Workload};
 use anyhow::Result;
 
 use super::{
-    engines::{BATCH, BATCH_FUTURE, FLOOR, FLOOR_SINGLE, FUTURE, LANE, LANE_FUTURE, SINGLE},
+    engines::{
+        BATCH, BATCH_FUTURE, FILE_BATCH, FILE_FUTURE, FILE_LANE, FILE_SINGLE, FLOOR, FLOOR_SINGLE,
+        FUTURE, LANE, LANE_FUTURE, POOL, SINGLE, TOKIO, is_twin,
+    },
     files::{self, Files},
     plan::{BLOCK, DEPTH, Place},
     program::{self, Answer, Program},
@@ -30,7 +33,7 @@ const TRACED: u64 = 4 * 1024;
 
 /// The engines whose instructions are counted. Peers do part of their work in the kernel or in
 /// other threads, where it isn't counted, so their figures would say little.
-const INSTRUCTIONS: [&str; 8] = [
+const INSTRUCTIONS: [&str; 14] = [
     FLOOR,
     FLOOR_SINGLE,
     LANE,
@@ -39,6 +42,12 @@ const INSTRUCTIONS: [&str; 8] = [
     LANE_FUTURE,
     BATCH_FUTURE,
     FUTURE,
+    FILE_LANE,
+    FILE_BATCH,
+    FILE_SINGLE,
+    FILE_FUTURE,
+    POOL,
+    TOKIO,
 ];
 
 /// The engine that only draws the blocks and checks them, as all engines do.
@@ -75,7 +84,7 @@ pub(crate) fn plan(engines: &[String], filter: Option<&str>) -> Vec<Planned> {
         .flat_map(|engine| {
             let depths: &[u32] = match engine.as_str() {
                 // A thread that waits has one operation in flight.
-                SINGLE => &[1],
+                SINGLE | FILE_SINGLE => &[1],
                 // What an operation costs when nothing shares it.
                 FLOOR | LANE => &[DEPTH, 1],
                 _ => &[DEPTH],
@@ -122,7 +131,8 @@ pub(crate) fn count(
                     let mut others = results.counts.iter();
                     let first = !others.any(|other| other.engine == count.engine);
                     results.counts.push(count);
-                    if first {
+                    // A twin has the same queue as its other one.
+                    if first && !is_twin(counting.engine) {
                         results.memory.extend(counting.memory()?);
                     }
                     Ok(())
