@@ -43,7 +43,7 @@ enum State<'a, P: Payload> {
 }
 
 impl<'a, P: Payload> Submission<'a, P> {
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(target: Target<'a>, op: Op<P>) -> Self {
         match target.queue.submit(target.file, op) {
             Ok(pending) => Self {
@@ -66,7 +66,7 @@ impl<'a, P: Payload> Submission<'a, P> {
     }
 
     /// The handle, if the operation is in flight.
-    #[inline]
+    #[inline(always)]
     pub(super) fn into_pending(self) -> Result<Pending<P>, Self> {
         match self.state {
             State::InFlight(pending) => Ok(pending),
@@ -118,8 +118,23 @@ impl<'a, P: Payload> Submission<'a, P> {
         self.poll_for_slot(target, cx)
     }
 
+    /// Polls an operation that is in flight. `None`: it isn't.
+    #[inline(always)]
+    pub(super) fn poll_in_flight(&mut self, cx: &mut Context<'_>) -> Option<Poll<P::Output>> {
+        let State::InFlight(pending) = &mut self.state else {
+            return None;
+        };
+        Some(match Pin::new(pending).poll(cx) {
+            Poll::Ready(output) => {
+                self.state = State::Over;
+                Poll::Ready(output)
+            }
+            Poll::Pending => Poll::Pending,
+        })
+    }
+
     #[cold]
-    fn poll_for_slot(
+    pub(super) fn poll_for_slot(
         &mut self,
         target: Target<'a>,
         cx: &mut Context<'_>,

@@ -69,7 +69,7 @@ struct Plan<B: 'static> {
 }
 
 impl<B: IoBuf> Plan<B> {
-    #[inline]
+    #[inline(always)]
     fn op(&self, buffer: B) -> Op<Part<B>> {
         // An offset that doesn't fit is negative for the kernel, which answers EINVAL.
         let offset = self.offset.saturating_add(self.start as u64);
@@ -77,7 +77,7 @@ impl<B: IoBuf> Plan<B> {
     }
 
     /// After a transfer: the outcome, or the buffer if there is more to do.
-    #[inline]
+    #[inline(always)]
     fn next(
         &mut self,
         file: &File,
@@ -150,7 +150,7 @@ impl<B: IoBuf> Plan<B> {
 }
 
 impl<'a, B: IoBuf> Transferring<'a, B> {
-    #[inline]
+    #[inline(always)]
     fn new(target: Target<'a>, plan: Plan<B>, length: usize, buffer: B) -> Self {
         let alignment = target.file.alignment_ref();
         let (address, offset) = (buffer.io_ptr().addr(), plan.offset);
@@ -175,7 +175,8 @@ impl<'a, B: IoBuf> Transferring<'a, B> {
     /// As [`Pending::wait`](crate::Pending::wait), and while no slot is free as
     /// [`Reserve::wait`](crate::queue::Reserve::wait). It panics if polling has taken the
     /// outcome before.
-    #[inline]
+    // Always: a `ret` after the system call would be expensive, see `aio_sys`.
+    #[inline(always)]
     pub fn wait(self) -> BufResult<usize, B, Error> {
         let Self {
             target,
@@ -212,15 +213,18 @@ impl<B: IoBuf> Future for Transferring<'_, B> {
     /// # Panics
     ///
     /// When it is polled again after it was ready, and in the same cases as [`wait`](Self::wait).
-    #[inline]
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         loop {
             let done = match &mut this.stage {
-                Stage::Submitted(submission) => {
-                    let done = ready!(submission.poll(this.target, cx));
-                    this.plan.next_if_taken(this.target.file, done)
-                }
+                Stage::Submitted(submission) => match submission.poll_in_flight(cx) {
+                    Some(done) => this.plan.next(this.target.file, ready!(done)),
+                    None => {
+                        let done = ready!(submission.poll_for_slot(this.target, cx));
+                        this.plan.next_if_taken(this.target.file, done)
+                    }
+                },
                 Stage::Invalid(..) | Stage::Over => {
                     let stage = std::mem::replace(&mut this.stage, Stage::Over);
                     let Stage::Invalid(error, buffer) = stage else {
@@ -285,7 +289,8 @@ impl File {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     #[doc(alias = "pread")]
-    #[inline]
+    // Always, and so is all that it calls until the system call: see `Queue::submit`.
+    #[inline(always)]
     pub fn read_at<'a, B: IoBufMut>(
         &'a self,
         queue: &'a Queue,
@@ -314,7 +319,7 @@ impl File {
     /// length and the offset have to be [aligned](Self::alignment).
     /// [`AlignedBuf::pad_to`](crate::AlignedBuf::pad_to) makes an odd length fit.
     #[doc(alias = "pwrite")]
-    #[inline]
+    #[inline(always)]
     pub fn write_at<'a, B: IoBuf>(
         &'a self,
         queue: &'a Queue,
@@ -366,6 +371,7 @@ impl File {
     /// assert_eq!(read.result, Err(Error::UnexpectedEof { read: 1000, needed: 1001 }));
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
+    #[inline(always)]
     pub fn read_exact_at<'a, B: IoBufMut>(
         &'a self,
         queue: &'a Queue,
@@ -406,6 +412,7 @@ impl File {
     /// The outcome has an [`Error`], and the buffer. Some of the bytes may have been written.
     /// [`WriteZero`](Error::WriteZero) says that a write wrote nothing, but didn't fail either.
     /// Alignment is as with [`write_at`](Self::write_at).
+    #[inline(always)]
     pub fn write_all_at<'a, B: IoBuf>(
         &'a self,
         queue: &'a Queue,

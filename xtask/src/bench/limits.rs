@@ -23,9 +23,9 @@ const INSTRUCTIONS: [(&str, u32, f64); 12] = [
     (FUTURE, DEPTH, 366.0),
     (FILE_LANE, DEPTH, 135.0),
     (FILE_BATCH, DEPTH, 321.0),
-    (FILE_SINGLE, 1, 627.0),
-    (FILE_FUTURE, DEPTH, 812.0),
-    (POOL, DEPTH, 964.0),
+    (FILE_SINGLE, 1, 370.0),
+    (FILE_FUTURE, DEPTH, 563.0),
+    (POOL, DEPTH, 814.0),
 ];
 
 /// Every limit, counted or not.
