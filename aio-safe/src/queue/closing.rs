@@ -17,7 +17,8 @@ use crate::error::CloseError;
 ///
 /// # Panics
 ///
-/// When it is polled again after it was ready. If a waker or a destructor that closing has run panics, polling this goes on with that panic.
+/// When it is polled again after it was ready. If a waker or a destructor that closing has run
+/// panics, polling this goes on with that panic.
 #[must_use = "await it to know that the queue is closed"]
 pub struct Closing {
     state: Arc<Mutex<State>>,

@@ -96,8 +96,8 @@ impl Shared {
         }
     }
 
-    /// As [`drive`](Self::drive), also for an operation that is about to be abandoned. Returns false
-    /// if the queue needs a thread, and there can't be one now.
+    /// As [`drive`](Self::drive), also for an operation that is about to be abandoned. Returns
+    /// false if the queue needs a thread, and there can't be one now.
     #[inline]
     pub(crate) fn is_driven(&self, hold: impl FnOnce() -> Hold) -> bool {
         // MECHANISM: the driver's start
