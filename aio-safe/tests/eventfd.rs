@@ -4,7 +4,10 @@ mod common;
 
 use std::{
     fs::File,
-    os::{fd::OwnedFd, unix::net::UnixStream},
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::net::UnixStream,
+    },
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
@@ -29,8 +32,8 @@ use rustix::{
 };
 
 /// Waits for this many milliseconds until the eventfd can be read.
-fn poll(queue: &EventQueue, timeout: i64) -> bool {
-    let mut files = [PollFd::new(queue, PollFlags::IN)];
+fn poll(eventfd: &impl AsFd, timeout: i64) -> bool {
+    let mut files = [PollFd::new(eventfd, PollFlags::IN)];
     let timeout = Timespec::try_from(Duration::from_millis(timeout as u64)).unwrap();
     rustix::event::poll(&mut files, Some(&timeout)).unwrap() == 1
 }
@@ -114,10 +117,12 @@ fn every_way_of_submitting_signals_it() {
     done.wait().into_result().unwrap();
 }
 
-/// The loops that the page describes. No thread besides: what they miss is missed for ever.
-fn run_loop(trigger: EventFlags, total: usize) {
+/// The loops that the page describes. No thread besides: what they miss is missed for ever. Each
+/// is given the queue, and makes what waits for its eventfd and says whether it is signalled.
+fn run_loop<W: FnMut() -> bool>(make: impl FnOnce(&EventQueue) -> W, acknowledges: bool) {
+    let total = 20_000;
     let queue = queue(16);
-    let epoll = Epoll::of(&queue, trigger);
+    let mut wait = make(&queue);
     let file = zeros();
     let mut in_flight = Vec::new();
     let (mut started, mut taken) = (0, 0);
@@ -126,8 +131,8 @@ fn run_loop(trigger: EventFlags, total: usize) {
             in_flight.push(read(&queue, &file));
             started += 1;
         }
-        assert!(epoll.wait(), "a wakeup was lost after {taken}");
-        if trigger == LEVEL {
+        assert!(wait(), "a wakeup was lost after {taken}");
+        if acknowledges {
             queue.acknowledge();
         }
         queue.reap(0, None).unwrap();
@@ -146,14 +151,52 @@ fn run_loop(trigger: EventFlags, total: usize) {
     assert_eq!(queue.in_flight(), 0);
 }
 
+fn epoll_loop(queue: &EventQueue, trigger: EventFlags) -> impl FnMut() -> bool + use<> {
+    let epoll = Epoll::of(queue, trigger);
+    move || epoll.wait()
+}
+
 #[test]
 fn a_level_triggered_loop_loses_nothing() {
-    run_loop(LEVEL, 20_000);
+    run_loop(|queue| epoll_loop(queue, LEVEL), true);
 }
 
 #[test]
 fn an_edge_triggered_loop_loses_nothing() {
-    run_loop(EDGE, 20_000);
+    run_loop(|queue| epoll_loop(queue, EDGE), false);
+}
+
+#[test]
+fn a_loop_with_poll_loses_nothing() {
+    run_loop(
+        |queue| {
+            let eventfd = queue.as_fd().try_clone_to_owned().unwrap();
+            move || poll(&eventfd, 20_000)
+        },
+        true,
+    );
+}
+
+#[test]
+fn a_loop_with_mio_loses_nothing() {
+    run_loop(
+        |queue| {
+            let mut poll = mio::Poll::new().unwrap();
+            let mut source = mio::unix::SourceFd(&queue.as_raw_fd());
+            let readable = mio::Interest::READABLE;
+            let registry = poll.registry();
+            registry
+                .register(&mut source, mio::Token(0), readable)
+                .unwrap();
+            let mut events = mio::Events::with_capacity(1);
+            move || {
+                let limit = Duration::from_secs(20);
+                poll.poll(&mut events, Some(limit)).unwrap();
+                events.iter().any(mio::event::Event::is_readable)
+            }
+        },
+        false,
+    );
 }
 
 /// Other threads lead while the loop looks: when they are done, the loop is told once more.
