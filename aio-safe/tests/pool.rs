@@ -142,29 +142,6 @@ fn a_buffer_comes_back_from_an_abandoned_operation() {
     taken(poll_once(&mut take, &waker));
 }
 
-/// No future has waited, and no thread reaps.
-#[test]
-fn a_buffer_comes_back_from_what_was_never_awaited() {
-    within(20, || {
-        let queue = Queue::new(4).unwrap();
-        let pool = Pool::new(1, 4096, 4096).unwrap();
-        let zeros = std::fs::File::open("/dev/zero").unwrap();
-        let read = |buffer| queue.submit(&zeros, Op::read(buffer, 0)).unwrap();
-        drop(read(pool.try_take().unwrap()));
-        drop(pool.take().wait());
-    });
-    within(20, || {
-        let queue = Queue::new(4).unwrap();
-        let pool = Pool::new(1, 4096, 4096).unwrap();
-        let zeros = std::fs::File::open("/dev/zero").unwrap();
-        let mut lane = queue.lane(1).unwrap();
-        let op = Op::read(pool.try_take().unwrap(), 0);
-        common::submit(&mut lane, &zeros, [(op, ())]);
-        drop(lane);
-        drop(pool.take().wait());
-    });
-}
-
 #[test]
 fn buffers_are_given_in_the_order_in_which_they_were_asked_for() {
     let pool = Pool::new(1, 8, 8).unwrap();

@@ -47,9 +47,11 @@ use crate::sync::{Condvar, Mutex, lock, wait, wait_timeout};
 /// # Deadlocks
 ///
 /// A wait for a buffer ends when one is dropped. The buffer of an abandoned operation is dropped by
-/// the thread that reaps its completion, and waiting for a buffer doesn't reap. The queue's
-/// [driver](crate::queue::Driver) does. With [`Driver::Caller`](crate::queue::Driver::Caller), a
-/// thread has to reap, or the wait may never end.
+/// the thread that reaps its completion, and waiting for a buffer doesn't reap. So if all buffers
+/// are in abandoned operations and nothing reaps, the wait never ends. The queue's
+/// [driver](crate::queue::Driver) reaps, but the default one is started only when a future has to
+/// wait. If futures may be dropped before they were polled, call
+/// [`Queue::reap(0, None)`](crate::Queue::reap) before the wait, or choose a reactor as driver.
 ///
 /// Dropping a buffer may run the waker of a task that waits for one. So don't drop one while
 /// holding a lock that the waker takes.

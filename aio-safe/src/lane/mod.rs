@@ -565,11 +565,6 @@ impl<P: ReadWrite, T: Send + 'static> Drop for Lane<P, T> {
 
         // In a child process the slots are the parent's. What they own is leaked here.
         if self.queue.shared().process.is_current() {
-            if self.in_flight() > 0 {
-                // Nobody may ever wait for it, and its buffers come back only when it is reaped.
-                let shared = self.queue.shared();
-                let _ = shared.is_driven(|| shared.hold());
-            }
             // The waker is dropped last, because its destructor is foreign code.
             let _waker = self.inbox().take_waker();
             self.leave_inbox();

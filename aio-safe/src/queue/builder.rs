@@ -36,11 +36,14 @@ pub struct Builder {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Driver {
-    /// A thread of the queue's own. It is started when it is needed for the first time: when a
-    /// polled future has to wait, when an operation in flight is abandoned, or when
-    /// [`then`](super::Pending::then) or [`signal`](super::Pending::signal) is called for one. It
-    /// ends when the queue is closed. A program that waits in threads for all its operations never
-    /// has it.
+    /// A thread of the queue's own. It is started when a polled future has to wait for the first
+    /// time, or when [`then`](super::Pending::then) or [`signal`](super::Pending::signal) is called
+    /// for an operation that isn't over. It ends when the queue is closed. A program that only
+    /// waits in threads never has it.
+    ///
+    /// A future that is dropped before it is polled doesn't start the thread. If nothing else
+    /// reaps, the queue keeps the buffer of such an operation, and the slot. A full queue reaps
+    /// when the next operation is submitted. A [pool](crate::buf::Pool#deadlocks) doesn't.
     ///
     /// All signals are blocked in this thread. If no thread can be started, the future that waits
     /// has its task poll it again and again.

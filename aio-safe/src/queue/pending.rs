@@ -390,10 +390,6 @@ unsafe fn abandon<P: Payload>(slot: &SlotRef) {
     if !slot.shared().process.is_current() {
         return;
     }
-    if !slot.slot().is_done() {
-        // Nobody may ever wait for it, and its buffer comes back only when it is reaped.
-        let _ = slot.shared().is_driven(|| slot.hold());
-    }
     if slot.slot().is_cancellable() {
         // A poll could stay in flight for ever, and its result isn't wanted any more.
         let _ = slot.shared().cancel(slot.slot());

@@ -1,13 +1,12 @@
 //! Drivers: what reaps for tasks.
 //!
 //! A completion wakes a task when somebody reaps it. A future that has to wait says so here, after
-//! it has stored its waker. So does a handle or a lane that abandons an operation, because nobody
-//! may ever wait for that. Somebody then reaps until the queue is closed:
+//! it has stored its waker. Somebody then reaps until the queue is closed:
 //!
 //! | mode | who reaps | what it needs |
 //! |---|---|---|
 //! | [`CALLER`] | the program itself | nothing |
-//! | [`MISSING`] | nobody yet: who needs it first starts a [thread] | a thread |
+//! | [`MISSING`] | nobody yet: the first future that waits starts a [thread] | a thread |
 //! | [`DRIVEN`] | the thread | a thread |
 //! | [`TOKIO`], [`REACTOR`] | a runtime's reactor, in the waker that it wakes | an eventfd |
 //!
@@ -45,7 +44,7 @@ const TOKIO: u32 = 4;
 pub(crate) enum Mode {
     /// The program itself.
     Caller,
-    /// A thread, once a future waits or an operation is abandoned.
+    /// A thread, once a future waits.
     Thread,
     /// A reactor: [`Shared::set_reactor`](reactor) follows.
     #[cfg(any(feature = "async-io", all(loom, test)))]
@@ -96,8 +95,8 @@ impl Shared {
         }
     }
 
-    /// As [`drive`](Self::drive), also for an operation that is about to be abandoned. Returns
-    /// false if the queue needs a thread, and there can't be one now.
+    /// As [`drive`](Self::drive). Returns false if the queue needs a thread, and there can't be one
+    /// now.
     #[inline]
     pub(crate) fn is_driven(&self, hold: impl FnOnce() -> Hold) -> bool {
         // MECHANISM: the driver's start
