@@ -24,6 +24,7 @@ type Fields = BTreeMap<&'static str, String>;
 thread_local! {
     static EVENTS: Rc<RefCell<Vec<Fields>>> = Rc::default();
     static NESTED: Cell<bool> = const { Cell::new(false) };
+    static FIRST_GOT: Cell<Option<bool>> = const { Cell::new(None) };
 }
 
 /// Collects the events of this thread, then does something.
@@ -196,6 +197,68 @@ fn what_is_refused_and_what_finds_no_room_is_told() {
 }
 
 #[test]
+fn what_a_closed_queue_does_not_take_is_told() {
+    within(20, || {
+        let queue = Queue::new(4).unwrap();
+        let zeros = std::fs::File::open("/dev/zero").unwrap();
+        let mut lane = queue.lane::<common::Bytes, u64>(2).unwrap();
+        let mut batch = lane.batch();
+        for n in 0..2 {
+            let (op, n) = common::numbered(n);
+            batch.push(&zeros, op, n).unwrap();
+        }
+        queue.clone().close().unwrap();
+        let told = events(|| {
+            // There is a free slot, and the gate is closed.
+            let closed = queue.submit(&zeros, Op::read(vec![1; 8], 0)).unwrap_err();
+            assert_eq!(closed.reason, QueueError::Closed);
+            assert_eq!(batch.submit(), Err(QueueError::Closed));
+        });
+        assert_eq!(messages(&told), ["not submitted", "not submitted"]);
+        assert_eq!(
+            [&told[0], &told[1]].map(|event| number(event, "operations")),
+            [1, 2]
+        );
+        assert!(told[0]["reason"].contains("closed"), "{told:?}");
+    });
+}
+
+/// No operation is concerned.
+#[test]
+fn a_lane_that_finds_no_room_is_not_told() {
+    let queue = Queue::new(2).unwrap();
+    let _lane = queue.lane::<common::Bytes, u64>(1).unwrap();
+    let told = events(|| {
+        let full = queue.lane::<common::Bytes, u64>(2).map(drop);
+        assert_eq!(full, Err(QueueError::QueueFull));
+    });
+    assert!(told.is_empty(), "{told:?}");
+}
+
+#[test]
+fn results_that_are_dropped_are_told_as_abandoned() {
+    within(20, || {
+        let queue = common::driven_by_test(2, common::Fake::prompt()).unwrap();
+        let told = events(|| {
+            let read = common::read(&queue);
+            let lane = common::lane_of(&queue, 1);
+            while queue.in_flight() > 0 {
+                queue.reap(1, None).unwrap();
+            }
+            assert!(read.is_done());
+            drop(read);
+            drop(lane);
+        });
+        let expected = ["submitted", "submitted", "completed", "completed"];
+        assert_eq!(messages(&told), expected);
+        for dropped in &told[2..] {
+            assert_eq!(dropped["abandoned"], "true", "{dropped:?}");
+            assert_eq!(number(dropped, "result"), 8);
+        }
+    });
+}
+
+#[test]
 fn an_abandoned_operation_is_told_by_whoever_reaps() {
     within(20, || {
         let queue = Queue::builder(1)
@@ -261,5 +324,33 @@ fn a_subscriber_may_use_the_queue() {
             },
         );
         assert_eq!(told.len(), 200);
+    });
+}
+
+/// It isn't behind the waiter that it is told of.
+#[test]
+fn a_subscriber_may_wait_for_a_slot() {
+    within(20, || {
+        let fake = common::Fake::new();
+        let queue = common::driven_by_test(1, fake.clone()).unwrap();
+        let read = common::read(&queue);
+        let theirs = queue.clone();
+        let other = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(30));
+            fake.complete(0);
+            read.wait().into_result().unwrap();
+        });
+        let told = events_with(
+            move || {
+                if FIRST_GOT.get().is_none() {
+                    let got = theirs.reserve().wait_timeout(Duration::from_secs(5));
+                    FIRST_GOT.set(Some(got.is_ok()));
+                }
+            },
+            || drop(queue.reserve().wait().unwrap()),
+        );
+        other.join().unwrap();
+        assert_eq!(FIRST_GOT.take(), Some(true));
+        assert_eq!(messages(&told)[0], "waits for a slot");
     });
 }

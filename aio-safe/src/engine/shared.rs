@@ -234,14 +234,23 @@ impl Shared {
     /// The reason why no slot could be claimed.
     #[cold]
     pub(crate) fn why_not_claimed(&self) -> QueueError {
-        let reason = if !self.process.is_current() {
+        if !self.process.is_current() {
             QueueError::Forked
         } else if self.gate.is_closed() {
             QueueError::Closed
         } else {
             QueueError::QueueFull
-        };
-        trace::not_submitted(1, reason);
+        }
+    }
+
+    /// The reason why no slot could be claimed for an operation. Tells subscribers.
+    #[cold]
+    pub(crate) fn why_not_submitted(&self) -> QueueError {
+        let reason = self.why_not_claimed();
+        // In a child process, a subscriber's lock may be held by a thread that doesn't exist there.
+        if reason != QueueError::Forked {
+            trace::not_submitted(1, reason);
+        }
         reason
     }
 

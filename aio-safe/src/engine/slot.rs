@@ -553,6 +553,22 @@ impl Slot {
         }
     }
 
+    /// Says that nobody takes the result. [`take`](Self::take) doesn't say afterwards that the
+    /// result was taken.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the slot's handle, and [`is_done`](Self::is_done) returned true. The operation
+    /// isn't [`LOST`].
+    pub(crate) unsafe fn tell_dropped(&self) {
+        let times = self.times.with_mut(|cell| {
+            // SAFETY: the operation is done and the caller is its handle. So the times are the
+            // caller's, as the result is, and nobody else uses the cell.
+            unsafe { cell.replace(Times::NONE) }
+        });
+        times.abandoned(|| self.told());
+    }
+
     /// The iocb and the result of an operation that isn't [`LOST`]. The caller has its result.
     fn told(&self) -> (Iocb, Result<u64, OpError>) {
         // SAFETY: nobody writes to the iocb before the caller has given the slot up.

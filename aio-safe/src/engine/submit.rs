@@ -90,6 +90,7 @@ impl Shared {
     #[cold]
     fn leave_closed_gate(&self, len: usize) -> Answer {
         self.exit_gate(len);
+        trace::not_submitted(len, QueueError::Closed);
         not_submitted(QueueError::Closed)
     }
 

@@ -133,7 +133,7 @@ impl<'a, P: Payload> Batch<'a, P> {
         let Some(index) = shared.claim_after_all(1).next() else {
             self.failed = true;
             return Err(SubmitError {
-                reason: shared.why_not_claimed(),
+                reason: shared.why_not_submitted(),
                 op,
             });
         };

@@ -23,9 +23,13 @@
 //! was polled late.
 //!
 //! The thread that submits or takes emits the event, in its current span. Times are taken while a
-//! subscriber wants TRACE events of this target, from the submission on. A subscriber may use the
-//! queue. If that emits events to the same subscriber, the subscriber has to end the recursion. If
-//! a subscriber panics, the panic hook reports it, and the panic ends there.
+//! subscriber wants TRACE events of this target, from the submission on. If a subscriber panics,
+//! the panic hook reports it, and the panic ends there.
+//!
+//! A subscriber may use the queue. If that emits events to the same subscriber, the subscriber has
+//! to end the recursion. A subscriber that waits for a slot may wait for ever: with `completed` and
+//! `got a slot`, the thread that emits the event still has a slot. In the queue's
+//! [driver](Driver), a subscriber that awaits an operation without reaping waits for ever too.
 
 #![allow(unsafe_code, reason = "fills slots and submits them")]
 
@@ -244,7 +248,7 @@ impl Queue {
         match self.shared.claim_after_all(1).next() {
             Some(index) => self.submit_in(self.shared.slab.claimed(index), file, op),
             None => Err(SubmitError {
-                reason: self.shared.why_not_claimed(),
+                reason: self.shared.why_not_submitted(),
                 op,
             }),
         }
@@ -337,9 +341,9 @@ impl Queue {
     /// Returns how many completions this call took. Other threads may have taken some as well.
     ///
     /// **A program that calls this in a loop makes the queue with [`Driver::Caller`].** By default
-    /// the [driver](Driver) is a thread, once a future has had to wait. That thread takes most
-    /// completions then, and a `reap` without a timeout may never end. The same holds for a
-    /// reactor.
+    /// the [driver](Driver) is a thread, once a future has had to wait or an operation was
+    /// abandoned. That thread takes most completions then, and a `reap` without a timeout may never
+    /// end. The same holds for a reactor.
     ///
     /// A thread that only reaps should use a [`reaper`](Self::reaper), which doesn't keep the queue
     /// open.

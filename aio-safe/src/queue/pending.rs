@@ -404,6 +404,9 @@ unsafe fn abandon<P: Payload>(slot: &SlotRef) {
         drop(FreeOnPanic(slot));
         return;
     }
+    // SAFETY: `abandon` returned false, so the operation is done, and it isn't lost. The caller was
+    // the slot's handle.
+    unsafe { slot.slot().tell_dropped() };
     // SAFETY: `abandon` returned false, so the operation is done. The caller doesn't use the slot
     // again, and says that it holds a `P`.
     drop(unsafe { take_and_free::<P>(slot) });

@@ -142,16 +142,22 @@ impl<'q> Reserve<'q> {
         }
         let mut index = shared.slab.claim(1).next();
         if index.is_none() {
+            // Before it joins the line: a subscriber that waits for a slot itself would wait behind
+            // this place in line.
+            let since = trace::waits();
+            // The subscriber may have forked, and the line's lock may be held by a thread that
+            // doesn't exist here.
+            if !shared.process.is_current() {
+                return Err(QueueError::Forked);
+            }
             match shared.line.join(&shared.slab, &shared.gate)? {
-                Ok(claimed) => index = Some(claimed),
+                Ok(claimed) => {
+                    index = Some(claimed);
+                    trace::waited(since);
+                }
                 Err(ticket) => {
                     self.ticket = Some(ticket);
-                    self.since = trace::waits();
-                    // The subscriber may have forked, and the ticket's lock may be held by a thread
-                    // that doesn't exist here.
-                    if !shared.process.is_current() {
-                        return Err(QueueError::Forked);
-                    }
+                    self.since = since;
                 }
             }
         }
