@@ -28,6 +28,7 @@ fn a_queue_is_closed_in_a_thread_and_its_results_are_kept() {
         assert!(read.try_take().is_ok());
         let mut again = other.close_in_thread();
         assert_eq!(block_on(&mut again), Err(CloseError::Closed));
+        assert!(format!("{again:?}").contains("is_over: true"));
         for _ in 0..2 {
             let panic = common::caught(|| poll_once(&mut again, &waker));
             assert!(common::text(&*panic).contains("polled after"));

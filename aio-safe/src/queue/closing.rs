@@ -100,8 +100,9 @@ impl Future for Closing {
 
 impl fmt::Debug for Closing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = lock(&self.state);
         f.debug_struct("Closing")
-            .field("is_over", &lock(&self.state).result.is_some())
+            .field("is_over", &(state.over || state.result.is_some()))
             .finish_non_exhaustive()
     }
 }
