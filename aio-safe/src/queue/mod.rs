@@ -341,9 +341,9 @@ impl Queue {
     /// Returns how many completions this call took. Other threads may have taken some as well.
     ///
     /// **A program that calls this in a loop makes the queue with [`Driver::Caller`].** By default
-    /// the [driver](Driver) is a thread, once a future has had to wait or an operation was
-    /// abandoned. That thread takes most completions then, and a `reap` without a timeout may never
-    /// end. The same holds for a reactor.
+    /// the [driver](Driver) is a thread, once a future has had to wait. That thread takes most
+    /// completions then, and a `reap` without a timeout may never end. The same holds for a
+    /// reactor.
     ///
     /// A thread that only reaps should use a [`reaper`](Self::reaper), which doesn't keep the queue
     /// open.
