@@ -20,8 +20,8 @@ use crate::{
 /// The program that is built.
 const HELLO: Program = Program {
     manifest: None,
-    package: "aio-safe",
-    target: Target::Example("hello"),
+    package: "aio-small",
+    target: Target::Binary("hello"),
 };
 
 /// Builds a small program that uses aio-safe for another architecture.

@@ -18,8 +18,8 @@ use crate::{
 /// The program with the loops.
 const LOOPS: Program = Program {
     manifest: None,
-    package: "aio-safe",
-    target: Target::Example("loops"),
+    package: "aio-small",
+    target: Target::Binary("loops"),
 };
 
 /// A loop, and the end of its function's mangled name before the hash.
