@@ -186,6 +186,7 @@ impl Toolchains {
             .env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true")
             .env("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true")
             // The guest unpacks them into its memory, so they should be small.
+            .env("CARGO_PROFILE_RELEASE_DEBUG", "none")
             .env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo");
         build
     }
