@@ -87,6 +87,9 @@ impl Apt {
             "--yes",
             "-qq",
             "--no-install-recommends",
+            // Another run may be installing something.
+            "-o",
+            "DPkg::Lock::Timeout=300",
             "--no-remove",
         ]);
         command.args(names);
