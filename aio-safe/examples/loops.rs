@@ -1,8 +1,8 @@
 //! The shortest loop of each way to submit: one operation with a wait, futures, batches, lanes.
 //!
 //! Usage: `loops FILE`. It reads the file's first 4096 bytes over and over with direct I/O, and
-//! prints how long an operation takes. On a disk that answers in 100 µs, `single` and `future` take
-//! 7 s each. The figures are of one run on a machine that may do other things meanwhile:
+//! prints how long an operation takes. On a disk that answers in 100 µs, `single` and `future`
+//! take 7 s each. The figures are of one run on a machine that may do other things meanwhile:
 //! `cargo xtask bench` measures properly.
 //!
 //! `cargo xtask frames` looks at the machine code of these loops: each holds the system call of

@@ -42,10 +42,10 @@
 //!
 //! | what you have | what to use | system calls | results |
 //! |---|---|---|---|
-//! | files, read or written as a whole or in part | [`fs::File`] | one for each | a future for each |
+//! | files, read or written in any size | [`fs::File`] | one for each | a future for each |
 //! | one operation | [`Queue::submit`] | one for each | a [`Pending`] |
 //! | several, each awaited by itself | [`Queue::batch`] | one for all | a [`Pending`] for each |
-//! | many in a loop, at the least cost | [`Queue::lane`] | one for all | from the lane, as they come |
+//! | many in a loop, at the least cost | [`Queue::lane`] | one for all | as they come |
 //!
 //! Each result comes with its buffer.
 //!
@@ -53,12 +53,12 @@
 //!
 //! | what waits | what to use |
 //! |---|---|
-//! | a thread, for one operation | [`Pending::wait`], [`wait_timeout`](Pending::wait_timeout); `wait` of a file's futures |
+//! | a thread, for one operation | `wait` of a [`Pending`] or of a file's future |
 //! | a thread, for some or all of a list | [`Queue::wait_for_some`] |
 //! | a thread, for the next results of a lane | [`Lane::wait`], [`Lane::wait_ready`] |
-//! | a task of any executor | `.await` a [`Pending`] or a file's future, [`Lane::next`], [`Lane::poll_ready`] |
+//! | a task of any executor | `.await` a [`Pending`] or a file's future, [`Lane::next`] |
 //! | an event loop (`epoll`, mio) | [`EventQueue`](queue::EventQueue), which has an eventfd |
-//! | a loop that reaps by itself | [`Driver::Caller`](queue::Driver::Caller) and [`Queue::reap`], then [`Pending::try_take`] or [`Lane::try_take`] |
+//! | a loop that reaps by itself | [`Queue::reap`], then [`Pending::try_take`] |
 //! | nothing: a function is called | [`Pending::then`] |
 //! | nothing: a signal is sent | [`Pending::signal`] |
 //! | a thread or task, for a slot of a full queue | [`Queue::reserve`] |

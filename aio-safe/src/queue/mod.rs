@@ -7,12 +7,14 @@
 //!
 //! | message | level | when | fields |
 //! |---|---|---|---|
-//! | `submitted` | TRACE | `io_submit` accepted operations | `operations`; `took_us`: within the call |
+//! | `submitted` | TRACE | `io_submit` accepted operations | `operations`, `took_us` |
 //! | `refused` | DEBUG | `io_submit` refused an operation | `opcode`, `fd`, `offset`, `error` |
 //! | `not submitted` | DEBUG | a full or closed queue, or EAGAIN | `operations`, `reason` |
 //! | `waits for a slot` | DEBUG | [`reserve`](crate::Queue::reserve) finds none | |
 //! | `got a slot` | DEBUG | the wait is over | `waited_us` |
 //! | `completed` | TRACE | a result is taken, or dropped | see below |
+//!
+//! `took_us` is the time within `io_submit`.
 //!
 //! `completed` has `opcode`, `fd` and `offset`, and either `result` or `error`. `latency_us` is the
 //! time from `io_submit` until a thread reaped the completion. `taken_after_us` is the time from
