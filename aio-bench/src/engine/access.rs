@@ -26,18 +26,30 @@ pub(super) trait Access: AsFd + Sized {
 
     fn of(work: &Work) -> Result<Self>;
 
+    fn read_op(&self, buffer: AlignedBuf, offset: u64) -> Op<Transfer<AlignedBuf>>;
+
+    fn write_op(&self, buffer: AlignedBuf, offset: u64) -> Op<Transfer<AlignedBuf>>;
+
     /// Pushes the operation on the block at `offset` to a batch.
+    // An operation that both branches made would be copied.
+    #[inline(always)]
     fn push<'a>(
         &'a self,
         batch: &mut Batch<'a, Transfer<AlignedBuf>>,
         write: bool,
         buffer: AlignedBuf,
         offset: u64,
-    ) -> Pushed;
+    ) -> Pushed {
+        if write {
+            batch.push(self, self.write_op(buffer, offset))
+        } else {
+            batch.push(self, self.read_op(buffer, offset))
+        }
+    }
 
     /// Pushes the operation on the block at `offset` to a lane's batch. `fd` is the file's own
-    /// descriptor, which the caller keeps in a register. `value` begins with
-    /// the offset.
+    /// descriptor, which the caller keeps in a register. `value` begins with the offset.
+    #[inline(always)]
     fn push_to_lane<'l, T: Send + 'static>(
         &self,
         batch: &mut LaneBatch<'l, Transfer<AlignedBuf>, (u64, T)>,
@@ -45,7 +57,15 @@ pub(super) trait Access: AsFd + Sized {
         write: bool,
         buffer: AlignedBuf,
         value: (u64, T),
-    ) -> Result<()>;
+    ) -> Result<()> {
+        let offset = value.0;
+        let pushed = if write {
+            batch.push(fd, self.write_op(buffer, offset), value)
+        } else {
+            batch.push(fd, self.read_op(buffer, offset), value)
+        };
+        pushed.map_err(|back| Error::new(back.reason))
+    }
 
     /// Submits the operation on the block at `offset`.
     fn submit<'a>(
@@ -90,36 +110,13 @@ impl Access for OwnedFd {
     }
 
     #[inline(always)]
-    fn push<'a>(
-        &'a self,
-        batch: &mut Batch<'a, Transfer<AlignedBuf>>,
-        write: bool,
-        buffer: AlignedBuf,
-        offset: u64,
-    ) -> Pushed {
-        if write {
-            batch.push(self, Op::write(buffer, offset))
-        } else {
-            batch.push(self, Op::read(buffer, offset))
-        }
+    fn read_op(&self, buffer: AlignedBuf, offset: u64) -> Op<Transfer<AlignedBuf>> {
+        Op::read(buffer, offset)
     }
 
     #[inline(always)]
-    fn push_to_lane<'l, T: Send + 'static>(
-        &self,
-        batch: &mut LaneBatch<'l, Transfer<AlignedBuf>, (u64, T)>,
-        fd: &'l BorrowedFd<'_>,
-        write: bool,
-        buffer: AlignedBuf,
-        value: (u64, T),
-    ) -> Result<()> {
-        let offset = value.0;
-        let pushed = if write {
-            batch.push(fd, Op::write(buffer, offset), value)
-        } else {
-            batch.push(fd, Op::read(buffer, offset), value)
-        };
-        pushed.map_err(|back| Error::new(back.reason))
+    fn write_op(&self, buffer: AlignedBuf, offset: u64) -> Op<Transfer<AlignedBuf>> {
+        Op::write(buffer, offset)
     }
 
     #[inline(always)]
@@ -156,36 +153,13 @@ impl Access for File {
     }
 
     #[inline(always)]
-    fn push<'a>(
-        &'a self,
-        batch: &mut Batch<'a, Transfer<AlignedBuf>>,
-        write: bool,
-        buffer: AlignedBuf,
-        offset: u64,
-    ) -> Pushed {
-        if write {
-            batch.push(self, self.write_op(buffer, offset).expect(ALIGNED))
-        } else {
-            batch.push(self, self.read_op(buffer, offset).expect(ALIGNED))
-        }
+    fn read_op(&self, buffer: AlignedBuf, offset: u64) -> Op<Transfer<AlignedBuf>> {
+        File::read_op(self, buffer, offset).expect(ALIGNED)
     }
 
     #[inline(always)]
-    fn push_to_lane<'l, T: Send + 'static>(
-        &self,
-        batch: &mut LaneBatch<'l, Transfer<AlignedBuf>, (u64, T)>,
-        fd: &'l BorrowedFd<'_>,
-        write: bool,
-        buffer: AlignedBuf,
-        value: (u64, T),
-    ) -> Result<()> {
-        let offset = value.0;
-        let pushed = if write {
-            batch.push(fd, self.write_op(buffer, offset).expect(ALIGNED), value)
-        } else {
-            batch.push(fd, self.read_op(buffer, offset).expect(ALIGNED), value)
-        };
-        pushed.map_err(|back| Error::new(back.reason))
+    fn write_op(&self, buffer: AlignedBuf, offset: u64) -> Op<Transfer<AlignedBuf>> {
+        File::write_op(self, buffer, offset).expect(ALIGNED)
     }
 
     #[inline(always)]
