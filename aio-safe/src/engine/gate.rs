@@ -116,9 +116,10 @@ impl Gate {
     /// may overflow.
     pub(crate) fn so_far(&self) -> (usize, usize) {
         // `reaped` first, as in `count`. Both numbers are made of the same `reaped`: with another
-        // one, the completions between two loads would be missing in the first number.
+        // one, the completions between two loads would be missing in the first number. Nothing but
+        // the numbers is looked at, so the order of the two loads is enough.
         let reaped = self.reaped.load(Acquire);
-        let in_flight = count(self.word.load(Acquire), reaped).in_flight;
+        let in_flight = count(self.word.load(Relaxed), reaped).in_flight;
         (reaped.wrapping_add(in_flight), reaped)
     }
 
