@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::{AlignedBuf, AllocError, IoBuf, IoBufMut, length::with_length};
-use crate::sync::{Condvar, Mutex, lock, wait, wait_timeout};
+use crate::sync::{Condvar, Mutex, lock, until, wait, wait_timeout};
 
 /// A bounded number of buffers of one size, in one allocation. Clones are the same pool.
 ///
@@ -302,7 +302,7 @@ impl Take<'_> {
             before = before.or(waker);
             state = match deadline {
                 None => wait(&shared.changed, state),
-                Some(deadline) => match deadline.checked_duration_since(Instant::now()) {
+                Some(deadline) => match until(deadline) {
                     None => break None,
                     Some(left) => wait_timeout(&shared.changed, state, left),
                 },

@@ -27,7 +27,7 @@ use crate::{
             AtomicUsize,
             Ordering::{Acquire, Relaxed, Release},
         },
-        lock, thread_local,
+        lock, thread_local, until,
     },
 };
 
@@ -407,7 +407,7 @@ impl Parker {
             token = match deadline {
                 None => crate::sync::wait(&self.changed, token),
                 Some(deadline) => {
-                    let Some(left) = deadline.checked_duration_since(Instant::now()) else {
+                    let Some(left) = until(deadline) else {
                         return false;
                     };
                     crate::sync::wait_timeout(&self.changed, token, left)

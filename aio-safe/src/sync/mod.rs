@@ -4,6 +4,8 @@
 #[cfg(loom)]
 mod checked;
 
+use std::time::{Duration, Instant};
+
 #[cfg(loom)]
 pub(crate) use self::checked::UnsafeCell;
 #[cfg(loom)]
@@ -45,12 +47,24 @@ pub(crate) fn wait<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>) -> MutexG
 pub(crate) fn wait_timeout<'a, T>(
     condvar: &Condvar,
     guard: MutexGuard<'a, T>,
-    time: std::time::Duration,
+    time: Duration,
 ) -> MutexGuard<'a, T> {
     condvar
         .wait_timeout(guard, time)
         .unwrap_or_else(std::sync::PoisonError::into_inner)
         .0
+}
+
+/// How long it is until a deadline. `None` if it is over.
+#[cfg(not(loom))]
+pub(crate) fn until(deadline: Instant) -> Option<Duration> {
+    deadline.checked_duration_since(Instant::now())
+}
+
+/// In a model no deadline is ever over: how long a machine takes must not change what a model does.
+#[cfg(loom)]
+pub(crate) fn until(_: Instant) -> Option<Duration> {
+    Some(Duration::MAX)
 }
 
 /// Waits for another thread that needs only a few instructions, if it is running: spins first, then
@@ -73,7 +87,7 @@ impl Pause {
         } else {
             // The other thread isn't running. Yielding isn't enough: this thread goes on at once if
             // its priority is higher.
-            std::thread::sleep(std::time::Duration::from_micros(50));
+            std::thread::sleep(Duration::from_micros(50));
         }
     }
 }
