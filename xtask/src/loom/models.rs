@@ -12,6 +12,8 @@ use super::pool;
 use crate::{interrupt, process, progress::Progress, workspace};
 
 /// The first build in a copy of the sources includes all dependencies.
+/// What loom says of a model that depends on something besides the interleaving, such as the time.
+pub(super) const NOT_DETERMINISTIC: &str = "Is the model fully deterministic";
 const BUILD_LIMIT: Duration = Duration::from_secs(1800);
 const PREFIX: &str = "models::";
 

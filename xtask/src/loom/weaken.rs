@@ -33,9 +33,9 @@ enum Verdict {
         why: String,
     },
     DoesNotCompile,
-    /// With the models that didn't end in time.
+    /// With the models that didn't end in time, or that aren't deterministic.
     Uncaught {
-        slow: Vec<String>,
+        silent: Vec<String>,
     },
 }
 
@@ -98,13 +98,13 @@ fn row(mutation: &Mutation, verdict: &Verdict) -> String {
     let verdict = match (verdict, &mutation.explanation) {
         (Verdict::Caught { model, why }, _) => format!("{model} ({why})"),
         (Verdict::DoesNotCompile, _) => "doesn't compile".into(),
-        (Verdict::Uncaught { slow }, explanation) => {
+        (Verdict::Uncaught { silent }, explanation) => {
             let mut text = match explanation {
                 Some(explanation) => format!("not caught: {explanation}"),
                 None => "NOT CAUGHT".into(),
             };
-            if !slow.is_empty() {
-                text += &format!(" (took too long: {})", slow.join(", "));
+            if !silent.is_empty() {
+                text += &format!(" (said nothing: {})", silent.join(", "));
             }
             text
         }
@@ -237,11 +237,15 @@ impl Copy {
         let Ok(binary) = built else {
             return Ok(Verdict::DoesNotCompile);
         };
-        let mut slow = Vec::new();
+        let mut silent = Vec::new();
         for (model, time) in order.for_file(&mutation.file) {
             line.set(format!("{what}: {}", model.name));
             // A change can make a model take much longer.
             match binary.run(&model, time * 3 + Duration::from_secs(10))? {
+                // Loom noticed that the model isn't the same each time, and nothing else.
+                Outcome::Failed { why, .. } if why.contains(models::NOT_DETERMINISTIC) => {
+                    silent.push(format!("{} isn't deterministic", model.name));
+                }
                 Outcome::Failed { why, .. } => {
                     order.note(&model, &mutation.file);
                     return Ok(Verdict::Caught {
@@ -249,11 +253,11 @@ impl Copy {
                         why,
                     });
                 }
-                Outcome::TimedOut => slow.push(model.name),
+                Outcome::TimedOut => silent.push(model.name),
                 Outcome::Passed { .. } => {}
             }
         }
-        Ok(Verdict::Uncaught { slow })
+        Ok(Verdict::Uncaught { silent })
     }
 }
 
