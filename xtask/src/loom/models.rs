@@ -11,9 +11,10 @@ use anyhow::{Context, Result, bail};
 use super::pool;
 use crate::{interrupt, process, progress::Progress, workspace};
 
-/// The first build in a copy of the sources includes all dependencies.
 /// What loom says of a model that depends on something besides the interleaving, such as the time.
 pub(super) const NOT_DETERMINISTIC: &str = "Is the model fully deterministic";
+
+/// The first build in a copy of the sources includes all dependencies.
 const BUILD_LIMIT: Duration = Duration::from_secs(1800);
 const PREFIX: &str = "models::";
 
@@ -205,6 +206,16 @@ mod tests {
         assert_eq!(reason(assertion), "assertion failed: a");
         assert_eq!(reason("running 1 test"), "the process died");
     }
+
+    #[test]
+    fn a_model_that_is_not_deterministic_is_told_from_one_that_failed() {
+        let other = "thread 'x' panicked at a.rs:1:2:\n\
+                     Reached unexpected exploration state. Is the model fully deterministic?";
+        assert!(reason(other).contains(NOT_DETERMINISTIC));
+        let failed = "thread 'x' panicked at a.rs:1:2:\nassertion failed: a";
+        assert!(!reason(failed).contains(NOT_DETERMINISTIC));
+    }
+
     /// A package of the name that [`Binary::build`] builds, with its library's source.
     fn package(source: &str) -> TempDir {
         let parent = workspace::target_dir();
