@@ -60,11 +60,12 @@ const HELLO: Program = Program {
 };
 
 /// The examples that cases run, with their paths in the guest.
-const EXAMPLES: [(&str, Program); 4] = [
+const EXAMPLES: [(&str, Program); 5] = [
     ("examples/hello", HELLO),
     ("examples/copy", example("copy")),
     ("examples/tokio_kv", example("tokio_kv")),
     ("examples/epoll_server", example("epoll_server")),
+    ("examples/io_master", example("io_master")),
 ];
 
 const fn example(name: &'static str) -> Program {

@@ -4,6 +4,7 @@
 mod copy;
 mod epoll_server;
 mod hello;
+mod io_master;
 mod process;
 mod tokio_kv;
 
@@ -42,5 +43,11 @@ pub(super) const CASES: &[Case] = &[
         "the example epoll_server serves the blocks of a disk over TCP",
         &[Examples, Disk512],
         epoll_server::serves,
+    ),
+    Case::new(
+        "example::io_master",
+        "the example io_master serves a file and a disk to clients, some of which are killed",
+        &[Examples, DirectIo, Disk512],
+        io_master::serves,
     ),
 ];
