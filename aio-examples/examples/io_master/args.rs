@@ -65,7 +65,8 @@ pub(crate) struct Serve {
     )]
     files: u32,
 
-    /// How much memory a client may share with the server.
+    /// How much memory a client may share with the server. All clients together have as much for
+    /// each of --clients.
     #[arg(long, value_name = "BYTES", default_value = "16MiB")]
     memory: ByteSize,
 

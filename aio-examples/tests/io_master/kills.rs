@@ -7,18 +7,10 @@ use std::{
     time::Duration,
 };
 
-use crate::{common, others::while_others_are_served, server::Server};
+use crate::{common::kills, others::while_others_are_served, server::Server};
 
 /// What a client reads or writes: it takes longer than the time until it is killed.
 const LENGTH: usize = 64 << 20;
-
-/// How often a client is killed.
-fn kills() -> u32 {
-    match std::env::var_os("AIO_EXAMPLES_KILLS") {
-        Some(_) => common::kills(),
-        None => 20,
-    }
-}
 
 /// Starts a client that reads or writes a large file.
 fn victim(server: &Server, random: &mut fastrand::Rng) -> Command {
@@ -49,11 +41,12 @@ fn killed_clients_leave_nothing_and_others_are_served() {
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
+    let kills = kills();
     let mut alive = 0;
     while_others_are_served(&[], |server| {
         let large = std::fs::File::create(server.file("large")).unwrap();
         large.set_len(LENGTH as u64).unwrap();
-        for _ in 0..kills() {
+        for _ in 0..kills {
             let mut victim = victim(server, &mut random).spawn().unwrap();
             let feeder = feed(&mut victim);
             thread::sleep(Duration::from_micros(random.u64(..40_000)));
@@ -63,7 +56,6 @@ fn killed_clients_leave_nothing_and_others_are_served() {
             feeder.join().unwrap();
         }
     });
-    let kills = kills();
     println!("{alive} of {kills} clients lived until they were killed");
     assert!(alive > kills / 2);
 }

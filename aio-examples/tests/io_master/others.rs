@@ -1,10 +1,15 @@
 //! Clients that are served while another one lies.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    sync::{
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+        mpsc::{RecvTimeoutError, Sender, channel},
+    },
     thread,
     time::{Duration, Instant},
 };
+
+use rustix::process::Signal;
 
 use crate::{
     model::Model,
@@ -18,7 +23,10 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// `lie` runs and after it. Nothing of any client is left in the server, which ends in order.
 pub(crate) fn while_others_are_served(args: &[&str], lie: impl FnOnce(&Server)) {
     /// Tells the good clients to stop, also after a panic.
-    struct Stop<'a>(&'a AtomicBool);
+    struct Stop<'a>(
+        &'a AtomicBool,
+        #[allow(dead_code, reason = "the watch ends")] Sender<()>,
+    );
 
     impl Drop for Stop<'_> {
         fn drop(&mut self) {
@@ -27,9 +35,17 @@ pub(crate) fn while_others_are_served(args: &[&str], lie: impl FnOnce(&Server)) 
     }
 
     let mut server = Server::start(args);
+    let (watched, watch) = channel::<()>();
     let (stop, rounds) = (AtomicBool::new(false), [const { AtomicU64::new(0) }; 2]);
     thread::scope(|threads| {
-        let _stop = Stop(&stop);
+        let _stop = Stop(&stop, watched);
+        let watched = &server;
+        threads.spawn(move || {
+            // If the server is stuck, its end makes all clients fail.
+            if watch.recv_timeout(3 * LIMIT) == Err(RecvTimeoutError::Timeout) {
+                watched.signal(Signal::KILL);
+            }
+        });
         for (name, rounds) in ["good 1", "good 2"].into_iter().zip(&rounds) {
             let (server, stop) = (&server, &stop);
             threads.spawn(move || {

@@ -16,7 +16,7 @@ use std::{
 };
 
 /// When a thread has closed nothing for this long, another one helps.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_millis(500);
 /// How many threads there are at most.
 const THREADS: usize = 8;
 
@@ -52,6 +52,14 @@ impl Closer {
         self.given += 1;
         let sent = self.sender.send(Box::new(thing));
         debug_assert!(sent.is_ok(), "`self` has a receiver");
+    }
+
+    /// Drops a value, and waits for that, but not for long. For the end of the program.
+    pub(crate) fn close_last(mut self, thing: impl Send + 'static) {
+        let (done, wait) = channel::<()>();
+        // `done` is dropped after the value, and that ends the wait.
+        self.close((thing, done));
+        let _ = wait.recv_timeout(PATIENCE);
     }
 
     /// Drops what an `Arc` refers to, if this is the last one.

@@ -139,6 +139,7 @@ impl Server {
             self.signal();
             self.sweep()?;
         }
+        self.shared.closer.close_last(self.connections);
         self.disk.close()
     }
 
