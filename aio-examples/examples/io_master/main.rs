@@ -26,11 +26,11 @@
 //! - `server/bell`: signalling a client's eventfd can't block;
 //! - `server/closer`: closing what a client has passed along can block, so a thread does it.
 //!
-//! **What a client can still do.** Its I/O uses the same devices as that of others. A buffered file
-//! keeps the loop waiting for the device, because the kernel carries such requests out within
-//! `io_submit`: clients should open files with `O_DIRECT`. Writes count as the master's, for example
-//! for the blocks that a file system reserves for root. So the master should run as an ordinary
-//! user.
+//! **What a client can still do.** Clients share devices, so one can keep a device busy. The loop
+//! waits for buffered files, because the kernel carries out such requests within `io_submit`. So
+//! clients should open files with `O_DIRECT`. The kernel takes writes for the master's: a master
+//! that runs as root may use the blocks that a file system reserves for root. So it should run as
+//! an ordinary user.
 
 mod args;
 mod client;

@@ -1,7 +1,7 @@
 //! The ring of completions: memory that the server writes and the client reads.
 //!
-//! The server makes it, and seals it: nobody can shrink it, and only the server's own mapping can
-//! write. So the client's reads and the server's writes never find a page missing.
+//! The server makes the memory and seals it. Nobody can shrink it or take pages out of it, and only
+//! the server's own mapping can write to it. So neither process ever finds a page missing.
 //!
 //! | words of 32 bits | |
 //! |---|---|

@@ -9,32 +9,39 @@
 //!
 //! | request | descriptors | what it does |
 //! |---|---|---|
-//! | hello | memory, eventfd | sets up the connection. The tag is [`MAGIC`]. The answer has the ring's descriptor, and the eventfd is signalled once |
+//! | hello | memory, eventfd | begins the session. The tag is [`MAGIC`] |
 //! | register | a file | gives the file a number, which the answer has |
-//! | unregister | none | frees a number. Requests that were sent before are carried out |
-//! | read, write | none | moves `length` bytes between the file, at `offset`, and the memory, at `memory` |
-//! | `sync_data` | none | as `fdatasync`: for writes that had completed before this was sent |
+//! | unregister | none | frees a number |
+//! | read, write | none | moves bytes between the file and the memory |
+//! | `sync_data` | none | as `fdatasync`, for writes that completed before this was sent |
 //!
-//! Fields that a request has no use for are 0.
+//! The answer to a hello has the ring's descriptor, and the eventfd is signalled once. The server
+//! carries out requests that were sent before an unregister. Fields that a request has no use for
+//! are 0.
 //!
 //! **The memory** is a memfd that has the seal `F_SEAL_SHRINK`. It must be open for reading and
 //! writing.
 //!
-//! **Completions** carry the request's tag, and the number of bytes or a negative errno. The
-//! server's own errors are EBADF (no such file), EFAULT (outside the memory), EMSGSIZE (longer than
-//! the answer to the hello allows) and EINVAL. A transfer may be shorter than asked for, as with
-//! `pread` and `pwrite`.
+//! **Completions** carry the request's tag, and the number of bytes or a negative errno. A transfer
+//! may be shorter than asked for, as with `pread` and `pwrite`. The server itself answers with
 //!
-//! **Places.** The ring has a number of places. A request takes one until the client has taken its
-//! completion. Each request says how many completions the client has taken since the hello. A client
-//! that sends a request for which there is no place is told so and loses its connection. So a full
-//! ring is never written to. The server takes in only some requests of each client at a time. The
-//! others wait in the socket.
+//! - EBADF: no file has this number;
+//! - EFAULT: the range isn't all in the memory;
+//! - EMSGSIZE: the transfer is longer than the answer to the hello allows;
+//! - EINVAL: the offset is too large, or a field isn't 0 that should be.
 //!
-//! **Mistakes.** After a message that isn't a request, or that has the wrong descriptors, the server
-//! sends an answer that says why, and ends the connection. The same holds for a refused hello. A
-//! register that is refused because of its file, or because the client has too many, changes
-//! nothing.
+//! **Places.** The ring has a number of places. A read, a write or a sync takes a place when it is
+//! sent, and gives it back when the client has taken its completion. Each request says how many
+//! completions the client has taken since the hello. The server ends the connection of a client
+//! that sends a request for which there is no place. So the server never overwrites a completion
+//! that wasn't taken.
+//!
+//! The server takes in only some requests of each client at a time. The others wait in the socket.
+//!
+//! **Mistakes.** The server ends the connection after a message that isn't a request or has the
+//! wrong descriptors, and after a hello that it refuses. It also does so when it can't have more
+//! descriptors itself. Its last answer says why. A register that it refuses because of the file
+//! changes nothing, and the connection goes on.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 

@@ -45,12 +45,8 @@ fn memory_that_could_shrink_or_is_none_is_refused() {
         let file = File::create(server.file("file")).unwrap();
         file.set_len(MEMORY).unwrap();
         refused_memory(server, &file, "isn't ");
-        let (_reader, writer) = std::io::pipe().unwrap();
-        refused_memory(
-            server,
-            &File::from(std::os::fd::OwnedFd::from(writer)),
-            "isn't a memfd",
-        );
+        let (_reader, writer) = rustix::pipe::pipe().unwrap();
+        refused_memory(server, &File::from(writer), "isn't a memfd");
         refused_memory(server, &sealed_memory(0).unwrap(), "the memory has 0 bytes");
         let large = sealed_memory(MEMORY + 1).unwrap();
         refused_memory(
@@ -117,7 +113,7 @@ fn the_ring_belongs_to_the_server() {
 fn something_else_than_an_eventfd_is_refused() {
     while_others_are_served(&[], |server| {
         let memory = sealed_memory(MEMORY).unwrap();
-        let (reader, writer) = std::io::pipe().unwrap();
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
         for wrong in [reader.as_fd(), writer.as_fd(), memory.as_fd()] {
             let socket = dial(&server.socket()).unwrap();
             let refusal = refused_hello(socket, &memory, wrong);

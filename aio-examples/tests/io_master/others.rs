@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The longest time that a good client waits for a round of requests.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Starts a server and two good clients, and runs `lie` meanwhile. The good clients get on while
 /// `lie` runs and after it. Nothing of any client is left in the server, which ends in order.

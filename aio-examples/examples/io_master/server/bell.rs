@@ -1,13 +1,13 @@
 //! Signals clients' eventfds, and never blocks.
 //!
-//! `write` to an eventfd blocks when the count is at its maximum. A client has the same eventfd: it
-//! can set the count, and it can clear `O_NONBLOCK` at any moment. So a `write` would let a client
-//! stop the server.
+//! `write` to an eventfd blocks when the count is at its maximum. The client has the same eventfd:
+//! it can set the count, and it can clear `O_NONBLOCK` at any moment. So a client could stop a
+//! server that calls `write`.
 //!
-//! The kernel has a signal of its own, which doesn't block: a native AIO request with
-//! `IOCB_FLAG_RESFD` signals an eventfd when it completes, and the count stays at its maximum. The
-//! request here is a read of no bytes from `/dev/null`, which completes within `io_submit`. One
-//! `io_submit` signals many clients. The kernel refuses a descriptor that isn't an eventfd.
+//! The kernel's own signal doesn't block: a count at its maximum stays there. A native AIO request
+//! with `IOCB_FLAG_RESFD` signals an eventfd when it completes. The requests here are reads of no
+//! bytes from `/dev/null`, which complete within `io_submit`. One `io_submit` signals many clients.
+//! The kernel refuses a descriptor that isn't an eventfd.
 
 #![allow(unsafe_code, reason = "makes the calls of a context of its own")]
 

@@ -1,9 +1,12 @@
 //! Closes what clients have passed along, in a thread.
 //!
-//! Closing can block, for as long as a client likes: a socket with `SO_LINGER` waits for the other
-//! end, and a file of a FUSE file system waits for its process. The last descriptor of a large file
-//! without a name frees its blocks. A connection may have messages with such descriptors that were
-//! never received. So the server's loop closes nothing of a client.
+//! Closing can block for as long as a client likes. A socket with `SO_LINGER` waits for the other
+//! end, and a file of FUSE waits for its process. Closing the last descriptor of a large file
+//! without a name frees the file's blocks. A connection may have messages that were never received,
+//! with descriptors of these kinds. So the server's loop closes nothing of a client.
+//!
+//! When the thread is stuck, another one helps. There is a limit: a client that blocks all of them
+//! for ever keeps the server from accepting others.
 
 use std::{
     sync::{

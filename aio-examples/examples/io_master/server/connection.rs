@@ -33,7 +33,7 @@ use crate::{
 
 /// How many messages are received before it is the next client's turn.
 const TURN: usize = 16;
-/// A client that wants something closed while this much waits to be closed is disconnected.
+/// When this many things wait to be closed, no client is accepted, and none can register a file.
 pub(crate) const BACKLOG: usize = 256;
 
 /// What connections share.

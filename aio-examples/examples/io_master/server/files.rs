@@ -1,13 +1,13 @@
 //! Which files the server serves.
 //!
-//! The server waits within `io_submit` for a buffered file, and it can't end before its operations
-//! do. So it serves only files whose operations end by themselves: those of local file systems, and
-//! block devices. A file of a FUSE file system, for example, is served by a process, perhaps the
-//! client's own. A file of procfs may wait for an event.
+//! The kernel carries out requests on a buffered file within `io_submit`, and the server can't end
+//! before its operations do. So an operation that never ends would stop the server. Files of FUSE
+//! have such operations: a process answers them, perhaps the client's own. Files of procfs may wait
+//! for an event. So the server serves only block devices and the files of local file systems.
 //!
-//! The checks ask nothing of the file's own file system, which might not answer. `statx` says which
-//! mount the file belongs to, and the server's own table of mounts says what is mounted there. A
-//! mount that only the client's namespace has isn't in the table.
+//! The checks ask nothing of the file's own file system, which might not answer. `statx` says to
+//! which mount the file belongs. The server's table of mounts says which file system that is. The
+//! table doesn't have the mounts of a client's own namespace.
 
 use std::{fmt, fs, os::fd::BorrowedFd};
 

@@ -10,7 +10,7 @@ use crate::socket::MOST_FDS;
 /// A client that hasn't said hello after this time is disconnected.
 pub(crate) const HELLO: Duration = Duration::from_secs(5);
 
-/// Descriptors that the server has without any client, generously counted.
+/// Descriptors that the server has without any client, with some to spare.
 const OWN_FDS: usize = 32;
 
 #[derive(Clone, Copy, Debug)]
@@ -28,8 +28,8 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// How many places a client's ring has. So many more than operations in flight that the client
-    /// can take completions late, and the queue still has something to do.
+    /// How many places a client's ring has. There are more than operations in flight, so the client
+    /// can take completions late, and its other requests are carried out meanwhile.
     pub(crate) fn places(&self) -> u32 {
         (4 * self.in_flight).next_power_of_two()
     }

@@ -77,7 +77,8 @@ impl Session {
         Ok((this, descriptor))
     }
 
-    /// Believes how many completions the client has taken, if that is possible.
+    /// Notes how many completions the client has taken. The client can't have taken more than were
+    /// published, or fewer than before.
     pub(crate) fn note_taken(&mut self, taken: u32) -> Result<(), Refusal> {
         let news = taken.wrapping_sub(self.taken);
         if news > self.ring.published().wrapping_sub(self.taken) {
@@ -117,9 +118,8 @@ impl Session {
         })
     }
 
-    /// Takes a place for a request, and says what is to be done for it. If the client has made a
-    /// mistake that its completion can tell, the ring has the completion, and there is nothing to
-    /// do.
+    /// Takes a place for a request, and returns what is to be carried out. If the request is wrong,
+    /// its completion says so, and there is nothing to carry out.
     pub(crate) fn admit(
         &mut self,
         client: u64,
