@@ -1,6 +1,7 @@
 //! What the server allows, and that it rests when there is nothing to do.
 
 use std::{
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
     thread,
     time::{Duration, Instant},
 };
@@ -89,6 +90,39 @@ fn requests_beyond_the_limit_wait_in_the_socket() {
             assert_eq!((completion.tag, completion.result), (round * 4 + n, 4096));
         }
     }
+}
+
+/// A client that has many requests in flight, and one that has one, share the queue's only slot for
+/// reads.
+#[test]
+fn a_client_with_many_requests_does_not_hold_up_one_with_few() {
+    const LENGTH: u32 = 128 << 10;
+    let server = Server::start(&["--in-flight", "128", "--depth", "2"]);
+    let file = open_direct(&server.file("file"));
+    file.set_len(MEMORY).unwrap();
+    let stop = AtomicBool::new(false);
+    let served = |in_flight: u32| {
+        let (mut client, mut served) = (server.client(), 0);
+        let file = client.register(&file).unwrap();
+        while !stop.load(SeqCst) {
+            while client.unanswered() < in_flight {
+                client.submit(transfer(Opcode::Read, file, LENGTH)).unwrap();
+            }
+            assert_eq!(client.wait().unwrap().result, i64::from(LENGTH));
+            served += 1;
+        }
+        served
+    };
+    let (many, few) = thread::scope(|threads| {
+        let many = threads.spawn(|| served(128));
+        let few = threads.spawn(|| served(1));
+        thread::sleep(Duration::from_secs(1));
+        stop.store(true, SeqCst);
+        (many.join().unwrap(), few.join().unwrap())
+    });
+    // If they were served in the order of their requests, it would be 128 times as many.
+    println!("{many} and {few} requests");
+    assert!(many < 20 * few, "{many} and {few}");
 }
 
 #[test]
