@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::Write,
+    io::{self, Write},
     net::{TcpListener, TcpStream},
     os::{
         fd::{AsFd, BorrowedFd},
@@ -17,10 +17,10 @@ use rustix::{
 use zerocopy::IntoBytes;
 
 use crate::{
-    client::{dial, new_eventfd, receive, sealed_memory},
+    client::{Client, dial, new_eventfd, sealed_memory},
     others::while_others_are_served,
     raw::{await_end, carry_out, hello, refusal, request, send, transfer},
-    server::Server,
+    server::{LIMIT, Server},
     socket::MOST_FDS,
     wire::Opcode,
 };
@@ -136,9 +136,13 @@ fn messages_that_were_never_received_leave_nothing() {
         let file = File::create(server.file("file")).unwrap();
         let many = [file.as_fd(); MOST_FDS];
         let client = server.client();
-        send(&client.socket, &[1], &[]).unwrap();
-        // The server ends the connection while these come.
-        while send(&client.socket, request(Opcode::Register).as_bytes(), &many).is_ok() {}
+        // All messages are there when the server receives the first one and ends the connection.
+        server.while_stopped(|| {
+            send(&client.socket, &[1], &[]).unwrap();
+            for _ in 0..10 {
+                send(&client.socket, request(Opcode::Register).as_bytes(), &many).unwrap();
+            }
+        });
         await_end(&client.socket, "this message has 1");
     });
 }
@@ -166,51 +170,87 @@ fn a_server_that_can_have_no_more_descriptors_says_so() {
     server.await_rest();
 }
 
-/// Closing the last descriptor of such a socket blocks until the other end has received everything.
-#[test]
-fn descriptors_that_take_long_to_close_delay_nobody() {
-    while_others_are_served(&[], |server| {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let linger = || {
-            let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+/// Passes sockets along with messages of these kinds. The server has their last descriptors, which
+/// take long to close: until the other end has received everything, or is closed. Returns the other
+/// ends.
+fn pass(server: &Server, client: &Client, messages: &[Opcode]) -> Vec<TcpStream> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    server.while_stopped(|| {
+        let pass = |message: &Opcode| {
+            let mut stream = TcpStream::connect(address).unwrap();
             let other = listener.accept().unwrap().0;
             stream.set_nonblocking(true).unwrap();
             while stream.write(&[0; 1 << 16]).is_ok() {}
             stream.set_nonblocking(false).unwrap();
-            set_socket_linger(&stream, Some(Duration::from_secs(30))).unwrap();
-            (stream, other)
+            set_socket_linger(&stream, Some(Duration::from_secs(60))).unwrap();
+            let message = request(*message);
+            send(&client.socket, message.as_bytes(), &[stream.as_fd()]).unwrap();
+            other
         };
-        let (refused, other_1) = linger();
-        let (unwanted, other_2) = linger();
-        let (unread, other_3) = linger();
-        let mut client = server.client();
-        client.register(refused).expect_err("it is a socket");
-        send(
-            &client.socket,
-            request(Opcode::Read).as_bytes(),
-            &[unwanted.as_fd()],
-        )
-        .unwrap();
-        send(
-            &client.socket,
-            request(Opcode::Read).as_bytes(),
-            &[unread.as_fd()],
-        )
-        .unwrap_or(());
-        drop((unwanted, unread));
-        assert!(refusal(&client.socket).contains("descriptors, not 1"));
-        receive(&client.socket).expect_err("the connection is over");
+        messages.iter().map(pass).collect()
+    })
+}
+
+/// Connects, registers a file and unregisters it: the server has something to close.
+fn come_and_go(server: &Server) {
+    let mut client = server.client();
+    let file = File::create(server.file("file")).unwrap();
+    let file = client.register(file).unwrap();
+    client.unregister(file).unwrap();
+}
+
+#[test]
+fn descriptors_that_take_long_to_close_delay_nobody() {
+    while_others_are_served(&[], |server| {
+        let client = server.client();
+        // The first one is refused. The second one ends the connection, and the third one is never
+        // received.
+        let others = pass(
+            server,
+            &client,
+            &[Opcode::Register, Opcode::Read, Opcode::Read],
+        );
+        assert!(refusal(&client.socket).contains("this is a socket"));
+        await_end(&client.socket, "descriptors, not 1");
+        // This is more than may wait to be closed.
         let start = Instant::now();
-        // Others can close their things meanwhile.
-        for _ in 0..20 {
-            let mut other = server.client();
-            let path = server.file("file");
-            let file = other.register(File::create(path).unwrap()).unwrap();
-            other.unregister(file).unwrap();
+        for _ in 0..150 {
+            come_and_go(server);
         }
-        assert!(start.elapsed() < Duration::from_secs(5));
-        std::thread::sleep(Duration::from_secs(2));
-        drop((other_1, other_2, other_3));
+        assert!(start.elapsed() < Duration::from_secs(15));
+        drop(others);
+    });
+}
+
+#[test]
+fn the_number_of_descriptors_that_wait_to_be_closed_is_bounded() {
+    while_others_are_served(&[], |server| {
+        let mut client = server.client();
+        let others = pass(server, &client, &[Opcode::Register; 10]);
+        for _ in &others {
+            assert!(refusal(&client.socket).contains("this is a socket"));
+        }
+        let path = server.file("file");
+        let mut register = || -> io::Result<()> {
+            let file = client.register(File::create(&path)?)?;
+            client.unregister(file)
+        };
+        let mut count = 0;
+        let start = Instant::now();
+        let error = loop {
+            match register() {
+                Ok(()) => count += 1,
+                Err(error) => break error.to_string(),
+            }
+            assert!(
+                count < 100_000 && start.elapsed() < LIMIT,
+                "there is no bound"
+            );
+        };
+        assert!(error.contains("wait until they are closed"), "{error}");
+        drop(others);
+        come_and_go(server);
     });
 }
 

@@ -1,6 +1,7 @@
 //! What the server allows, and that it rests when there is nothing to do.
 
 use std::{
+    io::Read,
     sync::atomic::{AtomicBool, Ordering::SeqCst},
     thread,
     time::{Duration, Instant},
@@ -89,6 +90,30 @@ fn requests_beyond_the_limit_wait_in_the_socket() {
             let completion = client.wait().unwrap();
             assert_eq!((completion.tag, completion.result), (round * 4 + n, 4096));
         }
+    }
+}
+
+#[test]
+fn a_client_with_all_its_requests_in_flight_is_not_received_from() {
+    let server = Server::start(&["--in-flight", "1"]);
+    let mut client = server.client();
+    let path = open_direct(&server.file("file"));
+    path.set_len(MEMORY).unwrap();
+    let file = client.register(&path).unwrap();
+    // The signal of the hello.
+    client.eventfd.read_exact(&mut [0; 8]).unwrap();
+    for _ in 0..200 {
+        client
+            .submit(transfer(Opcode::Read, file, MEMORY as u32))
+            .unwrap();
+        let other = client.register(&path).unwrap();
+        // The register waited in the socket until the read was over.
+        client
+            .eventfd
+            .read_exact(&mut [0; 8])
+            .expect("the completion came first");
+        assert_eq!(client.wait().unwrap().result, MEMORY as i64);
+        client.unregister(other).unwrap();
     }
 }
 

@@ -88,6 +88,25 @@ impl Server {
         kill_process(pid, signal).expect("the process isn't waited for yet");
     }
 
+    /// Does something while the process is stopped.
+    pub(crate) fn while_stopped<T>(&self, run: impl FnOnce() -> T) -> T {
+        self.signal(Signal::STOP);
+        let start = Instant::now();
+        while self.state() != "T" {
+            assert!(start.elapsed() < LIMIT, "it doesn't stop");
+            thread::yield_now();
+        }
+        let value = run();
+        self.signal(Signal::CONT);
+        value
+    }
+
+    fn state(&self) -> String {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        fields.split(' ').next().unwrap().to_owned()
+    }
+
     /// Waits until the process has ended.
     pub(crate) fn ended(&mut self) -> ExitStatus {
         let start = Instant::now();

@@ -33,8 +33,9 @@ use crate::{
 
 /// How many messages are received before it is the next client's turn.
 const TURN: usize = 16;
-/// When this many things wait to be closed, no client is accepted, and none can register a file.
-pub(crate) const BACKLOG: usize = 256;
+/// When this many things wait to be closed, a client that registers or unregisters a file is
+/// disconnected. The server accepts no clients long before that.
+const BACKLOG: usize = 1024;
 
 /// What connections share.
 pub(crate) struct Shared {
@@ -322,7 +323,7 @@ impl Drop for Connection {
     /// connection before it gives it the last answer.
     fn drop(&mut self) {
         // If this fails, the client has left.
-        let _ = shutdown(&self.socket, Shutdown::Read);
+        let _ = shutdown(&self.socket, Shutdown::Both);
         let mut bytes = [0; REQUEST];
         let more = |message: Message| message.length > 0;
         while socket::receive(&self.socket, &mut bytes, RecvFlags::DONTWAIT).is_ok_and(more) {}

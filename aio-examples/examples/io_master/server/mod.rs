@@ -30,7 +30,7 @@ use crate::{
 };
 use bell::Bell;
 use closer::Closer;
-use connection::{BACKLOG, Connection, Shared};
+use connection::{Connection, Shared};
 use disk::Disk;
 use files::Refusal;
 use listener::Listener;
@@ -43,6 +43,8 @@ const FIRST_CONNECTION: u64 = 3;
 
 /// How many clients are accepted before it is others' turn.
 const ACCEPTS: usize = 16;
+/// When this many things wait to be closed, no client is accepted.
+const BACKLOG: usize = 256;
 /// How often something is looked at that no event tells of: clients that say nothing, descriptors
 /// that ran out, a thread that is stuck.
 const SWEEP: Duration = Duration::from_millis(250);
@@ -143,12 +145,10 @@ impl Server {
         self.disk.close()
     }
 
-    /// Whether the server has done all that it has to do before it ends.
+    /// Whether the server has done all that it has to do before it ends. While a request waits in the
+    /// line, the slots for it are in use, so the disk isn't idle.
     fn is_over(&self) -> bool {
-        self.listener.is_none()
-            && self.line.is_empty()
-            && self.unsignalled.is_empty()
-            && self.disk.is_idle()
+        self.listener.is_none() && self.unsignalled.is_empty() && self.disk.is_idle()
     }
 
     /// How long to wait for events.
