@@ -145,8 +145,8 @@ impl Server {
         self.disk.close()
     }
 
-    /// Whether the server has done all that it has to do before it ends. While a request waits in the
-    /// line, the slots for it are in use, so the disk isn't idle.
+    /// Whether the server has done all that it has to do before it ends. While a request waits in
+    /// the line, the slots for it are in use, so the disk isn't idle.
     fn is_over(&self) -> bool {
         self.listener.is_none() && self.unsignalled.is_empty() && self.disk.is_idle()
     }
