@@ -66,8 +66,12 @@ impl Shared {
 
     /// Does one turn: takes the role or waits for it, waits for an event, and completes the events
     /// that came. If `min` is 0, it waits for neither. May return before the deadline with fewer
-    /// completions than `min`.
-    fn reap_turn(&self, min: usize, deadline: Option<Instant>) -> Result<usize, ReapError> {
+    /// completions than `min`: after a kick, or because it waits for a limited time only.
+    pub(crate) fn reap_turn(
+        &self,
+        min: usize,
+        deadline: Option<Instant>,
+    ) -> Result<usize, ReapError> {
         let joined = if min == 0 {
             match self.leadership.lead_or_ask() {
                 Some(lead) => Joined::Lead(lead),

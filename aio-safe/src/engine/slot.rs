@@ -41,6 +41,8 @@
 //!   queue is closed and no thread is inside the [gate](crate::engine::gate).
 //! - completer → handle: `complete` writes the result, then sets `DONE` (Release). The handle loads
 //!   `DONE` (Acquire) before it takes payload and result.
+//! - submitter → completer, a waker: a submitter may store one in a claimed slot, before `start`. A
+//!   refusal makes the submitter the completer, which then wakes it.
 //! - completer → lane: through the [inbox](crate::engine::inbox).
 //! - handle → completer, the waker: the handle writes its waker, then sets `WAKER` (Release). The
 //!   exchange that sets `DONE` (Acquire) finds it.
@@ -278,7 +280,7 @@ impl Slot {
     ///
     /// # Safety
     ///
-    /// The caller has started the slot, the kernel didn't take the request, and no handle was made.
+    /// The caller has started the slot, the kernel didn't take the request, and no handle is in use.
     pub(crate) unsafe fn unstart(&self) {
         #[cfg(aio_asan)]
         self.with_iocb(crate::buf::poison::unpoison);
@@ -298,14 +300,33 @@ impl Slot {
     ///
     /// # Safety
     ///
-    /// The caller has started the slot, the kernel didn't take the request, and no handle was made.
-    /// So no waker is stored, and the operation can't be abandoned.
+    /// The caller has started the slot, and the kernel didn't take the request. No handle is in use,
+    /// so the operation can't be abandoned. If a waker was stored before the submission,
+    /// [`take_waker_of_refused`](Self::take_waker_of_refused) follows.
     pub(crate) unsafe fn refuse(&self, errno: Errno) {
-        // SAFETY: the kernel didn't take the request and no handle was made, so nobody else uses
+        // SAFETY: the kernel didn't take the request and no handle is in use, so nobody else uses
         // the result.
         unsafe { self.store(REFUSED + i64::from(errno.raw())) };
         let word = self.word.load(Relaxed);
         self.word.store(word | DONE, Relaxed);
+    }
+
+    /// Takes the waker out of a slot whose request was refused, if one was stored before the
+    /// submission. Then the slot is the handle's.
+    ///
+    /// # Safety
+    ///
+    /// The caller has [refused](Self::refuse) the request, and no handle was used since.
+    pub(crate) unsafe fn take_waker_of_refused(&self) -> Option<Waker> {
+        let word = self.word.load(Relaxed);
+        if word & WAKER == 0 {
+            return None;
+        }
+        // SAFETY: WAKER says that a waker is stored. The request was refused by the caller, which
+        // is the completer therefore, and the waker is the completer's once DONE is set.
+        let waker = unsafe { self.take_waker() };
+        self.word.store(word & !WAKER, Relaxed);
+        Some(waker)
     }
 
     /// Makes a claimed slot a lane's, or no longer a lane's.
@@ -582,7 +603,7 @@ impl Slot {
     ///
     /// # Safety
     ///
-    /// The caller has submitted the slot, and no handle was made.
+    /// The caller has submitted the slot, and no handle is in use.
     pub(crate) unsafe fn refusal(&self) -> Option<(Iocb, OpError)> {
         if !self.is_done() || self.is_lost() {
             return None;
@@ -624,7 +645,7 @@ impl Slot {
     ///
     /// # Safety
     ///
-    /// The caller is the slot's handle.
+    /// The caller is the slot's handle. Or it has claimed the slot, and hasn't started it yet.
     #[inline]
     pub(crate) unsafe fn register(&self, waker: &Waker) -> bool {
         let mut word = self.word.load(Relaxed);
@@ -657,8 +678,8 @@ impl Slot {
         }
         let waker = waker.clone();
         self.waker.with_mut(|cell| {
-            // SAFETY: WAKER isn't set, so no waker is in the cell, which is the handle's. The
-            // caller is the handle.
+            // SAFETY: WAKER isn't set, so no waker is in the cell. The cell is the handle's, or the
+            // submitter's in a claimed slot, and the caller is that one.
             unsafe { cell.write(MaybeUninit::new(waker)) };
         });
         if self
@@ -678,7 +699,7 @@ impl Slot {
     ///
     /// # Safety
     ///
-    /// The caller is the slot's handle.
+    /// The caller is the slot's handle. Or it has claimed the slot, which isn't started.
     pub(crate) unsafe fn unregister(&self) {
         let word = self.word.load(Relaxed);
         if word & (DONE | WAKER) == WAKER

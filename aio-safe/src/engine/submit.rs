@@ -33,10 +33,10 @@ impl Shared {
     ///
     /// # Safety
     ///
-    /// The caller has claimed and filled the slot, and no handle was made.
+    /// The caller has claimed and filled the slot, and no handle is in use.
     #[inline(always)]
     pub(crate) unsafe fn submit_one(&self, slot: &Slot) -> Result<(), QueueError> {
-        // SAFETY: the caller has claimed and filled the slot, and no handle was made.
+        // SAFETY: the caller has claimed and filled the slot, and no handle is in use.
         match unsafe { self.submit(&[slot]) } {
             Ok(()) => Ok(()),
             Err(answer) => answer.result,
@@ -52,7 +52,8 @@ impl Shared {
     ///
     /// # Safety
     ///
-    /// The caller has claimed and filled the slots, and no handles were made.
+    /// The caller has claimed and filled the slots, and no handles are in use: each is used only
+    /// after this has returned, or after the waker was woken that was stored in the slot before.
     #[inline(always)]
     pub(crate) unsafe fn submit(&self, slots: &[&Slot]) -> Result<(), Answer> {
         let len = slots.len();
@@ -81,7 +82,7 @@ impl Shared {
             trace::submitted(now, len);
             return Ok(());
         }
-        // SAFETY: the caller has claimed and filled the slots, and no handles were made. All of
+        // SAFETY: the caller has claimed and filled the slots, and no handles are in use. All of
         // them are started, and `first` is what `io_submit` returned for them.
         Err(unsafe { self.submitted_in_part(slots, first, now) })
     }
@@ -106,31 +107,48 @@ impl Shared {
         first: Result<usize, Errno>,
         now: Time,
     ) -> Answer {
-        // SAFETY: the caller has claimed, filled and started the slots, and no handles were made.
+        let mut refused = Vec::new();
+        // SAFETY: the caller has claimed, filled and started the slots, and no handles are in use.
         // `first` is what `io_submit` returned for them.
-        let answer = unsafe { self.submit_rest(slots, first) };
+        let answer = unsafe { self.submit_rest(slots, first, &mut refused) };
         if answer.refused > 0 {
             self.counters.refused.add(answer.refused);
         }
         self.exit_gate(answer.refused + slots.len() - answer.answered);
         trace::submitted(now, answer.answered - answer.refused);
-        let answered = slots.iter().take(answer.answered);
-        // SAFETY: the slots were submitted, and no handles were made.
-        trace::refused(answered.filter_map(|slot| unsafe { slot.refusal() }));
+        // SAFETY: these slots were refused just now. Their handles aren't in use: no wakers of
+        // theirs were woken, and the caller makes no handles before it has the answer.
+        trace::refused(refused.iter().filter_map(|slot| unsafe { slot.refusal() }));
         if let Err(reason) = answer.result {
             trace::not_submitted(slots.len() - answer.answered, reason);
+        }
+        // A subscriber may have forked. Then the operations are the parent's.
+        if self.process.is_current() {
+            for slot in refused {
+                // SAFETY: `submit_rest` has refused the request in this slot. Nobody uses its
+                // handle before the waker is woken, or the caller has the answer.
+                if let Some(waker) = unsafe { slot.take_waker_of_refused() } {
+                    waker.wake();
+                }
+            }
         }
         answer
     }
 
     /// Goes on after an `io_submit` that didn't accept all requests. In the end the slots without
-    /// an answer are claimed and filled again, and not started.
+    /// an answer are claimed and filled again, and not started. Lists the slots whose requests the
+    /// kernel has refused.
     ///
     /// # Safety
     ///
-    /// The caller has claimed, filled and started the slots, and no handles were made. `result` is
+    /// The caller has claimed, filled and started the slots, and no handles are in use. `result` is
     /// what the first `io_submit` returned for them.
-    unsafe fn submit_rest(&self, slots: &[&Slot], mut result: Result<usize, Errno>) -> Answer {
+    unsafe fn submit_rest<'s>(
+        &self,
+        slots: &[&'s Slot],
+        mut result: Result<usize, Errno>,
+        refused: &mut Vec<&'s Slot>,
+    ) -> Answer {
         let mut answer = Answer {
             answered: 0,
             refused: 0,
@@ -143,7 +161,7 @@ impl Shared {
                 Ok(0) | Err(Errno::EAGAIN) => {
                     answer.result = Err(QueueError::Again);
                     for slot in rest {
-                        // SAFETY: the slot was started, no handle was made, and the kernel took
+                        // SAFETY: the slot was started, no handle is in use, and the kernel took
                         // only requests before this one.
                         unsafe { slot.unstart() };
                     }
@@ -151,11 +169,12 @@ impl Shared {
                 }
                 Err(errno) => {
                     let slot = rest.first().expect("something was to be submitted");
-                    // SAFETY: the slot was started, no handle was made, and the kernel refused this
+                    // SAFETY: the slot was started, no handle is in use, and the kernel refused this
                     // request: it is the first one that wasn't accepted.
                     unsafe { slot.refuse(errno) };
                     answer.answered += 1;
                     answer.refused += 1;
+                    refused.push(slot);
                 }
             }
             let rest = slots.get(answer.answered..).unwrap_or_default();

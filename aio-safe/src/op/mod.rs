@@ -89,7 +89,7 @@ impl Request {
 /// are [`Transfer`], [`VectoredTransfer`], [`FileSync`] and [`FilePoll`].
 pub trait Payload: sealed::Payload {
     /// The type that waiting for the operation returns.
-    type Output;
+    type Output: Send;
 
     /// Tells the payload that the operation succeeded with the result `n`.
     ///

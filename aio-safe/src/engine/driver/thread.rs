@@ -53,13 +53,13 @@ fn reap_until_closed(hold: &Hold) {
 
 /// All signals are blocked in this thread until this is dropped.
 #[cfg(not(loom))]
-struct Blocked {
+pub(crate) struct Blocked {
     before: libc::sigset_t,
 }
 
 #[cfg(not(loom))]
 impl Blocked {
-    fn all() -> Self {
+    pub(crate) fn all() -> Self {
         let mut all = MaybeUninit::uninit();
         // SAFETY: `all` has room for a set of signals.
         unsafe { libc::sigfillset(all.as_mut_ptr()) };
