@@ -48,6 +48,10 @@ pub enum SetupError {
     /// The runtime's reactor didn't take the eventfd. Most often the limit on watched files,
     /// `fs.epoll.max_user_watches`, leaves no room (ENOSPC).
     Reactor(Errno),
+    /// A [completion pool](crate::queue::CompletionPool) got no thread. With EINVAL, 0 threads were
+    /// asked for. Otherwise a thread couldn't be started, most often because of the limit on
+    /// processes or on memory (EAGAIN).
+    Threads(Errno),
     /// Any other error of `io_setup`.
     Os(Errno),
 }
@@ -86,6 +90,7 @@ impl SetupError {
             Self::Forbidden(errno)
             | Self::Eventfd(errno)
             | Self::Reactor(errno)
+            | Self::Threads(errno)
             | Self::Os(errno) => *errno,
         }
     }
@@ -136,6 +141,10 @@ impl fmt::Display for SetupError {
                     f,
                     "the runtime's reactor didn't take the queue's eventfd: {errno}"
                 )
+            }
+            Self::Threads(Errno::EINVAL) => f.write_str("a completion pool needs a thread"),
+            Self::Threads(errno) => {
+                write!(f, "a completion pool's thread couldn't be started: {errno}")
             }
             Self::Os(errno) => write!(f, "io_setup: {errno}"),
         }
@@ -325,9 +334,10 @@ impl From<SetupError> for io::Error {
             SetupError::Unsupported => io::ErrorKind::Unsupported,
             SetupError::Forbidden(_) => io::ErrorKind::PermissionDenied,
             SetupError::NoRuntime => io::ErrorKind::NotFound,
-            SetupError::Eventfd(errno) | SetupError::Reactor(errno) | SetupError::Os(errno) => {
-                return errno.into();
-            }
+            SetupError::Eventfd(errno)
+            | SetupError::Reactor(errno)
+            | SetupError::Threads(errno)
+            | SetupError::Os(errno) => return errno.into(),
         };
         Self::new(kind, error)
     }

@@ -113,6 +113,8 @@ covariant! {
 
 shortens! {
     BatchA: "Batch<", ", FileSync>";
+    CompletionBatchA: "CompletionBatch<", ">";
+    CompletionPermitP: "CompletionPermit<", ">";
     LaneBatchL: "LaneBatch<", ", Transfer<Vec<u8>>>";
     PermitQ: "Permit<", ">";
     ReserveQ: "Reserve<", ">";

@@ -124,6 +124,65 @@ fn a_batch_allocates_nothing() {
     }
 }
 
+/// The allocation is the one in which the function is stored.
+#[test]
+fn an_operation_of_a_completion_pool_allocates_once() {
+    let zeros = std::fs::File::open("/dev/zero").unwrap();
+    // One thread, so that each count is that thread's.
+    let pool = Queue::builder(16).completion_pool(1).unwrap();
+    let (sender, receiver) = std::sync::mpsc::sync_channel(16);
+    let (in_threads, counts) = std::sync::mpsc::sync_channel(16);
+    let mut buffer = Some(vec![1_u8; 16]);
+    let mut key = 0;
+    let single = allocations(|| {
+        key += 1;
+        let sender = sender.clone();
+        let op = Op::read(buffer.take().unwrap(), 0);
+        let function = move |done: aio_safe::BufResult<_, _>| sender.send(done.buffer).unwrap();
+        pool.submit_in_order(&zeros, op, key % 3, function).unwrap();
+        buffer = receiver.recv().ok();
+    });
+    // How many allocations the pool's thread has made after that many operations more.
+    let mut of_thread = |n: usize| {
+        let mut last = 0;
+        for _ in 0..n {
+            let (sender, counted) = (sender.clone(), in_threads.clone());
+            let op = Op::read(buffer.take().unwrap(), 0);
+            let function = move |done: aio_safe::BufResult<_, _>| {
+                counted.send(ALLOCATIONS.get()).unwrap();
+                sender.send(done.buffer).unwrap();
+            };
+            pool.submit_in_order(&zeros, op, n as u64 % 3, function)
+                .unwrap();
+            buffer = receiver.recv().ok();
+            last = counts.recv().unwrap();
+        }
+        last
+    };
+    of_thread(100);
+    let before = of_thread(100);
+    assert_eq!(
+        of_thread(1000) - before,
+        0,
+        "allocations of the pool's thread"
+    );
+    let mut buffers: Vec<_> = (0..8).map(|_| vec![1_u8; 16]).collect();
+    let in_batches = allocations(|| {
+        let mut batch = pool.batch();
+        for buffer in buffers.drain(..) {
+            let sender = sender.clone();
+            let function = move |done: aio_safe::BufResult<_, _>| sender.send(done.buffer).unwrap();
+            batch.push(&zeros, Op::read(buffer, 0), function).unwrap();
+        }
+        batch.submit().unwrap();
+        buffers.extend((0..8).map(|_| receiver.recv().unwrap()));
+    });
+    assert_eq!(single, 100);
+    // The batch's own two lists grow twice for 8 operations.
+    assert_eq!(in_batches, 100 * (8 + 4));
+    pool.close().unwrap();
+}
+
 #[test]
 fn a_lane_allocates_nothing() {
     let zeros = std::fs::File::open("/dev/zero").unwrap();

@@ -95,6 +95,10 @@ fn table() -> Vec<Row> {
         EventQueue EventQueue, "Send Sync Unpin UnwindSafe RefUnwindSafe Clone", "";
         Callback Callback<Transfer<Unshared>>, OWNED, "P invariant";
         Closing Closing, OWNED, "";
+        CompletionPool CompletionPool, "Send Sync Unpin UnwindSafe RefUnwindSafe Clone", "";
+        // It borrows slots, as a batch does.
+        CompletionBatch CompletionBatch<'static>, "Send Sync Unpin", "'a shortens";
+        CompletionPermit CompletionPermit<'static>, OWNED, "'p shortens";
         Signal Signal, PLAIN, "";
         Stats Stats, PLAIN, "";
         SystemCalls SystemCalls, PLAIN, "";
