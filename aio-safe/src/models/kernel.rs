@@ -36,7 +36,7 @@ use crate::{
     buf::{IoBuf, IoBufMut},
     engine::driver::Mode,
     kernel::{Eventfd, Kernel, Ring},
-    queue::Driver,
+    queue::{CompletionPool, Driver},
     sync::UnsafeCell,
 };
 
@@ -166,6 +166,14 @@ impl Machine {
         let kernel = self.kernel(None);
         let builder = Queue::builder(depth).driver(driver);
         builder.build_on(kernel).unwrap()
+    }
+
+    /// A completion pool.
+    pub(super) fn pool(&self, threads: usize, depth: u32) -> CompletionPool {
+        let builder = Queue::builder(depth);
+        builder
+            .completion_pool_on(threads, self.kernel(None))
+            .unwrap()
     }
 
     fn kernel(&self, eventfd: Option<Arc<Eventfd>>) -> ModelKernel {

@@ -22,6 +22,7 @@
 
 mod cancel;
 mod close;
+mod completion_pool;
 mod driver;
 mod gate;
 mod glance;

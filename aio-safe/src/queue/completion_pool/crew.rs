@@ -243,7 +243,7 @@ impl Crew {
 
     /// What each thread of the crew does until the pool is closed.
     pub(super) fn serve(self: Arc<Self>) {
-        CREW.set(Arc::as_ptr(&self).addr());
+        CREW.with(|crew| crew.set(Arc::as_ptr(&self).addr()));
         let mut state = lock(&self.state);
         loop {
             if let Some(due) = state.due.next() {
