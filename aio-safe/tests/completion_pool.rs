@@ -831,3 +831,76 @@ fn no_signal_is_taken_by_the_threads() {
     }
     pool.close().unwrap();
 }
+
+/// Everything at once: functions that panic, submit, wait for slots, drop clones and close the
+/// pool, while threads submit. Each function of an accepted operation is called once.
+#[test]
+fn whatever_functions_do_each_is_called_once() {
+    struct Counts {
+        accepted: AtomicUsize,
+        called: AtomicUsize,
+        panicked: AtomicUsize,
+    }
+
+    fn some(pool: &CompletionPool, zeros: &Arc<File>, counts: &Arc<Counts>, left: u32) {
+        let key = fastrand::bool().then(|| fastrand::u64(..3));
+        let waits = fastrand::bool();
+        let offset = if fastrand::u8(..8) == 0 { u64::MAX } else { 0 };
+        let (inside, file, counted) = (pool.clone(), Arc::clone(zeros), Arc::clone(counts));
+        let function = move |done: BufResult<usize, Vec<u8>>| {
+            counted.called.fetch_add(1, SeqCst);
+            // A negative offset is refused.
+            assert_eq!(done.result.is_err(), offset > 0);
+            match fastrand::u8(..40) {
+                0..5 => {
+                    counted.panicked.fetch_add(1, SeqCst);
+                    std::panic::resume_unwind(Box::new(()));
+                }
+                5..20 if left > 0 => {
+                    (0..2).for_each(|_| some(&inside, &file, &counted, left - 1));
+                }
+                20 => drop(inside.clone().close()),
+                21..25 => thread::yield_now(),
+                _ => {}
+            }
+        };
+        counts.accepted.fetch_add(1, SeqCst);
+        let op = Op::read(vec![1; 8], offset);
+        let accepted = match (pool.wait_for_slot(), key) {
+            (Ok(permit), Some(key)) if waits => {
+                permit.submit_in_order(zeros, op, key, function).is_ok()
+            }
+            (Ok(permit), None) if waits => permit.submit(zeros, op, function).is_ok(),
+            (permit, _) => {
+                drop(permit);
+                pool.submit(zeros, op, function).is_ok()
+            }
+        };
+        counts.accepted.fetch_sub(usize::from(!accepted), SeqCst);
+    }
+
+    let zeros = Arc::new(File::open("/dev/zero").unwrap());
+    let rounds = std::env::var("AIO_SAFE_POOLS").map_or(20, |n| n.parse().unwrap());
+    for _ in 0..rounds {
+        let counts = Arc::new(Counts {
+            accepted: AtomicUsize::new(0),
+            called: AtomicUsize::new(0),
+            panicked: AtomicUsize::new(0),
+        });
+        let (threads, depth) = (fastrand::usize(1..5), fastrand::u32(1..9));
+        let pool = Queue::builder(depth).completion_pool(threads).unwrap();
+        let submitters = [(); 2].map(|()| {
+            let (pool, zeros, counts) = (pool.clone(), Arc::clone(&zeros), Arc::clone(&counts));
+            thread::spawn(move || (0..50).for_each(|_| some(&pool, &zeros, &counts, 3)))
+        });
+        for submitter in submitters {
+            submitter.join().unwrap();
+        }
+        let observer = pool.clone();
+        let _ = pool.close();
+        until(|| observer.unfinished() == 0);
+        let [accepted, called, panicked] =
+            [&counts.accepted, &counts.called, &counts.panicked].map(|n| n.load(SeqCst));
+        assert_eq!((called, panicked), (accepted, observer.panics()));
+    }
+}

@@ -108,7 +108,7 @@ fn the_last_clone_in_a_child_is_dropped_quietly() {
             .unwrap();
         let (sender, receiver) = mpsc::channel();
         pool.submit(std::io::stdin(), op(), move |done| {
-            sender.send(done.buffer).unwrap()
+            sender.send(done.buffer).unwrap();
         })
         .unwrap();
         let mut pool = Some(pool);

@@ -54,7 +54,7 @@ type Done = BufResult<usize, Buffer>;
 /// has to be handed on before a function is called.
 #[test]
 fn pool_hands_the_role_on() {
-    let bound = Bound::Preemptions(2, "to be measured");
+    let bound = Bound::Preemptions(1, "440 executions, more than a minute with 2");
     check(bound, &["waits", "done"], |seen| {
         let machine = Machine::new().one_by_one();
         let pool = machine.pool(2, 2);
@@ -84,7 +84,7 @@ fn pool_hands_the_role_on() {
 /// time.
 #[test]
 fn pool_keeps_the_order_of_a_key() {
-    let bound = Bound::Preemptions(1, "to be measured");
+    let bound = Bound::Preemptions(1, "570 executions, 91,000 with 2");
     check(bound, &[], |_| {
         let machine = Machine::new().one_by_one();
         let pool = machine.pool(2, 2);
@@ -209,7 +209,7 @@ fn pool_makes_room_in_two_functions() {
 /// The last clone is dropped in a function, while another operation is in flight.
 #[test]
 fn pool_is_dropped_in_a_function() {
-    let bound = Bound::Preemptions(1, "to be measured");
+    let bound = Bound::Preemptions(1, "1,500 executions, 110,000 with 2");
     check(bound, &[], |_| {
         let machine = Machine::new();
         let pool = machine.pool(2, 2);

@@ -94,10 +94,9 @@ pub use room::CompletionPermit;
 ///
 /// # Back-pressure
 ///
-/// An operation has one of the queue's slots until its function is about to be called. So operations
-/// in flight and results that no function has got are never more than the queue is deep. When the
-/// queue is full, [`submit`](Self::submit) hands the operation back.
-/// [`wait_for_slot`](Self::wait_for_slot) waits.
+/// An operation has one of the queue's slots until its function is about to be called. So the queue
+/// is full if functions are slower than the device. Then [`submit`](Self::submit) hands the
+/// operation back, and [`wait_for_slot`](Self::wait_for_slot) waits.
 ///
 /// # Panics of functions
 ///
