@@ -689,7 +689,7 @@ fn closing_cancels_polls() {
     let pool = Queue::builder(4).completion_pool(2).unwrap();
     let (sender, receiver) = mpsc::channel();
     pool.submit(&reader, Op::poll(PollEvents::IN), move |done| {
-        sender.send(done).unwrap()
+        sender.send(done).unwrap();
     })
     .unwrap();
     pool.close().unwrap();
