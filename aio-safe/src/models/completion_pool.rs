@@ -54,12 +54,13 @@ type Done = BufResult<usize, Buffer>;
 /// has to be handed on before a function is called.
 #[test]
 fn pool_hands_the_role_on() {
-    let bound = Bound::Preemptions(1, "440 executions, more than a minute with 2");
+    let bound = Bound::Preemptions(1, "15,000 executions, several times as many with 2");
     check(bound, &["waits", "done"], |seen| {
         let machine = Machine::new().one_by_one();
         let pool = machine.pool(2, 2);
         let signal = Signal::new();
-        let (waits, first) = (signal.clone(), seen.clone());
+        let (waits, first, over) = (signal.clone(), seen.clone(), Signal::new());
+        let ends = over.clone();
         let function = move |done: Done| {
             assert_eq!(done.into_result().unwrap().1.byte(), 1);
             first.note(match *waits.0.0.lock().unwrap() {
@@ -67,6 +68,7 @@ fn pool_hands_the_role_on() {
                 false => "waits",
             });
             waits.wait();
+            ends.set();
         };
         pool.submit(file(), Op::read(machine.buffer(), 1), function)
             .unwrap();
@@ -76,6 +78,8 @@ fn pool_hands_the_role_on() {
         };
         pool.submit(file(), Op::read(machine.buffer(), 2), function)
             .unwrap();
+        // The thread that closes the pool would reap.
+        over.wait();
         machine.end(pool);
     });
 }
@@ -233,5 +237,35 @@ fn pool_is_dropped_in_a_function() {
         machine.wait_until_freed();
         machine.assert_over();
         assert_eq!(called.load(SeqCst), 1);
+    });
+}
+
+/// A function that waits for a slot reaps, and doesn't get the slot that this frees. The function
+/// that became due is called by the other thread.
+#[test]
+fn pool_function_that_reaps_hands_on() {
+    let bound = Bound::Preemptions(1, "4,800 executions, several times as many with 2");
+    check(bound, &[], |_| {
+        let machine = Machine::new().one_by_one();
+        let pool = machine.pool(2, 1);
+        let inside = pool.clone();
+        let function = move |_: Done| drop(inside.wait_for_slot().unwrap());
+        let op = Op::read(machine.buffer(), 1);
+        pool.submit(file(), op, function).unwrap();
+        let signal = Signal::new();
+        let called = signal.clone();
+        let op = Op::read(machine.buffer(), 2);
+        let permit = pool.wait_for_slot().unwrap();
+        permit
+            .submit(file(), op, move |_: Done| called.set())
+            .unwrap();
+        let held = pool.wait_for_slot().unwrap();
+        signal.wait();
+        drop(held);
+        // Closing would end the function's wait with an error.
+        while pool.unfinished() > 0 {
+            loom::thread::yield_now();
+        }
+        machine.end(pool);
     });
 }
