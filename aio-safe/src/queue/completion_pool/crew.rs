@@ -364,8 +364,6 @@ impl Crew {
             } else if state.may_reap() {
                 state = self.reap(state, true);
                 // This thread calls none of the functions that became due.
-                // MECHANISM: the hand-over by a function that has reaped
-                // `self.hand_on(&state);` becomes nothing
                 self.hand_on(&state);
             } else {
                 state.waiting += 1;
