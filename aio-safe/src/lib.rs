@@ -137,6 +137,7 @@ compile_error!("aio-safe is for Linux: native AIO (io_submit and so on) is a Lin
 pub mod buf;
 mod engine;
 pub mod error;
+mod fork;
 pub mod fs;
 pub mod kernel;
 pub mod lane;
@@ -146,6 +147,8 @@ mod models;
 mod must_not_compile;
 pub mod op;
 pub mod queue;
+#[cfg(not(loom))]
+mod signals;
 mod sync;
 #[cfg(doctest)]
 mod variance;

@@ -7,20 +7,21 @@
 //! If there is no pipe, or `io_submit` is forbidden, the waiting thread returns by itself from time
 //! to time.
 
-#![allow(unsafe_code, reason = "makes a pipe, submits a request")]
+#![allow(unsafe_code, reason = "submits a request")]
 
 use std::{
-    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    os::fd::{AsRawFd, OwnedFd},
     sync::OnceLock,
     time::Duration,
 };
 
 use aio_abi::Iocb;
 
-use crate::{engine::shared::Shared, sync::atomic::Ordering::Relaxed};
-
-/// The `aio_data` of a kick. No slot has it.
-pub(crate) const KICK: u64 = u64::MAX;
+use crate::{
+    engine::shared::Shared,
+    kernel::kick::{KICK, pipe},
+    sync::atomic::Ordering::Relaxed,
+};
 
 /// How long a thread that can be kicked waits in the kernel at a time. There is a limit because the
 /// kick may be forbidden.
@@ -50,19 +51,6 @@ impl Kick {
         }
         self.reader.get()
     }
-}
-
-/// A pipe whose writing end is closed, so that a read ends at once. Filters on system calls don't
-/// forbid pipes.
-fn pipe() -> Option<OwnedFd> {
-    let mut ends = [-1; 2];
-    // SAFETY: `ends` is writable, and has room for two descriptors.
-    if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
-        return None;
-    }
-    // SAFETY: `pipe2` returned both descriptors just now, and nobody else owns them.
-    let [reader, _writer] = ends.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
-    Some(reader)
 }
 
 impl Shared {

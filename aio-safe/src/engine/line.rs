@@ -13,8 +13,9 @@ use std::{
 };
 
 use crate::{
-    engine::{fork::Process, gate::Gate, slab::Slab},
+    engine::{gate::Gate, slab::Slab},
     error::QueueError,
+    fork::Process,
     sync::{Mutex, lock},
 };
 

@@ -10,7 +10,6 @@ pub(crate) mod close;
 pub(crate) mod complete;
 pub(crate) mod counters;
 pub(crate) mod driver;
-pub(crate) mod fork;
 pub(crate) mod gate;
 pub(crate) mod glance;
 pub(crate) mod inbox;

@@ -18,12 +18,12 @@ use crate::{
         complete::{Completer, Own},
         jobs::Jobs,
         keep_first,
-        kick::KICK,
         leader::{Goal, Joined, Lead},
         shared::Shared,
         slot::{LOST, untag},
     },
     error::ReapError,
+    kernel::kick::KICK,
     sync::atomic::Ordering::Relaxed,
 };
 

@@ -27,7 +27,6 @@ use crate::{
     engine::{
         counters::Counters,
         driver::{Driver, Mode},
-        fork::Process,
         gate::{self, Gate},
         kick::Kick,
         leader::Leadership,
@@ -37,6 +36,7 @@ use crate::{
         trace,
     },
     error::{QueueError, SetupError},
+    fork::Process,
     kernel::{Dispatch, Ring},
     op::{Op, Payload},
     sync::atomic::{

@@ -14,6 +14,7 @@ mod calls;
 mod dispatch;
 #[cfg(not(loom))]
 mod eventfd;
+pub(crate) mod kick;
 mod linux;
 #[cfg(loom)]
 mod modelled;

@@ -13,7 +13,8 @@ use aio_sys::Errno;
 
 use super::Pending;
 use crate::{
-    engine::{fork::Process, keep_first},
+    engine::keep_first,
+    fork::Process,
     op::{CancelOutcome, Payload},
 };
 

@@ -16,7 +16,7 @@
 pub(crate) mod async_io;
 #[cfg(any(feature = "async-io", feature = "tokio", all(loom, test)))]
 pub(crate) mod reactor;
-pub(crate) mod thread;
+mod thread;
 #[cfg(feature = "tokio")]
 pub(crate) mod tokio;
 

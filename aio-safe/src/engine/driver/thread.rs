@@ -1,9 +1,5 @@
 //! The thread that reaps for tasks, where neither the program nor a reactor does.
 
-#![allow(unsafe_code, reason = "blocks signals")]
-
-#[cfg(not(loom))]
-use std::mem::MaybeUninit;
 use std::{
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -15,7 +11,7 @@ use crate::{engine::shared::Hold, error::ReapError};
 #[cfg(not(loom))]
 pub(super) fn start(hold: Hold) -> bool {
     // A thread inherits the blocked signals. The program's signals are left to its own threads.
-    let signals = Blocked::all();
+    let signals = crate::signals::Blocked::all();
     let started = std::thread::Builder::new()
         .name("aio-safe".to_owned())
         .spawn(move || reap_until_closed(&hold))
@@ -48,42 +44,5 @@ fn reap_until_closed(hold: &Hold) {
             // dropped.
             Err(panic) => mem::forget(panic),
         }
-    }
-}
-
-/// All signals are blocked in this thread until this is dropped.
-#[cfg(not(loom))]
-pub(crate) struct Blocked {
-    before: libc::sigset_t,
-}
-
-#[cfg(not(loom))]
-impl Blocked {
-    pub(crate) fn all() -> Self {
-        let mut all = MaybeUninit::uninit();
-        // SAFETY: `all` has room for a set of signals.
-        unsafe { libc::sigfillset(all.as_mut_ptr()) };
-        let mut before = MaybeUninit::uninit();
-        // SAFETY: `sigfillset` has initialised `all`, and `before` has room for a set.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) };
-        Self {
-            // SAFETY: `pthread_sigmask` has stored the set that was in force. It fails only for an
-            // unknown first argument.
-            before: unsafe { before.assume_init() },
-        }
-    }
-}
-
-#[cfg(not(loom))]
-impl Drop for Blocked {
-    fn drop(&mut self) {
-        // SAFETY: `before` is a set of signals. No old set is asked for.
-        unsafe {
-            libc::pthread_sigmask(
-                libc::SIG_SETMASK,
-                &raw const self.before,
-                std::ptr::null_mut(),
-            )
-        };
     }
 }

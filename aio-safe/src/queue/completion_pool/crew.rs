@@ -34,8 +34,9 @@ use super::{
 };
 use crate::{
     Queue,
-    engine::{fork::Process, line::Ticket},
+    engine::line::Ticket,
     error::{CloseError, ReapError},
+    fork::Process,
     sync::{
         Condvar, Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering::Relaxed},

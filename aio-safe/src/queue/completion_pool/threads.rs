@@ -33,7 +33,7 @@ impl Threads {
         }
         // A thread inherits the blocked signals. The program's signals are left to its own threads.
         #[cfg(not(loom))]
-        let _signals = crate::engine::driver::thread::Blocked::all();
+        let _signals = crate::signals::Blocked::all();
         for n in 0..number {
             // If this fails, dropping `threads` ends those that were started.
             let handle = spawn(n, Arc::clone(&threads.crew)).map_err(SetupError::Threads)?;
