@@ -101,6 +101,7 @@ fn close_ends_a_reap_of_another_thread_where_a_filter_forbids_io_submit() {
 }
 
 #[test]
+#[cfg_attr(aio_kernel = "threads", ignore = "reads of /dev/zero are over later")]
 fn whoever_waits_for_room_without_a_descriptor_notices_its_slot_soon() {
     let test = "whoever_waits_for_room_without_a_descriptor_notices_its_slot_soon";
     alone(test, || {
@@ -215,6 +216,10 @@ fn a_queue_ends_while_a_thread_waits_for_a_poll_that_cannot_be_cancelled() {
 }
 
 #[test]
+#[cfg_attr(
+    any(aio_kernel = "hybrid", aio_kernel = "threads"),
+    ignore = "no call is made that a filter forbids"
+)]
 fn a_real_queue_ends_under_a_poll_where_a_filter_forbids_io_cancel() {
     let test = "a_real_queue_ends_under_a_poll_where_a_filter_forbids_io_cancel";
     alone(test, || {

@@ -245,6 +245,10 @@ fn a_parent_gets_what_a_child_of_a_reserves_waker_saw() {
 /// `close` wakes those in line before it looks whether this is still the same process, and then
 /// waits for the threads inside the gate, which don't exist in a child.
 #[test]
+#[cfg_attr(
+    any(aio_kernel = "hybrid", aio_kernel = "threads"),
+    ignore = "io_submit of a pipe does not block"
+)]
 fn a_child_of_a_waker_in_line_does_not_hang_in_close() {
     let _lock = common::one_at_a_time();
     within(60, || {

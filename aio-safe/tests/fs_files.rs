@@ -162,9 +162,9 @@ fn files_are_converted_and_cloned() {
         assert_ne!(clone.as_raw_fd(), file.as_raw_fd());
         assert!(format!("{file:?}").contains("alignment"));
         let number = file.as_fd().as_raw_fd();
-        assert_eq!(fs::File::from(file).as_raw_fd(), number);
+        assert_eq!(file.try_into_std().unwrap().as_raw_fd(), number);
         let number = clone.as_raw_fd();
-        assert_eq!(OwnedFd::from(clone).as_raw_fd(), number);
+        assert_eq!(clone.try_into_std().unwrap().as_raw_fd(), number);
     }
 }
 

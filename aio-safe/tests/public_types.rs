@@ -171,6 +171,9 @@ fn table() -> Vec<Row> {
 
         // The kernel.
         Linux Linux, PLAIN, "";
+        Hybrid Hybrid, "Send Sync Unpin UnwindSafe RefUnwindSafe", "";
+        Ways Ways, PLAIN, "";
+        Threads Threads, "Send Sync Unpin UnwindSafe RefUnwindSafe", "";
         Ring Ring, "Send Sync Unpin", "";
         AioContext AioContext, PLAIN, "";
         IoEvent IoEvent, PLAIN, "";

@@ -138,6 +138,7 @@ fn a_queue_outlives_its_runtime_and_is_dropped_in_another() {
 }
 
 #[test]
+#[cfg_attr(aio_kernel = "threads", ignore = "reads of /dev/zero are over later")]
 fn a_waker_may_wait_submit_and_make_a_runtime() {
     within(60, || {
         for driver in REACTORS {

@@ -145,6 +145,7 @@ fn a_slot_that_is_given_is_noticed_while_something_slow_is_in_flight() {
 }
 
 #[test]
+#[cfg_attr(aio_kernel = "threads", ignore = "reads of /dev/zero are over later")]
 fn a_future_is_ready_when_an_abandoned_operation_is_over_and_nobody_has_looked() {
     within(20, || {
         let zeros = std::fs::File::open("/dev/zero").unwrap();

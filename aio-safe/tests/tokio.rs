@@ -60,6 +60,10 @@ fn a_future_is_woken_by_the_reactor() {
 }
 
 #[test]
+#[cfg_attr(
+    any(aio_kernel = "hybrid", aio_kernel = "threads"),
+    ignore = "workers are threads"
+)]
 fn ten_thousand_concurrent_reads_finish_in_one_thread() {
     alone("ten_thousand_concurrent_reads_finish_in_one_thread", || {
         let runtime = current_thread();
@@ -210,6 +214,7 @@ fn a_task_that_never_has_to_wait_lets_others_run() {
 
 /// The budget is for what a task awaits.
 #[test]
+#[cfg_attr(aio_kernel = "threads", ignore = "reads of /dev/zero are over later")]
 fn a_function_is_called_though_the_tasks_budget_is_used_up() {
     within(60, || {
         let runtime = current_thread();

@@ -244,6 +244,10 @@ fn a_signal_ends_a_reap_and_not_a_wait() {
 extern "C" fn on_signal(_: libc::c_int) {}
 
 #[test]
+#[cfg_attr(
+    any(aio_kernel = "hybrid", aio_kernel = "threads"),
+    ignore = "signals end no wait"
+)]
 fn a_real_signal_ends_a_reap_and_not_a_wait() {
     within(20, || {
         // No SA_RESTART: the call is to be interrupted.

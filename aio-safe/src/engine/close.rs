@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "completes what io_destroy ends")]
 
 use std::{
+    mem,
     panic::resume_unwind,
     time::{Duration, Instant},
 };
@@ -52,9 +53,15 @@ impl Shared {
         // MECHANISM: cancelling before closing
         // `self.cancel_all()` becomes `true`
         let all_cancelled = self.cancel_all();
+        let mut waits_ended = false;
         let mut panic = None;
         let result = loop {
             let lead = self.take_over();
+            if !mem::replace(&mut waits_ended, true) && !self.dead.load(Relaxed) {
+                // SAFETY: only the leader destroys the context, and that is this thread. `dead`
+                // says that it wasn't destroyed.
+                unsafe { self.kernel.end_waits(self.ctx) };
+            }
             let mut jobs = Jobs::new(self);
             let result = self.close_turn(&lead, all_cancelled, &mut jobs);
             lead.pass_on(|goal| self.reached(goal));

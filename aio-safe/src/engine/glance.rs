@@ -50,7 +50,7 @@ impl Shared {
             };
             // SAFETY: `glance` calls this as the leader, with an event that it takes if this
             // returns true. So the caller is the completer of a slot that expects the event.
-            if !slot.expects(generation) || unsafe { slot.inbox() } != Some(inbox) {
+            if res < 0 || !slot.expects(generation) || unsafe { slot.inbox() } != Some(inbox) {
                 return false;
             }
             // SAFETY: the caller is the completer of this slot, which expects this generation.

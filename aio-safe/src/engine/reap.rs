@@ -20,10 +20,10 @@ use crate::{
         keep_first,
         leader::{Goal, Joined, Lead},
         shared::Shared,
-        slot::{LOST, untag},
+        slot::{LOST, Slot, untag},
     },
     error::ReapError,
-    kernel::kick::KICK,
+    kernel::{Ring, kick::KICK},
     sync::atomic::Ordering::Relaxed,
 };
 
@@ -169,8 +169,13 @@ impl Shared {
         let result = if self.ring.is_some() && seen >= min {
             Ok(())
         } else {
-            self.reap_by_call(lead, own, min - seen, TURN - seen, timeout, jobs)
-                .map(|n| completed += n)
+            let min = min.saturating_sub(seen);
+            self.reap_by_call(lead, own, min, TURN - seen, timeout, jobs)
+                .map(|(seen_by_call, n)| {
+                    completed += n;
+                    let seen = seen + seen_by_call;
+                    completed += self.reap_second_ring(own, TURN - seen, jobs).1;
+                })
         };
         self.gate.completed(completed);
         match result {
@@ -188,12 +193,39 @@ impl Shared {
         own: Own,
         jobs: &mut Jobs<'_>,
     ) -> (usize, usize) {
-        let Some(ring) = &self.ring else {
-            return (0, 0);
+        let (seen, completed) = match &self.ring {
+            Some(ring) => self.take_events(ring, own, TURN, jobs),
+            None => (0, 0),
         };
+        if self.second_ring.is_none() {
+            return (seen, completed);
+        }
+        let (more, more_completed) = self.reap_second_ring(own, TURN - seen, jobs);
+        (seen + more, completed + more_completed)
+    }
+
+    /// As [`reap_ring`](Self::reap_ring), up to `max` events of the second ring.
+    #[cold]
+    fn reap_second_ring(&self, own: Own, max: usize, jobs: &mut Jobs<'_>) -> (usize, usize) {
+        match &self.second_ring {
+            Some(ring) => self.take_events(ring, own, max, jobs),
+            None => (0, 0),
+        }
+    }
+
+    /// Takes up to `max` events in a ring. The caller leads. Returns how many there were, and how
+    /// many slots they completed.
+    #[inline(always)]
+    fn take_events(
+        &self,
+        ring: &Ring,
+        own: Own,
+        max: usize,
+        jobs: &mut Jobs<'_>,
+    ) -> (usize, usize) {
         // SAFETY: the caller leads, so nobody else reads the ring. Only the leader destroys the
         // context, and it wasn't destroyed: the callers have looked at `dead`.
-        let mut events = unsafe { ring.events(TURN) };
+        let mut events = unsafe { ring.events(max) };
         let seen = events.total();
         let mut others = 0;
         let mut completer = Completer::new(own, jobs);
@@ -214,7 +246,7 @@ impl Shared {
         max: usize,
         timeout: Option<Duration>,
         jobs: &mut Jobs<'_>,
-    ) -> Result<usize, Errno> {
+    ) -> Result<(usize, usize), Errno> {
         let mut events = [MaybeUninit::<IoEvent>::uninit(); TURN];
         let buffer = &mut events[..max];
         // SAFETY: the caller leads, so nobody else takes events of this context.
@@ -231,7 +263,7 @@ impl Shared {
         if n > others {
             self.counters.by_call.add(n - others);
         }
-        Ok(n - others)
+        Ok((n, n - others))
     }
 
     /// Completes an event's slot. Counts the event among the `others` if it matches no request in
@@ -242,11 +274,44 @@ impl Shared {
         match self.slab.get(index) {
             Some(slot) if slot.expects(generation) => {
                 // SAFETY: the caller leads, and took the event of this request, so it is the
+                // completer. The slot expects this generation.
+                let Some(res) = (unsafe { self.final_result(slot, res) }) else {
+                    *others += 1;
+                    return;
+                };
+                // SAFETY: the caller leads, and took the event of this request, so it is the
                 // completer. The slot expects this generation. `own` is what the caller of this
                 // turn owns.
                 unsafe { completer.complete(slot, generation, res) };
             }
             _ => self.ignore(data, others),
+        }
+    }
+
+    /// The result that a slot's event gives it. `None`: the request was submitted again.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the completer of the slot, which expects this event.
+    #[inline(always)]
+    unsafe fn final_result(&self, slot: &Slot, res: i64) -> Option<i64> {
+        // SAFETY: the caller is the completer of the slot, which expects this event.
+        if res < 0 && unsafe { slot.submit_again(res) } {
+            return self.wait_elsewhere(slot);
+        }
+        Some(res)
+    }
+
+    /// Submits a request that can't be carried out without waiting. Returns its result if the
+    /// kernel refuses it.
+    #[cold]
+    fn wait_elsewhere(&self, slot: &Slot) -> Option<i64> {
+        // SAFETY: the caller leads, so the context lives. The event of this request was given out,
+        // and its slot isn't completed: so nobody uses the iocb, and the payload stays in the slot
+        // until the next event. The payload keeps the file open.
+        match unsafe { self.kernel.io_submit_and_wait(self.ctx, slot.iocb()) } {
+            Ok(()) => None,
+            Err(errno) => Some(-i64::from(errno.raw())),
         }
     }
 

@@ -51,6 +51,10 @@ pub(crate) struct Shared {
     pub(crate) ctx: AioContext,
     /// The completion ring, if it can be read without a system call. Only the leader reads it.
     pub(crate) ring: Option<Ring>,
+    /// The kernel's second ring, if it has one. Only the leader reads it.
+    pub(crate) second_ring: Option<Ring>,
+    /// Whether a request that failed because of `RWF_NOWAIT` can be submitted to be waited for.
+    pub(crate) nowait: bool,
     pub(crate) slab: Slab,
     pub(crate) line: Line,
     pub(crate) gate: Gate,
@@ -83,11 +87,18 @@ impl Shared {
         // SAFETY: the context was made just now. Only the leader reads the ring, and only as long
         // as `dead` doesn't say that the context was destroyed.
         let ring = unsafe { kernel.ring(ctx) };
+        // SAFETY: the context was made just now. Only the leader reads this ring too, as long as
+        // the context isn't destroyed.
+        let second_ring = unsafe { kernel.second_ring(ctx) };
+        // SAFETY: the context was made just now.
+        let nowait = unsafe { kernel.can_wait(ctx) };
         let leadership = Leadership::new(kernel.eventfd().cloned());
         Ok(Self {
             kernel,
             ctx,
             ring,
+            second_ring,
+            nowait,
             slab: Slab::new(depth),
             line: Line::new(),
             gate: Gate::new(),
@@ -194,7 +205,7 @@ impl Shared {
         let panics = FreeOnPanic(self, slot);
         // SAFETY: the caller has claimed the slot and put nothing in it. Its payload's type was set
         // to `P` just now.
-        unsafe { slot.fill(file, op) };
+        unsafe { slot.fill(file, op, self.nowait) };
         mem::forget(panics);
     }
 

@@ -6,7 +6,8 @@
 //!
 //! The word holds a generation (upper 24 bits) and flags (lower 8). The generation tells the uses
 //! of a slot apart: it is raised by two after each. It is always odd, and so never zero. The flag
-//! `CANCELLABLE` describes the payload, and can be set in any state. The other flags are the state:
+//! `CANCELLABLE` describes the payload, `NOWAIT` the iocb. Both can be set in any state. The other
+//! flags are the state:
 //!
 //! | state | flags | iocb and payload belong to | result belongs to | waker belongs to |
 //! |---|---|---|---|---|
@@ -72,7 +73,7 @@ use std::{
     task::Waker,
 };
 
-use aio_abi::Iocb;
+use aio_abi::{Iocb, RwFlags};
 use aio_sys::Errno;
 
 use crate::{
@@ -80,7 +81,7 @@ use crate::{
     engine::{
         inbox::Inbox,
         keep_first,
-        payload::Storage,
+        payload::{PayloadType, Storage},
         trace::{Time, Times},
     },
     op::{Op, Payload, Request},
@@ -103,6 +104,12 @@ const GONE: u32 = 1 << 2;
 const WAKER: u32 = 1 << 3;
 /// The kernel can cancel the request. Set while such a payload is in the slot.
 const CANCELLABLE: u32 = 1 << 4;
+
+/// The queue has set `RWF_NOWAIT` in the iocb. If the request fails for that reason, it is
+/// [submitted again](Slot::submit_again). Set while such an operation is in the slot.
+const NOWAIT: u32 = 1 << 5;
+/// The flags that say nothing of the slot's state.
+const OF_PAYLOAD: u32 = CANCELLABLE | NOWAIT;
 
 const FLAGS: u32 = 0xff;
 /// The generation of a slot's first use.
@@ -134,7 +141,7 @@ pub(crate) struct Slot {
     /// The inbox of the lane whose slot this is, if it is a lane's.
     inbox: UnsafeCell<Option<NonNull<Inbox<Self>>>>,
     payload: UnsafeCell<Storage>,
-    drop_payload: UnsafeCell<unsafe fn(*mut Storage)>,
+    payload_type: UnsafeCell<&'static PayloadType>,
     waker: UnsafeCell<MaybeUninit<Waker>>,
 }
 
@@ -172,7 +179,7 @@ impl Slot {
             times: UnsafeCell::new(Times::NONE),
             inbox: UnsafeCell::new(None),
             payload: UnsafeCell::new(Storage::empty()),
-            drop_payload: UnsafeCell::new(Storage::discard::<()>),
+            payload_type: UnsafeCell::new(&PayloadType::NONE),
             waker: UnsafeCell::new(MaybeUninit::uninit()),
         }
     }
@@ -192,13 +199,14 @@ impl Slot {
     /// The caller has claimed the slot, and put nothing in it since.
     #[inline]
     pub(crate) unsafe fn set_payload_type<P: Payload>(&self) {
-        self.drop_payload.with_mut(|cell| {
+        self.payload_type.with_mut(|cell| {
             // SAFETY: the caller has claimed the slot, so nobody else uses the cell.
-            unsafe { *cell = Storage::discard::<P> }
+            unsafe { *cell = const { &PayloadType::of::<P>() } }
         });
     }
 
-    /// Puts an operation in a claimed slot, ready for `io_submit`.
+    /// Puts an operation in a claimed slot, ready for `io_submit`. With `nowait`, it sets
+    /// `RWF_NOWAIT` where that is of use.
     ///
     /// # Panics
     ///
@@ -209,14 +217,23 @@ impl Slot {
     /// The caller has claimed the slot, [set its payload's type](Self::set_payload_type) to `P`,
     /// and put nothing in it since.
     #[inline(always)]
-    pub(crate) unsafe fn fill<P: Payload>(&self, file: BorrowedFd<'_>, op: Op<P>) {
+    pub(crate) unsafe fn fill<P: Payload>(&self, file: BorrowedFd<'_>, op: Op<P>, nowait: bool) {
         // The word has no flags, because the slot is claimed.
         let generation = self.word.load(Relaxed);
         debug_assert_eq!(generation & FLAGS, 0);
         if P::CANCELLABLE {
             self.word.store(generation | CANCELLABLE, Relaxed);
         }
-        let Op { payload, request } = op;
+        let Op {
+            payload,
+            mut request,
+        } = op;
+        if let (Some(kept), true) = (payload.kept(), nowait) {
+            if let Some(with_nowait) = request.with_nowait(kept, file) {
+                request = with_nowait;
+                self.word.store(generation | NOWAIT, Relaxed);
+            }
+        }
         // SAFETY: the caller has claimed the slot and put nothing in it, so the storage is empty
         // and nobody else uses it.
         self.payload
@@ -245,17 +262,18 @@ impl Slot {
     ///
     /// The caller has claimed the slot, filled it with a `P`, and not started it.
     pub(crate) unsafe fn unfill<P: Payload>(&self) -> Op<P> {
-        if P::CANCELLABLE {
-            let word = self.word.load(Relaxed);
-            self.word.store(word & !CANCELLABLE, Relaxed);
-        }
+        let word = self.word.load(Relaxed);
+        self.word.store(word & !OF_PAYLOAD, Relaxed);
         // SAFETY: the caller has claimed the slot, so nobody else uses the storage, and has filled
         // it with a `P`.
         let payload = self
             .payload
             .with_mut(|cell| unsafe { Storage::take::<P>(cell) });
         // SAFETY: the caller has claimed the slot, so nobody writes to the iocb.
-        let request = self.iocb.with(|cell| Request::of(unsafe { &*cell }));
+        let mut request = self.iocb.with(|cell| Request::of(unsafe { &*cell }));
+        if word & NOWAIT != 0 {
+            request = request.without_nowait();
+        }
         Op { payload, request }
     }
 
@@ -356,6 +374,45 @@ impl Slot {
     }
 
     // The completer's side: in flight → completed, abandoned → free.
+
+    /// Makes a request that failed with this result ready to be submitted again, if the queue has
+    /// set `RWF_NOWAIT` and the request failed for that reason. It is without the flag then.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the completer, and the slot [`expects`](Self::expects) this completion; or it
+    /// has started the slot, and the kernel refused the request.
+    #[cold]
+    pub(crate) unsafe fn submit_again(&self, res: i64) -> bool {
+        let errno = i32::try_from(-res).ok().and_then(Errno::from_raw);
+        let Some(errno @ (Errno::EAGAIN | Errno::EOPNOTSUPP)) = errno else {
+            return false;
+        };
+        // The handle may change other flags meanwhile. So this one stays, and the iocb tells whether
+        // the request was submitted again before.
+        if self.word.load(Relaxed) & NOWAIT == 0 {
+            return false;
+        }
+        let opcode = self.iocb.with_mut(|cell| {
+            // SAFETY: the kernel has given out the request's event, or has refused the request, so
+            // it doesn't use the iocb. The handle doesn't either before the result is stored.
+            let iocb = unsafe { &mut *cell };
+            let was_set = iocb.aio_rw_flags.contains(RwFlags::NOWAIT);
+            iocb.aio_rw_flags = iocb.aio_rw_flags.difference(RwFlags::NOWAIT);
+            was_set.then_some(iocb.aio_lio_opcode)
+        });
+        let Some(opcode) = opcode else {
+            return false;
+        };
+        // SAFETY: the type is set while the slot is claimed, so nobody writes to the cell.
+        let payload_type = self.payload_type.with(|cell| unsafe { *cell });
+        self.payload.with(|cell| {
+            // SAFETY: the slot was filled with a payload of this type, which stays in it until the
+            // result is stored. Nobody changes it meanwhile.
+            unsafe { (payload_type.nowait_failed)(cell, opcode, errno) }
+        });
+        true
+    }
 
     /// Whether the slot is in flight in this generation. If so, it stays so until the completer of
     /// that generation completes it.
@@ -459,8 +516,8 @@ impl Slot {
         Completed::Quietly
     }
 
-    /// As [`complete_own`](Self::complete_own), if this event is the slot's and no waker is stored.
-    /// Returns false otherwise, and has done nothing.
+    /// As [`complete_own`](Self::complete_own), if this event is the slot's and a success, and no
+    /// waker is stored. Returns false otherwise, and has done nothing.
     ///
     /// # Safety
     ///
@@ -472,8 +529,8 @@ impl Slot {
         let expected = tag(word & !FLAGS, self.index);
         // A stored waker would have to be taken out.
         // MECHANISM: the waker of a handle whose thread takes its only event
-        // `!CANCELLABLE) != ACTIVE` becomes `!CANCELLABLE & !WAKER) != ACTIVE`
-        if data != expected || word & (FLAGS & !CANCELLABLE) != ACTIVE {
+        // `!OF_PAYLOAD) != ACTIVE` becomes `!OF_PAYLOAD & !WAKER) != ACTIVE`
+        if data != expected || word & (FLAGS & !OF_PAYLOAD) != ACTIVE || res < 0 {
             return false;
         }
         // SAFETY: the event is that of the request in flight, so the caller is the completer, and
@@ -560,7 +617,7 @@ impl Slot {
     /// The caller owns the slot, which holds a payload. The payload counts as taken from now on.
     unsafe fn drop_payload(&self, panic: &mut Option<Box<dyn Any + Send>>) {
         // SAFETY: the caller owns the slot, so nobody writes to the cell.
-        let discard = self.drop_payload.with(|cell| unsafe { *cell });
+        let discard = self.payload_type.with(|cell| unsafe { *cell }).discard;
         let dropped = catch_unwind(AssertUnwindSafe(|| {
             self.payload.with_mut(|cell| {
                 // SAFETY: the caller owns the slot, so nobody else uses the storage. It holds a

@@ -169,12 +169,16 @@ impl Shared {
                 }
                 Err(errno) => {
                     let slot = rest.first().expect("something was to be submitted");
-                    // SAFETY: the slot was started, no handle is in use, and the kernel refused this
-                    // request: it is the first one that wasn't accepted.
-                    unsafe { slot.refuse(errno) };
-                    answer.answered += 1;
-                    answer.refused += 1;
-                    refused.push(slot);
+                    // SAFETY: the slot was started, and the kernel refused this request: it is the
+                    // first one that wasn't accepted.
+                    if !unsafe { slot.submit_again(-i64::from(errno.raw())) } {
+                        // SAFETY: the slot was started, no handle is in use, and the kernel refused
+                        // this request.
+                        unsafe { slot.refuse(errno) };
+                        answer.answered += 1;
+                        answer.refused += 1;
+                        refused.push(slot);
+                    }
                 }
             }
             let rest = slots.get(answer.answered..).unwrap_or_default();

@@ -2,8 +2,9 @@
 
 use std::{
     fmt, io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
     path::Path,
+    sync::Arc,
 };
 
 use rustix::{
@@ -12,10 +13,10 @@ use rustix::{
 };
 
 use super::{
-    Alignment, Asynchrony, OpenOptions, device,
+    Alignment, Asynchrony, OpenOptions, device, nowait,
     probe::{self, DirectIo},
 };
-use crate::{AlignedBuf, buf::AllocError};
+use crate::{AlignedBuf, buf::AllocError, op::Kept};
 
 /// A file, and what its transfers have to be aligned to.
 ///
@@ -26,7 +27,8 @@ use crate::{AlignedBuf, buf::AllocError};
 /// from a [`std::fs::File`]. So don't change `O_DIRECT` later (`fcntl`, `F_SETFL`): transfers would
 /// be checked for the wrong alignment, and the kernel would answer EINVAL.
 pub struct File {
-    file: std::fs::File,
+    /// Operations in flight keep it too: some are submitted a second time.
+    kept: Arc<Kept>,
     alignment: Alignment,
     direct: bool,
 }
@@ -35,7 +37,7 @@ impl File {
     /// A file that is direct with this alignment, or buffered.
     pub(super) fn new(file: std::fs::File, direct: Option<Alignment>) -> Self {
         Self {
-            file,
+            kept: Arc::new(nowait::kept(file, direct.is_some())),
             alignment: direct.unwrap_or(Alignment::NONE),
             direct: direct.is_some(),
         }
@@ -79,7 +81,7 @@ impl File {
     /// many files open.
     pub fn try_clone(&self) -> io::Result<Self> {
         Ok(Self {
-            file: self.file.try_clone()?,
+            kept: Arc::new(nowait::kept(self.as_std().try_clone()?, self.direct)),
             ..*self
         })
     }
@@ -87,7 +89,27 @@ impl File {
     /// The file as the standard library's, for everything that isn't here: metadata, permissions,
     /// locks. These calls block.
     pub fn as_std(&self) -> &std::fs::File {
-        &self.file
+        self.kept.file()
+    }
+
+    /// The standard library's file, with the same descriptor.
+    ///
+    /// # Errors
+    ///
+    /// This file, if it is direct and operations that it made are in flight, or aren't submitted
+    /// yet. They keep the descriptor open. Take their results first, or
+    /// [clone](std::fs::File::try_clone) the file.
+    pub fn try_into_std(self) -> Result<std::fs::File, Self> {
+        match Arc::try_unwrap(self.kept) {
+            Ok(kept) => Ok(kept.into_file()),
+            Err(kept) => Err(Self { kept, ..self }),
+        }
+    }
+
+    /// The file, for an operation that may be submitted a second time.
+    #[inline]
+    pub(super) fn kept(&self) -> Option<&Arc<Kept>> {
+        self.direct.then_some(&self.kept)
     }
 
     /// What the file's transfers have to be aligned to.
@@ -142,7 +164,7 @@ impl File {
     pub fn len(&self) -> io::Result<u64> {
         match probe::file_type(self.as_fd()) {
             Some(FileType::BlockDevice) => device::len(self.as_fd()),
-            _ => Ok(self.file.metadata()?.len()),
+            _ => Ok(self.as_std().metadata()?.len()),
         }
     }
 
@@ -154,7 +176,7 @@ impl File {
     /// Those of `ftruncate(2)`. EINVAL for what isn't a regular file, or isn't open for writing.
     #[doc(alias = "ftruncate")]
     pub fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
+        self.as_std().set_len(len)
     }
 
     /// Allocates the blocks for `len` bytes from `offset` on (`fallocate(2)`), and makes the file
@@ -171,7 +193,7 @@ impl File {
     #[doc(alias = "fallocate")]
     pub fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
         let flags = FallocateFlags::empty();
-        match retry_on_intr(|| rustix::fs::fallocate(&self.file, flags, offset, len)) {
+        match retry_on_intr(|| rustix::fs::fallocate(self.as_std(), flags, offset, len)) {
             Err(Errno::OPNOTSUPP) => {
                 let why = match probe::file_type(self.as_fd()) {
                     Some(FileType::BlockDevice) => {
@@ -205,36 +227,24 @@ impl From<std::fs::File> for File {
     }
 }
 
-impl From<File> for std::fs::File {
-    fn from(file: File) -> Self {
-        file.file
-    }
-}
-
-impl From<File> for OwnedFd {
-    fn from(file: File) -> Self {
-        file.file.into()
-    }
-}
-
 impl AsFd for File {
     #[inline]
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+        self.as_std().as_fd()
     }
 }
 
 impl AsRawFd for File {
     #[inline]
     fn as_raw_fd(&self) -> RawFd {
-        self.file.as_raw_fd()
+        self.as_std().as_raw_fd()
     }
 }
 
 impl fmt::Debug for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("File")
-            .field("file", &self.file)
+            .field("file", self.as_std())
             .field("direct", &self.direct)
             .field("alignment", &self.alignment)
             .finish()

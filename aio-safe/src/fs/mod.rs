@@ -84,6 +84,7 @@ mod asynchrony;
 mod device;
 mod error;
 mod file;
+mod nowait;
 mod ops;
 mod options;
 mod probe;

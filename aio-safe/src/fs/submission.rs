@@ -44,7 +44,10 @@ enum State<'a, P: Payload> {
 
 impl<'a, P: Payload> Submission<'a, P> {
     #[inline(always)]
-    pub(super) fn new(target: Target<'a>, op: Op<P>) -> Self {
+    pub(super) fn new(target: Target<'a>, mut op: Op<P>) -> Self {
+        if target.queue.shared().nowait {
+            op = op.kept_by(target.file.kept());
+        }
         match target.queue.submit(target.file, op) {
             Ok(pending) => Self {
                 state: State::InFlight(pending),

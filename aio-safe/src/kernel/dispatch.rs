@@ -1,4 +1,5 @@
-//! The kernel of a queue: Linux, called directly, or another one, called through a table.
+//! The kernel of a queue: Linux or [`Hybrid`], called directly, or another one, called through a
+//! table.
 //!
 //! `io_submit` of Linux is inlined into the code that calls it. With a frame between that code and
 //! the system call, a `ret` would follow the call. That costs up to 400 ns on some processors: see
@@ -11,6 +12,8 @@ use std::{any::Any, mem::MaybeUninit, ops::Deref, os::fd::AsRawFd, sync::Arc, ti
 use aio_abi::{AioContext, IoEvent, Iocb, IocbFlags};
 use aio_sys::Errno;
 
+#[cfg(not(loom))]
+use super::Hybrid;
 use super::{Calls, Eventfd, Kernel, Linux};
 
 /// See the [module](self). Dereferences to the kernel, for the calls that need not be inlined.
@@ -32,16 +35,14 @@ pub(crate) struct Extras {
 enum Target {
     /// The Linux kernel that this runs on.
     Linux,
+    #[cfg(not(loom))]
+    Hybrid(Box<Hybrid>),
     Other(Box<dyn Kernel>),
 }
 
 impl Dispatch {
     pub(crate) fn new<K: Kernel>(kernel: K, extras: Extras) -> Self {
-        let target = if (&kernel as &dyn Any).is::<Linux>() {
-            Target::Linux
-        } else {
-            Target::Other(Box::new(kernel))
-        };
+        let target = Target::of(kernel);
         let any = extras.eventfd.is_some() || extras.calls.is_some();
         Self {
             target,
@@ -78,13 +79,21 @@ impl Dispatch {
             // SAFETY: nobody else uses the iocbs during the call, which the caller promises.
             unsafe { extras.before_submit(iocbs) };
         }
-        match &self.target {
+        let is_for_linux = match &self.target {
+            Target::Linux => true,
+            #[cfg(not(loom))]
+            // SAFETY: nobody else uses the iocbs during the call, which the caller promises.
+            Target::Hybrid(kernel) => unsafe { kernel.is_all_native(iocbs) },
+            Target::Other(_) => false,
+        };
+        if is_for_linux {
             // SAFETY: nobody else uses the iocbs during the call, and their memory stays valid and
             // unused until the events: the caller promises that.
-            Target::Linux => unsafe { Linux.io_submit(ctx, iocbs) },
+            unsafe { Linux.io_submit(ctx, iocbs) }
+        } else {
             // SAFETY: nobody else uses the iocbs during the call, and their memory stays valid and
             // unused until the events: the caller promises that.
-            Target::Other(kernel) => unsafe { submit_to(&**kernel, ctx, iocbs) },
+            unsafe { submit_to(self, ctx, iocbs) }
         }
     }
 
@@ -153,7 +162,7 @@ impl Extras {
     }
 }
 
-/// Submits to another kernel than Linux.
+/// Submits what isn't for Linux alone.
 ///
 /// # Safety
 ///
@@ -161,13 +170,13 @@ impl Extras {
 // Cold, because it is inlined nowhere: the code for Linux stays small.
 #[cold]
 unsafe fn submit_to(
-    kernel: &dyn Kernel,
+    kernel: &Dispatch,
     ctx: AioContext,
     iocbs: &[*mut Iocb],
 ) -> Result<usize, Errno> {
     // SAFETY: nobody else uses the iocbs during the call, and their memory stays valid and unused
     // until the events: the caller promises that.
-    unsafe { kernel.io_submit(ctx, iocbs) }
+    unsafe { (**kernel).io_submit(ctx, iocbs) }
 }
 
 impl Deref for Dispatch {
@@ -176,8 +185,25 @@ impl Deref for Dispatch {
     fn deref(&self) -> &Self::Target {
         match &self.target {
             Target::Linux => &Linux,
+            #[cfg(not(loom))]
+            Target::Hybrid(kernel) => &**kernel,
             Target::Other(kernel) => &**kernel,
         }
+    }
+}
+
+impl Target {
+    fn of<K: Kernel>(kernel: K) -> Self {
+        let mut kernel = Some(kernel);
+        let any: &mut dyn Any = &mut kernel;
+        if any.is::<Option<Linux>>() {
+            return Self::Linux;
+        }
+        #[cfg(not(loom))]
+        if let Some(hybrid) = any.downcast_mut::<Option<Hybrid>>() {
+            return Self::Hybrid(Box::new(hybrid.take().expect("it was put there")));
+        }
+        Self::Other(Box::new(kernel.take().expect("it was put there")))
     }
 }
 
@@ -187,9 +213,11 @@ mod tests {
 
     #[test]
     fn linux_is_called_directly() {
-        assert!(matches!(
-            Dispatch::new(Linux, Extras::default()).target,
-            Target::Linux
-        ));
+        assert!(matches!(Target::of(Linux), Target::Linux));
+    }
+
+    #[test]
+    fn the_hybrid_is_called_directly() {
+        assert!(matches!(Target::of(Hybrid::new()), Target::Hybrid(_)));
     }
 }

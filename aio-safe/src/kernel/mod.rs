@@ -14,11 +14,18 @@ mod calls;
 mod dispatch;
 #[cfg(not(loom))]
 mod eventfd;
+#[cfg(not(loom))]
+mod hybrid;
 pub(crate) mod kick;
 mod linux;
 #[cfg(loom)]
 mod modelled;
 mod ring;
+#[cfg(any(not(loom), test))]
+pub(crate) mod threads;
+#[cfg(any(not(loom), test))]
+pub(crate) mod waiting;
+mod ways;
 
 use std::{mem::MaybeUninit, time::Duration};
 
@@ -31,10 +38,15 @@ pub(crate) use calls::Calls;
 pub(crate) use dispatch::{Dispatch, Extras};
 #[cfg(not(loom))]
 pub(crate) use eventfd::Eventfd;
+#[cfg(not(loom))]
+pub use hybrid::Hybrid;
 pub use linux::Linux;
 #[cfg(loom)]
 pub(crate) use modelled::Eventfd;
 pub use ring::Ring;
+#[cfg(not(loom))]
+pub use threads::Threads;
+pub use ways::Ways;
 
 /// What a queue needs of a kernel: five of native AIO's system calls.
 ///
@@ -90,8 +102,35 @@ pub unsafe trait Kernel: Send + Sync + 'static {
     /// # Safety
     ///
     /// Each pointer is to an iocb that nobody else uses during the call. The memory that the iocbs
-    /// point to stays valid, and nobody else uses it, until each request's event was given out.
+    /// point to stays valid, and nobody else uses it, until each request's event was given out. An
+    /// eventfd in `aio_resfd` stays open until the context is destroyed.
     unsafe fn io_submit(&self, ctx: AioContext, iocbs: &[*mut Iocb]) -> Result<usize, Errno>;
+
+    /// Whether the kernel has [`io_submit_and_wait`](Self::io_submit_and_wait) for this context. If
+    /// so, the queue sets [`RwFlags::NOWAIT`] in direct transfers of a [`fs::File`](crate::fs::File).
+    ///
+    /// # Safety
+    ///
+    /// The context lives.
+    unsafe fn can_wait(&self, ctx: AioContext) -> bool {
+        let _ = ctx;
+        false
+    }
+
+    /// Submits a request whose carrying out may block, and doesn't block itself. The queue calls it
+    /// with a request that failed because of [`RwFlags::NOWAIT`], without that flag, while it reaps.
+    ///
+    /// # Errors
+    ///
+    /// As [`io_submit`](Self::io_submit). ENOSYS if the kernel doesn't have this.
+    ///
+    /// # Safety
+    ///
+    /// As [`io_submit`](Self::io_submit).
+    unsafe fn io_submit_and_wait(&self, ctx: AioContext, iocb: *mut Iocb) -> Result<(), Errno> {
+        let _ = (ctx, iocb);
+        Err(Errno::ENOSYS)
+    }
 
     /// Waits for `min` events, takes up to `events.len()`, and returns how many it stored at the
     /// start of `events`. Without a timeout it waits without limit. It doesn't wait if `min` is 0.
@@ -122,6 +161,17 @@ pub unsafe trait Kernel: Send + Sync + 'static {
         None
     }
 
+    /// A second ring, for events that aren't in the first. [`io_getevents`](Self::io_getevents)
+    /// doesn't take them, but returns as soon as there is one, even with no event.
+    ///
+    /// # Safety
+    ///
+    /// As [`ring`](Self::ring).
+    unsafe fn second_ring(&self, ctx: AioContext) -> Option<Ring> {
+        let _ = ctx;
+        None
+    }
+
     /// Asks the kernel to cancel a request. Linux reports success as the error EINPROGRESS. `Ok`
     /// means the same. The event comes as usual.
     ///
@@ -133,6 +183,29 @@ pub unsafe trait Kernel: Send + Sync + 'static {
     ///
     /// `iocb` points to an iocb that stays readable during the call.
     unsafe fn io_cancel(&self, ctx: AioContext, iocb: *mut Iocb) -> Result<(), Errno>;
+
+    /// The queue is being closed, and waits until nothing is in flight. So the kernel ends the
+    /// requests that nothing but another process or the network would end, now and in future.
+    /// Their events come as usual.
+    ///
+    /// The real kernel has no such requests but polls, which the queue cancels by itself.
+    ///
+    /// # Safety
+    ///
+    /// The context lives.
+    unsafe fn end_waits(&self, ctx: AioContext) {
+        let _ = ctx;
+    }
+
+    /// Which ways the context's requests took, if there is more than one.
+    ///
+    /// # Safety
+    ///
+    /// The context was made by this kernel.
+    unsafe fn ways(&self, ctx: AioContext) -> Option<Ways> {
+        let _ = ctx;
+        None
+    }
 
     /// Destroys a context. Waits until nothing is in flight.
     ///

@@ -80,9 +80,11 @@ impl<'l, P: ReadWrite, T: Send + 'static> LaneBatch<'l, P, T> {
         let Op { payload, request } = ManuallyDrop::into_inner(op);
         let value = ManuallyDrop::into_inner(value);
         let payload = Tagged { payload, value };
+        let op = Op { payload, request };
+        let nowait = self.lane.queue.shared().nowait;
         // SAFETY: the lane has claimed the slot and set its payload's type. The slot is a resting
         // one beyond those that were pushed, so nothing is in it.
-        unsafe { slot.fill(file, Op { payload, request }) };
+        unsafe { slot.fill(file, op, nowait) };
         self.pushed += 1;
         Ok(())
     }

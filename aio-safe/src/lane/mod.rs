@@ -14,6 +14,7 @@ use std::{
     mem,
     panic::{RefUnwindSafe, UnwindSafe},
     ptr::NonNull,
+    sync::Arc,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -31,7 +32,7 @@ use crate::{
     },
     error::QueueError,
     lane::slots::Slots,
-    op::{Held, Payload, ReadWrite, sealed},
+    op::{Held, Kept, Payload, ReadWrite, sealed},
 };
 
 pub use batch::LaneBatch;
@@ -127,6 +128,16 @@ impl<P: ReadWrite, T: Send + 'static> sealed::Payload for Tagged<P, T> {
     #[inline]
     fn place(&mut self) -> (u64, u64) {
         self.payload.place()
+    }
+
+    #[inline]
+    fn keep(&mut self, file: &Arc<Kept>) {
+        self.payload.keep(file);
+    }
+
+    #[inline]
+    fn kept(&self) -> Option<&Kept> {
+        self.payload.kept()
     }
 }
 

@@ -37,6 +37,8 @@ mod ring;
 mod room;
 mod slab;
 mod submit;
+mod threads;
+mod waiting;
 
 use std::{
     collections::BTreeMap,

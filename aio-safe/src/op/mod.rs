@@ -1,6 +1,7 @@
 //! Operations: what to do, with which buffer.
 
 mod cancel;
+mod kept;
 mod poll;
 mod sync;
 mod transfer;
@@ -10,6 +11,7 @@ use std::{
     fmt,
     marker::PhantomData,
     os::fd::{AsRawFd, BorrowedFd},
+    sync::Arc,
 };
 
 use aio_abi::{Iocb, IocbFlags, Opcode, RwFlags};
@@ -18,6 +20,7 @@ use crate::OpError;
 
 pub use aio_abi::{IoPrio, IoPrioClass};
 pub use cancel::CancelOutcome;
+pub(crate) use kept::Kept;
 pub use poll::{FilePoll, PollEvents};
 pub use sync::FileSync;
 pub use transfer::{ReadWrite, Transfer};
@@ -69,6 +72,25 @@ impl Request {
             aio_buf: buf,
             aio_nbytes: nbytes,
             ..Iocb::default()
+        }
+    }
+
+    /// With `RWF_NOWAIT`, if `kept` says that this is of use on that file. `None` otherwise, and if
+    /// the program has set the flag itself.
+    #[inline]
+    pub(crate) fn with_nowait(self, kept: &Kept, file: BorrowedFd<'_>) -> Option<Self> {
+        let is_set = self.rw_flags.contains(RwFlags::NOWAIT);
+        (!is_set && kept.nowait_helps(file.as_raw_fd(), self.opcode)).then(|| Self {
+            rw_flags: self.rw_flags | RwFlags::NOWAIT,
+            ..self
+        })
+    }
+
+    /// Without `RWF_NOWAIT`.
+    pub(crate) fn without_nowait(self) -> Self {
+        Self {
+            rw_flags: self.rw_flags.difference(RwFlags::NOWAIT),
+            ..self
         }
     }
 
@@ -124,6 +146,8 @@ pub trait Payload: sealed::Payload {
 pub(crate) type Held<P> = PhantomData<fn(P) -> P>;
 
 pub(crate) mod sealed {
+    use super::{Arc, Kept};
+
     pub trait Payload: Send + 'static {
         /// Whether the kernel can cancel it.
         const CANCELLABLE: bool = false;
@@ -131,6 +155,17 @@ pub(crate) mod sealed {
         /// The address and the size of the buffer: `aio_buf` and `aio_nbytes`. The payload isn't
         /// moved until the operation has completed.
         fn place(&mut self) -> (u64, u64);
+
+        /// Keeps a file open.
+        fn keep(&mut self, file: &Arc<Kept>) {
+            let _ = file;
+        }
+
+        /// The file that it keeps open, if there is one.
+        #[inline]
+        fn kept(&self) -> Option<&Kept> {
+            None
+        }
     }
 }
 
@@ -146,6 +181,18 @@ impl<P> Op<P> {
             offset: offset as i64,
         };
         Self { payload, request }
+    }
+
+    /// Keeps the file open until the operation is over.
+    #[inline]
+    pub(crate) fn kept_by(mut self, file: Option<&Arc<Kept>>) -> Self
+    where
+        P: Payload,
+    {
+        if let Some(file) = file {
+            self.payload.keep(file);
+        }
+        self
     }
 
     /// Notes for the sanitizer whether the program may read sources of this type in flight.

@@ -1,10 +1,10 @@
 //! Reads and writes of one buffer.
 
-use std::{any::Any, fmt};
+use std::{any::Any, fmt, sync::Arc};
 
 use aio_abi::{IoPrio, IocbFlags, Opcode, RwFlags};
 
-use super::{Op, Payload, sealed};
+use super::{Kept, Op, Payload, sealed};
 use crate::{
     BufResult, OpError,
     buf::{AlignedBuf, IoBuf, IoBufMut, PoolBuf},
@@ -15,6 +15,7 @@ use crate::{
 pub struct Transfer<B: 'static> {
     buffer: B,
     direction: &'static Direction<B>,
+    kept: Option<Arc<Kept>>,
 }
 
 // SAFETY: nothing reaches the buffer through a `&Transfer`. `into_buffer` takes the transfer by
@@ -67,7 +68,7 @@ impl<B: Send + 'static> Op<Transfer<B>> {
         } else {
             const { &Direction::of_read(Some(set_init)) }
         };
-        Self::new(Opcode::PREAD, offset, Transfer { buffer, direction })
+        Self::new(Opcode::PREAD, offset, Transfer::new(buffer, direction))
     }
 
     /// Writes a buffer's initialised bytes, at a byte offset of the file. Fewer than all may be
@@ -88,7 +89,7 @@ impl<B: Send + 'static> Op<Transfer<B>> {
                 settle: None,
             }
         };
-        let op = Self::new(Opcode::PWRITE, offset, Transfer { buffer, direction });
+        let op = Self::new(Opcode::PWRITE, offset, Transfer::new(buffer, direction));
         #[cfg(aio_asan)]
         let op = op.of_source::<B>();
         op
@@ -114,6 +115,15 @@ impl<P: ReadWrite> Op<P> {
 }
 
 impl<B: 'static> Transfer<B> {
+    #[inline]
+    fn new(buffer: B, direction: &'static Direction<B>) -> Self {
+        Self {
+            buffer,
+            direction,
+            kept: None,
+        }
+    }
+
     /// The buffer.
     pub fn into_buffer(self) -> B {
         self.buffer
@@ -138,6 +148,16 @@ impl<B: Send + 'static> sealed::Payload for Transfer<B> {
     #[inline]
     fn place(&mut self) -> (u64, u64) {
         (self.direction.place)(&mut self.buffer)
+    }
+
+    #[inline]
+    fn keep(&mut self, file: &Arc<Kept>) {
+        self.kept = Some(Arc::clone(file));
+    }
+
+    #[inline]
+    fn kept(&self) -> Option<&Kept> {
+        self.kept.as_deref()
     }
 }
 

@@ -3,11 +3,21 @@
 use std::sync::Arc;
 
 use super::{EventQueue, Queue};
+#[cfg(not(loom))]
+use crate::kernel::Hybrid;
 use crate::{
     engine::{driver::Mode, shared::QueueRef},
     error::SetupError,
-    kernel::{Calls, Dispatch, Eventfd, Extras, Kernel, Linux},
+    kernel::{Calls, Dispatch, Eventfd, Extras, Kernel},
 };
+
+/// The kernel of a queue for which none was chosen. Tests run on the others, too.
+#[cfg(not(any(aio_kernel = "hybrid", aio_kernel = "threads")))]
+type DefaultKernel = crate::kernel::Linux;
+#[cfg(aio_kernel = "hybrid")]
+type DefaultKernel = crate::kernel::Hybrid;
+#[cfg(aio_kernel = "threads")]
+type DefaultKernel = crate::kernel::Threads;
 
 /// A queue that isn't made yet. Made by [`Queue::builder`].
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +26,8 @@ pub struct Builder {
     depth: u32,
     driver: Driver,
     counts_calls: bool,
+    #[cfg(not(loom))]
+    hybrid: bool,
 }
 
 /// What drives a queue: what reaps the completions that tasks wait for, and so wakes the tasks.
@@ -80,12 +92,28 @@ impl Builder {
             depth,
             driver: Driver::default(),
             counts_calls: false,
+            #[cfg(not(loom))]
+            hybrid: false,
         }
     }
 
     /// Chooses what drives the queue. Without this it is a [thread](Driver::Thread).
     pub fn driver(mut self, driver: Driver) -> Self {
         self.driver = driver;
+        self
+    }
+
+    /// Has each operation take a way on which it doesn't block the thread that submits it: the real
+    /// kernel, the page cache, or a worker thread. See [`Hybrid`](crate::kernel::Hybrid), and
+    /// [`Queue::ways`] for what became of it. Works where native AIO is switched off, too.
+    ///
+    /// Without this, all operations are native. Making the queue fails if the process can't have
+    /// native AIO. Operations on pipes, sockets and files without `O_DIRECT` are carried out within
+    /// `io_submit`, which blocks meanwhile.
+    #[cfg(not(loom))]
+    #[doc(alias = "threads")]
+    pub fn hybrid(mut self) -> Self {
+        self.hybrid = true;
         self
     }
 
@@ -106,7 +134,11 @@ impl Builder {
     ///
     /// With `Driver::Tokio`, when the runtime was made without I/O: it needs `enable_io`.
     pub fn build(self) -> Result<Queue, SetupError> {
-        self.build_on(Linux)
+        #[cfg(not(loom))]
+        if self.hybrid {
+            return self.build_on(Hybrid::new());
+        }
+        self.build_on(DefaultKernel::default())
     }
 
     /// Makes the queue on a kernel of your own, for example a simulation.
@@ -157,8 +189,21 @@ impl Builder {
     /// As [`Queue::new`], and [`SetupError::Eventfd`].
     pub fn build_with_eventfd(self) -> Result<EventQueue, SetupError> {
         let eventfd = eventfd()?;
-        let queue = self.make(Linux, Mode::Caller, Some(Arc::clone(&eventfd)))?;
+        let queue = self.make_on_chosen(Mode::Caller, Some(Arc::clone(&eventfd)))?;
         Ok(EventQueue::new(queue, eventfd))
+    }
+
+    /// As [`make`](Self::make), on the kernel that was chosen.
+    pub(crate) fn make_on_chosen(
+        self,
+        mode: Mode,
+        eventfd: Option<Arc<Eventfd>>,
+    ) -> Result<Queue, SetupError> {
+        #[cfg(not(loom))]
+        if self.hybrid {
+            return self.make(Hybrid::new(), mode, eventfd);
+        }
+        self.make(DefaultKernel::default(), mode, eventfd)
     }
 
     /// Makes a queue with these parts, whatever the driver is.

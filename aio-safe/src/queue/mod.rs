@@ -59,7 +59,7 @@ use crate::{
     Lane, Op, SubmitError,
     engine::{gate, shared::QueueRef, slot::Slot},
     error::{CloseError, QueueError, ReapError, SetupError},
-    kernel::Kernel,
+    kernel::{Kernel, Ways},
     op::{Payload, ReadWrite},
 };
 
@@ -494,6 +494,25 @@ impl Queue {
         Stats::of(&self.shared)
     }
 
+    /// Which ways the queue's requests took so far, and why, if its kernel has more than one: see
+    /// [`Hybrid`](crate::kernel::Hybrid). The counts may be of slightly different moments.
+    ///
+    /// ```
+    /// use aio_safe::{Op, Queue};
+    ///
+    /// let queue = Queue::builder(8).hybrid().build()?;
+    /// let file = std::fs::File::open("Cargo.toml")?;
+    /// queue.submit(&file, Op::read(vec![0; 64], 0))?.wait().into_result()?;
+    /// let ways = queue.ways().expect("a hybrid queue has several");
+    /// assert_eq!(ways.page_cache + ways.workers, 1);
+    /// println!("{ways}");
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn ways(&self) -> Option<Ways> {
+        // SAFETY: the queue's kernel made the context.
+        unsafe { self.shared.kernel.ways(self.shared.ctx) }
+    }
+
     pub(crate) fn shared(&self) -> &QueueRef {
         &self.shared
     }
@@ -539,6 +558,7 @@ impl fmt::Debug for Queue {
         f.debug_struct("Queue")
             .field("depth", &self.depth())
             .field("in_flight", &self.in_flight())
+            .field("ways", &self.ways())
             .finish_non_exhaustive()
     }
 }

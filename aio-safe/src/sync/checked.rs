@@ -126,6 +126,11 @@ impl AtomicBool {
     }
 
     #[track_caller]
+    pub(crate) fn store(&self, value: bool, order: Ordering) {
+        self.0.store(value.into(), order);
+    }
+
+    #[track_caller]
     pub(crate) fn swap(&self, value: bool, order: Ordering) -> bool {
         self.0.swap(value.into(), order) != 0
     }

@@ -17,7 +17,7 @@ pub(crate) use loom::{
 #[cfg(loom)]
 pub(crate) mod atomic {
     pub(crate) use super::checked::{AtomicBool, AtomicU32, AtomicUsize};
-    pub(crate) use loom::sync::atomic::Ordering;
+    pub(crate) use loom::sync::atomic::{Ordering, fence};
 }
 
 #[cfg(not(loom))]

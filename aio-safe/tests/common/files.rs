@@ -48,6 +48,12 @@ pub(crate) fn direct_file(scratch: &Scratch, name: &str, bytes: &[u8]) -> Option
     }
 }
 
+/// A pipe: what reads from it, and what writes to it.
+pub(crate) fn pipe() -> (File, File) {
+    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+    (reader.into(), writer.into())
+}
+
 /// Bytes that tell where they are from.
 pub(crate) fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|n| (n ^ (n >> 8)) as u8).collect()

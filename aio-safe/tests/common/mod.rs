@@ -29,7 +29,7 @@ pub(crate) use self::{
     clipped::{Clip, Clipped},
     driven::driven_by_test,
     fake::{Fake, Request, Verdict},
-    files::{Scratch, direct_file, pattern},
+    files::{Scratch, direct_file, pattern, pipe},
     handles::{read, tracked},
     lanes::{
         Bytes, Reads, TrackedReads, lane_of, numbered, poll_lane, push, results, submit,

@@ -15,10 +15,10 @@ use std::{
 
 use super::{Builder, Stats};
 use crate::{
-    Op, SubmitError,
+    Op, Queue, SubmitError,
     engine::driver::Mode,
     error::{CloseError, QueueError, SetupError},
-    kernel::{Kernel, Linux},
+    kernel::Kernel,
     op::Payload,
 };
 
@@ -135,7 +135,7 @@ impl Builder {
     ///
     /// As [`Queue::new`](crate::Queue::new), and [`SetupError::Threads`].
     pub fn completion_pool(self, threads: usize) -> Result<CompletionPool, SetupError> {
-        self.completion_pool_on(threads, Linux)
+        CompletionPool::start(self.make_on_chosen(Mode::Caller, None)?, threads)
     }
 
     /// As [`completion_pool`](Self::completion_pool), on a kernel of your own, for example a
@@ -149,15 +149,18 @@ impl Builder {
         threads: usize,
         kernel: impl Kernel,
     ) -> Result<CompletionPool, SetupError> {
-        let queue = self.make(kernel, Mode::Caller, None)?;
-        let threads = Threads::start(Crew::new(queue), threads)?;
-        Ok(CompletionPool {
-            threads: Arc::new(threads),
-        })
+        CompletionPool::start(self.make(kernel, Mode::Caller, None)?, threads)
     }
 }
 
 impl CompletionPool {
+    fn start(queue: Queue, threads: usize) -> Result<Self, SetupError> {
+        let threads = Threads::start(Crew::new(queue), threads)?;
+        Ok(Self {
+            threads: Arc::new(threads),
+        })
+    }
+
     /// Submits one operation on a file, with one `io_submit`. When it is over, a thread of the pool
     /// calls the function with the result, which has the buffer. For a transfer that is a
     /// [`BufResult`](crate::BufResult).

@@ -1,0 +1,290 @@
+//! The blocking calls that workers make.
+
+#![allow(
+    unsafe_code,
+    reason = "makes system calls on memory that requests name by address"
+)]
+
+use std::{
+    ffi::{c_int, c_long, c_void},
+    os::fd::{AsRawFd, RawFd},
+    ptr,
+};
+
+use aio_abi::{IoPrio, Iocb, IocbFlags, Iovec, Opcode, RwFlags};
+use aio_sys::Errno;
+
+use super::{
+    file::{File, Kind},
+    poller,
+    request::{FileRequest, Operation, Transfer},
+};
+use crate::kernel::threads::device::Attempt;
+
+/// Linux writes at least this much to a pipe or a terminal that is ready without waiting.
+const READY_ROOM: usize = 4096;
+
+impl FileRequest {
+    /// Carries the request out, as far as the file lets it. Blocks on a seekable file.
+    ///
+    /// # Safety
+    ///
+    /// The memory that the iocb named is valid, and nobody else uses it until the event.
+    pub(super) unsafe fn attempt(&mut self) -> Attempt {
+        if let Some(priority) = self.priority {
+            if let Err(errno) = set_priority(priority) {
+                return Attempt::Over(-i64::from(errno.raw()));
+            }
+        }
+        let waits = self.waits_for_readiness();
+        let attempt = match &mut self.operation {
+            // SAFETY: the memory is valid and nobody else uses it, which the caller promises.
+            Operation::Transfer(transfer) if waits => unsafe { transfer.on_stream(&self.file) },
+            Operation::Transfer(transfer) => {
+                // SAFETY: the memory is valid and nobody else uses it, which the caller promises.
+                let res = unsafe { transfer.carry_out(&self.file, transfer.flags) };
+                Attempt::Over(res.map_or_else(|errno| -i64::from(errno.raw()), |n| n as i64))
+            }
+            Operation::Sync { data_only } => Attempt::Over(sync(&self.file, *data_only)),
+            Operation::Poll { .. } => unreachable!("the poller has it"),
+        };
+        if self.priority.is_some() {
+            // The next request has another one. NONE can't be refused.
+            let _ = set_priority(IoPrio::NONE);
+        }
+        attempt
+    }
+}
+
+impl Transfer {
+    /// A transfer on a stream, when it may be ready.
+    ///
+    /// # Safety
+    ///
+    /// As [`FileRequest::attempt`] requires.
+    unsafe fn on_stream(&mut self, file: &File) -> Attempt {
+        loop {
+            // SAFETY: the memory is valid and nobody else uses it, which the caller promises.
+            let result = match unsafe { self.carry_out(file, self.flags | RwFlags::NOWAIT) } {
+                // This file has no NOWAIT, or a filter forbids the call.
+                Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EPERM) => {
+                    // SAFETY: the memory is valid and nobody else uses it, which the caller
+                    // promises.
+                    unsafe { self.carry_out_when_ready(file) }
+                }
+                result => result,
+            };
+            match result {
+                Err(Errno::EAGAIN) => return Attempt::NotReady,
+                Err(Errno::EINTR) => {}
+                Err(_) if self.done > 0 => return Attempt::Over(self.done as i64),
+                Err(errno) => return Attempt::Over(-i64::from(errno.raw())),
+                Ok(n) if self.writes => {
+                    self.done += n;
+                    // SAFETY: the memory is valid, which the caller promises.
+                    if n == 0 || self.done >= unsafe { self.total() } {
+                        return Attempt::Over(self.done as i64);
+                    }
+                }
+                Ok(n) => return Attempt::Over(n as i64),
+            }
+        }
+    }
+
+    /// One call, on a file that has no NOWAIT. It doesn't block if the file is ready and nobody
+    /// else uses it.
+    ///
+    /// # Safety
+    ///
+    /// As [`FileRequest::attempt`] requires.
+    unsafe fn carry_out_when_ready(&self, file: &File) -> Result<usize, Errno> {
+        if !poller::is_ready(file, self.writes) {
+            return Err(Errno::EAGAIN);
+        }
+        let most = if self.writes { READY_ROOM } else { usize::MAX };
+        // SAFETY: the memory is valid and nobody else uses it, which the caller promises.
+        unsafe { self.call(file, self.flags, most) }
+    }
+
+    /// One call for what is left of the transfer.
+    ///
+    /// # Safety
+    ///
+    /// As [`FileRequest::attempt`] requires.
+    unsafe fn carry_out(&self, file: &File, flags: RwFlags) -> Result<usize, Errno> {
+        // SAFETY: the memory is valid and nobody else uses it, which the caller promises.
+        unsafe { self.call(file, flags, usize::MAX) }
+    }
+
+    /// One call, of at most `most` bytes if that is a limit.
+    ///
+    /// # Safety
+    ///
+    /// As [`FileRequest::attempt`] requires.
+    unsafe fn call(&self, file: &File, flags: RwFlags, most: usize) -> Result<usize, Errno> {
+        let one;
+        let (iov, count) = if self.vectored && self.done == 0 && most == usize::MAX {
+            (self.iovecs(), self.len)
+        } else {
+            // SAFETY: the memory is valid, which the caller promises.
+            one = unsafe { self.rest(most) };
+            (&raw const one, 1)
+        };
+        // A stream has no offsets.
+        let (is_seekable, offset) = match file.kind {
+            Kind::Seekable => (true, self.offset),
+            _ => (false, -1),
+        };
+        // Without flags the calls that are older: some filters on system calls know only those.
+        let number = match (flags.is_empty(), is_seekable, self.writes) {
+            (false, _, true) => libc::SYS_pwritev2,
+            (false, _, false) => libc::SYS_preadv2,
+            (true, true, true) => libc::SYS_pwritev,
+            (true, true, false) => libc::SYS_preadv,
+            (true, false, true) => libc::SYS_writev,
+            (true, false, false) => libc::SYS_readv,
+        };
+        // The kernel takes the offset in two halves of its own word. Where one word is enough, it
+        // ignores the other.
+        let low = offset as c_long;
+        let high = (offset >> 32) as c_long;
+        let (fd, flags) = (file.as_raw_fd(), flags.bits() as c_int);
+        // Not through the C library's own functions: a sanitizer would check the memory there.
+        // SAFETY: the iovecs are readable. The memory that they name is valid and nobody else uses
+        // it, which the caller promises.
+        let n = unsafe { libc::syscall(number, fd, iov, count, low, high, flags) };
+        usize::try_from(n).map_err(|_| last_errno())
+    }
+
+    fn iovecs(&self) -> *const Iovec {
+        ptr::with_exposed_provenance(self.buf)
+    }
+
+    /// What follows the bytes that are done, up to the end of its buffer.
+    ///
+    /// # Safety
+    ///
+    /// The array of iovecs, if there is one, is readable.
+    unsafe fn rest(&self, most: usize) -> Iovec {
+        let mut done = self.done;
+        let whole = Iovec {
+            iov_base: ptr::with_exposed_provenance_mut::<c_void>(self.buf),
+            iov_len: self.len,
+        };
+        let mut found = whole;
+        if self.vectored {
+            for n in 0..self.len {
+                // SAFETY: the array is readable in its length, which the caller promises.
+                found = unsafe { self.iovecs().wrapping_add(n).read() };
+                if done < found.iov_len {
+                    break;
+                }
+                done -= found.iov_len;
+            }
+        }
+        Iovec {
+            iov_base: found.iov_base.wrapping_byte_add(done),
+            iov_len: (found.iov_len).saturating_sub(done).min(most),
+        }
+    }
+
+    /// The length of all buffers together.
+    ///
+    /// # Safety
+    ///
+    /// The array of iovecs, if there is one, is readable.
+    unsafe fn total(&self) -> usize {
+        if !self.vectored {
+            return self.len;
+        }
+        (0..self.len)
+            .map(|n| {
+                // SAFETY: the array is readable in its length, which the caller promises.
+                let iovec = unsafe { self.iovecs().wrapping_add(n).read() };
+                iovec.iov_len
+            })
+            .fold(0, usize::saturating_add)
+    }
+}
+
+/// As [`files::read_cached`](super::read_cached).
+///
+/// # Safety
+///
+/// As there.
+pub(super) unsafe fn read_cached(iocb: &Iocb) -> Option<i64> {
+    let one;
+    let (iov, count, wanted) = if iocb.aio_lio_opcode == Opcode::PREADV {
+        let count = iocb.aio_nbytes as usize;
+        let iov = ptr::with_exposed_provenance::<Iovec>(iocb.aio_buf as usize);
+        if count > Iovec::MAX_COUNT {
+            return None;
+        }
+        let wanted = (0..count)
+            // SAFETY: the array is readable in its length, which the caller promises.
+            .map(|n| unsafe { iov.wrapping_add(n).read() }.iov_len)
+            .fold(0, usize::saturating_add);
+        (iov, count, wanted)
+    } else {
+        one = Iovec {
+            iov_base: ptr::with_exposed_provenance_mut::<c_void>(iocb.aio_buf as usize),
+            iov_len: iocb.aio_nbytes as usize,
+        };
+        (&raw const one, 1, one.iov_len)
+    };
+    // A worker refuses what is wrong, in the kernel's order.
+    if iocb.aio_offset < 0 || iocb.aio_reserved2 != 0 || iocb.aio_flags.contains(IocbFlags::IOPRIO)
+    {
+        return None;
+    }
+    let flags = (iocb.aio_rw_flags | RwFlags::NOWAIT).bits();
+    let low = iocb.aio_offset as c_long;
+    let high = (iocb.aio_offset >> 32) as c_long;
+    let fd = iocb.aio_fildes as c_int;
+    // SAFETY: the iovecs are readable. The memory that they name is valid and nobody else uses it,
+    // which the caller promises.
+    let n = unsafe { libc::syscall(libc::SYS_preadv2, fd, iov, count, low, high, flags) };
+    // 0 is the file's end. A pipe has no offsets, so this doesn't read from one.
+    let all = usize::try_from(n).is_ok_and(|n| n == wanted || n == 0);
+    all.then_some(n as i64)
+}
+
+/// Makes what was written durable.
+fn sync(file: &File, data_only: bool) -> i64 {
+    let result = match data_only {
+        // SAFETY: the call touches no memory of ours.
+        true => unsafe { libc::fdatasync(file.as_raw_fd()) },
+        // SAFETY: the call touches no memory of ours.
+        false => unsafe { libc::fsync(file.as_raw_fd()) },
+    };
+    match result {
+        0 => 0,
+        _ => -i64::from(last_errno().raw()),
+    }
+}
+
+/// Adds 1 to an eventfd. If the counter is at its limit, it says already what this would say.
+pub(super) fn signal(eventfd: RawFd) {
+    let one = 1_u64;
+    // SAFETY: `one` is readable in its size.
+    unsafe { libc::write(eventfd, (&raw const one).cast(), size_of::<u64>()) };
+}
+
+/// Sets this thread's priority for I/O.
+fn set_priority(priority: IoPrio) -> Result<(), Errno> {
+    const IOPRIO_WHO_PROCESS: c_int = 1;
+    let this_thread: c_int = 0;
+    let value = c_int::from(priority.raw());
+    // SAFETY: the call touches no memory of ours.
+    match unsafe { libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, this_thread, value) } {
+        0 => Ok(()),
+        _ => Err(last_errno()),
+    }
+}
+
+pub(super) fn last_errno() -> Errno {
+    std::io::Error::last_os_error()
+        .raw_os_error()
+        .and_then(Errno::from_raw)
+        .unwrap_or(Errno::EIO)
+}
