@@ -140,8 +140,12 @@ fn ten_thousand_operations_are_each_read_once() {
     assert_eq!((observer.unfinished(), observer.panics()), (0, 0));
     assert_eq!(observer.stats().completed, BLOCKS as usize);
     let mut seen = log.get();
-    // Buffered reads are over within io_submit, so their order is that of submission.
+    // Buffered reads are over within io_submit, so their order is that of submission. Worker
+    // threads keep no order of reads.
     for key in [1, 2] {
+        if cfg!(aio_kernel = "threads") {
+            continue;
+        }
         let of_key: Vec<u64> = seen.iter().copied().filter(|n| n % 3 == key).collect();
         assert!(of_key.is_sorted());
     }

@@ -11,7 +11,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aio_safe::{Errno, Op, Queue, error::SetupError, kernel::Threads, op::PollEvents};
+use aio_safe::{
+    Errno, Op, Pending, Queue,
+    error::SetupError,
+    kernel::{Linux, Threads},
+    op::PollEvents,
+};
 use common::{Scratch, alone, direct_file, forbid, pattern, pipe, threads, within};
 
 type Result = std::result::Result<(), Box<dyn std::error::Error>>;
@@ -65,23 +70,37 @@ fn what_is_not_in_the_page_cache_is_read_by_a_worker() -> Result {
 }
 
 #[test]
-fn direct_transfers_syncs_and_polls_are_native() -> Result {
+fn direct_transfers_and_their_syncs_and_polls_are_native() -> Result {
     let scratch = Scratch::new();
     let queue = hybrid(8);
     let (reader, mut writer) = pipe();
     let poll = queue.submit(&reader, Op::poll(PollEvents::IN))?;
     writer.write_all(b"x")?;
     assert!(poll.wait()?.contains(PollEvents::IN));
-    queue
-        .submit(scratch.file("synced", b"x"), Op::fsync())?
-        .wait()?;
     if let Some(file) = direct_file(&scratch, "direct", &pattern(4096)) {
         let buffer = aio_safe::AlignedBuf::with_capacity(4096, 4096)?;
         let read = queue.submit(&file, Op::read(buffer, 0))?.wait();
         assert_eq!(read.into_result()?.1[..], pattern(4096));
+        queue.submit(&file, Op::fdatasync())?.wait()?;
     }
     assert_eq!(ways(&queue), [0, 0, 0]);
     assert_eq!(queue.ways().unwrap().without_native, None);
+    Ok(())
+}
+
+#[test]
+fn a_sync_of_a_buffered_file_waits_for_the_writes_before_it() -> Result {
+    let scratch = Scratch::new();
+    let queue = hybrid(64);
+    let file = scratch.file("file", b"");
+    for _ in 0..20 {
+        let writes: Vec<_> = (0..32_u64)
+            .map(|n| queue.submit(&file, Op::write(vec![7; 1 << 16], n << 16)))
+            .collect::<std::result::Result<_, _>>()?;
+        queue.submit(&file, Op::fdatasync())?.wait()?;
+        queue.reap(0, None)?;
+        assert!(writes.iter().all(Pending::is_done));
+    }
     Ok(())
 }
 
@@ -247,7 +266,7 @@ fn it_works_where_newer_calls_are_forbidden() {
 fn a_native_queue_says_that_it_cannot_be_had() {
     alone("a_native_queue_says_that_it_cannot_be_had", || {
         forbid(libc::SYS_io_setup, libc::EPERM);
-        let error = Queue::builder(8).build().unwrap_err();
+        let error = Queue::with_kernel(8, Linux).unwrap_err();
         assert_eq!(error, SetupError::Forbidden(Errno::EPERM));
     });
 }

@@ -78,6 +78,18 @@ fn number(event: &Fields, name: &str) -> u64 {
 }
 
 #[test]
+fn a_hybrid_queue_without_native_aio_says_why() {
+    common::alone("a_hybrid_queue_without_native_aio_says_why", || {
+        let make = || drop(Queue::builder(1).hybrid().build().unwrap());
+        assert!(events(make).is_empty());
+        common::forbid(libc::SYS_io_submit, libc::EPERM);
+        let told = events(make);
+        assert_eq!(messages(&told), ["without native AIO"]);
+        assert_eq!(told[0]["error"], aio_safe::Errno::EPERM.to_string());
+    });
+}
+
+#[test]
 fn a_read_is_told_with_its_times() {
     within(20, || {
         let (read, mut write) = std::os::unix::net::UnixStream::pair().unwrap();

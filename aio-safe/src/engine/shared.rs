@@ -92,6 +92,10 @@ impl Shared {
         let second_ring = unsafe { kernel.second_ring(ctx) };
         // SAFETY: the context was made just now.
         let nowait = unsafe { kernel.can_wait(ctx) };
+        // SAFETY: the kernel made the context.
+        if let Some(error) = unsafe { kernel.ways(ctx) }.and_then(|ways| ways.without_native) {
+            trace::without_native(error);
+        }
         let leadership = Leadership::new(kernel.eventfd().cloned());
         Ok(Self {
             kernel,

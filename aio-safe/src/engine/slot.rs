@@ -298,7 +298,8 @@ impl Slot {
     ///
     /// # Safety
     ///
-    /// The caller has started the slot, the kernel didn't take the request, and no handle is in use.
+    /// The caller has started the slot, the kernel didn't take the request, and no handle is in
+    /// use.
     pub(crate) unsafe fn unstart(&self) {
         #[cfg(aio_asan)]
         self.with_iocb(crate::buf::poison::unpoison);
@@ -318,8 +319,8 @@ impl Slot {
     ///
     /// # Safety
     ///
-    /// The caller has started the slot, and the kernel didn't take the request. No handle is in use,
-    /// so the operation can't be abandoned. If a waker was stored before the submission,
+    /// The caller has started the slot, and the kernel didn't take the request. No handle is in
+    /// use, so the operation can't be abandoned. If a waker was stored before the submission,
     /// [`take_waker_of_refused`](Self::take_waker_of_refused) follows.
     pub(crate) unsafe fn refuse(&self, errno: Errno) {
         // SAFETY: the kernel didn't take the request and no handle is in use, so nobody else uses
@@ -388,7 +389,7 @@ impl Slot {
         let Some(errno @ (Errno::EAGAIN | Errno::EOPNOTSUPP)) = errno else {
             return false;
         };
-        // The handle may change other flags meanwhile. So this one stays, and the iocb tells whether
+        // The handle may change other flags meanwhile. So this one stays. The iocb tells whether
         // the request was submitted again before.
         if self.word.load(Relaxed) & NOWAIT == 0 {
             return false;

@@ -107,7 +107,8 @@ pub unsafe trait Kernel: Send + Sync + 'static {
     unsafe fn io_submit(&self, ctx: AioContext, iocbs: &[*mut Iocb]) -> Result<usize, Errno>;
 
     /// Whether the kernel has [`io_submit_and_wait`](Self::io_submit_and_wait) for this context. If
-    /// so, the queue sets [`RwFlags::NOWAIT`] in direct transfers of a [`fs::File`](crate::fs::File).
+    /// so, the queue sets [`RwFlags::NOWAIT`] in direct transfers of an
+    /// [`fs::File`](crate::fs::File).
     ///
     /// # Safety
     ///
@@ -117,8 +118,9 @@ pub unsafe trait Kernel: Send + Sync + 'static {
         false
     }
 
-    /// Submits a request whose carrying out may block, and doesn't block itself. The queue calls it
-    /// with a request that failed because of [`RwFlags::NOWAIT`], without that flag, while it reaps.
+    /// Submits a request that may have to wait. This call itself doesn't wait. The queue calls it
+    /// while it reaps, with a request that failed because of [`RwFlags::NOWAIT`]. The request is
+    /// without that flag then.
     ///
     /// # Errors
     ///

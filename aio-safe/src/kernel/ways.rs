@@ -26,7 +26,7 @@ pub struct Ways {
 impl fmt::Display for Ways {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.without_native {
-            None => f.write_str("native: O_DIRECT, syncs, polls")?,
+            None => f.write_str("native: O_DIRECT and polls")?,
             Some(errno) => write!(f, "native: nothing ({errno})")?,
         }
         write!(

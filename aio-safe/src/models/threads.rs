@@ -33,7 +33,8 @@ type Byte = UnsafeCell<u8>;
 const DATA: u8 = 7;
 const CANCELLED: i64 = -(Errno::ECANCELED.raw() as i64);
 
-/// A device whose files are told apart by `aio_fildes`. Reads of [`STREAM`] wait until it was fired.
+/// A device whose files are told apart by `aio_fildes`. Reads of [`STREAM`] wait until it was
+/// fired.
 #[derive(Default)]
 struct Disk {
     state: Mutex<Stream>,

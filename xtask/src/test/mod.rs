@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that this machine's own kernel can test.
 
 mod loop_device;
+mod queues_on;
 
 use std::{
     fs,
@@ -30,11 +31,21 @@ pub(crate) struct Args {
         value_parser = clap::value_parser!(u64).range(1..)
     )]
     timeout: u64,
+    /// Instead of all this, run the tests of aio-safe with queues on another kernel than the real
+    /// one. Tests of what differs on purpose are ignored, with the reason.
+    #[arg(long, value_name = "KERNEL")]
+    queues_on: Vec<queues_on::Kernel>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     interrupt::catch()?;
     let limit = Duration::from_secs(args.timeout);
+    if !args.queues_on.is_empty() {
+        for kernel in &args.queues_on {
+            queues_on::run(*kernel, limit)?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     process::run(
         workspace::cargo().args(["test", "--workspace", "--all-features"]),
         limit,

@@ -1,6 +1,7 @@
 //! Nothing is told.
 
 use aio_abi::Iocb;
+use aio_sys::Errno;
 
 use crate::{OpError, error::QueueError};
 
@@ -45,6 +46,9 @@ pub(crate) fn refused(_: impl Iterator<Item = (Iocb, OpError)>) {}
 
 #[inline(always)]
 pub(crate) fn not_submitted(_: usize, _: QueueError) {}
+
+#[inline(always)]
+pub(crate) fn without_native(_: Errno) {}
 
 #[inline(always)]
 pub(crate) fn waits() -> Time {

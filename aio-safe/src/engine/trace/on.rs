@@ -7,6 +7,7 @@ use std::{
 };
 
 use aio_abi::Iocb;
+use aio_sys::Errno;
 use tracing::{Level, debug, trace};
 
 use crate::{OpError, error::QueueError};
@@ -121,6 +122,11 @@ pub(crate) fn refused(operations: impl Iterator<Item = (Iocb, OpError)>) {
 /// Operations weren't submitted, most often because there is no room.
 pub(crate) fn not_submitted(operations: usize, reason: QueueError) {
     calmly(|| debug!(target: TARGET, operations, %reason, "not submitted"));
+}
+
+/// A queue's kernel has several ways, and can't use the real kernel.
+pub(crate) fn without_native(error: Errno) {
+    calmly(|| debug!(target: TARGET, %error, "without native AIO"));
 }
 
 /// A thread or task begins to wait for a slot.

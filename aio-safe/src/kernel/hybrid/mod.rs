@@ -47,7 +47,8 @@ use super::{
 /// | read of a file in the page cache | at once if the data is there, otherwise a worker |
 /// | write to a file in the page cache | a worker |
 /// | transfer of a pipe, a socket, a terminal | a worker, when the file is ready |
-/// | sync, poll, transfer of no bytes | the real kernel |
+/// | sync of a file in the page cache | a worker, after the writes that were submitted before it |
+/// | other sync, poll, transfer of no bytes | the real kernel |
 /// | any, where the process may not use native AIO | a worker |
 ///
 /// [`fs::File`]: crate::fs::File

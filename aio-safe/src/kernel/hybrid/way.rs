@@ -22,15 +22,19 @@ impl Way {
         }
         let reads = matches!(iocb.aio_lio_opcode, Opcode::PREAD | Opcode::PREADV);
         let writes = matches!(iocb.aio_lio_opcode, Opcode::PWRITE | Opcode::PWRITEV);
+        let syncs = matches!(iocb.aio_lio_opcode, Opcode::FSYNC | Opcode::FDSYNC);
         // Nothing waits for an empty transfer. The queue's own requests are such, and have to
         // reach a thread that waits in the real kernel.
-        if !(reads || writes) || iocb.aio_nbytes == 0 {
+        if !(reads || writes || syncs) || (!syncs && iocb.aio_nbytes == 0) {
             return Self::Native;
         }
         match class(iocb.aio_fildes) {
             Class::Native => Self::Native,
             Class::Buffered if reads => Self::PageCache,
-            Class::Buffered | Class::Other => Self::Worker,
+            // Workers carry the file's writes out. Only they know which come before a sync.
+            Class::Buffered => Self::Worker,
+            Class::Other if syncs => Self::Native,
+            Class::Other => Self::Worker,
         }
     }
 }
@@ -56,14 +60,14 @@ mod tests {
         let empty = Iocb::pread(3, std::ptr::null_mut(), 0, 0);
         let sync = Iocb::fsync(3);
         for (class, ways) in [
-            (Class::Native, [Way::Native; 2]),
-            (Class::Buffered, [Way::PageCache, Way::Worker]),
-            (Class::Other, [Way::Worker; 2]),
+            (Class::Native, [Way::Native; 3]),
+            (Class::Buffered, [Way::PageCache, Way::Worker, Way::Worker]),
+            (Class::Other, [Way::Worker, Way::Worker, Way::Native]),
         ] {
-            for (iocb, way) in [read, write].iter().zip(ways) {
+            for (iocb, way) in [read, write, sync].iter().zip(ways) {
                 assert_eq!(Way::of(iocb, |_| class), way, "{class:?} {iocb:?}");
             }
-            for iocb in [empty, sync, asking] {
+            for iocb in [empty, asking] {
                 assert_eq!(Way::of(&iocb, |_| class), Way::Native);
             }
         }
