@@ -173,8 +173,10 @@ impl Shared {
             self.reap_by_call(lead, own, min, TURN - seen, timeout, jobs)
                 .map(|(seen_by_call, n)| {
                     completed += n;
-                    let seen = seen + seen_by_call;
-                    completed += self.reap_second_ring(own, TURN - seen, jobs).1;
+                    let left = TURN - seen - seen_by_call;
+                    completed += self
+                        .take_events(self.second_ring.as_ref(), own, left, jobs)
+                        .1;
                 })
         };
         self.gate.completed(completed);
@@ -193,36 +195,48 @@ impl Shared {
         own: Own,
         jobs: &mut Jobs<'_>,
     ) -> (usize, usize) {
-        let (seen, completed) = match &self.ring {
-            Some(ring) => self.take_events(ring, own, TURN, jobs),
-            None => (0, 0),
+        let most = match self.second_ring {
+            None => TURN,
+            Some(_) => TURN / 2,
         };
+        let (seen, completed) = self.take_events(self.ring.as_ref(), own, most, jobs);
         if self.second_ring.is_none() {
             return (seen, completed);
         }
-        let (more, more_completed) = self.reap_second_ring(own, TURN - seen, jobs);
-        (seen + more, completed + more_completed)
+        self.reap_both_rings(own, seen, completed, jobs)
     }
 
-    /// As [`reap_ring`](Self::reap_ring), up to `max` events of the second ring.
+    /// Goes on after half a turn's events of the first ring: the second ring gets its turn, however
+    /// many events are in the first.
     #[cold]
-    fn reap_second_ring(&self, own: Own, max: usize, jobs: &mut Jobs<'_>) -> (usize, usize) {
-        match &self.second_ring {
-            Some(ring) => self.take_events(ring, own, max, jobs),
-            None => (0, 0),
+    fn reap_both_rings(
+        &self,
+        own: Own,
+        mut seen: usize,
+        mut completed: usize,
+        jobs: &mut Jobs<'_>,
+    ) -> (usize, usize) {
+        for ring in [&self.second_ring, &self.ring] {
+            let (more, more_completed) = self.take_events(ring.as_ref(), own, TURN - seen, jobs);
+            seen += more;
+            completed += more_completed;
         }
+        (seen, completed)
     }
 
-    /// Takes up to `max` events in a ring. The caller leads. Returns how many there were, and how
-    /// many slots they completed.
+    /// Takes up to `max` events in a ring, if there is one. The caller leads. Returns how many
+    /// there were, and how many slots they completed.
     #[inline(always)]
     fn take_events(
         &self,
-        ring: &Ring,
+        ring: Option<&Ring>,
         own: Own,
         max: usize,
         jobs: &mut Jobs<'_>,
     ) -> (usize, usize) {
+        let Some(ring) = ring else {
+            return (0, 0);
+        };
         // SAFETY: the caller leads, so nobody else reads the ring. Only the leader destroys the
         // context, and it wasn't destroyed: the callers have looked at `dead`.
         let mut events = unsafe { ring.events(max) };

@@ -75,6 +75,7 @@ impl Request for Access {
         let id = FileId {
             device: (0, 0),
             inode: self.file.into(),
+            number: None,
         };
         let role = match (self.sync, self.writes, self.file) {
             (true, ..) => Role::Sync,

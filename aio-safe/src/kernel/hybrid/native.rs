@@ -25,7 +25,7 @@ pub(super) struct Native {
     pub(super) ctx: AioContext,
     waiting: Waiting,
     /// The pipe from which the requests read that end a wait. Made when it is first needed.
-    reader: OnceLock<Option<OwnedFd>>,
+    reader: OnceLock<OwnedFd>,
 }
 
 /// For how long a thread waits at a time: the kernel may refuse the request that ends a wait.
@@ -97,7 +97,11 @@ impl Native {
 
     /// Ends the wait, by a read of 0 bytes, which is over at once.
     fn kick(&self) {
-        let Some(reader) = self.reader.get_or_init(pipe) else {
+        // Descriptors may be used up for a while. The thread then returns by itself.
+        let Some(reader) = self.reader.get().or_else(|| {
+            let pipe = pipe()?;
+            Some(self.reader.get_or_init(|| pipe))
+        }) else {
             return;
         };
         let mut iocb = Iocb::pread(reader.as_raw_fd(), std::ptr::null_mut(), 0, 0);

@@ -23,9 +23,9 @@ impl Way {
         let reads = matches!(iocb.aio_lio_opcode, Opcode::PREAD | Opcode::PREADV);
         let writes = matches!(iocb.aio_lio_opcode, Opcode::PWRITE | Opcode::PWRITEV);
         let syncs = matches!(iocb.aio_lio_opcode, Opcode::FSYNC | Opcode::FDSYNC);
-        // Nothing waits for an empty transfer. The queue's own requests are such, and have to
+        // A read of no bytes waits for nothing. The queue's own requests are such, and have to
         // reach a thread that waits in the real kernel.
-        if !(reads || writes || syncs) || (!syncs && iocb.aio_nbytes == 0) {
+        if !(reads || writes || syncs) || (reads && iocb.aio_nbytes == 0) {
             return Self::Native;
         }
         match class(iocb.aio_fildes) {

@@ -325,9 +325,12 @@ impl<D: Device> Context<D> {
     ) {
         match mem::replace(&mut state.requests[index].stage, Stage::Running) {
             Stage::Waiting(request) => {
+                let uses = state.requests[index].uses;
                 drop(state);
+                // Its job may be on its way to a worker. Then the worker finds out.
+                self.pool
+                    .forget(&request, |job| job.is_of(self, (index as u32, uses)));
                 let res = request.cancelled();
-                // Its job is still in line, and gives the place up when it is its turn.
                 self.end(index as u32, request, res);
             }
             Stage::Polled(request, token) => {

@@ -29,6 +29,11 @@ impl<D: Device> Job<D> {
         }
     }
 
+    /// Whether it is the job of this entry.
+    pub(crate) fn is_of(&self, context: &Arc<Context<D>>, entry: (u32, u32)) -> bool {
+        Arc::ptr_eq(&self.context, context) && self.entry == entry
+    }
+
     /// The request is over.
     fn end(self, request: D::Request, res: i64) {
         self.context.end(self.entry.0, request, res);

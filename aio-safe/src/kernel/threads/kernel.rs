@@ -45,23 +45,41 @@ use crate::kernel::{Kernel, Ring};
 ///
 /// # What is done in order
 ///
-/// On each file, in the order of submission and one at a time: appends; reads of a stream (pipe,
-/// socket, terminal, other character devices); writes to a stream. A sync begins when the writes
-/// that were submitted before it are over. Nothing else is ordered.
+/// On each file, in the order of submission and one at a time: appends; reads that wait until a
+/// stream is ready (pipe, socket, terminal, eventfd and the like); writes that wait for that. A
+/// sync begins when the writes that were submitted before it are over. Nothing else is ordered.
+///
+/// Streams other than pipes and sockets are known by the descriptor's number, because the kernel
+/// doesn't tell which descriptors belong together. So use one descriptor for such a stream.
 ///
 /// # What differs from the real kernel
 ///
 /// - `io_submit` never waits for a file or a device.
-/// - Each request in flight has a file descriptor of its own, a duplicate. `io_submit` says EAGAIN
-///   when the process has none left. Closing a duplicate releases the process's record locks on the
-///   file (`fcntl` with `F_SETLK`), as closing any descriptor does. So don't use these locks on the
-///   same files. Locks of open file descriptions (`F_OFD_SETLK`) are safe.
+/// - Each request in flight has a file descriptor of its own, a duplicate. Requests on one pipe or
+///   socket share one. `io_submit` says EAGAIN when the process has none left. A child made by
+///   `fork` inherits duplicates, and keeps the files open until it ends or calls `exec`. Closing a
+///   duplicate releases the process's record locks on the file (`fcntl` with `F_SETLK`), as closing
+///   any descriptor does. So don't use these locks on the same files. Locks of open file
+///   descriptions (`F_OFD_SETLK`) are safe.
 /// - Requests that no worker carries out yet can be cancelled. Their events have ECANCELED.
 /// - A sync waits for earlier writes.
+/// - A poll ends when the file is ready at the moment in which its thread looks. If another thread
+///   reads the data before that, the poll goes on.
 /// - Realtime priority without the capability, and a flag that the kernel or the file doesn't know,
-///   fail with an event, not a refusal.
+///   fail with an event, not a refusal. `/dev/full` and other devices can be used that the real
+///   kernel refuses.
 /// - Signals don't end `io_getevents`.
 /// - A write to a pipe or a socket that nobody reads sends no SIGPIPE. Its event has EPIPE.
+/// - Workers make their calls as the thread that started them: with its filter on system calls, and
+///   its set of processors.
+///
+/// # What keeps a worker
+///
+/// Some files say that they are ready, and wait all the same: an eventfd for a number that is too
+/// large, an inotify descriptor whose data another process took first, a terminal that lacks room
+/// for the two bytes of a new line. Some files of `/proc` wait and don't say so (`/proc/kmsg`). A
+/// call on these keeps a worker until it is over, and closing the queue waits for it. If 64 workers
+/// are kept like that, the process's other requests wait.
 pub struct Threads {
     master: Master<Files>,
 }

@@ -3,8 +3,8 @@
 //! | request | waits for the earlier ones that are |
 //! |---|---|
 //! | append | appends to the file |
-//! | read of a stream | reads of the stream |
-//! | write to a stream | writes to the stream |
+//! | read of a stream that waits until it is ready | such reads of the stream |
+//! | write to a stream that waits until it is ready | such writes to the stream |
 //! | sync | writes and appends to the file |
 //! | anything else | none |
 //!
@@ -17,6 +17,8 @@ use std::collections::{HashMap, VecDeque};
 pub(crate) struct FileId {
     pub(crate) device: (u32, u32),
     pub(crate) inode: u64,
+    /// The descriptor, where the inode doesn't tell files apart.
+    pub(crate) number: Option<u32>,
 }
 
 /// The requests that are under way, or have to wait for others.
@@ -124,6 +126,22 @@ impl<J> Order<J> {
         Some(job)
     }
 
+    /// Takes a job out that waits in a chain. `None` if it doesn't wait there.
+    pub(crate) fn forget(
+        &mut self,
+        id: FileId,
+        chain: Chain,
+        is_it: impl Fn(&J) -> bool,
+    ) -> Option<J> {
+        let file = self.files.get_mut(&id)?;
+        let waiting = &mut file.chains[chain as usize].waiting;
+        // The last one that came is the one that is cancelled most often.
+        let index = waiting.iter().rposition(is_it)?;
+        let job = waiting.remove(index);
+        file.places -= 1;
+        job
+    }
+
     /// A request is over. Hands those that can begin now to `ready`.
     pub(crate) fn leave(&mut self, place: Place, mut ready: impl FnMut(J)) {
         let Some(file) = self.files.get_mut(&place.file) else {
@@ -198,6 +216,7 @@ mod tests {
             let id = FileId {
                 device: (0, 0),
                 inode,
+                number: None,
             };
             let job = self.order.enter(id, role, |place| (name, place));
             self.begun.extend(job);
@@ -228,6 +247,30 @@ mod tests {
             tried.end("third");
             assert!(tried.order.files.is_empty());
         }
+    }
+
+    #[test]
+    fn what_is_forgotten_is_passed_over() {
+        let mut tried = Tried::new();
+        let id = FileId {
+            device: (0, 0),
+            inode: 1,
+            number: None,
+        };
+        for name in ["first", "second", "third"] {
+            tried.submit(1, Role::Link(Chain::Reads), name);
+        }
+        let mut forget = |name| {
+            let forgotten = tried.order.forget(id, Chain::Reads, |job| job.0 == name);
+            forgotten.map(|job| job.0)
+        };
+        assert_eq!(forget("second"), Some("second"));
+        assert_eq!(forget("second"), None);
+        assert_eq!(forget("first"), None, "it has begun");
+        tried.end("first");
+        assert_eq!(tried.begun(), ["third"]);
+        tried.end("third");
+        assert!(tried.order.files.is_empty());
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use std::num::NonZero;
 
 use super::{
-    device::Device,
+    device::{Device, Request},
     job::Job,
-    order::{Order, Place},
+    order::{Order, Place, Role},
     workers::Workers,
 };
 use crate::{
@@ -34,6 +34,14 @@ impl<D: Device> Pool<D> {
     /// Whether this process made it.
     pub(crate) fn is_current(&self) -> bool {
         self.process.is_current()
+    }
+
+    /// Takes a request's job out of its chain, if it waits there.
+    pub(crate) fn forget(&self, request: &D::Request, is_it: impl Fn(&Job<D>) -> bool) {
+        if let Some((file, Role::Link(chain))) = request.role() {
+            let forgotten = lock(&self.order).forget(file, chain, is_it);
+            drop(forgotten);
+        }
     }
 
     /// A request is over: those that waited for it begin.

@@ -37,6 +37,8 @@ struct State<T> {
     threads: usize,
     /// No worker can be started, and a thread does the tasks in `ready` itself.
     has_helper: bool,
+    /// Nobody hands over tasks any more.
+    ended: bool,
 }
 
 impl<T: Task> Workers<T> {
@@ -50,6 +52,7 @@ impl<T: Task> Workers<T> {
                     starting: 0,
                     threads: 0,
                     has_helper: false,
+                    ended: false,
                 }),
                 ready: Condvar::new(),
                 most,
@@ -107,6 +110,13 @@ impl<T: Task> Workers<T> {
     }
 }
 
+impl<T> Drop for Workers<T> {
+    fn drop(&mut self) {
+        lock(&self.shared.state).ended = true;
+        self.shared.ready.notify_all();
+    }
+}
+
 impl<T: Task> Shared<T> {
     /// A worker's life.
     fn work(&self) {
@@ -124,7 +134,7 @@ impl<T: Task> Shared<T> {
             if let Some(task) = state.ready.pop_front() {
                 return Some(task);
             }
-            if waited {
+            if waited || state.ended {
                 // The task count and the count of threads change under one lock. So whoever hands
                 // over a task either sees one worker less, or this worker sees the task.
                 state.threads -= 1;

@@ -7,12 +7,13 @@
 
 use std::{
     ffi::{c_int, c_long, c_void},
-    os::fd::{AsRawFd, RawFd},
+    os::fd::{AsRawFd, OwnedFd, RawFd},
     ptr,
 };
 
 use aio_abi::{IoPrio, Iocb, IocbFlags, Iovec, Opcode, RwFlags};
 use aio_sys::Errno;
+use rustix::fs::{Mode, OFlags};
 
 use super::{
     file::{File, Kind},
@@ -21,8 +22,10 @@ use super::{
 };
 use crate::kernel::threads::device::Attempt;
 
-/// Linux writes at least this much to a pipe or a terminal that is ready without waiting.
+/// A pipe that is ready takes at least this much without waiting.
 const READY_ROOM: usize = 4096;
+/// A terminal that is ready may take no more than this without waiting.
+const TERMINAL_ROOM: usize = 1;
 
 impl FileRequest {
     /// Carries the request out, as far as the file lets it. Blocks on a seekable file.
@@ -31,15 +34,27 @@ impl FileRequest {
     ///
     /// The memory that the iocb named is valid, and nobody else uses it until the event.
     pub(super) unsafe fn attempt(&mut self) -> Attempt {
-        if let Some(priority) = self.priority {
-            if let Err(errno) = set_priority(priority) {
-                return Attempt::Over(-i64::from(errno.raw()));
-            }
-        }
+        let before = match self.priority {
+            Some(priority) => match replace_priority(priority) {
+                Ok(before) => Some(before),
+                Err(errno) => return Attempt::Over(-i64::from(errno.raw())),
+            },
+            None => None,
+        };
         let waits = self.waits_for_readiness();
         let attempt = match &mut self.operation {
             // SAFETY: the memory is valid and nobody else uses it, which the caller promises.
             Operation::Transfer(transfer) if waits => unsafe { transfer.on_stream(&self.file) },
+            Operation::Transfer(transfer)
+                if self.file.may_wait(transfer.writes) && transfer.len > 0 =>
+            {
+                // SAFETY: the memory is valid and nobody else uses it, which the caller promises.
+                match unsafe { transfer.on_stream(&self.file) } {
+                    Attempt::NotReady if transfer.done > 0 => Attempt::Over(transfer.done as i64),
+                    Attempt::NotReady => Attempt::Over(-i64::from(Errno::EAGAIN.raw())),
+                    over => over,
+                }
+            }
             Operation::Transfer(transfer) => {
                 // SAFETY: the memory is valid and nobody else uses it, which the caller promises.
                 let res = unsafe { transfer.carry_out(&self.file, transfer.flags) };
@@ -48,9 +63,9 @@ impl FileRequest {
             Operation::Sync { data_only } => Attempt::Over(sync(&self.file, *data_only)),
             Operation::Poll { .. } => unreachable!("the poller has it"),
         };
-        if self.priority.is_some() {
-            // The next request has another one. NONE can't be refused.
-            let _ = set_priority(IoPrio::NONE);
+        if let Some(before) = before {
+            // It was allowed before.
+            let _ = set_priority(before);
         }
         attempt
     }
@@ -101,9 +116,21 @@ impl Transfer {
         if !poller::is_ready(file, self.writes) {
             return Err(Errno::EAGAIN);
         }
-        let most = if self.writes { READY_ROOM } else { usize::MAX };
+        let most = match (self.writes, file.kind) {
+            (false, _) => usize::MAX,
+            (true, Kind::Terminal) => TERMINAL_ROOM,
+            (true, _) => READY_ROOM,
+        };
+        let flags = self.flags.difference(RwFlags::NOWAIT);
+        // Another process may be quicker. A pipe can be opened again so that the call doesn't wait.
+        if file.kind == Kind::Stream {
+            if let Some(pipe) = reopen(file, self.writes) {
+                // SAFETY: the memory is valid and nobody else uses it, which the caller promises.
+                return unsafe { self.call(pipe.as_raw_fd(), file.kind, flags, usize::MAX) };
+            }
+        }
         // SAFETY: the memory is valid and nobody else uses it, which the caller promises.
-        unsafe { self.call(file, self.flags, most) }
+        unsafe { self.call(file.as_raw_fd(), file.kind, flags, most) }
     }
 
     /// One call for what is left of the transfer.
@@ -113,7 +140,7 @@ impl Transfer {
     /// As [`FileRequest::attempt`] requires.
     unsafe fn carry_out(&self, file: &File, flags: RwFlags) -> Result<usize, Errno> {
         // SAFETY: the memory is valid and nobody else uses it, which the caller promises.
-        unsafe { self.call(file, flags, usize::MAX) }
+        unsafe { self.call(file.as_raw_fd(), file.kind, flags, usize::MAX) }
     }
 
     /// One call, of at most `most` bytes if that is a limit.
@@ -121,7 +148,13 @@ impl Transfer {
     /// # Safety
     ///
     /// As [`FileRequest::attempt`] requires.
-    unsafe fn call(&self, file: &File, flags: RwFlags, most: usize) -> Result<usize, Errno> {
+    unsafe fn call(
+        &self,
+        fd: RawFd,
+        kind: Kind,
+        flags: RwFlags,
+        most: usize,
+    ) -> Result<usize, Errno> {
         let one;
         let (iov, count) = if self.vectored && self.done == 0 && most == usize::MAX {
             (self.iovecs(), self.len)
@@ -130,30 +163,38 @@ impl Transfer {
             one = unsafe { self.rest(most) };
             (&raw const one, 1)
         };
-        // A stream has no offsets.
-        let (is_seekable, offset) = match file.kind {
-            Kind::Seekable => (true, self.offset),
-            _ => (false, -1),
+        let at = |offset: Option<i64>| {
+            // Without flags the calls that are older: some filters on system calls know only those.
+            let number = match (flags.is_empty(), offset, self.writes) {
+                (false, _, true) => libc::SYS_pwritev2,
+                (false, _, false) => libc::SYS_preadv2,
+                (true, Some(_), true) => libc::SYS_pwritev,
+                (true, Some(_), false) => libc::SYS_preadv,
+                (true, None, true) => libc::SYS_writev,
+                (true, None, false) => libc::SYS_readv,
+            };
+            let offset = offset.unwrap_or(-1);
+            // The kernel takes the offset in two halves of its own word. Where one word is enough,
+            // it ignores the other.
+            let low = offset as c_long;
+            let high = (offset >> 32) as c_long;
+            let flags = flags.bits() as c_int;
+            // Not through the C library's own functions: a sanitizer would check the memory there.
+            // SAFETY: the iovecs are readable. The memory that they name is valid and nobody else
+            // uses it, which the caller promises.
+            let n = unsafe { libc::syscall(number, fd, iov, count, low, high, flags) };
+            usize::try_from(n).map_err(|_| last_errno())
         };
-        // Without flags the calls that are older: some filters on system calls know only those.
-        let number = match (flags.is_empty(), is_seekable, self.writes) {
-            (false, _, true) => libc::SYS_pwritev2,
-            (false, _, false) => libc::SYS_preadv2,
-            (true, true, true) => libc::SYS_pwritev,
-            (true, true, false) => libc::SYS_preadv,
-            (true, false, true) => libc::SYS_writev,
-            (true, false, false) => libc::SYS_readv,
-        };
-        // The kernel takes the offset in two halves of its own word. Where one word is enough, it
-        // ignores the other.
-        let low = offset as c_long;
-        let high = (offset >> 32) as c_long;
-        let (fd, flags) = (file.as_raw_fd(), flags.bits() as c_int);
-        // Not through the C library's own functions: a sanitizer would check the memory there.
-        // SAFETY: the iovecs are readable. The memory that they name is valid and nobody else uses
-        // it, which the caller promises.
-        let n = unsafe { libc::syscall(number, fd, iov, count, low, high, flags) };
-        usize::try_from(n).map_err(|_| last_errno())
+        let offset = self.offset.saturating_add_unsigned(self.done as u64);
+        match kind {
+            Kind::Seekable | Kind::Directory => at(Some(offset)),
+            // Some devices have offsets.
+            Kind::Device => match at(Some(offset)) {
+                Err(Errno::ESPIPE) => at(None),
+                result => result,
+            },
+            Kind::Stream | Kind::Terminal | Kind::Anonymous => at(None),
+        }
     }
 
     fn iovecs(&self) -> *const Iovec {
@@ -205,6 +246,17 @@ impl Transfer {
             })
             .fold(0, usize::saturating_add)
     }
+}
+
+/// Opens a pipe again, with `O_NONBLOCK`. `None` if that can't be done: a socket can't be opened.
+fn reopen(file: &File, writes: bool) -> Option<OwnedFd> {
+    let access = match writes {
+        true => OFlags::WRONLY,
+        false => OFlags::RDONLY,
+    };
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let flags = access | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).ok()
 }
 
 /// As [`files::read_cached`](super::read_cached).
@@ -270,9 +322,19 @@ pub(super) fn signal(eventfd: RawFd) {
     unsafe { libc::write(eventfd, (&raw const one).cast(), size_of::<u64>()) };
 }
 
+const IOPRIO_WHO_PROCESS: c_int = 1;
+
+/// Sets this thread's priority for I/O, and returns the one before.
+fn replace_priority(priority: IoPrio) -> Result<IoPrio, Errno> {
+    let this_thread: c_int = 0;
+    // SAFETY: the call touches no memory of ours.
+    let before = unsafe { libc::syscall(libc::SYS_ioprio_get, IOPRIO_WHO_PROCESS, this_thread) };
+    let before = i16::try_from(before).map_or(IoPrio::NONE, IoPrio::from_raw);
+    set_priority(priority).map(|()| before)
+}
+
 /// Sets this thread's priority for I/O.
 fn set_priority(priority: IoPrio) -> Result<(), Errno> {
-    const IOPRIO_WHO_PROCESS: c_int = 1;
     let this_thread: c_int = 0;
     let value = c_int::from(priority.raw());
     // SAFETY: the call touches no memory of ours.

@@ -39,11 +39,12 @@ pub(super) enum Kind {
     Seekable,
     /// A pipe or a socket. Its transfers may wait for ever.
     Stream,
-    /// A terminal or another character device. As [`Stream`](Self::Stream), but each open file may
-    /// have a state of its own.
+    /// As [`Stream`](Self::Stream), but each open file may have a state of its own.
+    Terminal,
+    /// Another character device. Its reads may wait for ever. It takes what is written, and may
+    /// have offsets.
     Device,
-    /// As [`Device`](Self::Device), but files of this kind can't be told apart: an eventfd, for
-    /// example.
+    /// An eventfd or an inotify descriptor, for example. As [`Terminal`](Self::Terminal).
     Anonymous,
     Directory,
 }
@@ -54,13 +55,22 @@ impl File {
     /// # Errors
     ///
     /// EBADF if it isn't open. EAGAIN if the process has no descriptor left for a duplicate.
-    pub(super) fn of(fd: u32) -> Result<Self, Errno> {
-        let fd = duplicate(fd)?;
+    pub(super) fn of(number: u32) -> Result<Self, Errno> {
+        let fd = duplicate(number)?;
         let flags = rustix::fs::fcntl_getfl(&fd).map_err(errno)?;
         if flags.contains(OFlags::PATH) {
             return Err(Errno::EBADF);
         }
-        let (kind, id) = identify(&fd)?;
+        let (mut kind, mut id) = identify(&fd)?;
+        // SAFETY: the call touches no memory of ours.
+        if kind == Kind::Device && unsafe { libc::isatty(fd.as_raw_fd()) } == 1 {
+            kind = Kind::Terminal;
+        }
+        if matches!(kind, Kind::Terminal | Kind::Device | Kind::Anonymous) {
+            // Their open files have states of their own, and one inode. The kernel doesn't tell
+            // which descriptors are of one open file, so the number has to do.
+            id.number = Some(number);
+        }
         Ok(Self {
             fd: Descriptor::Own(fd),
             kind,
@@ -85,9 +95,13 @@ impl File {
         }
     }
 
-    /// Whether its transfers may wait for another process, or for the network.
-    pub(super) fn may_wait(&self) -> bool {
-        matches!(self.kind, Kind::Stream | Kind::Device | Kind::Anonymous)
+    /// Whether its writes, or its reads, may wait for another process or for the network.
+    pub(super) fn may_wait(&self, writes: bool) -> bool {
+        match self.kind {
+            Kind::Stream | Kind::Terminal | Kind::Anonymous => true,
+            Kind::Device => !writes,
+            Kind::Seekable | Kind::Directory => false,
+        }
     }
 
     pub(super) fn is_readable(&self) -> bool {
@@ -128,6 +142,7 @@ fn identify(fd: &OwnedFd) -> Result<(Kind, FileId), Errno> {
             let id = FileId {
                 device: (stat.stx_dev_major, stat.stx_dev_minor),
                 inode: stat.stx_ino,
+                number: None,
             };
             Ok((Kind::of(stat.stx_mode.into(), device), id))
         }
@@ -138,6 +153,7 @@ fn identify(fd: &OwnedFd) -> Result<(Kind, FileId), Errno> {
             let id = FileId {
                 device: (libc::major(stat.st_dev), libc::minor(stat.st_dev)),
                 inode: stat.st_ino,
+                number: None,
             };
             Ok((Kind::of(stat.st_mode, device), id))
         }
@@ -210,9 +226,11 @@ pub(super) fn check_eventfd(fd: u32) -> Result<RawFd, Errno> {
 }
 
 fn duplicate(fd: u32) -> Result<OwnedFd, Errno> {
+    // Programs that closed their standard streams may open others with these numbers.
+    const AFTER_STDIO: libc::c_int = 3;
     let fd = RawFd::try_from(fd).map_err(|_| Errno::EBADF)?;
     // SAFETY: the call touches no memory of ours.
-    let own = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) };
+    let own = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, AFTER_STDIO) };
     if own < 0 {
         return Err(match super::calls::last_errno() {
             // The real kernel needs no descriptor, so nobody expects this error. Some become free

@@ -11,7 +11,10 @@ use aio_sys::Errno;
 
 use super::{calls::last_errno, file::File};
 use crate::{
-    kernel::threads::{device::Token, thread},
+    kernel::{
+        kick::pipe,
+        threads::{device::Token, thread},
+    },
     sync::{Mutex, lock},
 };
 
@@ -41,6 +44,8 @@ struct State<J> {
     free: Vec<u32>,
     /// The thread runs.
     runs: bool,
+    /// Nobody hands over jobs any more. What wakes the thread, if it could be made.
+    ended: Option<Option<OwnedFd>>,
 }
 
 struct Wait<J> {
@@ -72,6 +77,7 @@ impl<J: Told> Poller<J> {
                 waits: Vec::new(),
                 free: Vec::new(),
                 runs: false,
+                ended: None,
             }),
         };
         Ok(self.shared.get_or_init(|| Arc::new(shared)))
@@ -134,6 +140,27 @@ impl<J: Told> Poller<J> {
     }
 }
 
+impl<J> Drop for Poller<J> {
+    fn drop(&mut self) {
+        let Some(shared) = self.shared.get() else {
+            return;
+        };
+        let mut state = lock(&shared.state);
+        let ready = pipe();
+        if let Some(ready) = &ready {
+            let mut event = libc::epoll_event {
+                events: libc::EPOLLIN as u32,
+                u64: u64::MAX,
+            };
+            let (epoll, fd) = (shared.epoll.as_raw_fd(), ready.as_raw_fd());
+            // If this fails, the thread ends a while later.
+            // SAFETY: `event` is readable during the call.
+            unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, fd, &raw mut event) };
+        }
+        state.ended = Some(ready);
+    }
+}
+
 impl<J: Told> Shared<J> {
     /// Starts the thread if it doesn't run. Returns false if that can't be done now.
     fn have_thread(self: &Arc<Self>, state: &mut State<J>) -> bool {
@@ -184,12 +211,11 @@ impl<J: Told> Shared<J> {
                     job.ready(events);
                 }
             }
-            if n == 0 {
-                let mut state = lock(&self.state);
-                if state.free.len() == state.waits.len() {
-                    state.runs = false;
-                    return;
-                }
+            let mut state = lock(&self.state);
+            let is_idle = n == 0 && state.free.len() == state.waits.len();
+            if is_idle || state.ended.is_some() {
+                state.runs = false;
+                return;
             }
         }
     }

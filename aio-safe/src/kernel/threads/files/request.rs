@@ -79,7 +79,7 @@ impl FileRequest {
         } else {
             None
         };
-        let operation = match iocb.aio_lio_opcode {
+        let mut operation = match iocb.aio_lio_opcode {
             Opcode::PREAD | Opcode::PREADV | Opcode::PWRITE | Opcode::PWRITEV => {
                 Operation::Transfer(Transfer::of(iocb, &file)?)
             }
@@ -87,7 +87,11 @@ impl FileRequest {
             Opcode::POLL => poll(iocb)?,
             _ => return Err(Errno::EINVAL),
         };
-        if let Operation::Transfer(transfer) = &operation {
+        if let Operation::Transfer(transfer) = &mut operation {
+            if file.may_wait(transfer.writes) && file.is_nonblocking() {
+                // The flag may be taken away before a worker comes to it.
+                transfer.flags |= RwFlags::NOWAIT;
+            }
             file = file.shared(streams, transfer.writes);
         }
         let has_priority = iocb.aio_flags.contains(IocbFlags::IOPRIO);
@@ -107,8 +111,9 @@ impl FileRequest {
         let Operation::Transfer(transfer) = &self.operation else {
             return false;
         };
-        self.file.may_wait()
-            && transfer.len > 0
+        self.file.may_wait(transfer.writes)
+            // A read of no bytes is over at once. A write of none is a datagram for some sockets.
+            && (transfer.len > 0 || transfer.writes)
             && !self.file.is_nonblocking()
             && !transfer.flags.contains(RwFlags::NOWAIT)
     }
@@ -127,13 +132,13 @@ impl Request for FileRequest {
         let role = match (&self.operation, self.file.kind) {
             (Operation::Poll { .. }, _) => None,
             (Operation::Sync { .. }, _) => Some(Role::Sync),
-            (Operation::Transfer(Transfer { len: 0, .. }), _) => None,
-            (Operation::Transfer(transfer), Kind::Stream | Kind::Device) => {
+            (Operation::Transfer(transfer), _) if self.waits_for_readiness() => {
                 Some(Role::Link(match transfer.writes {
                     true => Chain::Writes,
                     false => Chain::Reads,
                 }))
             }
+            (Operation::Transfer(Transfer { len: 0, .. }), _) => None,
             (Operation::Transfer(transfer), Kind::Seekable) if transfer.writes => {
                 let appends = transfer.flags.contains(RwFlags::APPEND)
                     || self.file.appends() && !transfer.flags.contains(RwFlags::NOAPPEND);
@@ -153,6 +158,7 @@ impl Request for FileRequest {
 
     fn is_empty(&self) -> bool {
         matches!(self.operation, Operation::Transfer(Transfer { len: 0, .. }))
+            && !self.waits_for_readiness()
     }
 
     fn may_wait_for_ever(&self) -> bool {
@@ -227,7 +233,7 @@ fn sync(iocb: &Iocb, file: &File) -> Result<Operation, Errno> {
         && iocb.aio_offset == 0
         && iocb.aio_nbytes == 0
         && iocb.aio_rw_flags == RwFlags::empty();
-    if !unused || file.may_wait() {
+    if !unused || !matches!(file.kind, Kind::Seekable | Kind::Directory) {
         return Err(Errno::EINVAL);
     }
     Ok(Operation::Sync {

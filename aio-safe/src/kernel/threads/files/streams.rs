@@ -115,6 +115,7 @@ mod tests {
             id: FileId {
                 device: (0, 0),
                 inode,
+                number: None,
             },
             flags: 0,
             writes,
