@@ -14,6 +14,9 @@ enum Order {
     Random(u64),
     /// The next block.
     Sequential(u64),
+    /// The next block, and the distance to the one after it, which has no divisor in common with
+    /// the number of blocks.
+    Scattered { next: u64, step: u64 },
 }
 
 impl Blocks {
@@ -37,6 +40,23 @@ impl Blocks {
         }
     }
 
+    /// Blocks far from each other, starting at `start`. Each is drawn once before the first one is
+    /// drawn again.
+    pub(crate) fn scattered(count: u64, start: u64) -> Self {
+        // The golden section: it leaves no large gap anywhere.
+        let mut step = (count as f64 * 0.618) as u64;
+        while divisor(step, count) > 1 {
+            step += 1;
+        }
+        Self {
+            count,
+            order: Order::Scattered {
+                next: start % count,
+                step,
+            },
+        }
+    }
+
     #[inline]
     pub(crate) fn next(&mut self) -> u64 {
         match &mut self.order {
@@ -52,7 +72,23 @@ impl Blocks {
                 *next = if this + 1 == self.count { 0 } else { this + 1 };
                 this
             }
+            Order::Scattered { next, step } => {
+                let this = *next;
+                *next += *step;
+                if *next >= self.count {
+                    *next -= self.count;
+                }
+                this
+            }
         }
+    }
+}
+
+/// The greatest common divisor.
+fn divisor(a: u64, b: u64) -> u64 {
+    match b {
+        0 => a,
+        b => divisor(b, a % b),
     }
 }
 
@@ -65,6 +101,18 @@ mod tests {
         let mut blocks = Blocks::sequential(3, 4);
         let drawn: Vec<_> = (0..5).map(|_| blocks.next()).collect();
         assert_eq!(drawn, [1, 2, 0, 1, 2]);
+    }
+
+    #[test]
+    fn scattered_blocks_come_once_each() {
+        for count in [1, 2, 3, 64, 100, 1 << 16] {
+            let mut blocks = Blocks::scattered(count, count + 1);
+            let drawn: Vec<_> = (0..count).map(|_| blocks.next()).collect();
+            let mut sorted = drawn.clone();
+            sorted.sort_unstable();
+            assert!(sorted.into_iter().eq(0..count), "{drawn:?}");
+            assert_eq!(blocks.next(), drawn[0]);
+        }
     }
 
     #[test]

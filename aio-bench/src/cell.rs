@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 /// One measurement that several engines make in turns. The program takes it as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cell {
-    /// The file that is read or written, opened with `O_DIRECT`. The whole file is used. Its length
-    /// is a multiple of `block`.
+    /// The file that is read or written. The whole file is used. Its length is a multiple of
+    /// `block`.
     pub file: PathBuf,
+    /// How the file is opened, and what the page cache has of it.
+    pub caching: Caching,
     /// The contents of the file. Every read is checked against them.
     pub contents: Contents,
     /// The operations.
@@ -45,6 +47,22 @@ pub enum Workload {
     RandomWrite,
     /// Writes of blocks in random order, with an fdatasync after each batch.
     WriteFdatasync,
+}
+
+/// How a file is opened, and what the page cache has of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Caching {
+    /// Opened with `O_DIRECT`: transfers bypass the page cache.
+    Direct,
+    /// Opened without it. The page cache has the whole file. A turn fails if more than one percent
+    /// of what it read came from a device. For reads only.
+    Cached,
+    /// Opened without it. The page cache has nothing of the file when a turn begins, and the kernel
+    /// reads nothing ahead. Blocks are drawn so that none is read twice in a turn, if the file is
+    /// large enough. A turn fails if less than 95 % of what it read came from a device. For reads
+    /// only.
+    Uncached,
 }
 
 /// What several threads share.

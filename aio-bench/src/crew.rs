@@ -13,6 +13,7 @@ use aio_bench::{Cell, Round};
 use anyhow::{Context, Result, anyhow};
 
 use crate::{
+    cached::Watched,
     engine::{self, AnyEngine, Kind, SetUp, SetUpError},
     pace::Limit,
     timing::{Timed, Timing},
@@ -25,6 +26,9 @@ use crate::{
 pub(crate) struct Crew {
     kind: Kind,
     threads: Vec<Thread>,
+    /// The length of an operation in bytes.
+    block: u64,
+    watched: Watched,
     reports: Receiver<Report>,
     /// Whether a thread has failed. Other threads may wait for it for ever.
     failed: bool,
@@ -91,6 +95,8 @@ impl Crew {
         let mut crew = Self {
             kind,
             threads: Vec::new(),
+            block: u64::from(cell.block),
+            watched: Watched::new(Arc::clone(&work.file), cell.caching)?,
             reports,
             failed: false,
         };
@@ -127,6 +133,7 @@ impl Crew {
     /// Runs a turn.
     pub(crate) fn turn(&mut self, round: u32, limit: Limit, timed: bool) -> Result<Turn> {
         let threads = self.threads.len() as u64;
+        let cached = self.watched.prepare().context(self.name())?;
         let before = Usage::now();
         for (thread, index) in self.threads.iter().zip(0..) {
             let limit = match limit {
@@ -158,6 +165,9 @@ impl Crew {
         }
         let after = Usage::now();
         let sum = sum.context("an engine without threads")?;
+        self.watched
+            .check(cached, sum.operations * self.block)
+            .context(self.name())?;
         Ok(Turn {
             round: Round {
                 engine: self.name().to_owned(),

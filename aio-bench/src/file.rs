@@ -1,4 +1,4 @@
-//! Files: opening them with `O_DIRECT`, and making them.
+//! Files: opening them, and making them.
 
 #![allow(unsafe_code, reason = "fallocate")]
 
@@ -9,15 +9,22 @@ use std::{
     path::Path,
 };
 
-use aio_bench::Contents;
+use aio_bench::{Caching, Contents};
 use aio_safe::AlignedBuf;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::contents::{Pattern, SECTOR};
 
-/// Opens a file or a block device with `O_DIRECT`, and returns its length in bytes.
-pub(crate) fn open(path: &Path, write: bool) -> Result<(File, u64)> {
-    let mut file = direct(OpenOptions::new().read(true).write(write), path)?;
+/// Opens a file or a block device, and returns its length in bytes.
+pub(crate) fn open(path: &Path, caching: Caching, write: bool) -> Result<(File, u64)> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(write);
+    let mut file = match caching {
+        Caching::Direct => direct(&mut options, path)?,
+        Caching::Cached | Caching::Uncached => options
+            .open(path)
+            .with_context(|| path.display().to_string())?,
+    };
     let bytes = file
         .seek(SeekFrom::End(0))
         .with_context(|| format!("{}: its length", path.display()))?;

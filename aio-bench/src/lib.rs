@@ -44,7 +44,7 @@
 mod cell;
 mod record;
 
-pub use cell::{Cell, Contents, Sharing, Workload};
+pub use cell::{Caching, Cell, Contents, Sharing, Workload};
 pub use record::{Memory, Percentiles, Record, Round};
 
 /// The repository's README, so that its example compiles and runs.

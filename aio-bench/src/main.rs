@@ -2,6 +2,7 @@
 //! describes the commands.
 
 mod blocks;
+mod cached;
 mod contents;
 mod crew;
 mod engine;

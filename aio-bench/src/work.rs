@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use aio_bench::{Cell, Workload};
+use aio_bench::{Caching, Cell, Workload};
 use aio_safe::{AlignedBuf, buf::Pool};
 use aio_sys::Errno;
 use anyhow::{Error, Result, anyhow, ensure};
@@ -30,7 +30,7 @@ pub(crate) fn data_bytes() -> u64 {
 /// The work of one thread of an engine.
 #[derive(Clone, Debug)]
 pub(crate) struct Work {
-    /// The file, opened with `O_DIRECT`. Each engine opens it anew.
+    /// The file. Each engine opens it anew.
     pub(crate) file: Arc<File>,
     /// The length of an operation in bytes.
     pub(crate) block: usize,
@@ -45,7 +45,15 @@ pub(crate) struct Work {
     blocks: Blocks,
     pattern: Pattern,
     count: u64,
-    sequential: bool,
+    order: Order,
+}
+
+/// The order of the blocks.
+#[derive(Clone, Copy, Debug)]
+enum Order {
+    Random,
+    Sequential,
+    Scattered,
 }
 
 /// The position of an engine's thread among all of them. It gives each thread other blocks, because
@@ -68,9 +76,17 @@ impl Work {
             Workload::RandomRead | Workload::SequentialRead => false,
             Workload::RandomWrite | Workload::WriteFdatasync => true,
         };
-        let (opened, bytes) = file::open(&cell.file, write)?;
+        ensure!(
+            !write || cell.caching == Caching::Direct,
+            "writes through the page cache aren't measured"
+        );
+        let (opened, bytes) = file::open(&cell.file, cell.caching, write)?;
         let count = file::blocks(&cell.file, bytes, cell.block)?;
-        let sequential = cell.workload == Workload::SequentialRead;
+        let order = match (cell.workload, cell.caching) {
+            (Workload::SequentialRead, _) => Order::Sequential,
+            (_, Caching::Uncached) => Order::Scattered,
+            _ => Order::Random,
+        };
         Ok(Self {
             file: Arc::new(opened),
             block: cell.block as usize,
@@ -78,10 +94,10 @@ impl Work {
             write,
             sync: cell.workload == Workload::WriteFdatasync,
             thread: 0,
-            blocks: draw(count, sequential, place),
+            blocks: draw(count, order, place),
             pattern: Pattern::of(cell.contents),
             count,
-            sequential,
+            order,
         })
     }
 
@@ -89,7 +105,7 @@ impl Work {
     pub(crate) fn of_thread(&self, thread: usize, place: Place) -> Self {
         Self {
             thread,
-            blocks: draw(self.count, self.sequential, place),
+            blocks: draw(self.count, self.order, place),
             ..self.clone()
         }
     }
@@ -172,12 +188,12 @@ impl Work {
     }
 }
 
-fn draw(count: u64, sequential: bool, place: Place) -> Blocks {
-    if sequential {
-        let start = u128::from(count) * u128::from(place.index) / u128::from(place.of);
-        Blocks::sequential(count, start as u64)
-    } else {
-        Blocks::random(count, place.index)
+fn draw(count: u64, order: Order, place: Place) -> Blocks {
+    let start = u128::from(count) * u128::from(place.index) / u128::from(place.of);
+    match order {
+        Order::Random => Blocks::random(count, place.index),
+        Order::Sequential => Blocks::sequential(count, start as u64),
+        Order::Scattered => Blocks::scattered(count, start as u64),
     }
 }
 
@@ -204,7 +220,7 @@ mod tests {
             blocks: Blocks::sequential(4, 3),
             pattern: Pattern::of(Contents::Zeros),
             count: 4,
-            sequential: true,
+            order: Order::Sequential,
         }
     }
 
@@ -246,6 +262,7 @@ mod tests {
     fn a_cell_that_means_nothing_is_refused() {
         let cell = |block, depth| Cell {
             file: "/nowhere".into(),
+            caching: Caching::Direct,
             contents: Contents::Zeros,
             workload: Workload::RandomRead,
             block,
@@ -263,5 +280,11 @@ mod tests {
         assert!(message(cell(0, 1)).contains("multiple of 512"));
         assert!(message(cell(512, 0)).contains("depth"));
         assert!(message(cell(512, 1)).contains("/nowhere"));
+        let buffered_write = Cell {
+            caching: Caching::Cached,
+            workload: Workload::RandomWrite,
+            ..cell(512, 1)
+        };
+        assert!(message(buffered_write).contains("page cache"));
     }
 }

@@ -7,7 +7,7 @@ use std::{
     process::{Command, Output},
 };
 
-use aio_bench::{Cell, Contents, Memory, Percentiles, Record, Round, Sharing, Workload};
+use aio_bench::{Caching, Cell, Contents, Memory, Percentiles, Record, Round, Sharing, Workload};
 use tempfile::TempDir;
 
 const BLOCKS: u64 = 64;
@@ -66,6 +66,7 @@ impl Files {
 fn cell(file: &Path, contents: Contents, workload: Workload) -> Cell {
     Cell {
         file: file.to_owned(),
+        caching: Caching::Direct,
         contents,
         workload,
         block: BLOCK,
@@ -297,6 +298,55 @@ fn a_count_is_exact() {
     }
 }
 
+/// As above, through the page cache.
+#[test]
+fn reads_through_the_page_cache_are_right() {
+    let Some(files) = Files::new() else { return };
+    let file = files.numbered("file");
+    for caching in [Caching::Cached, Caching::Uncached] {
+        let cell = Cell {
+            caching,
+            ..cell(&file, Contents::Numbered, Workload::RandomRead)
+        };
+        let wrong = Cell {
+            contents: Contents::Zeros,
+            ..cell.clone()
+        };
+        for engine in engines() {
+            // No block is read twice.
+            let Some(ran) = count(&cell, &engine, BLOCKS) else {
+                continue;
+            };
+            assert!(ran.status.success(), "{engine}: {}", text(&ran.stderr));
+            let round: Round = serde_json::from_slice(&ran.stdout).unwrap();
+            assert_eq!(round.operations, BLOCKS, "{engine}");
+            let ran = count(&wrong, &engine, 10).expect("it ran just now");
+            assert!(text(&ran.stderr).contains("wrong contents"), "{engine}");
+        }
+    }
+}
+
+#[test]
+fn data_from_the_wrong_place_ends_a_turn() {
+    let Some(files) = Files::new() else { return };
+    if !Path::new("/proc/self/io").exists() {
+        return eprintln!("skipped: no account of what is read");
+    }
+    let cell = Cell {
+        caching: Caching::Uncached,
+        ..cell(
+            &files.numbered("file"),
+            Contents::Numbered,
+            Workload::RandomRead,
+        )
+    };
+    // Each block is read twice, the second time from the page cache.
+    let ran = count(&cell, "hybrid-lane", 2 * BLOCKS).expect("it is always there");
+    assert_eq!(ran.status.code(), Some(1));
+    let message = text(&ran.stderr);
+    assert!(message.contains("came from a device"), "{message}");
+}
+
 #[test]
 fn turns_rotate() {
     let Some(files) = Files::new() else { return };
@@ -339,6 +389,9 @@ fn nothing_is_allocated_for_an_operation() {
         "aio-safe-batch",
         "aio-safe-single",
         "aio-safe-future",
+        "hybrid-lane",
+        "hybrid-file-lane",
+        "threads-lane",
     ];
     for round in rounds(&cell) {
         if own.contains(&round.engine.as_str()) {
@@ -426,6 +479,7 @@ fn what_is_not_there_is_said() {
         "io-uring",
         "compio",
         "tokio-fs",
+        "preadv2",
         "linux-aio-tokio",
     ] {
         if engines().iter().any(|built| built == engine) {

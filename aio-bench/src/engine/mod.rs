@@ -17,7 +17,7 @@ mod single;
 use std::{io, os::fd::OwnedFd, sync::Arc};
 
 use aio_bench::{Cell, Sharing, Workload};
-use aio_safe::{Queue, error::SetupError, fs::File, queue::Driver};
+use aio_safe::{Queue, error::SetupError, fs::File, kernel::Threads, queue::Driver};
 use anyhow::{Error, Result};
 
 use crate::{
@@ -191,6 +191,24 @@ impl Kind {
             },
             spread: false,
         },
+        Self {
+            name: "hybrid-lane",
+            what: "aio-safe-lane on a hybrid queue",
+            start: |cell| with_queue_on(Kernel::Hybrid, cell, lane::set_up::<OwnedFd>),
+            spread: false,
+        },
+        Self {
+            name: "hybrid-file-lane",
+            what: "aio-safe-file-lane on a hybrid queue",
+            start: |cell| with_queue_on(Kernel::Hybrid, cell, lane::set_up::<File>),
+            spread: false,
+        },
+        Self {
+            name: "threads-lane",
+            what: "aio-safe-lane on a queue whose operations threads carry out",
+            start: |cell| with_queue_on(Kernel::Threads, cell, lane::set_up::<OwnedFd>),
+            spread: false,
+        },
     ];
 
     /// The engines that aren't listed, because each is for one purpose only.
@@ -220,6 +238,7 @@ impl Kind {
         "compio",
         "tokio-fs",
         "thread-pool",
+        "preadv2",
         "posix-aio",
         "posix-aio-fds",
     ];
@@ -286,8 +305,25 @@ fn floor(cell: &Cell) -> Result<SetUp, SetUpError> {
     }))
 }
 
+/// The kernel of a queue.
+#[derive(Clone, Copy)]
+enum Kernel {
+    Native,
+    Hybrid,
+    Threads,
+}
+
 /// An engine on a queue of aio-safe.
 fn with_queue(
+    cell: &Cell,
+    set_up: fn(Work, QueueOf<'_>, Use<'_>) -> Result<()>,
+) -> Result<SetUp, SetUpError> {
+    with_queue_on(Kernel::Native, cell, set_up)
+}
+
+/// An engine on a queue of aio-safe with this kernel.
+fn with_queue_on(
+    kernel: Kernel,
     cell: &Cell,
     set_up: fn(Work, QueueOf<'_>, Use<'_>) -> Result<()>,
 ) -> Result<SetUp, SetUpError> {
@@ -295,7 +331,7 @@ fn with_queue(
     let depth = cell.depth + u32::from(cell.workload == Workload::WriteFdatasync);
     let threads = cell.threads;
     let shared = match cell.sharing {
-        Sharing::OneQueue if threads > 1 => Some(queue(depth * threads, Driver::Caller)?),
+        Sharing::OneQueue if threads > 1 => Some(queue(kernel, depth * threads, Driver::Caller)?),
         _ => None,
     };
     Ok(Box::new(move |work, then| {
@@ -309,7 +345,7 @@ fn with_queue(
                 then,
             )?,
             None => {
-                let queue = &queue(depth, Driver::Caller)?;
+                let queue = &queue(kernel, depth, Driver::Caller)?;
                 set_up(
                     work,
                     QueueOf {
@@ -332,9 +368,14 @@ struct QueueOf<'a> {
     shared: bool,
 }
 
-fn queue(depth: u32, driver: Driver) -> Result<Queue, SetUpError> {
+fn queue(kernel: Kernel, depth: u32, driver: Driver) -> Result<Queue, SetUpError> {
     let builder = Queue::builder(depth).driver(driver);
-    builder.build().map_err(|error| match error {
+    let queue = match kernel {
+        Kernel::Native => builder.build(),
+        Kernel::Hybrid => builder.hybrid().build(),
+        Kernel::Threads => builder.build_on(Threads::new()),
+    };
+    queue.map_err(|error| match error {
         SetupError::Unsupported | SetupError::Forbidden(_) | SetupError::Limit { .. } => {
             SetUpError::Unavailable(error.to_string())
         }

@@ -29,11 +29,33 @@ pub(crate) const FILE_FUTURE: &str = "aio-safe-file-future";
 /// Futures with a `File`, and buffers of a pool.
 pub(crate) const POOL: &str = "aio-safe-pool";
 
-/// Whether an engine differs from another one only in the file or the buffers. Such engines are
-/// compared with their twins only.
-pub(crate) fn is_twin(engine: &str) -> bool {
-    [FILE_LANE, FILE_BATCH, FILE_SINGLE, FILE_FUTURE, POOL].contains(&engine)
+/// A lane on a hybrid queue; the same with a `File` instead of the descriptor.
+pub(crate) const HYBRID_LANE: &str = "hybrid-lane";
+pub(crate) const HYBRID_FILE_LANE: &str = "hybrid-file-lane";
+/// A lane on a queue whose operations threads carry out.
+pub(crate) const THREADS_LANE: &str = "threads-lane";
+
+/// Whether an engine differs from another one only in the file, the buffers or the kernel, or is
+/// there only to be compared with such an engine. These are in the cells that name them only.
+pub(crate) fn is_named_only(engine: &str) -> bool {
+    [
+        FILE_LANE,
+        FILE_BATCH,
+        FILE_SINGLE,
+        FILE_FUTURE,
+        POOL,
+        HYBRID_LANE,
+        HYBRID_FILE_LANE,
+        THREADS_LANE,
+        PREADV2,
+    ]
+    .contains(&engine)
 }
+
+/// A thread with `pread` for each operation in flight.
+pub(crate) const THREAD_POOL: &str = "thread-pool";
+/// `preadv2` in a loop.
+pub(crate) const PREADV2: &str = "preadv2";
 
 /// The safe queue under tokio: futures one by one.
 pub(crate) const TOKIO: &str = "aio-safe-tokio";

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aio_bench::Contents;
+use aio_bench::{Caching, Contents};
 use aio_safe::AlignedBuf;
 use anyhow::{Context, Result, bail};
 use rustix::fs::OFlags;
@@ -76,7 +76,9 @@ impl Files {
             line.set(format!("preparing: {}", wanted.name()));
             let file = match wanted {
                 Place::NoDevice => files.unwritten(program)?,
-                Place::Disk => Ok(files.written(program, &place, effort)?),
+                Place::Disk | Place::PageCache | Place::Uncached => {
+                    Ok(files.written(program, &place, effort)?)
+                }
                 Place::Tmpfs => files.in_memory(program)?,
             };
             match file {
@@ -94,7 +96,8 @@ impl Files {
 
     /// The real disk's file, or where it would be.
     pub(crate) fn disk(&self) -> &Path {
-        self.get(Place::Disk).unwrap_or_else(|| self.scratch())
+        let found = self.get(Place::Disk).or_else(|| self.get(Place::Uncached));
+        found.unwrap_or_else(|| self.scratch())
     }
 
     /// A directory for other temporary files.
@@ -115,6 +118,10 @@ impl Files {
 
     /// A file with written blocks, or the user's own file.
     fn written(&self, program: &Program, place: &Where, effort: Effort) -> Result<PathBuf> {
+        let made = [Place::Disk, Place::PageCache, Place::Uncached];
+        if let Some(file) = made.into_iter().find_map(|place| self.get(place)) {
+            return Ok(file.to_owned());
+        }
         let bytes = match effort {
             Effort::Full => 1 << 30,
             _ => 256 << 20,
@@ -228,7 +235,16 @@ fn read_from_devices() -> Option<u64> {
 pub(crate) fn contents(place: Place) -> Contents {
     match place {
         Place::NoDevice => Contents::Zeros,
-        Place::Disk | Place::Tmpfs => Contents::Numbered,
+        Place::Disk | Place::PageCache | Place::Uncached | Place::Tmpfs => Contents::Numbered,
+    }
+}
+
+/// What the page cache has of a file of this place.
+pub(crate) fn caching(place: Place) -> Caching {
+    match place {
+        Place::NoDevice | Place::Disk | Place::Tmpfs => Caching::Direct,
+        Place::PageCache => Caching::Cached,
+        Place::Uncached => Caching::Uncached,
     }
 }
 

@@ -142,7 +142,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     let files = Files::prepare(
         &program,
-        &wanted(&units, !counted.is_empty()),
+        &wanted(&units, &counted),
         args.path.as_deref(),
         effort,
         &mut results,
@@ -209,12 +209,12 @@ impl Args {
 }
 
 /// The places that files are needed in.
-fn wanted(units: &[Unit], counts: bool) -> Vec<Place> {
+fn wanted(units: &[Unit], counts: &[counts::Planned]) -> Vec<Place> {
     let cells = || units.iter().flat_map(|unit| &unit.cells);
     Place::ALL
         .into_iter()
         .filter(|&place| {
-            let counted = counts && place == Place::NoDevice;
+            let counted = counts.iter().any(|planned| planned.place == place);
             counted || cells().any(|cell| cell.place == place)
         })
         .collect()

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::engines::{
     BATCH, BATCH_FUTURE, FILE_BATCH, FILE_FUTURE, FILE_LANE, FILE_SINGLE, FLOOR, FLOOR_FRAMED,
-    FLOOR_SINGLE, FUTURE, IO_URING, LANE, LANE_FUTURE, LIBAIO, LINUX_AIO_TOKIO, POSIX_AIO, SINGLE,
-    TOKIO, TOKIO_FS,
+    FLOOR_SINGLE, FUTURE, HYBRID_FILE_LANE, HYBRID_LANE, IO_URING, LANE, LANE_FUTURE, LIBAIO,
+    LINUX_AIO_TOKIO, POSIX_AIO, PREADV2, SINGLE, THREAD_POOL, THREADS_LANE, TOKIO, TOKIO_FS,
 };
 
 /// How thorough a run is.
@@ -33,6 +33,8 @@ pub(crate) enum Section {
     Files,
     /// What does I/O in threads, where no device limits it, and what runs under tokio.
     Peers,
+    /// Queues on other kernels: the hybrid, and threads.
+    Kernels,
     /// All engines, by depth.
     Depth,
     /// All engines, by the size of an operation.
@@ -46,10 +48,11 @@ pub(crate) enum Section {
 }
 
 impl Section {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Targets,
         Self::Files,
         Self::Peers,
+        Self::Kernels,
         Self::Depth,
         Self::Block,
         Self::Workload,
@@ -62,6 +65,7 @@ impl Section {
             Self::Targets => "targets",
             Self::Files => "files",
             Self::Peers => "peers",
+            Self::Kernels => "kernels",
             Self::Depth => "depth",
             Self::Block => "block",
             Self::Workload => "workload",
@@ -75,6 +79,7 @@ impl Section {
             Self::Targets => "The cells of the targets",
             Self::Files => "`File` and the bare queue, where no device limits",
             Self::Peers => "Against threads and under tokio, where no device limits",
+            Self::Kernels => "The hybrid, and threads",
             Self::Depth => "By depth: random reads of 4 KiB, one thread",
             Self::Block => "By size: random reads at depth 32, one thread",
             Self::Workload => "By workload: 4 KiB at depth 32, one thread",
@@ -92,17 +97,29 @@ pub(crate) enum Place {
     NoDevice,
     /// A file with written blocks.
     Disk,
+    /// The same file, all of it in the page cache.
+    PageCache,
+    /// The same file, read through the page cache, which has nothing of it.
+    Uncached,
     /// A file in memory.
     Tmpfs,
 }
 
 impl Place {
-    pub(crate) const ALL: [Self; 3] = [Self::NoDevice, Self::Disk, Self::Tmpfs];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::NoDevice,
+        Self::Disk,
+        Self::PageCache,
+        Self::Uncached,
+        Self::Tmpfs,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::NoDevice => "no-device",
             Self::Disk => "disk",
+            Self::PageCache => "page-cache",
+            Self::Uncached => "uncached",
             Self::Tmpfs => "tmpfs",
         }
     }
@@ -347,6 +364,22 @@ fn targets(effort: Effort) -> Vec<Unit> {
         many,
     ];
     units.push(alone(cell(Place::Disk, DEPTH, &engines, disk)));
+    let kernels = |place, depth, engines: &[&'static str], turns| {
+        alone(Planned {
+            section: Section::Kernels,
+            ..cell(place, depth, engines, turns)
+        })
+    };
+    for depth in [1, DEPTH] {
+        let engines = [FILE_LANE, HYBRID_FILE_LANE, LANE, HYBRID_LANE];
+        units.push(kernels(Place::NoDevice, depth, &engines, memory));
+    }
+    let engines = [PREADV2, HYBRID_LANE, THREADS_LANE];
+    units.push(kernels(Place::PageCache, DEPTH, &engines, files));
+    let threads = [THREADS_LANE, TOKIO_FS, one, many, THREAD_POOL];
+    units.push(kernels(Place::Disk, DEPTH, &threads, disk));
+    let engines = [&[HYBRID_LANE], &threads[..]].concat();
+    units.push(kernels(Place::Uncached, DEPTH, &engines, disk));
     let shared = |sharing| Planned {
         threads: 2,
         sharing,
@@ -534,7 +567,9 @@ mod tests {
     #[test]
     fn lanes_are_measured_wherever_batches_are() {
         for effort in EFFORTS {
-            for cell in plan(effort).iter().flat_map(|unit| &unit.cells) {
+            let units = plan(effort);
+            let cells = units.iter().flat_map(|unit| &unit.cells);
+            for cell in cells.filter(|cell| cell.section != Section::Kernels) {
                 let has = |engine| cell.named().contains(&engine);
                 assert_eq!(has(LANE), has(BATCH), "{}", cell.name());
                 assert_eq!(has(LANE_FUTURE), has(BATCH_FUTURE), "{}", cell.name());

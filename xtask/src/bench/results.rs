@@ -45,6 +45,8 @@ pub(crate) struct Engine {
 pub(crate) struct Count {
     pub(crate) engine: String,
     pub(crate) depth: u32,
+    pub(crate) place: Place,
+    pub(crate) workload: Workload,
     /// Instructions in user space.
     pub(crate) instructions: Option<f64>,
     /// The same without drawing blocks and checking what was read.
@@ -120,9 +122,32 @@ impl Results {
         found.map(|(cell, _)| cell)
     }
 
+    /// The cell in which queues on other kernels are measured.
+    pub(crate) fn kernels(&self, place: Place, depth: u32) -> Option<&Measured> {
+        self.cells.iter().find(|cell| {
+            let planned = &cell.planned;
+            planned.section == Section::Kernels && planned.place == place && planned.depth == depth
+        })
+    }
+
+    /// The count of random reads that go to no device.
     pub(crate) fn count(&self, engine: &str, depth: u32) -> Option<&Count> {
         let mut counts = self.counts.iter();
-        counts.find(|count| count.engine == engine && count.depth == depth)
+        counts.find(|count| {
+            count.engine == engine && count.depth == depth && count.place == Place::NoDevice
+        })
+    }
+
+    /// The count of an engine's operations of this kind, at whichever depth.
+    pub(crate) fn count_of(
+        &self,
+        engine: &str,
+        place: Place,
+        workload: Workload,
+    ) -> Option<&Count> {
+        self.counts.iter().find(|count| {
+            count.engine == engine && count.place == place && count.workload == workload
+        })
     }
 }
 

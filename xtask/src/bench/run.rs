@@ -6,7 +6,7 @@ use aio_bench::{Cell, Round};
 use anyhow::Result;
 
 use super::{
-    engines::is_twin,
+    engines::is_named_only,
     files::{self, Files},
     plan::{Engines, Planned, Unit},
     program::{Program, Told},
@@ -32,7 +32,7 @@ pub(crate) fn cells(
             results.leave_out(*name, "aio-bench has no such engine");
         }
     }
-    let all = engines.iter().filter(|name| !is_twin(name)).count();
+    let all = engines.iter().filter(|name| !is_named_only(name)).count();
     let total: usize = units.iter().map(|unit| unit.cells.len()).sum();
     let mut left: Duration = units.iter().map(|unit| unit.time(all)).sum();
     let mut done = 0;
@@ -91,6 +91,7 @@ impl Planned {
     fn on(&self, file: &Path, engines: &[String]) -> Cell {
         Cell {
             file: file.to_owned(),
+            caching: files::caching(self.place),
             contents: files::contents(self.place),
             workload: self.workload,
             block: self.block,
@@ -100,7 +101,7 @@ impl Planned {
             engines: match &self.engines {
                 Engines::All => engines
                     .iter()
-                    .filter(|name| !is_twin(name))
+                    .filter(|name| !is_named_only(name))
                     .cloned()
                     .collect(),
                 Engines::Named(names) => engines

@@ -5,7 +5,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use super::{
     copying::Copier,
     machine::Machine,
-    plan::{Section, bytes, threads_name, workload_name},
+    plan::{Place, Section, bytes, threads_name, workload_name},
     report::{Cell, Figures, Report},
     stats::Spread,
     targets::{Bound, Target, Verdict},
@@ -212,7 +212,15 @@ fn counts(report: &Report) -> String {
             .map(|(name, calls)| format!("{name} {calls:.2}"))
             .collect();
         [
-            count.engine.clone(),
+            match count.place {
+                Place::NoDevice => count.engine.clone(),
+                place => format!(
+                    "{}, {}, {}",
+                    count.engine,
+                    place.name(),
+                    workload_name(count.workload)
+                ),
+            },
             count.depth.to_string(),
             count
                 .own_instructions
@@ -305,7 +313,7 @@ mod tests {
         assert_eq!(threads[1..3], ["≥ 20", "24.5"]);
         let counted = row(&text, "lanes, depth 32: user-space instructions");
         assert_eq!(counted[1..3], ["≤ 105", "100.00"]);
-        assert!(text.contains("43 met, 0 missed, 0 not measured"), "{text}");
+        assert!(text.contains("57 met, 0 missed, 0 not measured"), "{text}");
         assert!(text.contains("- libaio: not installed"));
     }
 
@@ -318,7 +326,7 @@ mod tests {
         let text = text(&report);
         assert_eq!(row(&text, "lanes, depth 1: time")[4], "MISSED");
         assert_eq!(row(&text, "lanes, depth 8: time")[4], "not measured");
-        assert!(text.contains("41 met, 1 missed, 1 not measured"), "{text}");
+        assert!(text.contains("55 met, 1 missed, 1 not measured"), "{text}");
     }
 
     #[test]

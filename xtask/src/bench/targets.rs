@@ -1,14 +1,16 @@
 //! The targets, and whether they are met.
 
-use aio_bench::Sharing;
+use std::cmp::Ordering;
+
+use aio_bench::{Sharing, Workload};
 use serde::Serialize;
 
 use super::{
     copying::Copier,
     engines::{
         BATCH, BATCH_FUTURE, FILE_BATCH, FILE_FUTURE, FILE_LANE, FILE_SINGLE, FLOOR, FLOOR_SINGLE,
-        FUTURE, IO_URING, LANE, LANE_FUTURE, LINUX_AIO_TOKIO, POOL, POSIX_AIO, SINGLE, TOKIO,
-        TOKIO_FS,
+        FUTURE, HYBRID_FILE_LANE, HYBRID_LANE, IO_URING, LANE, LANE_FUTURE, LINUX_AIO_TOKIO, POOL,
+        POSIX_AIO, PREADV2, SINGLE, THREAD_POOL, THREADS_LANE, TOKIO, TOKIO_FS,
     },
     machine::Vendor,
     plan::{DEEP, DEPTH, DEPTHS, Place},
@@ -147,6 +149,7 @@ pub(crate) fn evaluate(results: &Results, vendor: Vendor) -> Vec<Target> {
     targets.extend(against_threads(results));
     targets.extend(under_tokio(results));
     targets.extend(files(results));
+    targets.extend(kernels(results));
     targets.extend(copies(results));
     targets.push(two_threads(results));
     targets.extend(counted(results));
@@ -349,6 +352,85 @@ fn files(results: &Results) -> Vec<Target> {
     .collect()
 }
 
+/// Queues on the hybrid and on threads.
+fn kernels(results: &Results) -> Vec<Target> {
+    let mut targets: Vec<Target> = [1, DEPTH]
+        .map(|depth| hybrid_over_native(results, depth))
+        .into();
+    let cached = results.kernels(Place::PageCache, DEPTH);
+    let over = |engine, cost| cached?.ratio(engine, PREADV2, cost);
+    let mut target = Target::new(
+        format!("page cache, depth {DEPTH}: lanes on the hybrid, time over `preadv2` in a loop"),
+        Bound::AtMost(1.3),
+        over(HYBRID_LANE, stats::time).map(Value::from),
+    );
+    target.remark =
+        over(THREADS_LANE, stats::time).map(|threads| format!("threads: {:.3}", threads.median));
+    targets.push(target);
+    let [one, many] = POSIX_AIO;
+    for (what, of, place, other, name) in [
+        (
+            "uncached",
+            HYBRID_LANE,
+            Place::Uncached,
+            &[TOKIO_FS][..],
+            "`tokio::fs`",
+        ),
+        (
+            "uncached",
+            HYBRID_LANE,
+            Place::Uncached,
+            &[one, many],
+            "the better POSIX AIO",
+        ),
+        (
+            "real disk",
+            THREADS_LANE,
+            Place::Disk,
+            &[TOKIO_FS],
+            "`tokio::fs`",
+        ),
+    ] {
+        let lanes = match of {
+            HYBRID_LANE => "lanes on the hybrid",
+            _ => "lanes on threads",
+        };
+        let cell = results.kernels(place, DEPTH);
+        let faster = |name| cell?.ratio(name, of, stats::time);
+        let cheaper = |name| cell?.ratio(of, name, stats::cpu);
+        let mut throughput = Target::new(
+            format!("{what}, depth {DEPTH}: {lanes}, throughput against {name}"),
+            Bound::AtLeast(1.2),
+            nearest(other, faster),
+        );
+        let pool = faster(THREAD_POOL).map(|pool| format!("{THREAD_POOL}: {:.3}", pool.median));
+        throughput.remark = joined([throughput.remark, pool]);
+        let mut cpu = Target::new(
+            format!("{what}, depth {DEPTH}: {lanes}, CPU time over that of {name}"),
+            Bound::AtMost(0.5),
+            farthest(other, cheaper),
+        );
+        let pool = cheaper(THREAD_POOL).map(|pool| format!("{THREAD_POOL}: {:.3}", pool.median));
+        cpu.remark = joined([cpu.remark, pool]);
+        targets.extend([throughput, cpu]);
+    }
+    targets
+}
+
+/// Direct transfers of a `File` go to the real kernel without a look at the file.
+fn hybrid_over_native(results: &Results, depth: u32) -> Target {
+    let cell = results.kernels(Place::NoDevice, depth);
+    let ratio = |hybrid, native| cell?.ratio(hybrid, native, stats::time);
+    let mut target = Target::new(
+        format!("lanes with a `File` on the hybrid, depth {depth}: time over the native queue"),
+        Bound::AtMost(1.02),
+        ratio(HYBRID_FILE_LANE, FILE_LANE).map(Value::from),
+    );
+    target.remark = ratio(HYBRID_LANE, LANE)
+        .map(|bare| format!("with the bare descriptor: {:.3}", bare.median));
+    target
+}
+
 fn copies(results: &Results) -> [Target; 2] {
     [Copier::Dd, Copier::Cp].map(|other| {
         let copies = results.copies.as_ref();
@@ -366,12 +448,28 @@ fn nearest(
     engines: &[&'static str],
     ratio: impl Fn(&'static str) -> Option<Spread>,
 ) -> Option<Value> {
+    first_by(engines, ratio, |a, b| a.total_cmp(&b))
+}
+
+/// The greatest of several engines' ratios, with the others as a remark.
+fn farthest(
+    engines: &[&'static str],
+    ratio: impl Fn(&'static str) -> Option<Spread>,
+) -> Option<Value> {
+    first_by(engines, ratio, |a, b| b.total_cmp(&a))
+}
+
+fn first_by(
+    engines: &[&'static str],
+    ratio: impl Fn(&'static str) -> Option<Spread>,
+    order: fn(f64, f64) -> Ordering,
+) -> Option<Value> {
     let ratios = engines
         .iter()
         .filter_map(|&engine| Some((engine, ratio(engine)?)));
     let (engine, spread) = ratios
         .clone()
-        .min_by(|a, b| a.1.median.total_cmp(&b.1.median))?;
+        .min_by(|a, b| order(a.1.median, b.1.median))?;
     let others: Vec<String> = ratios
         .filter(|(other, _)| *other != engine)
         .map(|(other, spread)| format!("{other}: {:.3}", spread.median))
@@ -401,6 +499,40 @@ fn two_threads(results: &Results) -> Target {
     target.remark = joined([floor, batches]);
     target
 }
+
+/// What is counted of queues on other kernels.
+const KERNELS_ALLOCATIONS: [(&str, &str, Place, Workload); 5] = [
+    (
+        "hybrid, direct reads",
+        HYBRID_FILE_LANE,
+        Place::NoDevice,
+        Workload::RandomRead,
+    ),
+    (
+        "hybrid, reads from the page cache",
+        HYBRID_LANE,
+        Place::PageCache,
+        Workload::RandomRead,
+    ),
+    (
+        "hybrid, reads by workers",
+        HYBRID_LANE,
+        Place::Uncached,
+        Workload::RandomRead,
+    ),
+    (
+        "threads, reads",
+        THREADS_LANE,
+        Place::PageCache,
+        Workload::RandomRead,
+    ),
+    (
+        "threads, writes",
+        THREADS_LANE,
+        Place::Disk,
+        Workload::RandomWrite,
+    ),
+];
 
 fn counted(results: &Results) -> Vec<Target> {
     let instructions = |engine, depth| results.count(engine, depth)?.own_instructions;
@@ -436,6 +568,12 @@ fn counted(results: &Results) -> Vec<Target> {
         let allocations = results
             .count(engine, depth)
             .and_then(|count| count.allocations);
+        let what = format!("{what}: allocations per operation");
+        targets.push(Target::count(what, 0.0, allocations));
+    }
+    for (what, engine, place, workload) in KERNELS_ALLOCATIONS {
+        let count = results.count_of(engine, place, workload);
+        let allocations = count.and_then(|count| count.allocations);
         let what = format!("{what}: allocations per operation");
         targets.push(Target::count(what, 0.0, allocations));
     }
@@ -490,17 +628,28 @@ pub(super) mod tests {
             (FILE_FUTURE, DEPTH),
             (POOL, DEPTH),
         ] {
-            results.counts.push(Count {
-                engine: engine.into(),
-                depth,
-                instructions: Some(140.0),
-                own_instructions: Some(100.0),
-                system_calls: Some(0.03),
-                calls: [("io_submit".into(), 0.03)].into(),
-                allocations: Some(0.0),
-            });
+            results
+                .counts
+                .push(count(engine, depth, Place::NoDevice, Workload::RandomRead));
+        }
+        for (_, engine, place, workload) in KERNELS_ALLOCATIONS {
+            results.counts.push(count(engine, DEPTH, place, workload));
         }
         results
+    }
+
+    fn count(engine: &str, depth: u32, place: Place, workload: Workload) -> Count {
+        Count {
+            engine: engine.into(),
+            depth,
+            place,
+            workload,
+            instructions: Some(140.0),
+            own_instructions: Some(100.0),
+            system_calls: Some(0.03),
+            calls: [("io_submit".into(), 0.03)].into(),
+            allocations: Some(0.0),
+        }
     }
 
     /// Times that meet every target.
@@ -511,6 +660,9 @@ pub(super) mod tests {
             (BATCH, _) => 1100,
             (SINGLE, _) => 1030,
             (FILE_LANE, _) => 1025,
+            (HYBRID_FILE_LANE | HYBRID_LANE, _) => 1030,
+            (THREADS_LANE, _) => 1200,
+            (PREADV2, _) => 1000,
             (FILE_BATCH, _) => 1110,
             (FILE_SINGLE, _) => 1040,
             (FILE_FUTURE, _) => 1340,
@@ -538,7 +690,7 @@ pub(super) mod tests {
     #[test]
     fn good_figures_meet_every_target() {
         let results = results(good);
-        assert_eq!(evaluate(&results, Vendor::Amd).len(), 43);
+        assert_eq!(evaluate(&results, Vendor::Amd).len(), 57);
         for vendor in [Vendor::Amd, Vendor::Intel, Vendor::Other] {
             for target in evaluate(&results, vendor) {
                 assert_eq!(target.verdict, Verdict::Met, "{target:?}");
@@ -550,7 +702,7 @@ pub(super) mod tests {
     fn nothing_is_met_without_data() {
         assert_eq!(
             verdicts(&Results::default(), Verdict::NotMeasured).len(),
-            43
+            57
         );
     }
 
@@ -590,7 +742,7 @@ pub(super) mod tests {
             count.own_instructions = Some(380.5);
             count.allocations = Some(0.001);
         }
-        assert_eq!(verdicts(&results, Verdict::Missed).len(), 43);
+        assert_eq!(verdicts(&results, Verdict::Missed).len(), 57);
     }
 
     #[test]
@@ -697,6 +849,27 @@ pub(super) mod tests {
             .find(|target| target.verdict == Verdict::Missed);
         let remark = target.unwrap().remark.as_deref();
         assert_eq!(remark, Some("posix-aio-fds; posix-aio: 8.824"));
+    }
+
+    #[test]
+    fn lanes_on_threads_have_to_beat_the_better_of_two() {
+        // The CPU time of `round` is 0.4 times its time.
+        let results = results(|engine, cell| match (engine, cell.section) {
+            ("posix-aio", plan::Section::Kernels) => 9000,
+            ("posix-aio-fds", plan::Section::Kernels) => 1500,
+            ("thread-pool", _) => 1000,
+            _ => good(engine, cell),
+        });
+        let posix = "uncached, depth 32: lanes on the hybrid, CPU time over that of the better \
+                     POSIX AIO";
+        assert_eq!(verdicts(&results, Verdict::Missed), [posix]);
+        let targets = evaluate(&results, Vendor::Amd);
+        let target = targets.iter().find(|target| target.what == posix).unwrap();
+        assert_eq!(target.value, Some(1030.0 / 1500.0));
+        assert_eq!(
+            target.remark.as_deref(),
+            Some("posix-aio-fds; posix-aio: 0.114; thread-pool: 1.030")
+        );
     }
 
     #[test]

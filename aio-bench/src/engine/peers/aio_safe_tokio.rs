@@ -36,7 +36,7 @@ impl OnTokio {
         let queue = {
             let _inside = tokio.enter();
             let depth = u32::try_from(work.depth).expect("no kernel has a deeper queue");
-            engine::queue(depth, Driver::Tokio)?
+            engine::queue(engine::Kernel::Native, depth, Driver::Tokio)?
         };
         let file = Arc::clone(&work.file);
         Ok(Self {

@@ -8,6 +8,7 @@ mod libaio;
 mod linux_aio_tokio;
 mod posix_aio;
 mod pread;
+mod preadv2;
 mod tasks;
 mod tokio_fs;
 
@@ -71,6 +72,12 @@ pub(super) const ALL: &[Kind] = &[
         what: "a thread with pread and pwrite for each operation in flight, at most 64",
         start: pread::start,
         spread: true,
+    },
+    Kind {
+        name: "preadv2",
+        what: "preadv2 in a loop, in one thread, whatever the depth is",
+        start: |cell| each_for_itself(cell, preadv2::Preadv2::new),
+        spread: false,
     },
     Kind {
         name: "posix-aio",

@@ -15,10 +15,11 @@ use anyhow::Result;
 use super::{
     engines::{
         BATCH, BATCH_FUTURE, FILE_BATCH, FILE_FUTURE, FILE_LANE, FILE_SINGLE, FLOOR, FLOOR_SINGLE,
-        FUTURE, LANE, LANE_FUTURE, POOL, SINGLE, TOKIO, is_twin,
+        FUTURE, HYBRID_FILE_LANE, HYBRID_LANE, LANE, LANE_FUTURE, POOL, PREADV2, SINGLE,
+        THREADS_LANE, TOKIO, is_named_only,
     },
     files::{self, Files},
-    plan::{BLOCK, DEPTH, Place},
+    plan::{BLOCK, DEPTH, Place, workload_name},
     program::{self, Answer, Program},
     results::{Count, Memory, Results},
 };
@@ -33,7 +34,7 @@ const TRACED: u64 = 4 * 1024;
 
 /// The engines whose instructions are counted. Peers do part of their work in the kernel or in
 /// other threads, where it isn't counted, so their figures would say little.
-const INSTRUCTIONS: [&str; 14] = [
+const INSTRUCTIONS: [&str; 16] = [
     FLOOR,
     FLOOR_SINGLE,
     LANE,
@@ -48,6 +49,8 @@ const INSTRUCTIONS: [&str; 14] = [
     FILE_FUTURE,
     POOL,
     TOKIO,
+    HYBRID_LANE,
+    HYBRID_FILE_LANE,
 ];
 
 /// The engine that only draws the blocks and checks them, as all engines do.
@@ -68,12 +71,35 @@ pub(crate) struct Counters {
 pub(crate) struct Planned {
     pub(crate) engine: String,
     pub(crate) depth: u32,
+    pub(crate) place: Place,
+    pub(crate) workload: Workload,
 }
+
+/// What else is counted, besides reads that go to no device.
+const ELSEWHERE: [(&str, Place, Workload); 5] = [
+    (PREADV2, Place::PageCache, Workload::RandomRead),
+    (HYBRID_LANE, Place::PageCache, Workload::RandomRead),
+    (HYBRID_LANE, Place::Uncached, Workload::RandomRead),
+    (THREADS_LANE, Place::PageCache, Workload::RandomRead),
+    (THREADS_LANE, Place::Disk, Workload::RandomWrite),
+];
 
 impl Planned {
     /// Its name, for `--filter`.
     pub(crate) fn name(&self) -> String {
-        format!("counts/{}/depth-{}", self.engine, self.depth)
+        let name = format!("counts/{}/depth-{}", self.engine, self.depth);
+        match (self.place, self.workload) {
+            (Place::NoDevice, _) => name,
+            (place, workload) => format!("{name}/{}/{}", place.name(), workload_name(workload)),
+        }
+    }
+
+    /// By one thread, with blocks of 4 KiB.
+    fn on(&self, file: &Path) -> Cell {
+        Cell {
+            workload: self.workload,
+            ..cell(file, self.place, self.depth)
+        }
     }
 }
 
@@ -86,19 +112,30 @@ pub(crate) fn plan(engines: &[String], filter: Option<&str>) -> Vec<Planned> {
                 // A thread that waits has one operation in flight.
                 SINGLE | FILE_SINGLE => &[1],
                 // What an operation costs when nothing shares it.
-                FLOOR | LANE => &[DEPTH, 1],
+                FLOOR | LANE | FILE_LANE | HYBRID_FILE_LANE => &[DEPTH, 1],
+                // It is counted elsewhere.
+                PREADV2 => &[],
                 _ => &[DEPTH],
             };
-            depths.iter().map(|&depth| Planned {
-                engine: engine.clone(),
-                depth,
-            })
+            let reads = depths
+                .iter()
+                .map(|&depth| (depth, Place::NoDevice, Workload::RandomRead));
+            let elsewhere = ELSEWHERE.into_iter().filter(|(name, ..)| name == engine);
+            reads
+                .chain(elsewhere.map(|(_, place, workload)| (DEPTH, place, workload)))
+                .map(|(depth, place, workload)| Planned {
+                    engine: engine.clone(),
+                    depth,
+                    place,
+                    workload,
+                })
+                .collect::<Vec<_>>()
         })
         .filter(|planned| filter.is_none_or(|filter| planned.name().contains(filter)))
         .collect()
 }
 
-/// Takes the counts, with reads that don't go to a device.
+/// Takes the counts.
 pub(crate) fn count(
     planned: &[Planned],
     program: &Program,
@@ -107,20 +144,18 @@ pub(crate) fn count(
     results: &mut Results,
     progress: &Progress,
 ) -> Result<()> {
-    let Some(file) = files.get(Place::NoDevice) else {
-        return Ok(()); // It was said why there is none.
-    };
     let line = progress.line("counting");
     let mut around = BTreeMap::new();
     for planned in planned {
         interrupt::check()?;
-        line.set(format!(
-            "counting: {}, depth {}",
-            planned.engine, planned.depth
-        ));
+        let Some(file) = files.get(planned.place) else {
+            continue; // It was said why there is none.
+        };
+        line.set(format!("counting: {}", planned.name()));
         let counting = Counting {
             program,
-            cell: cell(file, planned.depth),
+            planned,
+            cell: planned.on(file),
             engine: &planned.engine,
             scratch: files.scratch(),
         };
@@ -131,8 +166,8 @@ pub(crate) fn count(
                     let mut others = results.counts.iter();
                     let first = !others.any(|other| other.engine == count.engine);
                     results.counts.push(count);
-                    // A twin has the same queue as its other one.
-                    if first && !is_twin(counting.engine) {
+                    // The others have the same queue as one of these.
+                    if first && !is_named_only(counting.engine) {
                         results.memory.extend(counting.memory()?);
                     }
                     Ok(())
@@ -153,10 +188,11 @@ pub(crate) fn count(
 }
 
 /// Random reads of 4 KiB by one thread.
-fn cell(file: &Path, depth: u32) -> Cell {
+fn cell(file: &Path, place: Place, depth: u32) -> Cell {
     Cell {
         file: file.to_owned(),
-        contents: files::contents(Place::NoDevice),
+        caching: files::caching(place),
+        contents: files::contents(place),
         workload: Workload::RandomRead,
         block: BLOCK,
         depth,
@@ -172,6 +208,7 @@ fn cell(file: &Path, depth: u32) -> Cell {
 /// Counting one engine.
 struct Counting<'a> {
     program: &'a Program,
+    planned: &'a Planned,
     cell: Cell,
     engine: &'a str,
     scratch: &'a Path,
@@ -187,7 +224,8 @@ impl Counting<'_> {
             }
         };
         let calls = counters.strace.then(|| self.calls()).transpose()?;
-        let instructions = (counters.valgrind && INSTRUCTIONS.contains(&self.engine))
+        let counted = self.planned.place == Place::NoDevice && INSTRUCTIONS.contains(&self.engine);
+        let instructions = (counters.valgrind && counted)
             .then(|| self.instructions(self.engine))
             .transpose()?;
         let depth = self.cell.depth;
@@ -197,6 +235,8 @@ impl Counting<'_> {
         Ok(Answer::Answered(Count {
             engine: self.engine.to_owned(),
             depth,
+            place: self.planned.place,
+            workload: self.planned.workload,
             instructions,
             own_instructions: instructions.map(|all| all - around[&depth]),
             system_calls: calls.as_ref().map(|calls| calls.values().sum()),
@@ -233,7 +273,7 @@ impl Counting<'_> {
     fn memory(&self) -> Result<Vec<Memory>> {
         let mut told = Vec::new();
         for depth in MEMORY {
-            let cell = cell(&self.cell.file, depth);
+            let cell = cell(&self.cell.file, Place::NoDevice, depth);
             if let Answer::Answered(memory) = self.program.memory(&cell, self.engine)? {
                 told.push(Memory {
                     engine: self.engine.to_owned(),
@@ -303,5 +343,8 @@ mod tests {
         );
         assert_eq!(plan(&engines, Some("floor/depth-1")).len(), 1);
         assert!(plan(&engines, Some("no-device")).is_empty());
+        let threads = plan(&[THREADS_LANE.to_owned()], Some("/disk/"));
+        let names: Vec<String> = threads.iter().map(Planned::name).collect();
+        assert_eq!(names, ["counts/threads-lane/depth-32/disk/random-write"]);
     }
 }
