@@ -14,9 +14,9 @@ enum Order {
     Random(u64),
     /// The next block.
     Sequential(u64),
-    /// The next block, and the distance to the one after it, which has no divisor in common with
-    /// the number of blocks.
-    Scattered { next: u64, step: u64 },
+    /// The first block, the distance from it to the next one, and the distance from that to the
+    /// one after it, which has no divisor in common with the number of blocks.
+    Scattered { first: u64, next: u64, step: u64 },
 }
 
 impl Blocks {
@@ -40,9 +40,10 @@ impl Blocks {
         }
     }
 
-    /// Blocks far from each other, starting at `start`. Each is drawn once before the first one is
-    /// drawn again.
-    pub(crate) fn scattered(count: u64, start: u64) -> Self {
+    /// Blocks far from each other, `count` of them from `first` on. It starts with block `start` of
+    /// these. Each is drawn once before the first one is drawn again.
+    pub(crate) fn scattered(first: u64, count: u64, start: u64) -> Self {
+        let count = count.max(1);
         // The golden section: it leaves no large gap anywhere.
         let mut step = (count as f64 * 0.618) as u64;
         while divisor(step, count) > 1 {
@@ -51,6 +52,7 @@ impl Blocks {
         Self {
             count,
             order: Order::Scattered {
+                first,
                 next: start % count,
                 step,
             },
@@ -72,8 +74,8 @@ impl Blocks {
                 *next = if this + 1 == self.count { 0 } else { this + 1 };
                 this
             }
-            Order::Scattered { next, step } => {
-                let this = *next;
+            Order::Scattered { first, next, step } => {
+                let this = *first + *next;
                 *next += *step;
                 if *next >= self.count {
                     *next -= self.count;
@@ -106,11 +108,11 @@ mod tests {
     #[test]
     fn scattered_blocks_come_once_each() {
         for count in [1, 2, 3, 64, 100, 1 << 16] {
-            let mut blocks = Blocks::scattered(count, count + 1);
+            let mut blocks = Blocks::scattered(10, count, count + 1);
             let drawn: Vec<_> = (0..count).map(|_| blocks.next()).collect();
             let mut sorted = drawn.clone();
             sorted.sort_unstable();
-            assert!(sorted.into_iter().eq(0..count), "{drawn:?}");
+            assert!(sorted.into_iter().eq(10..10 + count), "{drawn:?}");
             assert_eq!(blocks.next(), drawn[0]);
         }
     }

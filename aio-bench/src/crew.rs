@@ -105,7 +105,7 @@ impl Crew {
                 index: place.index * threads + index,
                 of: place.of * threads,
             };
-            let work = work.of_thread(index as usize, place);
+            let work = work.of_thread(index as usize, threads, place);
             let (orders, take_orders) = sync_channel(1);
             let (set_up, report) = (Arc::clone(&set_up), report.clone());
             let handle = thread::Builder::new()

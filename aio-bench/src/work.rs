@@ -94,18 +94,18 @@ impl Work {
             write,
             sync: cell.workload == Workload::WriteFdatasync,
             thread: 0,
-            blocks: draw(count, order, place),
+            blocks: draw(count, order, 0, 1, place),
             pattern: Pattern::of(cell.contents),
             count,
             order,
         })
     }
 
-    /// The work of one of the engine's threads.
-    pub(crate) fn of_thread(&self, thread: usize, place: Place) -> Self {
+    /// The work of one of the engine's threads, of which there are `threads`.
+    pub(crate) fn of_thread(&self, thread: usize, threads: u64, place: Place) -> Self {
         Self {
             thread,
-            blocks: draw(self.count, self.order, place),
+            blocks: draw(self.count, self.order, thread as u64, threads, place),
             ..self.clone()
         }
     }
@@ -188,12 +188,16 @@ impl Work {
     }
 }
 
-fn draw(count: u64, order: Order, place: Place) -> Blocks {
-    let start = u128::from(count) * u128::from(place.index) / u128::from(place.of);
+fn draw(count: u64, order: Order, thread: u64, threads: u64, place: Place) -> Blocks {
+    let start = |count| (u128::from(count) * u128::from(place.index) / u128::from(place.of)) as u64;
     match order {
         Order::Random => Blocks::random(count, place.index),
-        Order::Sequential => Blocks::sequential(count, start as u64),
-        Order::Scattered => Blocks::scattered(count, start as u64),
+        Order::Sequential => Blocks::sequential(count, start(count)),
+        // No two threads read the same block.
+        Order::Scattered => {
+            let count = count / threads;
+            Blocks::scattered(thread * count, count, start(count))
+        }
     }
 }
 

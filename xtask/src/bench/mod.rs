@@ -57,7 +57,7 @@ use results::Results;
     reason = "it is help text too, which shows backticks as they are"
 )]
 pub(crate) struct Args {
-    /// Only the targets, in few rounds: under 90 seconds once everything is built.
+    /// Only the targets, in few rounds: under two minutes once everything is built.
     #[arg(long, conflicts_with = "full")]
     quick: bool,
 

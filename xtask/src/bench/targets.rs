@@ -364,8 +364,10 @@ fn kernels(results: &Results) -> Vec<Target> {
         Bound::AtMost(1.3),
         over(HYBRID_LANE, stats::time).map(Value::from),
     );
-    target.remark =
-        over(THREADS_LANE, stats::time).map(|threads| format!("threads: {:.3}", threads.median));
+    target.remark = joined([
+        over(HYBRID_LANE, stats::cpu).map(|cpu| format!("CPU time: {:.3}", cpu.median)),
+        over(THREADS_LANE, stats::time).map(|threads| format!("threads: {:.3}", threads.median)),
+    ]);
     targets.push(target);
     let [one, many] = POSIX_AIO;
     for (what, of, place, other, name) in [
@@ -420,14 +422,18 @@ fn kernels(results: &Results) -> Vec<Target> {
 /// Direct transfers of a `File` go to the real kernel without a look at the file.
 fn hybrid_over_native(results: &Results, depth: u32) -> Target {
     let cell = results.kernels(Place::NoDevice, depth);
-    let ratio = |hybrid, native| cell?.ratio(hybrid, native, stats::time);
+    let ratio = |hybrid, native, cost| cell?.ratio(hybrid, native, cost);
     let mut target = Target::new(
         format!("lanes with a `File` on the hybrid, depth {depth}: time over the native queue"),
         Bound::AtMost(1.02),
-        ratio(HYBRID_FILE_LANE, FILE_LANE).map(Value::from),
+        ratio(HYBRID_FILE_LANE, FILE_LANE, stats::time).map(Value::from),
     );
-    target.remark = ratio(HYBRID_LANE, LANE)
-        .map(|bare| format!("with the bare descriptor: {:.3}", bare.median));
+    target.remark = joined([
+        ratio(HYBRID_FILE_LANE, FILE_LANE, stats::cpu)
+            .map(|cpu| format!("CPU time: {:.3}", cpu.median)),
+        ratio(HYBRID_LANE, LANE, stats::time)
+            .map(|bare| format!("with the bare descriptor: {:.3}", bare.median)),
+    ]);
     target
 }
 
@@ -731,7 +737,8 @@ pub(super) mod tests {
             (FLOOR | FLOOR_SINGLE, _) => 1000,
             (LANE | SINGLE | LANE_FUTURE, Sharing::OwnQueues) => 1200,
             (_, Sharing::OneQueue) => 1400,
-            (FILE_BATCH | FILE_FUTURE, _) => 1300,
+            (FILE_BATCH | FILE_FUTURE | HYBRID_FILE_LANE, _) => 1300,
+            (PREADV2, _) => 900,
             _ => 1250,
         });
         results.copies = Some(Copies {
