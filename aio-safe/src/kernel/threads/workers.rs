@@ -78,9 +78,7 @@ impl<T: Task> Workers<T> {
         let before = state.ready.len();
         state.ready.extend(tasks);
         let new = state.ready.len() - before;
-        for _ in 0..new.min(state.idle) {
-            self.shared.ready.notify_one();
-        }
+        let woken = new.min(state.idle);
         // A task counts as ready until a worker has taken it.
         while state.ready.len() > state.idle + state.starting
             && state.threads < self.shared.most
@@ -97,6 +95,12 @@ impl<T: Task> Workers<T> {
                 state = lock(&self.shared.state);
             }
             state.has_helper = false;
+        }
+        drop(state);
+        // A worker that wakes needs the lock at once. One whose time is over meanwhile looks for a
+        // task before it ends.
+        for _ in 0..woken {
+            self.shared.ready.notify_one();
         }
     }
 
