@@ -61,8 +61,8 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "full")]
     quick: bool,
 
-    /// The targets in many rounds, and every dimension for every engine: about 20 minutes. Without
-    /// --full and --quick it takes about seven minutes.
+    /// The targets in many rounds, and every dimension for every engine: about 22 minutes. Without
+    /// --full and --quick it takes about eight minutes.
     #[arg(long)]
     full: bool,
 
