@@ -46,9 +46,9 @@ fn what_is_in_the_page_cache_is_read_at_once() {
     queue.reap(0, None).unwrap();
     assert_eq!(read.try_take().unwrap().buffer, pattern(8192)[4096..]);
     assert_eq!(ways(&queue), [1, 0, 0]);
-    // The end of the file is known, too.
+    // A worker finds the end of the file.
     assert!(self::read(&queue, &file, 8192).is_empty());
-    assert_eq!(ways(&queue), [2, 0, 0]);
+    assert_eq!(ways(&queue), [1, 1, 0]);
 }
 
 #[test]

@@ -69,6 +69,9 @@ use super::{
 /// all of them so. A transfer of a bare descriptor is submitted without the flag, because the
 /// descriptor may be closed when the answer comes.
 ///
+/// Looking into the page cache starts to read what isn't there (`preadv2` with `RWF_NOWAIT`). That
+/// may wait for room in the device's queue.
+///
 /// # One queue
 ///
 /// A value serves one queue: a second `io_setup` fails with EBUSY.

@@ -38,6 +38,10 @@ pub(crate) struct Context<D: Device> {
     /// An event was posted, or the context was destroyed.
     changed: Condvar,
     outside: Option<Arc<dyn Outside>>,
+    /// Orders what the holders of the context did before its destructor. An `Arc` does that, but
+    /// loom doesn't see it.
+    #[cfg(loom)]
+    let_go: crate::sync::atomic::AtomicUsize,
 }
 
 /// Where a thread may wait that isn't in this context's `io_getevents`.
@@ -130,6 +134,8 @@ impl<D: Device> Context<D> {
             }),
             changed: Condvar::new(),
             outside,
+            #[cfg(loom)]
+            let_go: crate::sync::atomic::AtomicUsize::new(0),
         })
     }
 
@@ -435,5 +441,21 @@ impl<D: Device> Context<D> {
         let state = lock(&self.state);
         let entry = &state.requests[index as usize];
         entry.uses == uses && matches!(&entry.stage, Stage::Polled(request, _) if request.is_poll())
+    }
+}
+
+#[cfg(loom)]
+impl<D: Device> Context<D> {
+    /// This holder doesn't use the context any more.
+    pub(super) fn let_go(&self) {
+        self.let_go
+            .fetch_add(1, crate::sync::atomic::Ordering::AcqRel);
+    }
+}
+
+#[cfg(loom)]
+impl<D: Device> Drop for Context<D> {
+    fn drop(&mut self) {
+        self.let_go();
     }
 }

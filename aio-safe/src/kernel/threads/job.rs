@@ -68,6 +68,13 @@ impl<D: Device> Job<D> {
     }
 }
 
+#[cfg(loom)]
+impl<D: Device> Drop for Job<D> {
+    fn drop(&mut self) {
+        self.context.let_go();
+    }
+}
+
 impl<D: Device> Task for Job<D> {
     fn run(self) {
         let Some(mut request) = self.context.start(self.entry) else {

@@ -127,6 +127,8 @@ impl<D: Device> Master<D> {
         let context = self.context(ctx)?;
         context.destroy()?;
         lock(&self.contexts).retain(|other| !Arc::ptr_eq(other, &context));
+        #[cfg(loom)]
+        context.let_go();
         Ok(())
     }
 }

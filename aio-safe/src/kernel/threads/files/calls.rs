@@ -296,8 +296,9 @@ pub(super) unsafe fn read_cached(iocb: &Iocb) -> Option<i64> {
     // SAFETY: the iovecs are readable. The memory that they name is valid and nobody else uses it,
     // which the caller promises.
     let n = unsafe { libc::syscall(libc::SYS_preadv2, fd, iov, count, low, high, flags) };
-    // 0 is the file's end. A pipe has no offsets, so this doesn't read from one.
-    let all = usize::try_from(n).is_ok_and(|n| n == wanted || n == 0);
+    // Less may be the file's end. But up to Linux 5.10 it may also be 0 for data that isn't in the
+    // page cache, so a worker looks again.
+    let all = usize::try_from(n).is_ok_and(|n| n == wanted);
     all.then_some(n as i64)
 }
 

@@ -102,8 +102,8 @@ pub(crate) fn class(fd: u32) -> Class {
     file::class(fd)
 }
 
-/// Reads what an iocb asks for if all of it is in the page cache, or up to the end of the file. The
-/// event's `res`, or `None` if a worker has to do it. Never waits.
+/// Reads what an iocb asks for if all of it is in the page cache. The event's `res`, or `None` if a
+/// worker has to do it.
 ///
 /// # Safety
 ///
