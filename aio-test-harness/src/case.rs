@@ -7,15 +7,23 @@
 //! Imports run one way: `case` uses [`env`](crate::env), `env` uses `probe` and `sys`, and all of
 //! them use [`stop`](crate::stop), which is re-exported here.
 
-use crate::env::{Env, Requirement};
+use std::{fmt, fs};
+
 #[doc(no_inline)]
 pub use crate::stop::{CaseResult, Stop, skip};
+use crate::{
+    env::{Env, Requirement},
+    on::On,
+};
 
 /// One named case.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
-    /// `area::what_is_tested`, unique among all cases.
+    /// `area::what_is_tested`, unique among all cases of one kernel.
     pub name: &'static str,
+    /// What carries out the operations of the case's queues. The case's `Display` appends
+    /// `@threads` or `@hybrid` to the name.
+    pub on: On,
     /// What is true of a kernel that passes, in one line.
     pub summary: &'static str,
     /// The requirements. The case is skipped if one of them isn't met.
@@ -34,10 +42,17 @@ impl Case {
     ) -> Self {
         Self {
             name,
+            on: On::Native,
             summary,
             requires,
             run,
         }
+    }
+
+    /// The same case with queues on another kernel.
+    #[must_use]
+    pub const fn on(self, on: On) -> Self {
+        Self { on, ..self }
     }
 
     /// Whether no other case may run at the same time, because this one needs a disk or the
@@ -59,6 +74,23 @@ impl Case {
         for requirement in self.requires {
             requirement.check(env)?;
         }
-        (self.run)(env)
+        let mut env = env.clone();
+        env.on = self.on;
+        // The same case may run on other kernels at the same time, with files of the same names.
+        if let (Some(directory), true) = (&mut env.targets.directory, self.on != On::Native) {
+            directory.push(self.on.to_string());
+            fs::create_dir_all(directory)?;
+        }
+        (self.run)(&env)
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)?;
+        match self.on {
+            On::Native => Ok(()),
+            on => write!(f, "@{on}"),
+        }
     }
 }

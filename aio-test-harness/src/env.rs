@@ -9,7 +9,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use aio_safe::{Queue, error::SetupError};
+
 use crate::{
+    on::On,
     probe,
     stop::{CaseResult, skip},
     sys,
@@ -166,6 +169,8 @@ pub struct Env {
     pub targets: Targets,
     /// Whether nothing else uses native AIO on this machine, so that its limits may be changed.
     pub alone: bool,
+    /// What carries out the operations of the case's queues: [`Case::on`](crate::case::Case::on).
+    pub on: On,
 }
 
 impl Env {
@@ -179,6 +184,15 @@ impl Env {
             Some(path) => Ok(path),
             None => skip("no directory was given"),
         }
+    }
+
+    /// Makes a queue on the case's kernel.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Queue::new`].
+    pub fn queue(&self, depth: u32) -> Result<Queue, SetupError> {
+        self.on.queue(depth)
     }
 
     /// The disk with 512-byte logical blocks.

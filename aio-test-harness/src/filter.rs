@@ -25,7 +25,7 @@ impl Filter {
     pub fn pick(&self, cases: impl IntoIterator<Item = Case>) -> Vec<Case> {
         cases
             .into_iter()
-            .filter(|case| self.matches(case.name))
+            .filter(|case| self.matches(&case.to_string()))
             .collect()
     }
 }

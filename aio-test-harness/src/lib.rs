@@ -55,6 +55,7 @@ pub mod cases;
 pub mod env;
 pub mod filter;
 pub mod guest;
+pub mod on;
 mod probe;
 pub mod progress;
 mod raw;

@@ -128,7 +128,7 @@ fn list(cli: &Cli) -> io::Result<()> {
         } else {
             format!(" [{}]", requires.join(", "))
         };
-        writeln!(out, "{}{requires}\n    {}", case.name, case.summary)?;
+        writeln!(out, "{case}{requires}\n    {}", case.summary)?;
     }
     Ok(())
 }
@@ -154,6 +154,7 @@ fn run(cli: &Cli) -> io::Result<ExitCode> {
         env: Env {
             targets,
             alone: cli.alone,
+            ..Env::default()
         },
         timeout: Duration::from_secs(cli.timeout),
     };
@@ -180,6 +181,7 @@ fn run_one(name: &str, cli: &Cli) -> io::Result<ExitCode> {
     let env = Env {
         targets: Targets::classify(&cli.targets)?,
         alone: cli.alone,
+        ..Env::default()
     };
     Ok(runner::run_one(&case, &env))
 }

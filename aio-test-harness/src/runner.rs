@@ -75,7 +75,7 @@ impl Runner {
                     running -= 1;
                 }
                 sink(&Line::Start {
-                    name: case.name.into(),
+                    name: case.to_string(),
                 })?;
                 let sender = sender.clone();
                 scope.spawn(move || {
@@ -84,7 +84,7 @@ impl Runner {
                     let seconds = started.elapsed().as_secs_f64();
                     // The receiver is gone when the run was given up.
                     let _ = sender.send(Ended {
-                        name: case.name,
+                        name: case.to_string(),
                         seconds,
                         verdict,
                     });
@@ -108,7 +108,7 @@ impl Runner {
         let mut report = tempfile::tempfile()?;
         let mut log = tempfile::tempfile()?;
         let mut command = Command::new(&self.program);
-        command.arg("--run-case").arg(case.name);
+        command.arg("--run-case").arg(case.to_string());
         if self.env.alone {
             command.arg("--alone");
         }
@@ -162,7 +162,7 @@ impl Runner {
 
 /// A case that has ended.
 struct Ended {
-    name: &'static str,
+    name: String,
     seconds: f64,
     verdict: io::Result<Verdict>,
 }
@@ -181,7 +181,7 @@ fn report(
     let Verdict { outcome, reason } = verdict?;
     totals.count(outcome);
     sink(&Line::Case {
-        name: name.into(),
+        name,
         outcome,
         reason,
         seconds,

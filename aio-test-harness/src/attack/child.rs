@@ -11,7 +11,7 @@ use std::{
 };
 
 use aio_safe::{
-    Op, Queue,
+    Op,
     error::{CloseError, QueueError, ReapError},
     op::{FileSync, Transfer},
 };
@@ -115,7 +115,9 @@ fn try_queue(q: &Q, round: &Round) {
 fn own_queue(round: &Round) {
     did(Act::NewQueue);
     // The system's limit may be reached.
-    let Ok(own) = Queue::new(1) else { return };
+    let Ok(own) = round.plan.on.queue(1) else {
+        return;
+    };
     let read = own.submit(round.files.get(Target::Zero), Op::read(vec![1; 8], 0));
     let right = read.is_ok_and(|read| {
         did(Act::Wait);

@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{Config, run};
+use crate::on::On;
 
 /// Attacks aio-safe from safe code: random calls on every kind of handle from several threads, with
 /// wakers and destructors that call back, panic and fork.
@@ -42,6 +43,16 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value = "3", hide_default_value = true)]
     threads: NonZero<usize>,
 
+    /// What carries out the operations of the queues [default: the real kernel].
+    #[arg(
+        long,
+        value_enum,
+        value_name = "KERNEL",
+        default_value_t,
+        hide_default_value = true
+    )]
+    on: On,
+
     /// How long a thread may not get on, in seconds, before that counts as a hang.
     #[arg(long, value_name = "SECONDS", default_value = "10")]
     patience: NonZero<u64>,
@@ -60,6 +71,7 @@ pub fn main(args: &Args) -> io::Result<ExitCode> {
     let config = Config {
         seed: args.seed.unwrap_or_else(|| fastrand::u64(..) >> 16),
         threads: args.threads.get(),
+        on: args.on,
         rounds: args.rounds.map(NonZero::get),
         actions: args.actions,
         time: seconds.map(Duration::from_secs),
@@ -68,9 +80,10 @@ pub fn main(args: &Args) -> io::Result<ExitCode> {
     };
     writeln!(
         io::stdout(),
-        "seed {}, {} threads",
+        "seed {}, {} threads, on {}",
         config.seed,
-        config.threads
+        config.threads,
+        config.on
     )?;
     let report = run(&config, |line| {
         // The reader of the output may be gone. The run goes on.

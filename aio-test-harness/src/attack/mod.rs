@@ -46,6 +46,8 @@ use round::{Errors, Plan, Q, Round};
 use seam::fork;
 use watch::Watchdog;
 
+use crate::on::On;
+
 /// How often what has to come comes, and how often the threads of a round are looked at.
 const LOOK: Duration = Duration::from_millis(1);
 /// After how many of those what nobody takes is dropped, as it may keep all places.
@@ -60,6 +62,8 @@ pub struct Config {
     pub seed: u64,
     /// How many threads each round has.
     pub threads: usize,
+    /// What carries out the operations.
+    pub on: On,
     /// How many rounds there are at most.
     pub rounds: Option<u64>,
     /// How many actions there are at least.
@@ -106,19 +110,15 @@ impl fmt::Display for Report {
         if self.errors.is_empty() {
             write!(f, "nothing was wrong")
         } else {
-            write!(
-                f,
-                "{:?}\n{}",
-                self.plan,
-                again(self.seed, self.config.threads)
-            )
+            write!(f, "{:?}\n{}", self.plan, again(self.seed, &self.config))
         }
     }
 }
 
 /// How to do a round again.
-fn again(seed: u64, threads: usize) -> String {
-    format!("again: attack --seed {seed} --rounds 1 --threads {threads}")
+fn again(seed: u64, config: &Config) -> String {
+    let Config { threads, on, .. } = config;
+    format!("again: attack --seed {seed} --rounds 1 --threads {threads} --on {on}")
 }
 
 /// Attacks, and tells of its progress in lines of text.
@@ -162,7 +162,7 @@ fn rounds(
     loop {
         let now = config.seed.wrapping_add(rounds);
         seed.store(now, Ordering::Relaxed);
-        let plan = Plan::new(now, config.threads, config.patience);
+        let plan = Plan::new(now, config);
         // Contexts that were destroyed count against the system's limit for a while.
         match play(plan.clone(), files, errors, statuses) {
             Err(SetupError::Limit { .. }) if rounds > 0 => {
@@ -304,13 +304,13 @@ fn watch(
         thread::sleep(Duration::from_millis(10));
         let seed = seed.load(Ordering::Relaxed);
         if let Some(text) = watchdog.look(statuses) {
-            let plan = Plan::new(seed, config.threads, config.patience);
+            let plan = Plan::new(seed, config);
             progress(&format!("{}", Tally::of(statuses)));
             for error in errors.take() {
                 progress(&format!("ERROR: {error}"));
             }
             progress(&format!("ERROR: {text}\n{plan:?}"));
-            progress(&again(seed, config.threads));
+            progress(&again(seed, config));
             std::process::abort();
         }
         if told.elapsed() >= PROGRESS {
@@ -366,6 +366,7 @@ mod tests {
         let config = Config {
             seed: fastrand::u64(..),
             threads: 3,
+            on: On::Native,
             rounds: Some(4),
             actions: None,
             time: None,

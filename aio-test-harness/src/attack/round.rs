@@ -20,6 +20,7 @@ use aio_safe::{
 };
 
 use super::{
+    Config,
     acts::{Act, did},
     deeds::guard,
     files::{Files, Target},
@@ -30,12 +31,15 @@ use super::{
         kernel::{Moods, Moody},
     },
 };
+use crate::on::On;
 
 /// What a round is like. It depends on its seed alone.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) seed: u64,
     pub(super) threads: usize,
+    /// What carries out the operations.
+    pub(super) on: On,
     /// How many actions each thread does, more or less.
     pub(super) actions: u32,
     /// The queues that last to the end.
@@ -58,7 +62,13 @@ pub(super) struct Plan {
 pub(super) const MOST_LASTING: usize = 2;
 
 impl Plan {
-    pub(super) fn new(seed: u64, threads: usize, patience: Duration) -> Self {
+    pub(super) fn new(seed: u64, config: &Config) -> Self {
+        let &Config {
+            threads,
+            on,
+            patience,
+            ..
+        } = config;
         let mut rng = fastrand::Rng::with_seed(seed);
         let depths = (0..rng.usize(1..=MOST_LASTING))
             .map(|_| match rng.u8(..8) {
@@ -76,6 +86,7 @@ impl Plan {
         Self {
             seed,
             threads,
+            on,
             actions: rng.u32(100..1500),
             depths,
             moods: moods.map(|(no_ring, moody)| Moods { no_ring, moody }),
@@ -168,7 +179,7 @@ pub(super) struct Q {
 }
 
 impl Q {
-    fn new(depth: u32, moods: Option<Moods>, seed: u64, lasts: bool) -> Result<Self, SetupError> {
+    fn new(depth: u32, plan: &Plan, seed: u64, lasts: bool) -> Result<Self, SetupError> {
         did(Act::NewQueue);
         let driver = if seed % 2 == 0 {
             Driver::Thread
@@ -176,9 +187,9 @@ impl Q {
             Driver::Caller
         };
         let builder = Queue::builder(depth).driver(driver);
-        let queue = match moods {
-            None => builder.build(),
-            Some(moods) => builder.build_on(Moody::new(moods, seed)),
+        let queue = match plan.moods {
+            None => plan.on.build(builder),
+            Some(moods) => builder.build_on(Moody::new(plan.on.kernel(), moods, seed)),
         }?;
         let info = Info {
             depth,
@@ -366,7 +377,7 @@ impl Round {
         let lasting = plan
             .depths
             .iter()
-            .map(|&depth| Q::new(depth, plan.moods, plan.seed, true))
+            .map(|&depth| Q::new(depth, &plan, plan.seed, true))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             plan,
@@ -426,7 +437,7 @@ impl Round {
             return None;
         }
         // The system's limit may be reached.
-        Q::new(rng.u32(1..=4), self.plan.moods, rng.u64(..), false).ok()
+        Q::new(rng.u32(1..=4), &self.plan, rng.u64(..), false).ok()
     }
 
     /// Closes a queue that was to last, and puts another one in its place, if there weren't too

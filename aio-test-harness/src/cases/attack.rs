@@ -21,6 +21,7 @@ fn short(env: &Env) -> CaseResult {
         // Another one each time; a failure says which.
         seed: fastrand::u64(..) >> 16,
         threads: 3,
+        on: env.on,
         rounds: None,
         actions: Some(5000),
         time: None,

@@ -30,7 +30,7 @@ mod sync;
 mod threads;
 mod vectored;
 
-use crate::case::Case;
+use crate::{case::Case, on::On};
 
 /// All cases, in the order in which they run.
 pub fn all() -> impl Iterator<Item = Case> {
@@ -57,13 +57,22 @@ pub fn all() -> impl Iterator<Item = Case> {
         direct::CASES,
         no_libc::CASES,
         examples::CASES,
-        stress::CASES,
-        attack::CASES,
     ]
     .into_iter()
-    .chain(queue::CASES.iter().copied())
     .flatten()
     .copied()
+    .chain(on_each_kernel())
+}
+
+/// The cases of aio-safe, on each kernel on which they are true.
+fn on_each_kernel() -> impl Iterator<Item = Case> {
+    [stress::CASES, attack::CASES]
+        .into_iter()
+        .chain(queue::ON_EACH.iter().copied())
+        .flatten()
+        .flat_map(|case| On::ALL.map(|on| case.on(on)))
+        .filter(|case| queue::differs::why(case).is_none())
+        .chain(queue::on_one())
 }
 
 /// The cases that go wrong on purpose, for testing the program that runs them. [`all`] has none of
@@ -78,7 +87,7 @@ pub fn by_name(name: &str) -> Option<Case> {
     all()
         .chain(sabotage())
         .chain(exit::HELPERS.iter().copied())
-        .find(|case| case.name == name)
+        .find(|case| case.to_string() == name)
 }
 
 #[cfg(test)]
@@ -91,11 +100,12 @@ mod tests {
     fn names_are_unique_and_plain() {
         let mut seen = HashSet::new();
         for case in all() {
-            assert!(seen.insert(case.name), "{} is there twice", case.name);
+            let name = case.to_string();
+            assert!(seen.insert(name.clone()), "{name} is there twice");
             // Names are parts of a kernel's command line.
-            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_:".contains(c);
-            assert!(case.name.chars().all(plain), "{}", case.name);
-            assert!(case.name.contains("::"), "{}", case.name);
+            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_:@".contains(c);
+            assert!(name.chars().all(plain), "{name}");
+            assert!(name.contains("::"), "{name}");
         }
     }
 
@@ -113,7 +123,8 @@ mod tests {
     #[test]
     fn every_case_is_found_by_its_name() {
         for case in all() {
-            assert_eq!(by_name(case.name).unwrap().summary, case.summary);
+            let found = by_name(&case.to_string()).unwrap();
+            assert_eq!((found.name, found.on), (case.name, case.on));
         }
         assert!(by_name("nothing::of_the_kind").is_none());
     }

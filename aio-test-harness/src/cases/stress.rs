@@ -22,6 +22,7 @@ fn short(env: &Env) -> CaseResult {
         // The seed differs each time. A failure names it.
         seed: fastrand::u64(..),
         threads: 3,
+        on: env.on,
         paths: vec![env.directory()?.to_owned()],
         // It is less than the time limit of a case.
         patience: Duration::from_secs(30),

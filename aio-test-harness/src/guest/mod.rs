@@ -79,6 +79,7 @@ fn run() -> io::Result<()> {
     let env = Env {
         targets: disks::find()?,
         alone: true,
+        ..Env::default()
     };
     if let Some(words) = &options.errand {
         errand::run(words, &mut port, &options)?;

@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{Config, run};
+use crate::on::On;
 
 /// Stresses aio-safe with threads that share queues, and checks every block's contents.
 ///
@@ -39,6 +40,16 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value = "4", hide_default_value = true)]
     threads: NonZero<usize>,
 
+    /// What carries out the operations of the queues [default: the real kernel].
+    #[arg(
+        long,
+        value_enum,
+        value_name = "KERNEL",
+        default_value_t,
+        hide_default_value = true
+    )]
+    on: On,
+
     /// The time without progress after which a thread counts as hanging, in seconds.
     #[arg(
         long,
@@ -59,6 +70,7 @@ pub fn main(args: &Args) -> io::Result<ExitCode> {
         time: Duration::from_secs(args.seconds),
         seed: args.seed.unwrap_or_else(|| fastrand::u64(..)),
         threads: args.threads.get(),
+        on: args.on,
         paths: if args.paths.is_empty() {
             vec![std::env::temp_dir()]
         } else {
@@ -67,7 +79,11 @@ pub fn main(args: &Args) -> io::Result<ExitCode> {
         patience: Duration::from_secs(args.patience),
     };
     let mut out = io::stdout();
-    writeln!(out, "seed {}, {} threads", config.seed, config.threads)?;
+    writeln!(
+        out,
+        "seed {}, {} threads, on {}",
+        config.seed, config.threads, config.on
+    )?;
     let report = run(&config, |line| {
         // The reader may be gone. The run goes on.
         let _ = writeln!(out, "{line}");

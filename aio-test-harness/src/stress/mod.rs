@@ -46,6 +46,8 @@ use target::Target;
 use watch::{Errors, Status, Watchdog};
 use worker::{Message, Worker};
 
+use crate::on::On;
+
 /// The depths of the shared queues: from one that is nearly always full to one that never is.
 const DEPTHS: [u32; 4] = [4, 16, 64, 256];
 
@@ -64,6 +66,8 @@ pub struct Config {
     pub seed: u64,
     /// The number of threads that submit.
     pub threads: usize,
+    /// What carries out the operations.
+    pub on: On,
     /// Files and block devices, **which are overwritten**, or directories, in which a temporary
     /// file is made.
     pub paths: Vec<PathBuf>,
@@ -147,8 +151,14 @@ impl fmt::Display for Report {
              would have blocked, {forks} forks, {no_queue} queues not made",
             operations as f64 / seconds
         )?;
-        let Config { seed, threads, .. } = self.config;
-        write!(f, "{} errors; seed {seed}, {threads} threads", self.errors)
+        let Config {
+            seed, threads, on, ..
+        } = self.config;
+        write!(
+            f,
+            "{} errors; seed {seed}, {threads} threads, on {on}",
+            self.errors
+        )
     }
 }
 
@@ -156,6 +166,7 @@ impl fmt::Display for Report {
 struct Context {
     seed: u64,
     threads: usize,
+    on: On,
     targets: Vec<Target>,
     places: Vec<Place>,
     /// Reads and writes of it are refused.
@@ -177,7 +188,7 @@ impl Context {
         let threads = config.threads;
         let places = DEPTHS
             .into_iter()
-            .map(|depth| Ok(Place::new(Instance::new(depth)?)))
+            .map(|depth| Ok(Place::new(Instance::new(config.on, depth)?)))
             .collect::<io::Result<_>>()?;
         let targets = config
             .paths
@@ -187,6 +198,7 @@ impl Context {
         Ok(Self {
             seed: config.seed,
             threads,
+            on: config.on,
             targets,
             places,
             directory: File::open("/")?,

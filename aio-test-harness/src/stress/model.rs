@@ -170,6 +170,7 @@ impl Model {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::on::On;
 
     const FIRST: Block = Block {
         target: 0,
@@ -206,7 +207,7 @@ mod tests {
 
     #[test]
     fn an_abandoned_write_may_land_until_its_queue_was_drained() {
-        let instance = Arc::new(Instance::new(1).unwrap());
+        let instance = Arc::new(Instance::new(On::Native, 1).unwrap());
         let mut model = model();
         model.written(FIRST, 5);
         instance.drain().unwrap();

@@ -10,6 +10,8 @@ use aio_safe::{
     error::{CloseError, SetupError},
 };
 
+use crate::on::On;
+
 /// One queue, from `new` to `close`.
 #[derive(Debug)]
 pub(super) struct Instance {
@@ -31,9 +33,9 @@ pub(super) struct Instance {
 pub(super) struct Mark(u64);
 
 impl Instance {
-    pub(super) fn new(depth: u32) -> Result<Self, SetupError> {
+    pub(super) fn new(on: On, depth: u32) -> Result<Self, SetupError> {
         Ok(Self {
-            queue: Queue::new(depth)?,
+            queue: on.queue(depth)?,
             quiet: RwLock::new(()),
             drains_begun: AtomicU64::new(0),
             drains_ended: AtomicU64::new(0),

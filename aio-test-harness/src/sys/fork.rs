@@ -16,10 +16,22 @@ pub(crate) struct Forked(libc::pid_t);
 /// The process must have one thread: nobody in the child would release the locks of other threads.
 pub(crate) fn fork(child: impl FnOnce() -> CaseResult) -> io::Result<Forked> {
     assert_eq!(threads()?, 1, "fork in a process with one thread");
-    // SAFETY: this process has one thread, so the child's memory is consistent.
-    let pid = check(unsafe { libc::fork() })?;
-    if pid != 0 {
-        return Ok(Forked(pid));
+    // SAFETY: this process has one thread. So nothing is being changed by another one, and no lock
+    // is held by another one.
+    unsafe { fork_and_run(child) }
+}
+
+/// As [`fork`], in a process that may have other threads.
+///
+/// # Safety
+///
+/// The child uses nothing that another thread may have been changing, and no locks except the C
+/// library's own, which glibc resets, and that of the standard error output.
+pub(crate) unsafe fn fork_and_run(child: impl FnOnce() -> CaseResult) -> io::Result<Forked> {
+    // SAFETY: the caller promises the same of the closure. The rest of this function uses the
+    // standard error output only, and ends the child with `exit_now`.
+    if let Some(child) = unsafe { fork_beside_threads() }? {
+        return Ok(child);
     }
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child));
     let status = match caught {

@@ -1,4 +1,5 @@
-//! `SIGALRM`: a handler that counts it, a timer that raises it, and the mask that blocks it.
+//! `SIGALRM`: a handler that counts it, a timer that raises it, and the mask that blocks it. And
+//! `SIGPIPE`, which ends the process unless it is ignored.
 
 use std::{
     io,
@@ -47,6 +48,15 @@ pub(crate) fn one_alarm(after: Duration) -> io::Result<()> {
 /// Stops the timer.
 pub(crate) fn stop_alarms() -> io::Result<()> {
     set_timer(Duration::ZERO, Duration::ZERO)
+}
+
+/// Makes `SIGPIPE` end this process again. Rust's runtime ignores it.
+pub(crate) fn default_sigpipe() -> io::Result<()> {
+    // SAFETY: signal takes two numbers. The default action runs no handler.
+    if unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) } == libc::SIG_ERR {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 fn set_timer(first: Duration, interval: Duration) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! The real kernel with moods: it answers what the real one may answer and rarely does.
+//! A kernel with moods: it answers what the real kernel may answer and rarely does.
 
 use std::{
     mem::MaybeUninit,
@@ -8,11 +8,11 @@ use std::{
 
 use aio_safe::{
     Errno,
-    kernel::{Kernel, Linux, Ring},
+    kernel::{Kernel, Ring, Ways},
 };
 use aio_sys::abi::{AioContext, IoEvent, Iocb};
 
-/// How [`Moody`] differs from [`Linux`].
+/// How [`Moody`] differs from the kernel in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::attack) struct Moods {
     /// Whether the ring can't be read, so that `io_getevents` is called for everything.
@@ -22,18 +22,17 @@ pub(in crate::attack) struct Moods {
     pub(in crate::attack) moody: bool,
 }
 
-/// [`Linux`], with [`Moods`].
-#[derive(Debug)]
+/// A kernel with [`Moods`].
 pub(in crate::attack) struct Moody {
-    linux: Linux,
+    kernel: Box<dyn Kernel>,
     moods: Moods,
     state: AtomicU64,
 }
 
 impl Moody {
-    pub(in crate::attack) fn new(moods: Moods, seed: u64) -> Self {
+    pub(in crate::attack) fn new(kernel: Box<dyn Kernel>, moods: Moods, seed: u64) -> Self {
         Self {
-            linux: Linux,
+            kernel,
             moods,
             state: AtomicU64::new(seed),
         }
@@ -54,13 +53,13 @@ impl Moody {
     }
 }
 
-// SAFETY: what `Linux` promises holds here, as each call is handed on to it, or isn't made at all.
+// SAFETY: what the kernel in it promises holds here, as each call is handed on to it, or isn't made at all.
 // A call that isn't made says so with an error that stands for "nothing was done" (EAGAIN of
 // io_submit, EINTR of io_getevents), and a part of the requests or of the room for events is a call
 // of the same kind. None of the methods panics.
 unsafe impl Kernel for Moody {
     fn io_setup(&self, nr_events: u32) -> Result<AioContext, Errno> {
-        self.linux.io_setup(nr_events)
+        self.kernel.io_setup(nr_events)
     }
 
     unsafe fn io_submit(&self, ctx: AioContext, iocbs: &[*mut Iocb]) -> Result<usize, Errno> {
@@ -71,7 +70,20 @@ unsafe impl Kernel for Moody {
         };
         let first = iocbs.get(..accepted).unwrap_or_default();
         // SAFETY: the caller's promise holds for each of the pointers, and these are some of them.
-        unsafe { self.linux.io_submit(ctx, first) }
+        unsafe { self.kernel.io_submit(ctx, first) }
+    }
+
+    unsafe fn can_wait(&self, ctx: AioContext) -> bool {
+        // SAFETY: the caller promises that the context lives.
+        unsafe { self.kernel.can_wait(ctx) }
+    }
+
+    unsafe fn io_submit_and_wait(&self, ctx: AioContext, iocb: *mut Iocb) -> Result<(), Errno> {
+        if self.draw(16) == 1 {
+            return Err(Errno::EAGAIN);
+        }
+        // SAFETY: the caller promises for this iocb what this needs.
+        unsafe { self.kernel.io_submit_and_wait(ctx, iocb) }
     }
 
     unsafe fn io_getevents(
@@ -88,7 +100,7 @@ unsafe impl Kernel for Moody {
         };
         let events = events.get_mut(..room).unwrap_or_default();
         // SAFETY: the caller promises that nobody else takes events of this context.
-        unsafe { self.linux.io_getevents(ctx, min, events, timeout) }
+        unsafe { self.kernel.io_getevents(ctx, min, events, timeout) }
     }
 
     unsafe fn ring(&self, ctx: AioContext) -> Option<Ring> {
@@ -96,16 +108,33 @@ unsafe impl Kernel for Moody {
             return None;
         }
         // SAFETY: the caller promises that the context lives as long as the ring is used.
-        unsafe { self.linux.ring(ctx) }
+        unsafe { self.kernel.ring(ctx) }
+    }
+
+    unsafe fn second_ring(&self, ctx: AioContext) -> Option<Ring> {
+        // Not hidden: `io_getevents` doesn't take what is in it.
+        // SAFETY: the caller promises that the context lives as long as the ring is used.
+        unsafe { self.kernel.second_ring(ctx) }
     }
 
     unsafe fn io_cancel(&self, ctx: AioContext, iocb: *mut Iocb) -> Result<(), Errno> {
         // SAFETY: the caller promises that the iocb is readable.
-        unsafe { self.linux.io_cancel(ctx, iocb) }
+        unsafe { self.kernel.io_cancel(ctx, iocb) }
+    }
+
+    unsafe fn end_waits(&self, ctx: AioContext) {
+        // SAFETY: the caller promises that the context lives.
+        unsafe { self.kernel.end_waits(ctx) }
+    }
+
+    unsafe fn ways(&self, ctx: AioContext) -> Option<Ways> {
+        // SAFETY: the caller promises that the context was made by this kernel, which hands
+        // `io_setup` on to the kernel in it.
+        unsafe { self.kernel.ways(ctx) }
     }
 
     unsafe fn io_destroy(&self, ctx: AioContext) -> Result<(), Errno> {
         // SAFETY: the caller promises that nobody uses the context from now on.
-        unsafe { self.linux.io_destroy(ctx) }
+        unsafe { self.kernel.io_destroy(ctx) }
     }
 }

@@ -67,13 +67,13 @@ pub(super) const CASES: &[Case] = &[
         "queue::misaligned_512",
         "misaligned operations fail with EINVAL on a disk with 512-byte blocks",
         &[Requirement::Disk512],
-        |env| misaligned(env.disk512()?),
+        |env| misaligned(env, env.disk512()?),
     ),
     Case::new(
         "queue::misaligned_4096",
         "misaligned operations fail with EINVAL on a disk with 4096-byte blocks",
         &[Requirement::Disk4096],
-        |env| misaligned(env.disk4096()?),
+        |env| misaligned(env, env.disk4096()?),
     ),
     Case::new(
         "queue::end_of_disk",
@@ -107,9 +107,9 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-fn depth_of_zero(_: &Env) -> CaseResult {
+fn depth_of_zero(env: &Env) -> CaseResult {
     check_eq!(
-        Queue::new(0).err(),
+        env.queue(0).err(),
         Some(SetupError::Depth {
             depth: 0,
             max: Queue::MAX_DEPTH
@@ -118,10 +118,10 @@ fn depth_of_zero(_: &Env) -> CaseResult {
     Ok(())
 }
 
-fn limit(_: &Env) -> CaseResult {
+fn limit(env: &Env) -> CaseResult {
     let taken = nr()?;
     let _limit = Limit::set(taken + 10)?;
-    let error = match Queue::new(11) {
+    let error = match env.queue(11) {
         Err(error) => error,
         Ok(_) => return Err(Stop::fail("more than the limit")),
     };
@@ -139,12 +139,12 @@ fn limit(_: &Env) -> CaseResult {
         text.contains("fs.aio-max-nr") && text.contains(&limit.to_string()),
         "{text}"
     );
-    Queue::new(10)?;
+    env.queue(10)?;
     Ok(())
 }
 
 fn refused(env: &Env) -> CaseResult {
-    let queue = Queue::new(1)?;
+    let queue = env.queue(1)?;
     file(env, "queue-refused")?;
     let read_only = File::open(env.directory()?.join("queue-refused"))?;
     let content = vec![7; 100];
@@ -161,7 +161,7 @@ fn refused(env: &Env) -> CaseResult {
 }
 
 fn refused_flags(env: &Env) -> CaseResult {
-    let queue = Queue::new(1)?;
+    let queue = env.queue(1)?;
     let file = file(env, "queue-refused-flags")?;
     let unknown = RwFlags::from_bits_retain(1 << 30);
     let write = queue
@@ -172,8 +172,8 @@ fn refused_flags(env: &Env) -> CaseResult {
     Ok(())
 }
 
-fn refused_sync(_: &Env) -> CaseResult {
-    let queue = Queue::new(1)?;
+fn refused_sync(env: &Env) -> CaseResult {
+    let queue = env.queue(1)?;
     let (reader, _writer) = sys::fd::pipe()?;
     check_eq!(
         queue.submit(&reader, Op::fsync())?.wait(),
@@ -188,7 +188,7 @@ fn refused_sync(_: &Env) -> CaseResult {
 
 fn refused_in_a_batch(env: &Env) -> CaseResult {
     const COUNT: usize = 16;
-    let queue = Queue::new(COUNT as u32)?;
+    let queue = env.queue(COUNT as u32)?;
     let file = blocks(env, "queue-part", COUNT)?;
     let read_only = File::open(env.directory()?.join("queue-part"))?;
     let is_refused = |index| [0, 5, 6, 15].contains(&index);
@@ -222,7 +222,7 @@ fn refused_in_a_batch(env: &Env) -> CaseResult {
 }
 
 fn all_refused(env: &Env) -> CaseResult {
-    let queue = Queue::new(8)?;
+    let queue = env.queue(8)?;
     file(env, "queue-none")?;
     let read_only = File::open(env.directory()?.join("queue-none"))?;
     let mut batch = queue.batch();
@@ -240,8 +240,8 @@ fn all_refused(env: &Env) -> CaseResult {
     Ok(())
 }
 
-fn misaligned(disk: &Disk) -> CaseResult {
-    let queue = Queue::new(1)?;
+fn misaligned(env: &Env, disk: &Disk) -> CaseResult {
+    let queue = env.queue(1)?;
     let file = disk.open()?;
     let size = disk.block_size as usize;
     let failed = Err(OpError::Failed(Errno::EINVAL));
@@ -260,7 +260,7 @@ fn misaligned(disk: &Disk) -> CaseResult {
 }
 
 fn end_of_disk(env: &Env) -> CaseResult {
-    let queue = Queue::new(1)?;
+    let queue = env.queue(1)?;
     let disk = env.disk4096()?;
     let file = disk.open()?;
     let read = queue
@@ -284,8 +284,8 @@ fn end_of_disk(env: &Env) -> CaseResult {
     same_bytes(&read.buffer[..BLOCK], &block(2))
 }
 
-fn full(_: &Env) -> CaseResult {
-    let queue = Queue::new(4)?;
+fn full(env: &Env) -> CaseResult {
+    let queue = env.queue(4)?;
     let (reader, mut writer) = sys::fd::pipe()?;
     let polls = (0..4)
         .map(|_| Ok(queue.submit(&reader, Op::poll(aio_safe::op::PollEvents::IN))?))
@@ -316,7 +316,7 @@ fn full(_: &Env) -> CaseResult {
 }
 
 fn full_of_results(env: &Env) -> CaseResult {
-    let queue = Queue::new(2)?;
+    let queue = env.queue(2)?;
     let file = full_blocks(env, "queue-results", 3)?;
     let first = queue.submit(&file, Op::read(empty(BLOCK)?, 0))?;
     let second = queue.submit(&file, Op::read(empty(BLOCK)?, offset(1)))?;
@@ -335,7 +335,7 @@ fn full_of_results(env: &Env) -> CaseResult {
 }
 
 fn batch_too_large(env: &Env) -> CaseResult {
-    let queue = Queue::new(2)?;
+    let queue = env.queue(2)?;
     let file = file(env, "queue-too-large")?;
     let mut batch = queue.batch();
     batch.push(&file, Op::write("one ", 0))?;
@@ -357,7 +357,7 @@ fn batch_too_large(env: &Env) -> CaseResult {
 }
 
 fn closed(env: &Env) -> CaseResult {
-    let queue = Queue::new(4)?;
+    let queue = env.queue(4)?;
     let other = queue.clone();
     let file = blocks(env, "queue-closed", 1)?;
     let write = queue.submit(&file, Op::write(buffer(&block(0))?, 0))?;
@@ -373,5 +373,5 @@ fn closed(env: &Env) -> CaseResult {
     };
     check_eq!(error.reason, QueueError::Closed);
     check_eq!(error.op.into_payload().into_buffer(), [3; 5]);
-    check_blocks(&Queue::new(1)?, &file, 1)
+    check_blocks(&env.queue(1)?, &file, 1)
 }

@@ -1,6 +1,6 @@
 //! Abandoned operations and queues: dropped, forgotten, or dropped while in flight.
 
-use aio_safe::{Op, Queue};
+use aio_safe::Op;
 
 use crate::{
     case::{Case, CaseResult},
@@ -50,7 +50,7 @@ pub(super) const CASES: &[Case] = &[
         "queue::dropped_on_a_disk",
         "dropping a queue waits for everything in flight on a disk",
         &[Requirement::Disk512],
-        |env| dropped(&env.disk512()?.open()?),
+        |env| dropped(env, &env.disk512()?.open()?),
     ),
     Case::new(
         "queue::results_outlive_it",
@@ -79,7 +79,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn abandoned_writes(env: &Env) -> CaseResult {
-    let queue = Queue::new(COUNT as u32)?;
+    let queue = env.queue(COUNT as u32)?;
     let file = blocks(env, "queue-abandoned", COUNT)?;
     for index in 0..COUNT {
         drop(queue.submit(&file, Op::write(buffer(&block(index))?, offset(index)))?);
@@ -90,7 +90,7 @@ fn abandoned_writes(env: &Env) -> CaseResult {
 }
 
 fn abandoned_reads(env: &Env) -> CaseResult {
-    let queue = Queue::new(COUNT as u32)?;
+    let queue = env.queue(COUNT as u32)?;
     let file = full_blocks(env, "queue-abandoned-reads", COUNT)?;
     for _ in 0..10 {
         for index in 0..COUNT {
@@ -112,7 +112,7 @@ fn abandoned_reads(env: &Env) -> CaseResult {
 }
 
 fn again_and_again(env: &Env) -> CaseResult {
-    let queue = Queue::new(4)?;
+    let queue = env.queue(4)?;
     let file = full_blocks(env, "queue-again", 1)?;
     for _ in 0..50 {
         for _ in 0..4 {
@@ -125,7 +125,7 @@ fn again_and_again(env: &Env) -> CaseResult {
 }
 
 fn forgotten(env: &Env) -> CaseResult {
-    let queue = Queue::new(COUNT as u32)?;
+    let queue = env.queue(COUNT as u32)?;
     let file = blocks(env, "queue-forgotten", COUNT)?;
     for index in 0..COUNT - 1 {
         let write = queue.submit(&file, Op::write(buffer(&block(index))?, offset(index)))?;
@@ -137,11 +137,11 @@ fn forgotten(env: &Env) -> CaseResult {
         check_eq!(write.wait().result, Ok(BLOCK));
     }
     queue.close()?;
-    check_blocks(&Queue::new(1)?, &file, COUNT)
+    check_blocks(&env.queue(1)?, &file, COUNT)
 }
 
-fn dropped(file: &std::fs::File) -> CaseResult {
-    let queue = Queue::new(COUNT as u32)?;
+fn dropped(env: &Env, file: &std::fs::File) -> CaseResult {
+    let queue = env.queue(COUNT as u32)?;
     for index in 0..COUNT {
         let write = queue.submit(file, Op::write(buffer(&block(index))?, offset(index)))?;
         if index % 2 == 0 {
@@ -151,15 +151,15 @@ fn dropped(file: &std::fs::File) -> CaseResult {
         }
     }
     drop(queue);
-    check_blocks(&Queue::new(1)?, file, COUNT)
+    check_blocks(&env.queue(1)?, file, COUNT)
 }
 
 fn dropped_in_flight(env: &Env) -> CaseResult {
-    dropped(&blocks(env, "queue-dropped", COUNT)?)
+    dropped(env, &blocks(env, "queue-dropped", COUNT)?)
 }
 
 fn results_outlive_it(env: &Env) -> CaseResult {
-    let queue = Queue::new(COUNT as u32)?;
+    let queue = env.queue(COUNT as u32)?;
     let file = full_blocks(env, "queue-outlive", COUNT)?;
     let reads = (0..COUNT)
         .map(|index| Ok(queue.submit(&file, Op::read(empty(BLOCK)?, offset(index)))?))
@@ -174,7 +174,7 @@ fn results_outlive_it(env: &Env) -> CaseResult {
 }
 
 fn file_closed(env: &Env) -> CaseResult {
-    let queue = Queue::new(COUNT as u32)?;
+    let queue = env.queue(COUNT as u32)?;
     let file = blocks(env, "queue-file-closed", COUNT)?;
     let writes = (0..COUNT)
         .map(|index| Ok(queue.submit(&file, Op::write(buffer(&block(index))?, offset(index)))?))
@@ -187,9 +187,9 @@ fn file_closed(env: &Env) -> CaseResult {
     check_blocks(&queue, &file, COUNT)
 }
 
-fn dropped_with_polls(_: &Env) -> CaseResult {
+fn dropped_with_polls(env: &Env) -> CaseResult {
     let (reader, _writer) = sys::fd::pipe()?;
-    let queue = Queue::new(8)?;
+    let queue = env.queue(8)?;
     let kept = queue.submit(&reader, Op::poll(aio_safe::op::PollEvents::IN))?;
     drop(queue.submit(&reader, Op::poll(aio_safe::op::PollEvents::IN))?);
     std::mem::forget(queue.submit(&reader, Op::poll(aio_safe::op::PollEvents::IN))?);
@@ -199,7 +199,7 @@ fn dropped_with_polls(_: &Env) -> CaseResult {
 }
 
 fn batch_cleared(env: &Env) -> CaseResult {
-    let queue = Queue::new(8)?;
+    let queue = env.queue(8)?;
     let file = full_blocks(env, "queue-batch-cleared", 8)?;
     let mut batch = queue.batch();
     for index in 0..8 {

@@ -1,5 +1,6 @@
 //! The queue of aio-safe on this kernel.
 
+pub(super) mod differs;
 mod errors;
 mod forbidden;
 mod left;
@@ -9,11 +10,12 @@ mod slots;
 mod support;
 mod transfer;
 mod waiting;
+mod workers;
 
-use crate::case::Case;
+use crate::{case::Case, on::On};
 
-/// The lists of all areas of the queue.
-pub(super) const CASES: &[&[Case]] = &[
+/// The lists of all areas of the queue that are the same on each kernel.
+pub(super) const ON_EACH: &[&[Case]] = &[
     transfer::CASES,
     errors::CASES,
     left::CASES,
@@ -21,5 +23,15 @@ pub(super) const CASES: &[&[Case]] = &[
     shared::CASES,
     slots::CASES,
     process::CASES,
-    forbidden::CASES,
 ];
+
+/// The cases that are about one kernel, or that choose one by themselves.
+pub(super) fn on_one() -> impl Iterator<Item = Case> {
+    let threads = workers::CASES.iter().map(|case| case.on(On::Threads));
+    let hybrid = workers::CASES.iter().map(|case| case.on(On::Hybrid));
+    let workers = threads.chain(hybrid);
+    forbidden::CASES
+        .iter()
+        .copied()
+        .chain(workers.filter(|case| differs::why(case).is_none()))
+}

@@ -1,12 +1,15 @@
 //! Queues after fork and at the end of a process.
 
+#![allow(unsafe_code, reason = "forks beside a queue's workers")]
+
 use std::{
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
     time::Duration,
 };
 
 use aio_safe::{
-    Op, Queue,
+    Op,
     error::{CloseError, QueueError, ReapError},
 };
 
@@ -18,7 +21,7 @@ use crate::{
     },
     check, check_eq,
     env::Env,
-    sys::fork::{exit_now, fork},
+    sys::fork::{Forked, exit_now, fork_and_run},
 };
 
 const COUNT: usize = 32;
@@ -50,8 +53,16 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
+/// Forks beside the workers of aio-safe, if the queue has any.
+fn fork(child: impl FnOnce() -> CaseResult) -> io::Result<Forked> {
+    // SAFETY: this process has no threads but this one and aio-safe's workers. What workers change
+    // is inside of aio-safe, which is safe to use in a child. They don't print, so they don't hold
+    // the lock of the standard error output.
+    unsafe { fork_and_run(child) }
+}
+
 fn child_gets_errors(env: &Env) -> CaseResult {
-    let queue = Queue::new(4)?;
+    let queue = env.queue(4)?;
     let file = full_blocks(env, "queue-fork", 2)?;
     let read = queue.submit(&file, Op::read(empty(BLOCK)?, 0))?;
     fork(|| {
@@ -81,7 +92,7 @@ fn child_gets_errors(env: &Env) -> CaseResult {
 }
 
 fn child_does_no_harm(env: &Env) -> CaseResult {
-    let queue = Queue::new(COUNT as u32)?;
+    let queue = env.queue(COUNT as u32)?;
     let file = full_blocks(env, "queue-harm", COUNT)?;
     let mut reads = (0..COUNT)
         .map(|index| Ok(queue.submit(&file, Op::read(empty(BLOCK)?, offset(index)))?))
@@ -113,16 +124,16 @@ fn child_does_no_harm(env: &Env) -> CaseResult {
 }
 
 fn child_makes_its_own(env: &Env) -> CaseResult {
-    let queue = Queue::new(4)?;
+    let queue = env.queue(4)?;
     let file = full_blocks(env, "queue-own", 2)?;
-    fork(|| check_blocks(&Queue::new(4)?, &file, 2))?.succeeded()?;
+    fork(|| check_blocks(&env.queue(4)?, &file, 2))?.succeeded()?;
     check_blocks(&queue, &file, 2)
 }
 
 fn exit_in_flight(env: &Env) -> CaseResult {
     let file = blocks(env, "queue-exit", COUNT)?;
     fork(|| {
-        let queue = Queue::new(COUNT as u32)?;
+        let queue = env.queue(COUNT as u32)?;
         for index in 0..COUNT {
             let write = queue.submit(&file, Op::write(buffer(&block(index))?, offset(index)))?;
             std::mem::forget(write);
@@ -130,5 +141,5 @@ fn exit_in_flight(env: &Env) -> CaseResult {
         exit_now(0)
     })?
     .succeeded()?;
-    check_blocks(&Queue::new(1)?, &file, COUNT)
+    check_blocks(&env.queue(1)?, &file, COUNT)
 }

@@ -1,6 +1,6 @@
 //! One queue that several threads share.
 
-use aio_safe::{Op, Queue, error::QueueError};
+use aio_safe::{Op, error::QueueError};
 
 use crate::{
     case::{Case, CaseResult},
@@ -20,13 +20,13 @@ pub(super) const CASES: &[Case] = &[
         "queue::shared_by_threads",
         "threads share a queue, each with its own blocks of a file",
         DIRECT,
-        |env| shared(&blocks(env, "queue-shared", THREADS * EACH)?),
+        |env| shared(env, &blocks(env, "queue-shared", THREADS * EACH)?),
     ),
     Case::new(
         "queue::shared_on_a_disk",
         "threads share a queue, each with its own blocks of a disk",
         &[Requirement::Disk4096],
-        |env| shared(&env.disk4096()?.open()?),
+        |env| shared(env, &env.disk4096()?.open()?),
     ),
     Case::new(
         "queue::waited_for_elsewhere",
@@ -48,8 +48,8 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-fn shared(file: &std::fs::File) -> CaseResult {
-    let queue = Queue::new(THREADS as u32 * 4)?;
+fn shared(env: &Env, file: &std::fs::File) -> CaseResult {
+    let queue = env.queue(THREADS as u32 * 4)?;
     let work = |thread: usize| -> CaseResult {
         for round in 0..EACH / 4 {
             let mine = (0..4).map(|n| thread * EACH + round * 4 + n);
@@ -87,7 +87,7 @@ fn shared(file: &std::fs::File) -> CaseResult {
 }
 
 fn waited_for_elsewhere(env: &Env) -> CaseResult {
-    let queue = Queue::new(EACH as u32)?;
+    let queue = env.queue(EACH as u32)?;
     let file = full_blocks(env, "queue-elsewhere", EACH)?;
     let reads = (0..EACH)
         .map(|index| Ok(queue.submit(&file, Op::read(empty(BLOCK)?, offset(index)))?))
@@ -111,7 +111,7 @@ fn waited_for_elsewhere(env: &Env) -> CaseResult {
 }
 
 fn too_small_for_all(env: &Env) -> CaseResult {
-    let queue = Queue::new(2)?;
+    let queue = env.queue(2)?;
     let file = full_blocks(env, "queue-too-small", EACH)?;
     let work = || -> CaseResult {
         for index in 0..EACH {
@@ -142,7 +142,7 @@ fn too_small_for_all(env: &Env) -> CaseResult {
 
 fn last_handle(env: &Env) -> CaseResult {
     let file = blocks(env, "queue-last", THREADS)?;
-    let queue = Queue::new(THREADS as u32)?;
+    let queue = env.queue(THREADS as u32)?;
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
             .map(|index| {
@@ -158,5 +158,5 @@ fn last_handle(env: &Env) -> CaseResult {
             .into_iter()
             .try_for_each(|thread| thread.join().expect("it doesn't panic"))
     })?;
-    check_blocks(&Queue::new(1)?, &file, THREADS)
+    check_blocks(&env.queue(1)?, &file, THREADS)
 }

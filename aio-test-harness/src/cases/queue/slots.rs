@@ -29,19 +29,19 @@ pub(super) const CASES: &[Case] = &[
         "queue::slots::few_words",
         "threads that keep to their shares of 70 slots never find the queue full",
         &[],
-        |_: &Env| keep_to_shares(&[1, 2, 16, 51]),
+        |env| keep_to_shares(env, &[1, 2, 16, 51]),
     ),
     Case::new(
         "queue::slots::many_words",
         "threads that keep to their shares of 1000 slots never find the queue full",
         &[],
-        |_: &Env| keep_to_shares(&[1, 30, 300, 669]),
+        |env| keep_to_shares(env, &[1, 30, 300, 669]),
     ),
     Case::new(
         "queue::slots::counts_overflow",
         "all 70 slots can be claimed again, however often they were freed",
         &[],
-        |_: &Env| claim_all(70, OVERFLOW / 16),
+        |env| claim_all(env, 70, OVERFLOW / 16),
     ),
 ];
 
@@ -49,9 +49,9 @@ pub(super) const CASES: &[Case] = &[
 ///
 /// The first word's count is brought close to its overflow first. So it overflows while the
 /// threads look for free slots.
-fn keep_to_shares(shares: &[usize]) -> CaseResult {
+fn keep_to_shares(env: &Env, shares: &[usize]) -> CaseResult {
     let depth: usize = shares.iter().sum();
-    let (queue, null) = (&Queue::new(depth as u32)?, &null()?);
+    let (queue, null) = (&env.queue(depth as u32)?, &null()?);
     // The slot that was freed last is claimed again: nobody else has claimed one.
     for _ in 0..OVERFLOW - FEW {
         claim_in_turn(queue, null, 1)?
@@ -96,8 +96,8 @@ fn keep_to_share(queue: &Queue, null: &File, share: usize) -> CaseResult {
 }
 
 /// Claims all slots and frees all of them, many times: each free is counted in its word.
-fn claim_all(depth: usize, rounds: usize) -> CaseResult {
-    let queue = Queue::new(depth as u32)?;
+fn claim_all(env: &Env, depth: usize, rounds: usize) -> CaseResult {
+    let queue = env.queue(depth as u32)?;
     let null = null()?;
     for _ in 0..=rounds {
         for write in claim_together(&queue, &null, depth)? {

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, fs::File};
 
 use aio_safe::{
-    AlignedBuf, Op, Pending, Queue, RwFlags,
+    AlignedBuf, Op, Pending, RwFlags,
     op::{IoPrio, IoPrioClass, Transfer},
 };
 
@@ -26,55 +26,55 @@ pub(super) const CASES: &[Case] = &[
         "queue::single_file",
         "single writes are read back from a file",
         DIRECT,
-        |env| single(&blocks(env, "queue-single", 0)?),
+        |env| single(env, &blocks(env, "queue-single", 0)?),
     ),
     Case::new(
         "queue::single_512",
         "single writes are read back from a disk with 512-byte blocks",
         SMALL,
-        |env| single(&env.disk512()?.open()?),
+        |env| single(env, &env.disk512()?.open()?),
     ),
     Case::new(
         "queue::single_4096",
         "single writes are read back from a disk with 4096-byte blocks",
         LARGE,
-        |env| single(&env.disk4096()?.open()?),
+        |env| single(env, &env.disk4096()?.open()?),
     ),
     Case::new(
         "queue::batch_file",
         "a batch's writes are read back by a batch from a file",
         DIRECT,
-        |env| batch(&blocks(env, "queue-batch", 0)?),
+        |env| batch(env, &blocks(env, "queue-batch", 0)?),
     ),
     Case::new(
         "queue::batch_512",
         "a batch's writes are read back by a batch from a disk with 512-byte blocks",
         SMALL,
-        |env| batch(&env.disk512()?.open()?),
+        |env| batch(env, &env.disk512()?.open()?),
     ),
     Case::new(
         "queue::batch_4096",
         "a batch's writes are read back by a batch from a disk with 4096-byte blocks",
         LARGE,
-        |env| batch(&env.disk4096()?.open()?),
+        |env| batch(env, &env.disk4096()?.open()?),
     ),
     Case::new(
         "queue::window_file",
         "a queue does many more operations than its depth, on a file",
         DIRECT,
-        |env| window(&blocks(env, "queue-window", WINDOW)?),
+        |env| window(env, &blocks(env, "queue-window", WINDOW)?),
     ),
     Case::new(
         "queue::window_512",
         "a queue does many more operations than its depth, on a disk with 512-byte blocks",
         SMALL,
-        |env| window(&env.disk512()?.open()?),
+        |env| window(env, &env.disk512()?.open()?),
     ),
     Case::new(
         "queue::window_4096",
         "a queue does many more operations than its depth, on a disk with 4096-byte blocks",
         LARGE,
-        |env| window(&env.disk4096()?.open()?),
+        |env| window(env, &env.disk4096()?.open()?),
     ),
     Case::new(
         "queue::half_blocks",
@@ -114,8 +114,8 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-fn single(file: &File) -> CaseResult {
-    let queue = Queue::new(1)?;
+fn single(env: &Env, file: &File) -> CaseResult {
+    let queue = env.queue(1)?;
     for index in [3, 0, 2, 1] {
         let write = queue
             .submit(file, Op::write(buffer(&block(index))?, offset(index)))?
@@ -128,9 +128,9 @@ fn single(file: &File) -> CaseResult {
     Ok(())
 }
 
-fn batch(file: &File) -> CaseResult {
+fn batch(env: &Env, file: &File) -> CaseResult {
     const COUNT: usize = 32;
-    let queue = Queue::new(COUNT as u32)?;
+    let queue = env.queue(COUNT as u32)?;
     let mut handles = Vec::new();
     let mut writes = queue.batch();
     for index in 0..COUNT {
@@ -158,8 +158,8 @@ fn batch(file: &File) -> CaseResult {
 const WINDOW: usize = 256;
 
 /// Waits for the oldest handle when the queue is full.
-fn window(file: &File) -> CaseResult {
-    let queue = Queue::new(16)?;
+fn window(env: &Env, file: &File) -> CaseResult {
+    let queue = env.queue(16)?;
     let mut handles = VecDeque::new();
     for index in 0..WINDOW {
         if handles.len() == 16 {
@@ -197,7 +197,7 @@ fn window(file: &File) -> CaseResult {
 
 fn half_blocks(env: &Env) -> CaseResult {
     let file = env.disk512()?.open()?;
-    let queue = Queue::new(8)?;
+    let queue = env.queue(8)?;
     let content = pattern(50, 8 * 512);
     let mut handles = Vec::new();
     for (index, part) in content.chunks(512).enumerate() {
@@ -214,7 +214,7 @@ fn half_blocks(env: &Env) -> CaseResult {
 }
 
 fn buffered(env: &Env) -> CaseResult {
-    let queue = Queue::new(8)?;
+    let queue = env.queue(8)?;
     let file = file(env, "queue-buffered")?;
     let boxed: Box<[u8]> = b"boxed ".as_slice().into();
     check_eq!(
@@ -241,7 +241,7 @@ fn buffered(env: &Env) -> CaseResult {
 }
 
 fn vectored(env: &Env) -> CaseResult {
-    let queue = Queue::new(2)?;
+    let queue = env.queue(2)?;
     let file = blocks(env, "queue-vectored", 0)?;
     let parts = (0..4)
         .map(|index| buffer(&block(index)))
@@ -260,7 +260,7 @@ fn vectored(env: &Env) -> CaseResult {
 }
 
 fn short_read(env: &Env) -> CaseResult {
-    let queue = Queue::new(1)?;
+    let queue = env.queue(1)?;
     let content = pattern(51, 6000);
     let file = file_with(env, "queue-short", &content, libc::O_DIRECT)?;
     for (from, length) in [(0, 6000), (4096, 1904), (8192, 0)] {
@@ -274,7 +274,7 @@ fn short_read(env: &Env) -> CaseResult {
 }
 
 fn syncs(env: &Env) -> CaseResult {
-    let queue = Queue::new(2)?;
+    let queue = env.queue(2)?;
     let file = blocks(env, "queue-syncs", 0)?;
     check_eq!(
         queue
@@ -289,7 +289,7 @@ fn syncs(env: &Env) -> CaseResult {
 }
 
 fn flags_and_priority(env: &Env) -> CaseResult {
-    let queue = Queue::new(2)?;
+    let queue = env.queue(2)?;
     let file = blocks(env, "queue-flags", 1)?;
     let append = Op::write(buffer(&block(1))?, 0).rw_flags(RwFlags::APPEND);
     check_eq!(queue.submit(&file, append)?.wait().result, Ok(BLOCK));

@@ -14,7 +14,7 @@ use std::{
 };
 
 use aio_safe::{
-    Op, Queue,
+    Op,
     op::{CancelOutcome, PollEvents},
 };
 
@@ -78,7 +78,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn looked_at(env: &Env) -> CaseResult {
-    let queue = Queue::new(COUNT as u32)?;
+    let queue = env.queue(COUNT as u32)?;
     let file = full_blocks(env, "queue-looked-at", COUNT)?;
     let mut waiting = (0..COUNT)
         .map(|index| {
@@ -105,7 +105,7 @@ fn looked_at(env: &Env) -> CaseResult {
 }
 
 fn reap_counts(env: &Env) -> CaseResult {
-    let queue = Queue::new(COUNT as u32)?;
+    let queue = env.queue(COUNT as u32)?;
     let file = full_blocks(env, "queue-reap", COUNT)?;
     check_eq!(queue.reap(0, None), Ok(0));
     let started = Instant::now();
@@ -123,8 +123,8 @@ fn reap_counts(env: &Env) -> CaseResult {
     Ok(())
 }
 
-fn wait_with_a_timeout(_: &Env) -> CaseResult {
-    let queue = Queue::new(1)?;
+fn wait_with_a_timeout(env: &Env) -> CaseResult {
+    let queue = env.queue(1)?;
     let (reader, mut writer) = sys::fd::pipe()?;
     let poll = queue.submit(&reader, Op::poll(PollEvents::IN))?;
     let started = Instant::now();
@@ -146,7 +146,7 @@ fn wait_with_a_timeout(_: &Env) -> CaseResult {
 }
 
 fn in_any_order(env: &Env) -> CaseResult {
-    let queue = Queue::new(COUNT as u32)?;
+    let queue = env.queue(COUNT as u32)?;
     let file = full_blocks(env, "queue-order", COUNT)?;
     let mut reads = (0..COUNT)
         .map(|index| {
@@ -187,7 +187,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 fn awaited(env: &Env) -> CaseResult {
-    let queue = Queue::new(4)?;
+    let queue = env.queue(4)?;
     let file = blocks(env, "queue-awaited", COUNT)?;
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -214,8 +214,8 @@ fn awaited(env: &Env) -> CaseResult {
     check_blocks(&queue, &file, COUNT)
 }
 
-fn poll_cancelled(_: &Env) -> CaseResult {
-    let queue = Queue::new(1)?;
+fn poll_cancelled(env: &Env) -> CaseResult {
+    let queue = env.queue(1)?;
     let (reader, _writer) = sys::fd::pipe()?;
     let mut poll = queue.submit(&reader, Op::poll(PollEvents::IN))?;
     check_eq!(poll.cancel(), Ok(CancelOutcome::Cancelled));
@@ -224,7 +224,7 @@ fn poll_cancelled(_: &Env) -> CaseResult {
 }
 
 fn transfer_not_cancelled(env: &Env) -> CaseResult {
-    let queue = Queue::new(COUNT as u32)?;
+    let queue = env.queue(COUNT as u32)?;
     let file = full_blocks(env, "queue-cancel", COUNT)?;
     let mut reads = (0..COUNT)
         .map(|index| Ok(queue.submit(&file, Op::read(empty(BLOCK)?, offset(index)))?))
@@ -241,8 +241,8 @@ fn transfer_not_cancelled(env: &Env) -> CaseResult {
     Ok(())
 }
 
-fn signals(_: &Env) -> CaseResult {
-    let queue = Queue::new(1)?;
+fn signals(env: &Env) -> CaseResult {
+    let queue = env.queue(1)?;
     let (reader, mut writer) = sys::fd::pipe()?;
     let poll = queue.submit(&reader, Op::poll(PollEvents::IN))?;
     sys::signal::count_alarms()?;

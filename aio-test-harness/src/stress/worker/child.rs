@@ -9,7 +9,7 @@ use std::{
 };
 
 use aio_safe::{
-    Op, Queue,
+    Op,
     error::{CloseError, QueueError, ReapError},
     op::Transfer,
 };
@@ -103,7 +103,9 @@ impl Worker<'_> {
             }
         }
         // The child can use a queue of its own.
-        let Ok(own) = Queue::new(1) else { return 0 };
+        let Ok(own) = self.ctx.on.queue(1) else {
+            return 0;
+        };
         let mut buffer = Buffer::new();
         buffer.resize(crate::stress::pattern::BLOCK);
         match own.submit(file, Op::read(buffer, 0)) {

@@ -79,7 +79,7 @@ impl Worker<'_> {
 
     fn set_up(&mut self, depth: u32) -> Option<Instance> {
         self.phase(Phase::Setup);
-        match Instance::new(depth) {
+        match Instance::new(self.ctx.on, depth) {
             Ok(instance) => Some(instance),
             Err(SetupError::Limit { .. }) => {
                 // Other processes use native AIO, too.
@@ -98,7 +98,7 @@ impl Worker<'_> {
         self.phase(Phase::Setup);
         // Closing the queue takes a while.
         self.fire_all();
-        let queue = match Queue::new(depth) {
+        let queue = match self.ctx.on.queue(depth) {
             Ok(queue) => queue,
             Err(SetupError::Limit { .. }) => {
                 self.count.no_queue += 1;
