@@ -4,8 +4,33 @@ use std::io;
 
 use super::check;
 
+/// What a filter answers to a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Answer {
+    Allow,
+    Errno(u16),
+}
+
+impl Answer {
+    fn code(self) -> u32 {
+        match self {
+            Self::Allow => libc::SECCOMP_RET_ALLOW,
+            Self::Errno(errno) => libc::SECCOMP_RET_ERRNO | u32::from(errno),
+        }
+    }
+}
+
 /// Makes these system calls of this process answer with this errno. This can't be undone.
 pub(crate) fn forbid(calls: &[u32], errno: u16) -> io::Result<()> {
+    let rules: Vec<_> = calls
+        .iter()
+        .map(|call| (*call, Answer::Errno(errno)))
+        .collect();
+    answer(&rules, Answer::Allow)
+}
+
+/// Sets the answers to these system calls of this process, and to all others. This can't be undone.
+pub(crate) fn answer(rules: &[(u32, Answer)], others: Answer) -> io::Result<()> {
     // struct seccomp_data begins with the call's number. The architecture isn't checked, because
     // this process makes no calls of another one.
     const NUMBER: u32 = 0;
@@ -19,7 +44,7 @@ pub(crate) fn forbid(calls: &[u32], errno: u16) -> io::Result<()> {
         libc::BPF_LD | libc::BPF_W | libc::BPF_ABS,
         NUMBER,
     )];
-    for call in calls {
+    for (call, answer) in rules {
         let equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
         // If equal, the next statement runs. Otherwise it is skipped.
         program.push(libc::sock_filter {
@@ -28,13 +53,9 @@ pub(crate) fn forbid(calls: &[u32], errno: u16) -> io::Result<()> {
             jf: 1,
             k: *call,
         });
-        let answer = libc::SECCOMP_RET_ERRNO | u32::from(errno);
-        program.push(statement(libc::BPF_RET | libc::BPF_K, answer));
+        program.push(statement(libc::BPF_RET | libc::BPF_K, answer.code()));
     }
-    program.push(statement(
-        libc::BPF_RET | libc::BPF_K,
-        libc::SECCOMP_RET_ALLOW,
-    ));
+    program.push(statement(libc::BPF_RET | libc::BPF_K, others.code()));
     let program = libc::sock_fprog {
         len: program.len().try_into().map_err(io::Error::other)?,
         filter: program.as_mut_ptr(),

@@ -2,6 +2,7 @@
 
 pub(super) mod differs;
 mod errors;
+mod filters;
 mod forbidden;
 mod left;
 mod process;
@@ -33,5 +34,6 @@ pub(super) fn on_one() -> impl Iterator<Item = Case> {
     forbidden::CASES
         .iter()
         .copied()
+        .chain(filters::CASES.iter().map(|case| case.on(On::Hybrid)))
         .chain(workers.filter(|case| differs::why(case).is_none()))
 }
