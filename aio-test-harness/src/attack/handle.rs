@@ -20,6 +20,7 @@ use super::{
     round::{Info, Q, Round},
     seam::fork,
 };
+use crate::on::On;
 
 /// A handle of an operation. What comes of it is checked wherever it is taken.
 pub(super) trait Handle: Send {
@@ -56,6 +57,7 @@ pub(super) struct About<K: Kind> {
     expect: K::Expect,
     info: Arc<Info>,
     cancelled: bool,
+    surely: bool,
 }
 
 impl<K: Kind> About<K> {
@@ -63,6 +65,7 @@ impl<K: Kind> About<K> {
         saw(Event::Checked);
         let fate = Fate {
             cancelled: self.cancelled || self.info.may_be_closed(),
+            surely: self.surely,
         };
         round.check(K::check(&self.expect, fate, output));
     }
@@ -80,6 +83,7 @@ impl<K: Kind> One<K> {
                 expect,
                 info: Arc::clone(info),
                 cancelled: false,
+                surely: false,
             },
         })
     }
@@ -149,7 +153,11 @@ impl<K: Kind> Handle for One<K> {
         let closed = self.about.info.may_be_closed();
         self.about.cancelled = true;
         let right = match self.pending.cancel() {
-            Ok(CancelOutcome::Cancelled) => K::CAN_CANCEL,
+            Ok(CancelOutcome::Cancelled) if K::CAN_CANCEL => true,
+            Ok(CancelOutcome::Cancelled) => {
+                self.about.surely = true;
+                round.plan.on != On::Native
+            }
             Ok(CancelOutcome::TooLate) => true,
             Ok(CancelOutcome::NotCancellable) => !K::CAN_CANCEL || closed,
             Err(_) => fork::is_child(),

@@ -15,6 +15,9 @@ use super::files::{BLOCK, Files, LENGTH, Target, byte_at};
 /// What is in memory that nothing was read into.
 const UNREAD: u8 = 0xee;
 
+/// What comes of an operation that a worker would have carried out, and that was cancelled.
+const CANCELLED: OpError = OpError::Failed(Errno::ECANCELED);
+
 /// What chooses.
 pub(super) struct Draw<'a> {
     pub(super) rng: &'a mut fastrand::Rng,
@@ -30,6 +33,8 @@ pub(super) struct Draw<'a> {
 pub(super) struct Fate {
     /// Its end may be that it was cancelled.
     pub(super) cancelled: bool,
+    /// It was cancelled: the queue has said so.
+    pub(super) surely: bool,
 }
 
 /// A payload of an operation.
@@ -37,7 +42,7 @@ pub(super) trait Kind: Payload<Output: Send> + Sized {
     /// What is known of one operation.
     type Expect: Send + 'static;
 
-    /// Whether the kernel can cancel it.
+    /// Whether the real kernel can cancel it. Workers can cancel what they haven't begun.
     const CAN_CANCEL: bool = false;
 
     /// Makes an operation.
@@ -114,16 +119,22 @@ impl Work {
         }
     }
 
-    /// Checks how many bytes the kernel said.
-    fn check_result(self, result: Result<usize, OpError>, length: usize) -> Result<(), String> {
+    /// Checks how many bytes the kernel said. Returns whether they were transferred.
+    fn check_result(
+        self,
+        result: Result<usize, OpError>,
+        length: usize,
+        fate: Fate,
+    ) -> Result<bool, String> {
         let right = match self {
+            _ if fate.surely => result == Err(CANCELLED),
             Self::Refused => result == Err(OpError::Refused(Errno::EBADF)),
             _ => result == Ok(length),
         };
         if right {
-            Ok(())
+            Ok(!fate.surely)
         } else {
-            Err(format!("{self:?} of {length} bytes: {result:?}"))
+            Err(format!("{self:?} of {length} bytes, {fate:?}: {result:?}"))
         }
     }
 }
@@ -279,27 +290,24 @@ impl<B: Backing> Kind for Transfer<B> {
         (work.target(), op, expect)
     }
 
-    fn check(expect: &Expect, _: Fate, output: Self::Output) -> Result<(), String> {
+    fn check(expect: &Expect, fate: Fate, output: Self::Output) -> Result<(), String> {
         let Expect {
             work,
             offset,
             length,
             place,
         } = *expect;
-        work.check_result(output.result, length)?;
+        let done = work.check_result(output.result, length, fate)?;
         check_place(output.buffer.io_ptr().addr(), place)?;
         let bytes = output.buffer.bytes();
         if bytes.len() != length + 2 * B::MARGIN {
             return Err(format!("{work:?} of {length} bytes left {}", bytes.len()));
         }
-        let after = work.after(offset);
-        let inside = B::MARGIN..B::MARGIN + length;
-        let whole = |n| {
-            if inside.contains(&n) {
-                after(n - B::MARGIN)
-            } else {
-                UNREAD
-            }
+        let (before, after) = (work.before(offset), work.after(offset));
+        let whole = |n: usize| match n.wrapping_sub(B::MARGIN) {
+            n if n >= length => UNREAD,
+            n if done => after(n),
+            n => before(n),
         };
         check_bytes(&bytes, whole, work)
     }
@@ -321,8 +329,8 @@ impl Kind for Transfer<Arc<[u8]>> {
         )
     }
 
-    fn check(block: &usize, _: Fate, output: Self::Output) -> Result<(), String> {
-        Work::Write(Target::File).check_result(output.result, BLOCK)?;
+    fn check(block: &usize, fate: Fate, output: Self::Output) -> Result<(), String> {
+        Work::Write(Target::File).check_result(output.result, BLOCK, fate)?;
         check_bytes(&output.buffer, |n| byte_at(block * BLOCK + n), "a block")
     }
 }
@@ -360,16 +368,17 @@ impl Kind for VectoredTransfer<Vec<u8>> {
         (work.target(), op, expects)
     }
 
-    fn check(expects: &Vec<Expect>, _: Fate, output: Self::Output) -> Result<(), String> {
+    fn check(expects: &Vec<Expect>, fate: Fate, output: Self::Output) -> Result<(), String> {
         let all = expects.iter().map(|expect| expect.length).sum();
         let work = expects.first().map_or(Work::Refused, |expect| expect.work);
-        work.check_result(output.result, all)?;
+        let done = work.check_result(output.result, all, fate)?;
         if output.buffer.len() != expects.len() {
             return Err(format!("{} buffers came back", output.buffer.len()));
         }
         for (buffer, expect) in output.buffer.iter().zip(expects) {
             check_place(buffer.as_ptr().addr(), expect.place)?;
-            check_bytes(buffer, work.after(expect.offset), work)?;
+            let (before, after) = (work.before(expect.offset), work.after(expect.offset));
+            check_bytes(buffer, |n| if done { after(n) } else { before(n) }, work)?;
         }
         Ok(())
     }
@@ -387,11 +396,12 @@ impl Kind for FileSync {
         }
     }
 
-    fn check(good: &bool, _: Fate, output: Self::Output) -> Result<(), String> {
+    fn check(good: &bool, fate: Fate, output: Self::Output) -> Result<(), String> {
         match output {
+            Err(CANCELLED) if fate.surely => Ok(()),
             Ok(()) if *good => Ok(()),
             Err(error) if !*good && error.errno() == Errno::EINVAL => Ok(()),
-            other => Err(format!("a sync: {other:?}")),
+            other => Err(format!("a sync, {fate:?}: {other:?}")),
         }
     }
 }

@@ -14,7 +14,8 @@ use anyhow::{Context, Result, bail};
 use crate::{
     asan, interrupt, process,
     qemu_test::{self, Guests, Work},
-    stress, workspace,
+    stress::{self, ON},
+    workspace,
 };
 
 /// How long building may take.
@@ -53,6 +54,11 @@ pub(crate) struct Args {
     /// How many threads each round has [default: three].
     #[arg(long, value_name = "N")]
     threads: Option<NonZero<usize>>,
+
+    /// What carries out the operations: the real kernel, worker threads, or both together (see
+    /// `Threads` and `Hybrid` in aio-safe's `kernel`).
+    #[arg(long, value_name = "KERNEL", default_value = "native", value_parser = ON)]
+    on: String,
 
     /// Build it with the address sanitizer; see `cargo xtask asan`.
     #[arg(long)]
@@ -138,7 +144,7 @@ fn build_with_asan() -> Result<Option<PathBuf>> {
 impl Args {
     /// What the program is told in any place.
     fn words(&self) -> Vec<String> {
-        let mut words = Vec::new();
+        let mut words = vec![format!("--on={}", self.on)];
         words.extend(self.actions.map(|actions| format!("--actions={actions}")));
         words.extend(self.seconds.map(|seconds| format!("--seconds={seconds}")));
         words.extend(self.rounds.map(|rounds| format!("--rounds={rounds}")));

@@ -20,6 +20,9 @@ const BUILD: Duration = Duration::from_secs(1800);
 /// and notices a hang.
 const MORE: Duration = Duration::from_secs(180);
 
+/// What can carry out operations: the words of the harness.
+pub(crate) const ON: [&str; 3] = ["native", "threads", "hybrid"];
+
 /// Stresses aio-safe: threads share queues, and the contents of every block are checked.
 ///
 /// The threads read, write, sync and poll, in batches and one by one; they drop, cancel, close and
@@ -45,6 +48,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N")]
     threads: Option<NonZero<usize>>,
 
+    /// What carries out the operations: the real kernel, worker threads, or both together (see
+    /// `Threads` and `Hybrid` in aio-safe's `kernel`).
+    #[arg(long, value_name = "KERNEL", default_value = "native", value_parser = ON)]
+    on: String,
+
     /// A file or a block device, WHICH IS OVERWRITTEN, or a directory for a temporary file. Can be
     /// repeated [default: the build directory].
     #[arg(long = "path", value_name = "PATH")]
@@ -58,7 +66,7 @@ pub(crate) struct Args {
     /// Measure what a full queue costs instead: in one guest for each architecture, 50 threads do
     /// 2000 operations through a queue of depth 8, on a disk that is limited to 200 a second. Fails
     /// when that takes 5 % of a processor, or when a thread starves.
-    #[arg(long, conflicts_with_all = ["paths", "seconds", "seed", "threads"])]
+    #[arg(long, conflicts_with_all = ["paths", "seconds", "seed", "threads", "on"])]
     saturation: bool,
 
     #[command(flatten, next_help_heading = "With --guests and --saturation")]
@@ -102,7 +110,10 @@ fn on_this_machine(args: &Args) -> Result<ExitCode> {
 impl Args {
     /// The program's arguments, on this machine and in guests.
     fn words(&self) -> Vec<String> {
-        let mut words = vec![format!("--seconds={}", self.seconds)];
+        let mut words = vec![
+            format!("--seconds={}", self.seconds),
+            format!("--on={}", self.on),
+        ];
         words.extend(self.seed.map(|seed| format!("--seed={seed}")));
         words.extend(self.threads.map(|threads| format!("--threads={threads}")));
         words

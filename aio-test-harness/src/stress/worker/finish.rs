@@ -12,21 +12,27 @@ use aio_safe::{
 };
 
 use super::Worker;
-use crate::stress::{
-    buffer::Buffer,
-    model::Abandoned,
-    pattern::{self, BLOCK},
-    plan::How,
-    shared::Instance,
-    watch::Phase,
-    worker::{
-        block_on::{block_on, poll_in_vain},
-        held::{End, Handle, Held, Job, Line, Message, Task},
+use crate::{
+    on::On,
+    stress::{
+        buffer::Buffer,
+        model::Abandoned,
+        pattern::{self, BLOCK},
+        plan::How,
+        shared::Instance,
+        watch::Phase,
+        worker::{
+            block_on::{block_on, poll_in_vain},
+            held::{End, Handle, Held, Job, Line, Message, Task},
+        },
     },
 };
 
 /// The number of waits with a timeout before one without.
 const PATIENCE: usize = 50;
+
+/// The result of what was cancelled before a worker began it.
+const CANCELLED: OpError = OpError::Failed(Errno::ECANCELED);
 
 impl Worker<'_> {
     /// Finishes an operation, or sends it to the thread that has to.
@@ -127,10 +133,14 @@ impl Worker<'_> {
                 None => gone(job, instance),
             },
             Handle::Sync(pending) => {
-                match (self.resolve(pending, how, instance), &job.task) {
+                let result = self.resolve(pending, how, instance);
+                let was_cancelled = std::mem::take(&mut self.was_cancelled);
+                match (result, &job.task) {
+                    (Some(Err(CANCELLED)), _) if was_cancelled => {}
                     (Some(Err(OpError::Refused(errno))), Task::Refused(expected))
                         if errno == *expected => {}
-                    (Some(Ok(())), Task::Sync) | (None, _) => {}
+                    (Some(Ok(())), Task::Sync) if !was_cancelled => {}
+                    (None, _) => {}
                     (Some(result), _) => self.fail(&format!("{result:?}, expected {job:?}")),
                 }
                 self.count.checks += 1;
@@ -189,6 +199,10 @@ impl Worker<'_> {
                 self.phase(Phase::Cancel);
                 match pending.cancel() {
                     Ok(CancelOutcome::NotCancellable | CancelOutcome::TooLate) => {}
+                    // No worker has begun it.
+                    Ok(CancelOutcome::Cancelled) if self.ctx.on != On::Native => {
+                        self.was_cancelled = true;
+                    }
                     other => self.fail(&format!("cancelling what can't be cancelled: {other:?}")),
                 }
             }
@@ -229,6 +243,12 @@ impl Worker<'_> {
                 }
                 Ok(_) => false,
             };
+        if std::mem::take(&mut self.was_cancelled) {
+            if result != Err(CANCELLED) {
+                self.fail(&format!("{result:?} of what was cancelled: {job:?}"));
+            }
+            return End::Unchanged;
+        }
         match (&job.task, result) {
             (Task::Read { first, len, expect }, Ok(n)) if n == len * BLOCK => {
                 let blocks = buffers.iter().flat_map(|buffer| buffer.chunks(BLOCK));
@@ -325,8 +345,9 @@ impl Worker<'_> {
             (Some(Ok(events)), Task::Poll)
                 if line.fired && events.contains(PollEvents::IN)
                     || may_be_nothing && events == PollEvents::default() => {}
-            (Some(Err(OpError::Refused(errno))), Task::Refused(expected)) if errno == *expected => {
-            }
+            (Some(Err(OpError::Refused(errno))), Task::Refused(expected))
+            | (Some(Err(OpError::Failed(errno))), Task::Failed(expected))
+                if errno == *expected => {}
             (Some(result), task) => {
                 self.fail(&format!(
                     "a poll ended with {result:?}, expected {task:?} (ready: {}, cancelled: \

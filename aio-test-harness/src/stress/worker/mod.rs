@@ -42,6 +42,8 @@ pub(super) struct Worker<'a> {
     inbox: Receiver<Message>,
     outboxes: Vec<Sender<Message>>,
     count: Count,
+    /// Whether the operation whose end comes now was cancelled by a queue that is no native one.
+    was_cancelled: bool,
     /// The present step.
     at: Option<Planned>,
 }
@@ -63,6 +65,7 @@ impl<'a> Worker<'a> {
             inbox,
             outboxes,
             count: Count::default(),
+            was_cancelled: false,
             at: None,
         }
     }

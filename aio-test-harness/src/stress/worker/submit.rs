@@ -13,14 +13,17 @@ use aio_safe::{
 };
 
 use super::Worker;
-use crate::stress::{
-    buffer::{Buffer, MOST, Token},
-    pattern::{self, BLOCK, Expect},
-    plan::{self, How, Refusal, Transfer, Way},
-    shared::Instance,
-    target::{Block, Target},
-    watch::Phase,
-    worker::held::{Handle, Held, Job, Line, Task},
+use crate::{
+    on::On,
+    stress::{
+        buffer::{Buffer, MOST, Token},
+        pattern::{self, BLOCK, Expect},
+        plan::{self, How, Refusal, Transfer, Way},
+        shared::Instance,
+        target::{Block, Target},
+        watch::Phase,
+        worker::held::{Handle, Held, Job, Line, Task},
+    },
 };
 
 /// How long a thread waits for a slot at a time.
@@ -430,10 +433,16 @@ impl<'a> Worker<'a> {
             Handle::Sync(pending) => pending.is_done(),
             Handle::Poll(pending, _) => pending.is_done(),
         };
-        if !done {
+        // Only a worker finds out that a file can't be polled.
+        let is_late = refusal == Refusal::PollOfFile && ctx.on == On::Threads;
+        if !done && !is_late {
             self.fail(&format!("{refusal:?} isn't done at once"));
         }
-        let job = self.job(Task::Refused(errno));
+        let job = self.job(if is_late {
+            Task::Failed(errno)
+        } else {
+            Task::Refused(errno)
+        });
         self.end(handle, &job, How::TryTake(1), Some(instance));
     }
 
