@@ -10,10 +10,11 @@
 use std::{fmt, fs};
 
 #[doc(no_inline)]
-pub use crate::stop::{CaseResult, Stop, skip};
+pub use crate::stop::{CaseResult, Stop, note, skip};
 use crate::{
     env::{Env, Requirement},
     on::On,
+    raw,
 };
 
 /// One named case.
@@ -59,10 +60,10 @@ impl Case {
     /// system's limits for itself.
     #[must_use]
     pub fn runs_alone(&self) -> bool {
-        use Requirement::{Alone, Disk512, Disk4096};
+        use Requirement::{Alone, Disk512, Disk4096, SlowDisk};
         self.requires
             .iter()
-            .any(|requirement| matches!(requirement, Alone | Disk512 | Disk4096))
+            .any(|requirement| matches!(requirement, Alone | Disk512 | Disk4096 | SlowDisk))
     }
 
     /// Checks what the case requires, then runs it in this process.
@@ -80,6 +81,9 @@ impl Case {
         if let (Some(directory), true) = (&mut env.targets.directory, self.on != On::Native) {
             directory.push(self.on.to_string());
             fs::create_dir_all(directory)?;
+        }
+        if self.on == On::Threads {
+            raw::use_threads();
         }
         (self.run)(&env)
     }

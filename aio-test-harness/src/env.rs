@@ -12,6 +12,7 @@ use std::{
 use aio_safe::{Queue, error::SetupError};
 
 use crate::{
+    guest,
     on::On,
     probe,
     stop::{CaseResult, skip},
@@ -186,6 +187,18 @@ impl Env {
         }
     }
 
+    /// The disk that does only a few requests a second.
+    ///
+    /// # Errors
+    ///
+    /// Skips the case when there is none.
+    pub fn slow_disk(&self) -> CaseResult<PathBuf> {
+        match guest::slow_disk()? {
+            Some(path) => Ok(path),
+            None => skip("no disk is slow: only guests of `cargo xtask qemu-test` have one"),
+        }
+    }
+
     /// Makes a queue on the case's kernel.
     ///
     /// # Errors
@@ -233,6 +246,8 @@ pub enum Requirement {
     Disk512,
     /// A disk with 4096-byte logical blocks.
     Disk4096,
+    /// A disk that does only a few requests a second. Guests of `cargo xtask qemu-test` have one.
+    SlowDisk,
     /// To be root.
     Root,
     /// The project's example programs, in `/examples`. Guests of `cargo xtask qemu-test` have them.
@@ -254,6 +269,7 @@ impl Requirement {
             Self::DirectIo => probe::direct_io(env.directory()?),
             Self::Disk512 => env.disk512().map(drop),
             Self::Disk4096 => env.disk4096().map(drop),
+            Self::SlowDisk => env.slow_disk().map(drop),
             Self::Examples if Path::new(EXAMPLES).is_dir() => Ok(()),
             Self::Examples => skip(format_args!(
                 "{EXAMPLES} is missing: only guests of `cargo xtask qemu-test` have it"
@@ -274,6 +290,7 @@ impl fmt::Display for Requirement {
             Self::Disk512 => "a disk with 512-byte blocks",
             Self::Disk4096 => "a disk with 4096-byte blocks",
             Self::Examples => "the example programs",
+            Self::SlowDisk => "a slow disk",
             Self::Root => "root",
             Self::Alone => "--alone",
         })
@@ -323,6 +340,7 @@ mod tests {
             Requirement::DirectIo,
             Requirement::Disk512,
             Requirement::Disk4096,
+            Requirement::SlowDisk,
             Requirement::Examples,
             Requirement::Alone,
         ] {

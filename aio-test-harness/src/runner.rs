@@ -23,7 +23,7 @@ use crate::{
     case::{Case, CaseResult, Stop},
     env::Env,
     report::{ARCH, Line, Outcome, Totals},
-    sys,
+    stop, sys,
 };
 
 /// The number of cases that run at the same time.
@@ -244,7 +244,7 @@ impl From<CaseResult> for Verdict {
         match result {
             Ok(()) => Self {
                 outcome: Outcome::Passed,
-                reason: None,
+                reason: stop::noted(),
             },
             Err(Stop::Fail(reason)) => Self::failed(reason),
             Err(Stop::Skip(reason)) => Self {

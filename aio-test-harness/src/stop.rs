@@ -1,6 +1,11 @@
 //! The reasons why a case stops: [`Stop`], and the checks that return one.
 
-use std::{error::Error, fmt, panic::Location};
+use std::{
+    error::Error,
+    fmt,
+    panic::Location,
+    sync::{Mutex, PoisonError},
+};
 
 /// The result of a case.
 pub type CaseResult<T = ()> = Result<T, Stop>;
@@ -38,6 +43,19 @@ impl<E: Error> From<E> for Stop {
 /// Always [`Stop::Skip`].
 pub fn skip<T>(what: impl fmt::Display) -> CaseResult<T> {
     Err(Stop::Skip(what.to_string()))
+}
+
+static NOTE: Mutex<Option<String>> = Mutex::new(None);
+
+/// Notes what a case has measured. If the case passes, the report says this as its reason. A later
+/// note takes the place of an earlier one.
+pub fn note(what: impl fmt::Display) {
+    *NOTE.lock().unwrap_or_else(PoisonError::into_inner) = Some(what.to_string());
+}
+
+/// What was noted in this process.
+pub(crate) fn noted() -> Option<String> {
+    NOTE.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 /// Fails the case unless the condition is true. The other arguments are a message as for `format!`.

@@ -5,6 +5,7 @@
 mod attack;
 mod cancel;
 mod destroy;
+mod differs;
 mod direct;
 mod eventfd;
 mod events;
@@ -12,6 +13,7 @@ mod examples;
 mod exit;
 mod flags;
 mod fork;
+mod late;
 mod limits;
 mod masked;
 mod no_libc;
@@ -61,7 +63,26 @@ pub fn all() -> impl Iterator<Item = Case> {
     .into_iter()
     .flatten()
     .copied()
+    .chain(on_threads())
     .chain(on_each_kernel())
+}
+
+/// The cases of single calls that worker threads answer like the real kernel.
+fn on_threads() -> impl Iterator<Item = Case> {
+    [
+        rw::CASES,
+        vectored::CASES,
+        flags::CASES,
+        priority::CASES,
+        sync::CASES,
+        poll::CASES,
+        cancel::CASES,
+        late::CASES,
+    ]
+    .into_iter()
+    .flatten()
+    .map(|case| case.on(On::Threads))
+    .filter(|case| differs::why(case).is_none())
 }
 
 /// The cases of aio-safe, on each kernel on which they are true.
@@ -71,7 +92,7 @@ fn on_each_kernel() -> impl Iterator<Item = Case> {
         .chain(queue::ON_EACH.iter().copied())
         .flatten()
         .flat_map(|case| On::ALL.map(|on| case.on(on)))
-        .filter(|case| queue::differs::why(case).is_none())
+        .filter(|case| differs::why(case).is_none())
         .chain(queue::on_one())
 }
 

@@ -33,6 +33,8 @@ mod modules;
 mod port;
 mod sabotage;
 
+pub(crate) use disks::slow as slow_disk;
+
 use std::{
     fs,
     io::{self, Write},

@@ -1,6 +1,14 @@
 //! An AIO context.
 
-use std::{io, ptr};
+use std::{
+    io,
+    mem::MaybeUninit,
+    ptr,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use aio_safe::kernel::{Kernel, Threads};
 
 use aio_sys::{
     Errno,
@@ -10,11 +18,23 @@ use aio_sys::{
 use super::{Mask, Memory, Request, Ring, Timeout};
 
 /// A context, destroyed when dropped.
+///
+/// It is the real kernel's, or one of [`Threads`], to which the calls then go through the seam. The
+/// seam takes no addresses of what can't be read, so cases that have such requests or timeouts
+/// aren't for it: they end with a signal or a panic.
 #[derive(Debug)]
 pub(crate) struct Context {
     raw: AioContext,
+    threads: Option<Threads>,
     /// Whether the handle is the kernel's. Any other number may be no address.
     real: bool,
+}
+
+static USE_THREADS: AtomicBool = AtomicBool::new(false);
+
+/// Has the contexts that this process makes from now on be those of [`Threads`].
+pub(crate) fn use_threads() {
+    USE_THREADS.store(true, Ordering::Relaxed);
 }
 
 /// Calls `io_setup` with the handle in this memory, and returns the context.
@@ -29,17 +49,33 @@ pub(crate) fn setup_at(nr_events: u32, handle: Memory) -> Result<Context, Errno>
     // SAFETY: the kernel has just written a handle there. Memory from `zeroed` starts on a page, so
     // it is aligned.
     let raw = unsafe { handle.as_ptr().cast::<AioContext>().read_volatile() };
-    Ok(Context { raw, real: true })
+    Ok(Context {
+        raw,
+        threads: None,
+        real: true,
+    })
 }
 
 impl Context {
     /// `io_setup`.
     pub(crate) fn new(nr_events: u32) -> Result<Self, Errno> {
+        if USE_THREADS.load(Ordering::Relaxed) {
+            let threads = Threads::new();
+            return Ok(Self {
+                raw: threads.io_setup(nr_events)?,
+                threads: Some(threads),
+                real: false,
+            });
+        }
         let mut raw = AioContext::NONE;
         // SAFETY: `raw` is readable and writable during the call. The kernel doesn't keep its
         // address.
         unsafe { aio_sys::io_setup(nr_events, &raw mut raw) }?;
-        Ok(Self { raw, real: true })
+        Ok(Self {
+            raw,
+            threads: None,
+            real: true,
+        })
     }
 
     /// The handle.
@@ -49,7 +85,11 @@ impl Context {
 
     /// Makes a context of any handle. Dropping it calls `io_destroy` on the handle.
     pub(crate) fn from_raw(raw: AioContext) -> Self {
-        Self { raw, real: false }
+        Self {
+            raw,
+            threads: None,
+            real: false,
+        }
     }
 
     /// Gives up the handle without destroying the context.
@@ -62,6 +102,11 @@ impl Context {
     /// Calls `io_submit` with several requests.
     pub(crate) fn submit(&self, requests: &[&Request]) -> Result<usize, Errno> {
         let pointers: Vec<*mut Iocb> = requests.iter().map(|request| request.address()).collect();
+        if let Some(threads) = &self.threads {
+            // SAFETY: the iocb of a `Request` and the buffers that it names are never unmapped, or
+            // fault. One thread submits a request, and nobody reads what it names before its event.
+            return unsafe { threads.io_submit(self.raw, &pointers) };
+        }
         // SAFETY: the array has `pointers.len()` pointers. The iocb of a `Request` and the buffers
         // that it names are never unmapped, or fault. The iocb is only accessed through raw
         // pointers, so the kernel may write to it.
@@ -91,6 +136,10 @@ impl Context {
         timeout: Timeout,
     ) -> Result<Vec<IoEvent>, Errno> {
         let room = usize::try_from(nr).unwrap_or(0);
+        if let Some(threads) = &self.threads {
+            let min = usize::try_from(min).expect("the seam has no other minimum");
+            return through(threads, self.raw, min, room, timeout);
+        }
         let mut events = vec![IoEvent::default(); room.max(1)];
         let mut time = aio_sys::GetEventsTimespec::default();
         let time = match timeout.parts() {
@@ -176,6 +225,12 @@ impl Context {
             res: 3,
             res2: 4,
         };
+        if let Some(threads) = &self.threads {
+            // SAFETY: the iocb of a `Request` is never unmapped.
+            let answer = unsafe { threads.io_cancel(self.raw, request.address()) };
+            // The seam has both answers for the same.
+            return (answer.and(Err(Errno::EINPROGRESS)), None);
+        }
         let mut result = untouched;
         // SAFETY: the iocb is never unmapped, or faults, and `result` is writable during the call.
         let answer = unsafe { aio_sys::io_cancel(self.raw, request.address(), &raw mut result) };
@@ -183,7 +238,11 @@ impl Context {
     }
 
     /// `io_destroy`.
-    pub(crate) fn destroy(self) -> Result<(), Errno> {
+    pub(crate) fn destroy(mut self) -> Result<(), Errno> {
+        if let Some(threads) = self.threads.take() {
+            // SAFETY: nobody has the context any more.
+            return unsafe { threads.io_destroy(self.into_raw()) };
+        }
         // SAFETY: memory that requests in flight write to is never freed, so the context may end at
         // any time. A `Ring` borrows `self`, so none reads the ring any more.
         unsafe { aio_sys::io_destroy(self.into_raw()) }
@@ -217,6 +276,7 @@ impl Context {
         }
         Ok(Self {
             raw: AioContext::from_addr(moved.expose_provenance()),
+            threads: None,
             real: true,
         })
     }
@@ -235,8 +295,37 @@ impl Context {
     }
 }
 
+/// `io_getevents` through the seam.
+fn through(
+    threads: &Threads,
+    raw: AioContext,
+    min: usize,
+    room: usize,
+    timeout: Timeout,
+) -> Result<Vec<IoEvent>, Errno> {
+    let timeout = timeout.parts().map(|(seconds, nanoseconds)| {
+        let seconds = u64::try_from(seconds).expect("the seam has no negative timeouts");
+        let nanoseconds = u32::try_from(nanoseconds).expect("nor these");
+        Duration::new(seconds, nanoseconds)
+    });
+    let mut events = vec![MaybeUninit::uninit(); room];
+    // SAFETY: a case takes a context's events in one thread at a time, and reads no ring of it.
+    let got = unsafe { threads.io_getevents(raw, min, &mut events, timeout) }?;
+    events.truncate(got);
+    let taken = events.into_iter().map(|event| {
+        // SAFETY: the kernel has initialised as many events as it returned, as it promises.
+        unsafe { event.assume_init() }
+    });
+    Ok(taken.collect())
+}
+
 impl Drop for Context {
     fn drop(&mut self) {
+        if let Some(threads) = &self.threads {
+            // SAFETY: nobody has the context any more.
+            let _ = unsafe { threads.io_destroy(self.raw) };
+            return;
+        }
         // SAFETY: memory that requests in flight write to is never freed, and a `Ring` borrows
         // `self`, so none reads the ring any more. Destroying a context twice is an error without
         // effect.

@@ -16,7 +16,7 @@ mod request;
 mod ring;
 
 pub(crate) use arguments::{Mask, Timeout};
-pub(crate) use context::{Context, setup_at};
+pub(crate) use context::{Context, setup_at, use_threads};
 pub(crate) use memory::Memory;
 pub(crate) use request::Request;
 pub(crate) use ring::Ring;

@@ -94,7 +94,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     interrupt::catch()?;
     let work = Work::cases(args);
     let report = boot(&args.guests, &args.guests.kernels, &work)?;
-    print!("{}", report.text());
+    print!("{}{}", report.notes(), report.text());
     if let Some(file) = &args.json {
         report.write_json(file)?;
     }
@@ -190,6 +190,9 @@ pub(crate) struct Work {
     pub(crate) programs: Programs,
 }
 
+/// The limit of the slow disk for cases, in operations a second. 64 of them take four seconds.
+const SLOW_IOPS: u32 = 16;
+
 /// The programs of each architecture, by its name: their paths in the guest, and their files.
 type Programs = BTreeMap<&'static str, Vec<(&'static str, PathBuf)>>;
 
@@ -206,7 +209,7 @@ impl Work {
         Self {
             words,
             limit: Duration::from_secs(args.timeout),
-            slow_iops: None,
+            slow_iops: Some(SLOW_IOPS),
             timed: false,
             examples: runs_examples(args.case.as_deref().unwrap_or_default()),
             programs: Programs::new(),

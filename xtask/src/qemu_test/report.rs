@@ -145,6 +145,20 @@ impl Report {
         text
     }
 
+    /// What cases that passed have measured.
+    pub(crate) fn notes(&self) -> String {
+        let mut text = String::new();
+        for guest in &self.guests {
+            for case in &guest.cases {
+                if let (CaseOutcome::Passed, Some(note)) = (case.outcome, &case.reason) {
+                    let Guest { arch, release, .. } = guest;
+                    text += &format!("{arch} {release}: {}: {note}\n", case.name);
+                }
+            }
+        }
+        text
+    }
+
     /// What was printed in each guest, for guests that ran one program instead of the cases.
     pub(crate) fn printed(&self) -> String {
         let mut text = String::new();

@@ -1,6 +1,5 @@
 //! The queue of aio-safe on this kernel.
 
-pub(super) mod differs;
 mod errors;
 mod filters;
 mod forbidden;
@@ -8,6 +7,7 @@ mod left;
 mod process;
 mod shared;
 mod slots;
+mod stalled;
 mod support;
 mod transfer;
 mod waiting;
@@ -35,5 +35,6 @@ pub(super) fn on_one() -> impl Iterator<Item = Case> {
         .iter()
         .copied()
         .chain(filters::CASES.iter().map(|case| case.on(On::Hybrid)))
-        .chain(workers.filter(|case| differs::why(case).is_none()))
+        .chain(stalled::CASES.iter().map(|case| case.on(On::Hybrid)))
+        .chain(workers.filter(|case| super::differs::why(case).is_none()))
 }
