@@ -300,7 +300,9 @@ impl<B: Backing> Kind for Transfer<B> {
         let done = work.check_result(output.result, length, fate)?;
         check_place(output.buffer.io_ptr().addr(), place)?;
         let bytes = output.buffer.bytes();
-        if bytes.len() != length + 2 * B::MARGIN {
+        // What was initialised of a read's buffer may have been less, and was left as it was.
+        let is_shorter = !done && matches!(work, Work::Read(_)) && bytes.len() < length;
+        if bytes.len() != length + 2 * B::MARGIN && !is_shorter {
             return Err(format!("{work:?} of {length} bytes left {}", bytes.len()));
         }
         let (before, after) = (work.before(offset), work.after(offset));

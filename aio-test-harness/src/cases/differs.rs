@@ -9,8 +9,14 @@ const THREADS: &[On] = &[On::Threads];
 const BOTH: &[On] = &[On::Threads, On::Hybrid];
 const HYBRID: &[On] = &[On::Hybrid];
 
+const SLOTS: &str = "slots are the same on each kernel, and so many writes by workers take minutes \
+                     where the processor is emulated";
+
 /// Name, kernels, reason.
 const LIST: &[(&str, &[On], &str)] = &[
+    ("queue::slots::few_words", THREADS, SLOTS),
+    ("queue::slots::many_words", THREADS, SLOTS),
+    ("queue::slots::counts_overflow", THREADS, SLOTS),
     (
         "queue::limit",
         BOTH,

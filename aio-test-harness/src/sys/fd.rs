@@ -5,7 +5,7 @@ use std::{
     fs::File,
     io,
     os::{
-        fd::{FromRawFd, OwnedFd},
+        fd::{AsRawFd, FromRawFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
     path::Path,
@@ -38,4 +38,13 @@ pub(crate) fn make_fifo(path: &Path) -> io::Result<()> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     // SAFETY: the string is null-terminated and outlives the call.
     check(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }).map(drop)
+}
+
+/// Takes a file that was synced out of the page cache.
+pub(crate) fn forget_pages(file: &File) -> io::Result<()> {
+    // SAFETY: posix_fadvise takes numbers. It changes nothing of what the file contains.
+    match unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
 }

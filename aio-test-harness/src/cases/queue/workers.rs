@@ -19,7 +19,7 @@ use crate::{
     case::{Case, CaseResult},
     cases::{
         queue::support::{DIRECT, block, blocks, buffer, check_blocks, empty, full_blocks, offset},
-        support::{BLOCK, Limit, file, nr},
+        support::{BLOCK, Limit, file, file_with, nr, same_bytes},
     },
     check, check_eq,
     env::{Env, Requirement},
@@ -39,6 +39,12 @@ pub(super) const CASES: &[Case] = &[
         "submitting a read of an empty pipe doesn't wait, and keeps nothing else waiting",
         &[Requirement::Directory],
         empty_pipe,
+    ),
+    Case::new(
+        "queue::workers::uncached_read",
+        "a read of a file that isn't in the page cache is complete",
+        &[Requirement::Directory],
+        uncached_read,
     ),
     Case::new(
         "queue::workers::stream_in_order",
@@ -114,6 +120,25 @@ fn empty_pipe(env: &Env) -> CaseResult {
     Ok(())
 }
 
+fn uncached_read(env: &Env) -> CaseResult {
+    const BLOCKS: usize = 16;
+    let queue = env.queue(BLOCKS as u32)?;
+    let content: Vec<u8> = (0..BLOCKS).flat_map(block).collect();
+    let file = file_with(env, "queue-uncached", &content, 0)?;
+    for _ in 0..20 {
+        sys::fd::forget_pages(&file)?;
+        let reads = (0..BLOCKS)
+            .map(|index| Ok(queue.submit(&file, Op::read(empty(BLOCK)?, offset(index)))?))
+            .collect::<CaseResult<Vec<_>>>()?;
+        for (index, read) in reads.into_iter().enumerate() {
+            let read = read.wait();
+            check_eq!(read.result, Ok(BLOCK), "read of block {index}");
+            same_bytes(&read.buffer, &block(index))?;
+        }
+    }
+    Ok(())
+}
+
 fn stream_in_order(env: &Env) -> CaseResult {
     let queue = env.queue(COUNT as u32)?;
     let (reader, mut writer) = sys::fd::pipe()?;
@@ -164,12 +189,12 @@ fn transfers_cancelled(env: &Env) -> CaseResult {
     let one = NonZero::new(1).expect("it isn't 0");
     let queue = Queue::builder(COUNT as u32).build_on(Threads::with_limit(one))?;
     let file = blocks(env, "queue-cancelled", 0)?;
-    let mut writes = (0..COUNT)
-        .map(|index| {
-            let write = Op::write(empty(LARGE)?, (index * LARGE) as u64);
-            Ok(queue.submit(&file, write)?)
-        })
-        .collect::<CaseResult<Vec<_>>>()?;
+    let mut batch = queue.batch();
+    for index in 0..COUNT {
+        batch.push(&file, Op::write(empty(LARGE)?, (index * LARGE) as u64))?;
+    }
+    let mut writes = Vec::new();
+    batch.submit(&mut writes)?;
     // The only worker is far from it.
     let mut last = writes.pop().expect("there is one");
     check_eq!(last.cancel(), Ok(CancelOutcome::Cancelled));
