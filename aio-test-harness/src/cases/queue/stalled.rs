@@ -23,6 +23,9 @@ use crate::{
 /// How many reads are submitted.
 const DEPTH: usize = 64;
 
+/// The distance of two reads in bytes. The kernel would make one request of adjacent ones.
+const APART: usize = 16 * BLOCK;
+
 /// The longest time that the hybrid may take for one. It is some hundred microseconds where the
 /// processor isn't emulated.
 const QUICK: Duration = Duration::from_millis(20);
@@ -53,7 +56,7 @@ fn submit(env: &Env) -> CaseResult {
         let buffer = file.buffer(BLOCK)?;
         let started = Instant::now();
         // It is submitted when the future is made.
-        let read = file.read_at(&queue, buffer, (n * BLOCK) as u64);
+        let read = file.read_at(&queue, buffer, (n * APART) as u64);
         longest = longest.max(started.elapsed());
         reads.push(read);
     }
@@ -79,7 +82,7 @@ fn submit(env: &Env) -> CaseResult {
 fn native_batch(queue: &Queue, file: &File) -> CaseResult<Duration> {
     let mut batch = queue.batch();
     for n in 0..DEPTH {
-        batch.push(file, Op::read(empty(BLOCK)?, ((DEPTH + n) * BLOCK) as u64))?;
+        batch.push(file, Op::read(empty(BLOCK)?, ((DEPTH + n) * APART) as u64))?;
     }
     let mut reads = Vec::new();
     let started = Instant::now();
