@@ -75,7 +75,7 @@ const LIST: &[(&str, &[On], &str)] = &[
     (
         "rw::interrupted",
         THREADS,
-        "workers block all signals: the read stays in flight",
+        "workers block all signals, so the read stays in flight",
     ),
     (
         "vectored::unreadable_array",

@@ -26,9 +26,9 @@ const DEPTH: usize = 64;
 /// The distance of two reads in bytes. The kernel would make one request of adjacent ones.
 const APART: usize = 16 * BLOCK;
 
-/// The longest time that the hybrid may take for one. It is some hundred microseconds where the
-/// processor isn't emulated.
-const QUICK: Duration = Duration::from_millis(20);
+/// The longest time that the hybrid may take for one. The device takes 62 ms for a request. An
+/// emulated processor that other programs use, too, may stand still for a part of that.
+const QUICK: Duration = Duration::from_millis(50);
 
 /// The time that the real kernel takes at least for all of them at once.
 const SLOW: Duration = Duration::from_millis(500);
@@ -50,19 +50,22 @@ fn submit(env: &Env) -> CaseResult {
     check!(file.is_direct());
 
     let queue = env.queue(DEPTH as u32)?;
-    let mut longest = Duration::ZERO;
+    let mut times = Vec::new();
     let mut reads = Vec::new();
     for n in 0..DEPTH {
         let buffer = file.buffer(BLOCK)?;
         let started = Instant::now();
         // It is submitted when the future is made.
         let read = file.read_at(&queue, buffer, (n * APART) as u64);
-        longest = longest.max(started.elapsed());
+        times.push(started.elapsed());
         reads.push(read);
     }
     for read in reads {
         check_eq!(read.wait().result, Ok(BLOCK));
     }
+    let total: Duration = times.iter().sum();
+    times.sort_unstable();
+    let (median, longest) = (times[DEPTH / 2], times[DEPTH - 1]);
     let ways = queue.ways();
     queue.close()?;
 
@@ -70,11 +73,12 @@ fn submit(env: &Env) -> CaseResult {
     let took = native_batch(&native, &file)?;
     native.close()?;
     note(format_args!(
-        "longest of {DEPTH} submissions: {longest:?} ({ways:?}); all {DEPTH} in one io_submit of \
-         the real kernel: {took:?}"
+        "{DEPTH} submissions: median {median:?}, longest {longest:?}, together {total:?} \
+         ({ways:?}); one io_submit of the real kernel: {took:?}"
     ));
     check!(took > SLOW, "the device isn't slow: {took:?}");
     check!(longest < QUICK, "{longest:?}, and natively {took:?}");
+    check!(total < SLOW, "{total:?}, and natively {took:?}");
     Ok(())
 }
 
