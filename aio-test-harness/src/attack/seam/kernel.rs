@@ -54,9 +54,9 @@ impl Moody {
 }
 
 // SAFETY: what the kernel in it promises holds here, as each call is handed on to it, or isn't made
-// at all. A call that isn't made says so with an error that stands for "nothing was done" (EAGAIN of
-// io_submit, EINTR of io_getevents), and a part of the requests or of the room for events is a call
-// of the same kind. None of the methods panics.
+// at all. A call that isn't made says so with an error that stands for "nothing was done" (EAGAIN
+// of io_submit, EINTR of io_getevents), and a part of the requests or of the room for events is a
+// call of the same kind. None of the methods panics.
 unsafe impl Kernel for Moody {
     fn io_setup(&self, nr_events: u32) -> Result<AioContext, Errno> {
         self.kernel.io_setup(nr_events)
