@@ -55,8 +55,8 @@ pub enum Workload {
 pub enum Caching {
     /// Opened with `O_DIRECT`: transfers bypass the page cache.
     Direct,
-    /// Opened without it. The page cache has the whole file. A turn fails if more than 5 % of what it
-    /// read came from a device. For reads only.
+    /// Opened without it. The page cache has the whole file. A turn fails if more than 5 % of what
+    /// it read came from a device. For reads only.
     Cached,
     /// Opened without it. The page cache has nothing of the file when a turn begins, and the kernel
     /// reads nothing ahead. Blocks are drawn so that none is read twice in a turn, if the file is

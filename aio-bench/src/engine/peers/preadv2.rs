@@ -1,4 +1,5 @@
-//! `preadv2`: the system call in a loop, in one thread. For data in the page cache nothing does less.
+//! `preadv2`: the system call in a loop, in one thread. For data in the page cache nothing does
+//! less.
 
 #![allow(unsafe_code, reason = "makes a system call")]
 

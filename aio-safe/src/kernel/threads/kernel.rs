@@ -65,10 +65,10 @@ use crate::kernel::{Kernel, Ring};
 /// - A sync waits for earlier writes.
 /// - A poll ends when the file is ready at the moment in which its thread looks. If another thread
 ///   reads the data before that, the poll goes on.
-/// - Some of what the real kernel refuses fails with an event instead: realtime priority without the
-///   capability, flags that the kernel or the file doesn't know, offsets that overflow, memory that
-///   can't be read, polls of files that can't be polled. `/dev/full` and other devices can be used that the real
-///   kernel refuses.
+/// - Some of what the real kernel refuses fails with an event instead: realtime priority without
+///   the capability, flags that the kernel or the file doesn't know, offsets that overflow, memory
+///   that can't be read, polls of files that can't be polled. `/dev/full` and other devices can be
+///   used that the real kernel refuses.
 /// - Signals don't end `io_getevents`.
 /// - A write to a pipe or a socket that nobody reads sends no SIGPIPE. Its event has EPIPE.
 /// - Requests that no worker carries out yet are lost when the process exits.
