@@ -30,13 +30,14 @@
 //!   operation in flight, and more CPU time: on a disk nearly twice as much with a plain pool, and
 //!   nine times as much with `tokio::fs` (`PERFORMANCE.md` in the repository).
 //!
-//! **Not for buffered files**: the kernel carries out their reads and writes within `io_submit`, so
-//! the submitter waits for the disk. [`File::open`](fs::File::open) opens a file buffered if it
-//! can't have direct I/O, and [`fs::File::asynchrony`] tells. With [`Direct::On`](fs::Direct::On)
-//! opening such a file is an error.
+//! **Buffered files, pipes and sockets** want a [hybrid](queue::Builder::hybrid) queue: worker
+//! threads carry out what would block. Otherwise the kernel carries out their reads and writes
+//! within `io_submit`, so the submitter waits. [`File::open`](fs::File::open) opens a file buffered
+//! if it can't have direct I/O, and [`fs::File::asynchrony`] tells. With
+//! [`Direct::On`](fs::Direct::On) opening such a file is an error. Polls are
+//! [native](Op::poll).
 //!
-//! **Not for pipes and sockets**: a read would block within `io_submit`. But they can be
-//! [polled](Op::poll).
+//! **Where native AIO is switched off**, a hybrid queue works too, by threads alone.
 //!
 //! # Which way to submit
 //!
