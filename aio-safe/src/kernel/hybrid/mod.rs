@@ -159,13 +159,15 @@ impl Hybrid {
     ) -> Result<usize, Errno> {
         match (&parts.native, way) {
             (Ok(native), Way::Native) => {
-                // SAFETY: the caller makes the promises that this needs.
+                // SAFETY: nobody else uses the iocbs during the call, and their memory stays valid
+                // and unused until the events: the caller promises that.
                 unsafe { Linux.io_submit(native.ctx, iocbs) }
             }
             (_, Way::PageCache) => {
                 let mut accepted = 0;
                 for &iocb in iocbs {
-                    // SAFETY: the caller makes the promises that this needs.
+                    // SAFETY: nobody else uses the iocbs during the call, and their memory stays
+                    // valid and unused until the events: the caller promises that.
                     match unsafe { self.read_cached(parts, iocb) } {
                         Ok(()) => accepted += 1,
                         Err(errno) if accepted == 0 => return Err(errno),
@@ -175,7 +177,8 @@ impl Hybrid {
                 Ok(accepted)
             }
             (_, Way::Native | Way::Worker) => {
-                // SAFETY: the caller makes the promises that this needs.
+                // SAFETY: nobody else uses the iocbs during the call, and their memory stays valid
+                // and unused until the events: the caller promises that.
                 unsafe { self.submit_to_workers(parts, iocbs) }
             }
         }
@@ -187,7 +190,8 @@ impl Hybrid {
     ///
     /// As [`Kernel::io_submit`] requires.
     unsafe fn submit_to_workers(&self, parts: &Parts, iocbs: &[*mut Iocb]) -> Result<usize, Errno> {
-        // SAFETY: the caller makes the promises that this needs.
+        // SAFETY: nobody else uses the iocbs during the call, and their memory stays valid and
+        // unused until the events: the caller promises that.
         let result = unsafe { parts.own.submit(iocbs) };
         self.counts.workers.add(*result.as_ref().unwrap_or(&0));
         result
@@ -205,7 +209,8 @@ impl Hybrid {
         let eventfd = files::eventfd(iocb)?;
         // SAFETY: the caller promises that the memory is valid and unused until the event.
         let Some(res) = (unsafe { files::read_cached(iocb) }) else {
-            // SAFETY: the caller makes the promises that this needs.
+            // SAFETY: nobody else uses the iocbs during the call, and their memory stays valid and
+            // unused until the events: the caller promises that.
             return unsafe { self.submit_to_workers(parts, &[pointer]) }.map(|_| ());
         };
         let event = IoEvent {
@@ -279,7 +284,8 @@ unsafe impl Kernel for Hybrid {
             let run_way = way(first);
             let others = rest[1..].iter();
             let run = 1 + others.take_while(|&&iocb| way(iocb) == run_way).count();
-            // SAFETY: the caller makes the promises that this needs.
+            // SAFETY: nobody else uses the iocbs during the call, and their memory stays valid and
+            // unused until the events: the caller promises that.
             match unsafe { self.submit_run(parts, run_way, &rest[..run]) } {
                 Ok(n) => {
                     accepted += n;
@@ -301,13 +307,15 @@ unsafe impl Kernel for Hybrid {
 
     unsafe fn io_submit_and_wait(&self, ctx: AioContext, iocb: *mut Iocb) -> Result<(), Errno> {
         let parts = self.parts(ctx)?;
-        // SAFETY: the caller makes the promises that this needs.
+        // SAFETY: nobody else uses the iocbs during the call, and their memory stays valid and
+        // unused until the events: the caller promises that.
         let result = unsafe { parts.own.submit(&[iocb]) };
         match (result, &parts.native) {
             // There is no thread or no descriptor for it. It is carried out all the same, and may
             // block this thread.
             (Err(Errno::EAGAIN), Ok(native)) => {
-                // SAFETY: the caller makes the promises that this needs.
+                // SAFETY: nobody else uses the iocbs during the call, and their memory stays valid
+                // and unused until the events: the caller promises that.
                 unsafe { Linux.io_submit(native.ctx, &[iocb]) }.map(|_| ())
             }
             (result, _) => {
@@ -326,21 +334,22 @@ unsafe impl Kernel for Hybrid {
     ) -> Result<usize, Errno> {
         let parts = self.parts(ctx)?;
         let Ok(native) = &parts.native else {
-            // SAFETY: the caller makes the promises that this needs.
+            // SAFETY: nobody else takes events of this context meanwhile, which the caller
+            // promises.
             return unsafe { parts.own.take(min, events, timeout) };
         };
         // The workers' events are in the second ring.
         let has_others = || parts.own.ring().len() > 0;
-        // SAFETY: the caller makes the promises that this needs.
+        // SAFETY: nobody else takes events of this context meanwhile, which the caller promises.
         unsafe { native.wait(min, events, timeout, has_others) }
     }
 
     unsafe fn ring(&self, ctx: AioContext) -> Option<Ring> {
         let parts = self.parts(ctx).ok()?;
         match &parts.native {
-            // SAFETY: the caller makes the promises that this needs.
+            // SAFETY: the context lives while the ring is used, which the caller promises.
             Ok(native) => unsafe { Linux.ring(native.ctx) },
-            // SAFETY: the caller makes the promises that this needs.
+            // SAFETY: the context lives while the ring is used, which the caller promises.
             Err(_) => unsafe { parts.own.ring().reader() },
         }
     }
@@ -356,7 +365,7 @@ unsafe impl Kernel for Hybrid {
         let parts = self.parts(ctx)?;
         match (parts.own.cancel(iocb), &parts.native) {
             (Ok(()), _) => Ok(()),
-            // SAFETY: the caller makes the promises that this needs.
+            // SAFETY: the iocb stays readable during the call, which the caller promises.
             (Err(_), Ok(native)) => unsafe { Linux.io_cancel(native.ctx, iocb) },
             (Err(errno), Err(_)) => Err(errno),
         }
@@ -373,7 +382,7 @@ unsafe impl Kernel for Hybrid {
         // This one first: its workers kick whoever waits in the other.
         parts.own.destroy()?;
         match &parts.native {
-            // SAFETY: the caller makes the promises that this needs.
+            // SAFETY: from now on nobody reads the ring or submits, which the caller promises.
             Ok(native) => unsafe { Linux.io_destroy(native.ctx) },
             Err(_) => Ok(()),
         }

@@ -89,7 +89,7 @@ impl Native {
             true => (0, Some(Duration::ZERO)),
             false => (min, Some(timeout.unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT))),
         };
-        // SAFETY: the caller makes the promises that this needs.
+        // SAFETY: nobody else takes events of this context meanwhile, which the caller promises.
         let result = unsafe { Linux.io_getevents(self.ctx, min, events, timeout) };
         self.waiting.end();
         result

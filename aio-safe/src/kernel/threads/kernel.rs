@@ -158,7 +158,8 @@ unsafe impl Kernel for Threads {
     }
 
     unsafe fn io_submit(&self, ctx: AioContext, iocbs: &[*mut Iocb]) -> Result<usize, Errno> {
-        // SAFETY: the caller makes the promises that this needs.
+        // SAFETY: nobody else uses the iocbs during the call, and their memory stays valid and
+        // unused until the events: the caller promises that.
         unsafe { self.master.io_submit(ctx, iocbs) }
     }
 
@@ -169,12 +170,12 @@ unsafe impl Kernel for Threads {
         events: &mut [MaybeUninit<IoEvent>],
         timeout: Option<Duration>,
     ) -> Result<usize, Errno> {
-        // SAFETY: the caller makes the promises that this needs.
+        // SAFETY: nobody else takes events of this context meanwhile, which the caller promises.
         unsafe { self.master.io_getevents(ctx, min, events, timeout) }
     }
 
     unsafe fn ring(&self, ctx: AioContext) -> Option<Ring> {
-        // SAFETY: the caller makes the promises that this needs.
+        // SAFETY: the context lives while the ring is used, which the caller promises.
         unsafe { self.master.ring(ctx) }
     }
 

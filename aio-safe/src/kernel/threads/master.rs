@@ -65,7 +65,8 @@ impl<D: Device> Master<D> {
         ctx: AioContext,
         iocbs: &[*mut Iocb],
     ) -> Result<usize, Errno> {
-        // SAFETY: the caller makes the promises that this needs.
+        // SAFETY: nobody else uses the iocbs during the call, and their memory stays valid and
+        // unused until the events: the caller promises that.
         unsafe { self.context(ctx)?.submit(iocbs) }
     }
 
