@@ -198,10 +198,10 @@ fn nonblocking_switched_off(queue: Queue) {
     let (reader, mut writer) = common::pipe();
     let first = queue.submit(&reader, Op::read(vec![0; 1], 0)).unwrap();
     fcntl_setfl(&reader, OFlags::NONBLOCK).unwrap();
-    // Waits for the first one.
     let second = queue.submit(&reader, Op::read(vec![0; 1], 0)).unwrap();
     fcntl_setfl(&reader, OFlags::empty()).unwrap();
-    writer.write_all(b"x").unwrap();
+    // Enough for both, whichever reads first.
+    writer.write_all(b"xx").unwrap();
     assert_eq!(first.wait().buffer, b"x");
     thread::sleep(Duration::from_millis(300));
     within(3, || queue.close().unwrap());
