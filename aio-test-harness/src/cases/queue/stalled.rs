@@ -26,11 +26,9 @@ const DEPTH: usize = 64;
 /// The distance of two reads in bytes. The kernel would make one request of adjacent ones.
 const APART: usize = 16 * BLOCK;
 
-/// The longest time that the hybrid may take for one. The device takes 62 ms for a request. An
-/// emulated processor that other programs use, too, may stand still for a part of that.
-const QUICK: Duration = Duration::from_millis(50);
-
-/// The time that the real kernel takes at least for all of them at once.
+/// The time that the real kernel takes at least for all of them at once. All submissions of the
+/// hybrid together take less than a quarter of what it does take. There is no limit on a single
+/// one: an emulated processor may stand still for longer than the device takes for a request.
 const SLOW: Duration = Duration::from_millis(500);
 
 pub(super) const CASES: &[Case] = &[Case::new(
@@ -77,8 +75,7 @@ fn submit(env: &Env) -> CaseResult {
          ({ways:?}); one io_submit of the real kernel: {took:?}"
     ));
     check!(took > SLOW, "the device isn't slow: {took:?}");
-    check!(longest < QUICK, "{longest:?}, and natively {took:?}");
-    check!(total < SLOW, "{total:?}, and natively {took:?}");
+    check!(total < took / 4, "{total:?}, and natively {took:?}");
     Ok(())
 }
 
