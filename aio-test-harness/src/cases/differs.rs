@@ -9,14 +9,14 @@ const THREADS: &[On] = &[On::Threads];
 const BOTH: &[On] = &[On::Threads, On::Hybrid];
 const HYBRID: &[On] = &[On::Hybrid];
 
-const SLOTS: &str = "slots are the same on each kernel, and so many writes by workers take minutes \
-                     where the processor is emulated";
+const SLOTS: &str = "slots are the same on each kernel, and so many writes take minutes where the \
+                     processor is emulated";
 
 /// Name, kernels, reason.
 const LIST: &[(&str, &[On], &str)] = &[
-    ("queue::slots::few_words", THREADS, SLOTS),
-    ("queue::slots::many_words", THREADS, SLOTS),
-    ("queue::slots::counts_overflow", THREADS, SLOTS),
+    ("queue::slots::few_words", BOTH, SLOTS),
+    ("queue::slots::many_words", BOTH, SLOTS),
+    ("queue::slots::counts_overflow", BOTH, SLOTS),
     (
         "queue::limit",
         BOTH,
@@ -81,6 +81,16 @@ const LIST: &[(&str, &[On], &str)] = &[
         "vectored::unreadable_array",
         THREADS,
         "the seam takes no array that can't be read",
+    ),
+    (
+        "vectored::array_is_copied",
+        THREADS,
+        "the seam keeps the array until the event",
+    ),
+    (
+        "flags::nowait_of_an_empty_pipe",
+        THREADS,
+        "an event has it, also on kernels whose pipes refuse the flag: late::nowait",
     ),
     (
         "flags::nowait_of_a_file_that_cannot",
