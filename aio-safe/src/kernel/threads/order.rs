@@ -106,7 +106,7 @@ impl<J> Order<J> {
                 }
                 let links = &mut file.chains[chain as usize];
                 // MECHANISM: the order of a chain
-                // `links.busy` becomes `false`
+                // `if links.busy` becomes `if false`
                 if links.busy {
                     links.waiting.push_back(job);
                     return None;
@@ -115,7 +115,7 @@ impl<J> Order<J> {
             }
             Role::Sync => {
                 // MECHANISM: a sync that waits for writes
-                // `file.writes > 0` becomes `false`
+                // `if file.writes > 0` becomes `if false`
                 if file.writes > 0 || !file.syncs.is_empty() {
                     let writes = std::mem::take(&mut file.writes);
                     file.syncs.push_back(Sync { job, writes });
