@@ -31,7 +31,7 @@ pub(crate) struct Args {
     #[arg(
         long,
         value_name = "SECONDS",
-        default_value = "300",
+        default_value = "600",
         value_parser = clap::value_parser!(u64).range(1..)
     )]
     pub(crate) timeout: u64,
