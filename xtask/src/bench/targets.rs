@@ -546,7 +546,7 @@ fn counted(results: &Results) -> Vec<Target> {
         ("lanes", LANE, 1, 330.0),
         ("single operations with `wait`", SINGLE, 1, 320.0),
         ("futures one by one", FUTURE, DEPTH, 380.0),
-        ("lanes", LANE, DEPTH, 105.0),
+        ("lanes", LANE, DEPTH, 129.0),
     ]
     .into_iter()
     .map(|(what, engine, depth, at_most)| {
@@ -581,7 +581,8 @@ fn counted(results: &Results) -> Vec<Target> {
         let count = results.count_of(engine, place, workload);
         let allocations = count.and_then(|count| count.allocations);
         let what = format!("{what}: allocations per operation");
-        targets.push(Target::count(what, 0.0, allocations));
+        // The start of a worker allocates, and there may be one more in the longer run.
+        targets.push(Target::count(what, 0.01, allocations));
     }
     targets
 }
@@ -747,7 +748,7 @@ pub(super) mod tests {
         });
         for count in &mut results.counts {
             count.own_instructions = Some(380.5);
-            count.allocations = Some(0.001);
+            count.allocations = Some(0.011);
         }
         assert_eq!(verdicts(&results, Verdict::Missed).len(), 57);
     }
