@@ -61,7 +61,7 @@
 //! | an event loop (`epoll`, mio) | [`EventQueue`](queue::EventQueue), which has an eventfd |
 //! | a loop that reaps by itself | [`Queue::reap`], then [`Pending::try_take`] |
 //! | nothing: a function is called | [`Pending::then`] |
-//! | nothing: a function is called by a pool of threads | [`CompletionPool`](queue::CompletionPool) |
+//! | nothing: a pool's thread calls a function | [`CompletionPool`](queue::CompletionPool) |
 //! | nothing: a signal is sent | [`Pending::signal`] |
 //! | a thread or task, for a slot of a full queue | [`Queue::reserve`] |
 //! | a thread, until nothing is in flight | [`Queue::drain`] |

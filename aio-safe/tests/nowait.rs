@@ -74,12 +74,12 @@ unsafe impl Kernel for Patient {
     }
 
     unsafe fn ring(&self, ctx: AioContext) -> Option<Ring> {
-        // SAFETY: the caller's promise.
+        // SAFETY: the context lives while the ring is used, which the caller promises.
         unsafe { self.ringed.ring(ctx) }
     }
 
     unsafe fn io_submit(&self, ctx: AioContext, iocbs: &[*mut Iocb]) -> Result<usize, Errno> {
-        // SAFETY: the caller's promise.
+        // SAFETY: nobody else uses the iocbs during the call, which the caller promises.
         unsafe { self.ringed.io_submit(ctx, iocbs) }
     }
 
@@ -93,7 +93,7 @@ unsafe impl Kernel for Patient {
         }
         // SAFETY: nobody else uses the iocb during the call, which the caller promises.
         self.waited_for.lock().unwrap().push(unsafe { *iocb });
-        // SAFETY: the caller's promise.
+        // SAFETY: nobody else uses the iocb during the call, which the caller promises.
         unsafe { self.ringed.io_submit(ctx, &[iocb]) }.map(|_| ())
     }
 
@@ -104,17 +104,17 @@ unsafe impl Kernel for Patient {
         events: &mut [MaybeUninit<IoEvent>],
         timeout: Option<Duration>,
     ) -> Result<usize, Errno> {
-        // SAFETY: the caller's promise.
+        // SAFETY: nobody else takes events meanwhile, which the caller promises.
         unsafe { self.ringed.io_getevents(ctx, min, events, timeout) }
     }
 
     unsafe fn io_cancel(&self, ctx: AioContext, iocb: *mut Iocb) -> Result<(), Errno> {
-        // SAFETY: the caller's promise.
+        // SAFETY: the iocb stays readable during the call, which the caller promises.
         unsafe { self.ringed.io_cancel(ctx, iocb) }
     }
 
     unsafe fn io_destroy(&self, ctx: AioContext) -> Result<(), Errno> {
-        // SAFETY: the caller's promise.
+        // SAFETY: from now on nobody uses the context, which the caller promises.
         unsafe { self.ringed.io_destroy(ctx) }
     }
 }

@@ -42,8 +42,8 @@
 //!   queue is closed and no thread is inside the [gate](crate::engine::gate).
 //! - completer → handle: `complete` writes the result, then sets `DONE` (Release). The handle loads
 //!   `DONE` (Acquire) before it takes payload and result.
-//! - submitter → completer, a waker: a submitter may store one in a claimed slot, before `start`. A
-//!   refusal makes the submitter the completer, which then wakes it.
+//! - submitter → completer, a waker: a submitter may store one in a claimed slot, before `start`.
+//!   A refusal makes the submitter the completer, which then wakes it.
 //! - completer → lane: through the [inbox](crate::engine::inbox).
 //! - handle → completer, the waker: the handle writes its waker, then sets `WAKER` (Release). The
 //!   exchange that sets `DONE` (Acquire) finds it.

@@ -8,7 +8,7 @@
 //! | message | level | when | fields |
 //! |---|---|---|---|
 //! | `submitted` | TRACE | `io_submit` accepted operations | `operations`, `took_us` |
-//! | `without native AIO` | DEBUG | a [hybrid](Builder::hybrid) queue was made without it | `error` |
+//! | `without native AIO` | DEBUG | a [hybrid](Builder::hybrid) queue has none | `error` |
 //! | `refused` | DEBUG | `io_submit` refused an operation | `opcode`, `fd`, `offset`, `error` |
 //! | `not submitted` | DEBUG | a full or closed queue, or EAGAIN | `operations`, `reason` |
 //! | `waits for a slot` | DEBUG | [`reserve`](crate::Queue::reserve) finds none | |
