@@ -11,7 +11,7 @@ use std::{
 };
 
 /// How long a child may take. A child that hangs is killed by a SIGALRM.
-const SECONDS: u32 = 20;
+const SECONDS: u32 = 60;
 
 /// Set for this program when it was started for one test.
 const ALONE: &str = "AIO_SAFE_TEST_ALONE";
