@@ -140,6 +140,7 @@ mod engine;
 pub mod error;
 mod fork;
 pub mod fs;
+mod kept;
 pub mod kernel;
 pub mod lane;
 #[cfg(all(loom, test))]

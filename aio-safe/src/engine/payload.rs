@@ -5,13 +5,8 @@
 
 use std::mem::{MaybeUninit, align_of, size_of};
 
-use aio_abi::Opcode;
-use aio_sys::Errno;
-
-use crate::op::Payload;
-
 /// The size of the largest payload that is stored in the slot itself.
-const INLINE: usize = 80;
+const INLINE: usize = 72;
 
 /// Memory for one payload of any type. It knows neither the type, nor whether a payload is stored.
 #[repr(C, align(8))]
@@ -20,28 +15,6 @@ pub(crate) struct Storage(MaybeUninit<[u8; INLINE]>);
 /// Whether payloads of this type are stored in the slot itself.
 const fn in_line<P>() -> bool {
     size_of::<P>() <= INLINE && align_of::<P>() <= align_of::<Storage>()
-}
-
-/// What can be done with a stored payload by code that doesn't know its type.
-pub(crate) struct PayloadType {
-    /// As [`Storage::discard`].
-    pub(crate) discard: unsafe fn(*mut Storage),
-    /// As [`Storage::nowait_failed`].
-    pub(crate) nowait_failed: unsafe fn(*const Storage, Opcode, Errno),
-}
-
-impl PayloadType {
-    pub(crate) const NONE: Self = Self {
-        discard: |_| (),
-        nowait_failed: |_, _, _| (),
-    };
-
-    pub(crate) const fn of<P: Payload>() -> Self {
-        Self {
-            discard: Storage::discard::<P>,
-            nowait_failed: Storage::nowait_failed::<P>,
-        }
-    }
 }
 
 impl Storage {
@@ -103,21 +76,6 @@ impl Storage {
             // SAFETY: `put` made the pointer from a box. The payload counts as taken now, so the
             // box isn't used again.
             *unsafe { Box::from_raw(payload) }
-        }
-    }
-
-    /// Tells the file that the payload keeps open: an operation with `RWF_NOWAIT` failed.
-    ///
-    /// # Safety
-    ///
-    /// `this` is valid, a `P` was [put](Self::put) here, and it was neither taken nor dropped
-    /// since. Nobody changes it during the call.
-    unsafe fn nowait_failed<P: Payload>(this: *const Self, opcode: Opcode, errno: Errno) {
-        // SAFETY: `this` is valid, and a `P` is stored here.
-        let payload = unsafe { Self::payload::<P>(this.cast_mut()) };
-        // SAFETY: the pointer is to a `P`, which nobody changes during the call.
-        if let Some(file) = unsafe { &*payload }.kept() {
-            file.nowait_failed(opcode, errno);
         }
     }
 

@@ -322,7 +322,7 @@ impl Shared {
     fn wait_elsewhere(&self, slot: &Slot) -> Option<i64> {
         // SAFETY: the caller leads, so the context lives. The event of this request was given out,
         // and its slot isn't completed: so nobody uses the iocb, and the payload stays in the slot
-        // until the next event. The payload keeps the file open.
+        // until the next event. The slot keeps the file open.
         match unsafe { self.kernel.io_submit_and_wait(self.ctx, slot.iocb()) } {
             Ok(()) => None,
             Err(errno) => Some(-i64::from(errno.raw())),

@@ -6,8 +6,7 @@
 //!
 //! The word holds a generation (upper 24 bits) and flags (lower 8). The generation tells the uses
 //! of a slot apart: it is raised by two after each. It is always odd, and so never zero. The flag
-//! `CANCELLABLE` describes the payload, `NOWAIT` the iocb. Both can be set in any state. The other
-//! flags are the state:
+//! `CANCELLABLE` describes the payload, and can be set in any state. The other flags are the state:
 //!
 //! | state | flags | iocb and payload belong to | result belongs to | waker belongs to |
 //! |---|---|---|---|---|
@@ -55,6 +54,13 @@
 //!   was taken is free at once.
 //! - last user → next submitter: through the free list, after the generation was raised.
 //!
+//! # A file that is kept
+//!
+//! The queue may set `RWF_NOWAIT` in the iocb. Then the slot keeps the file open until the payload
+//! is taken or dropped: if the request fails for that reason, the completer [submits it
+//! again](Slot::submit_again). The file belongs to whom the payload belongs. Until the result is
+//! stored it belongs to the completer.
+//!
 //! # Stale events
 //!
 //! `aio_data` carries the slot's index and generation. An event is a *stray* if its slot isn't in
@@ -81,9 +87,10 @@ use crate::{
     engine::{
         inbox::Inbox,
         keep_first,
-        payload::{PayloadType, Storage},
+        payload::Storage,
         trace::{Time, Times},
     },
+    kept::{Kept, KeptId},
     op::{Op, Payload, Request},
     sync::{
         UnsafeCell,
@@ -104,12 +111,6 @@ const GONE: u32 = 1 << 2;
 const WAKER: u32 = 1 << 3;
 /// The kernel can cancel the request. Set while such a payload is in the slot.
 const CANCELLABLE: u32 = 1 << 4;
-
-/// The queue has set `RWF_NOWAIT` in the iocb. If the request fails for that reason, it is
-/// [submitted again](Slot::submit_again). Set while such an operation is in the slot.
-const NOWAIT: u32 = 1 << 5;
-/// The flags that say nothing of the slot's state.
-const OF_PAYLOAD: u32 = CANCELLABLE | NOWAIT;
 
 const FLAGS: u32 = 0xff;
 /// The generation of a slot's first use.
@@ -140,8 +141,10 @@ pub(crate) struct Slot {
     times: UnsafeCell<Times>,
     /// The inbox of the lane whose slot this is, if it is a lane's.
     inbox: UnsafeCell<Option<NonNull<Inbox<Self>>>>,
+    /// The file of a request with the queue's own `RWF_NOWAIT`. `None` while the slot is empty.
+    kept: UnsafeCell<Option<Kept>>,
     payload: UnsafeCell<Storage>,
-    payload_type: UnsafeCell<&'static PayloadType>,
+    drop_payload: UnsafeCell<unsafe fn(*mut Storage)>,
     waker: UnsafeCell<MaybeUninit<Waker>>,
 }
 
@@ -160,7 +163,7 @@ pub(crate) enum Completed {
 }
 
 // SAFETY: everything in a slot may move to another thread. Payloads are Send (a bound of
-// `sealed::Payload`), wakers are Send, and the inbox that is pointed to is Sync.
+// `sealed::Payload`), wakers and files are Send, and the inbox that is pointed to is Sync.
 unsafe impl Send for Slot {}
 // SAFETY: each access to a cell through `&Slot` is by its owner, in the state and in the way that
 // the module's tables say. The previous owner handed the cell over through `word`.
@@ -178,8 +181,9 @@ impl Slot {
             result: UnsafeCell::new(0),
             times: UnsafeCell::new(Times::NONE),
             inbox: UnsafeCell::new(None),
+            kept: UnsafeCell::new(None),
             payload: UnsafeCell::new(Storage::empty()),
-            payload_type: UnsafeCell::new(&PayloadType::NONE),
+            drop_payload: UnsafeCell::new(Storage::discard::<()>),
             waker: UnsafeCell::new(MaybeUninit::uninit()),
         }
     }
@@ -199,14 +203,14 @@ impl Slot {
     /// The caller has claimed the slot, and put nothing in it since.
     #[inline]
     pub(crate) unsafe fn set_payload_type<P: Payload>(&self) {
-        self.payload_type.with_mut(|cell| {
+        self.drop_payload.with_mut(|cell| {
             // SAFETY: the caller has claimed the slot, so nobody else uses the cell.
-            unsafe { *cell = const { &PayloadType::of::<P>() } }
+            unsafe { *cell = Storage::discard::<P> }
         });
     }
 
     /// Puts an operation in a claimed slot, ready for `io_submit`. With `nowait`, it sets
-    /// `RWF_NOWAIT` where that is of use.
+    /// `RWF_NOWAIT` where that is of use, and keeps the operation's file open then.
     ///
     /// # Panics
     ///
@@ -224,16 +228,7 @@ impl Slot {
         if P::CANCELLABLE {
             self.word.store(generation | CANCELLABLE, Relaxed);
         }
-        let Op {
-            payload,
-            mut request,
-        } = op;
-        if let (Some(kept), true) = (payload.kept(), nowait) {
-            if let Some(with_nowait) = request.with_nowait(kept, file) {
-                request = with_nowait;
-                self.word.store(generation | NOWAIT, Relaxed);
-            }
-        }
+        let Op { payload, request } = op;
         // SAFETY: the caller has claimed the slot and put nothing in it, so the storage is empty
         // and nobody else uses it.
         self.payload
@@ -254,6 +249,38 @@ impl Slot {
             let data = iocb.aio_data & INDEX | u64::from(generation);
             *iocb = request.iocb(data, file, place);
         });
+        if let (true, Some(file)) = (nowait, request.file) {
+            // SAFETY: the caller has claimed the slot, and an operation was put in it just now.
+            unsafe { self.set_nowait(file) };
+        }
+    }
+
+    /// Sets `RWF_NOWAIT` in the iocb if that is of use, and keeps this file open then.
+    ///
+    /// # Safety
+    ///
+    /// The caller has claimed the slot, and filled it just now.
+    #[inline]
+    unsafe fn set_nowait(&self, file: KeptId) {
+        let Some(kept) = file.keep() else {
+            return;
+        };
+        let helps = self.iocb.with_mut(|cell| {
+            // SAFETY: the caller has claimed the slot, so nobody else uses the cell.
+            let iocb = unsafe { &mut *cell };
+            let helps = kept.file().nowait_helps(iocb);
+            if helps {
+                iocb.aio_rw_flags |= RwFlags::NOWAIT;
+            }
+            helps
+        });
+        if helps {
+            self.kept.with_mut(|cell| {
+                // SAFETY: the caller has claimed the slot, so nobody else uses the cell. The slot
+                // was empty before, so this overwrites `None`, which has no destructor.
+                unsafe { cell.write(Some(kept)) }
+            });
+        }
     }
 
     /// Takes the operation back out of a slot that was filled and not started.
@@ -262,8 +289,10 @@ impl Slot {
     ///
     /// The caller has claimed the slot, filled it with a `P`, and not started it.
     pub(crate) unsafe fn unfill<P: Payload>(&self) -> Op<P> {
-        let word = self.word.load(Relaxed);
-        self.word.store(word & !OF_PAYLOAD, Relaxed);
+        if P::CANCELLABLE {
+            let word = self.word.load(Relaxed);
+            self.word.store(word & !CANCELLABLE, Relaxed);
+        }
         // SAFETY: the caller has claimed the slot, so nobody else uses the storage, and has filled
         // it with a `P`.
         let payload = self
@@ -271,10 +300,24 @@ impl Slot {
             .with_mut(|cell| unsafe { Storage::take::<P>(cell) });
         // SAFETY: the caller has claimed the slot, so nobody writes to the iocb.
         let mut request = self.iocb.with(|cell| Request::of(unsafe { &*cell }));
-        if word & NOWAIT != 0 {
-            request = request.without_nowait();
+        // SAFETY: the caller has claimed the slot, so the file belongs to it.
+        if let Some(kept) = unsafe { self.take_kept() } {
+            request = request.without_nowait(kept.id());
         }
         Op { payload, request }
+    }
+
+    /// Takes out the file that the slot keeps open, if there is one.
+    ///
+    /// # Safety
+    ///
+    /// The file is the caller's.
+    #[inline(always)]
+    unsafe fn take_kept(&self) -> Option<Kept> {
+        self.kept.with_mut(|cell| {
+            // SAFETY: the file is the caller's, so nobody else uses the cell.
+            unsafe { (*cell).take() }
+        })
     }
 
     /// Marks the request as in flight, just before it is submitted.
@@ -389,11 +432,12 @@ impl Slot {
         let Some(errno @ (Errno::EAGAIN | Errno::EOPNOTSUPP)) = errno else {
             return false;
         };
-        // The handle may change other flags meanwhile. So this one stays. The iocb tells whether
-        // the request was submitted again before.
-        if self.word.load(Relaxed) & NOWAIT == 0 {
+        // SAFETY: the file is the completer's, because the result isn't stored yet. So nobody
+        // changes the cell meanwhile.
+        let Some(kept) = self.kept.with(|cell| unsafe { &*cell }) else {
             return false;
-        }
+        };
+        // The iocb tells whether the request was submitted again before.
         let opcode = self.iocb.with_mut(|cell| {
             // SAFETY: the kernel has given out the request's event, or has refused the request, so
             // it doesn't use the iocb. The handle doesn't either before the result is stored.
@@ -405,13 +449,7 @@ impl Slot {
         let Some(opcode) = opcode else {
             return false;
         };
-        // SAFETY: the type is set while the slot is claimed, so nobody writes to the cell.
-        let payload_type = self.payload_type.with(|cell| unsafe { *cell });
-        self.payload.with(|cell| {
-            // SAFETY: the slot was filled with a payload of this type, which stays in it until the
-            // result is stored. Nobody changes it meanwhile.
-            unsafe { (payload_type.nowait_failed)(cell, opcode, errno) }
-        });
+        kept.file().nowait_failed(opcode, errno);
         true
     }
 
@@ -530,8 +568,8 @@ impl Slot {
         let expected = tag(word & !FLAGS, self.index);
         // A stored waker would have to be taken out.
         // MECHANISM: the waker of a handle whose thread takes its only event
-        // `!OF_PAYLOAD) != ACTIVE` becomes `!OF_PAYLOAD & !WAKER) != ACTIVE`
-        if data != expected || word & (FLAGS & !OF_PAYLOAD) != ACTIVE || res < 0 {
+        // `!CANCELLABLE) != ACTIVE` becomes `!CANCELLABLE & !WAKER) != ACTIVE`
+        if data != expected || word & (FLAGS & !CANCELLABLE) != ACTIVE || res < 0 {
             return false;
         }
         // SAFETY: the event is that of the request in flight, so the caller is the completer, and
@@ -611,14 +649,17 @@ impl Slot {
         }
     }
 
-    /// Drops the payload. If that panics, the panic is kept unless there is an earlier one.
+    /// Drops the payload, and lets go of the file. If that panics, the panic is kept unless there is
+    /// an earlier one.
     ///
     /// # Safety
     ///
     /// The caller owns the slot, which holds a payload. The payload counts as taken from now on.
     unsafe fn drop_payload(&self, panic: &mut Option<Box<dyn Any + Send>>) {
         // SAFETY: the caller owns the slot, so nobody writes to the cell.
-        let discard = self.payload_type.with(|cell| unsafe { *cell }).discard;
+        let discard = self.drop_payload.with(|cell| unsafe { *cell });
+        // SAFETY: the caller owns the slot and its payload, and so the file.
+        drop(unsafe { self.take_kept() });
         let dropped = catch_unwind(AssertUnwindSafe(|| {
             self.payload.with_mut(|cell| {
                 // SAFETY: the caller owns the slot, so nobody else uses the storage. It holds a
@@ -796,6 +837,10 @@ impl Slot {
         // SAFETY: the times are the caller's, as the result is, so nobody writes to them.
         let times = self.times.with(|cell| unsafe { *cell });
         times.completed(|| self.told());
+        // SAFETY: the payload is the caller's, and so is the file.
+        if let Some(kept) = unsafe { self.take_kept() } {
+            close(kept);
+        }
         if let Ok(n) = result {
             let panics = DropOnPanic(self);
             self.payload.with_mut(|cell| {
@@ -846,6 +891,13 @@ impl Slot {
         }
         false
     }
+}
+
+/// Lets go of a file that was kept. Out of line, so that operations without one are short.
+#[cold]
+#[inline(never)]
+fn close(kept: Kept) {
+    drop(kept);
 }
 
 /// Drops a slot's payload if the code in between panics.

@@ -4,7 +4,6 @@ use std::{
     fmt, io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
     path::Path,
-    sync::Arc,
 };
 
 use rustix::{
@@ -16,7 +15,11 @@ use super::{
     Alignment, Asynchrony, OpenOptions, device, nowait,
     probe::{self, DirectIo},
 };
-use crate::{AlignedBuf, buf::AllocError, op::Kept};
+use crate::{
+    AlignedBuf,
+    buf::AllocError,
+    kept::{Kept, KeptId},
+};
 
 /// A file, and what its transfers have to be aligned to.
 ///
@@ -28,7 +31,9 @@ use crate::{AlignedBuf, buf::AllocError, op::Kept};
 /// be checked for the wrong alignment, and the kernel would answer EINVAL.
 pub struct File {
     /// Operations in flight keep it too: some are submitted a second time.
-    kept: Arc<Kept>,
+    kept: Kept,
+    /// What the operations know of the file, if they may have to be submitted a second time.
+    id: Option<KeptId>,
     alignment: Alignment,
     direct: bool,
 }
@@ -36,8 +41,10 @@ pub struct File {
 impl File {
     /// A file that is direct with this alignment, or buffered.
     pub(super) fn new(file: std::fs::File, direct: Option<Alignment>) -> Self {
+        let kept = nowait::kept(file, direct.is_some());
         Self {
-            kept: Arc::new(nowait::kept(file, direct.is_some())),
+            id: direct.map(|_| kept.id()),
+            kept,
             alignment: direct.unwrap_or(Alignment::NONE),
             direct: direct.is_some(),
         }
@@ -80,36 +87,34 @@ impl File {
     /// Those of `fcntl(2)` with `F_DUPFD_CLOEXEC`. Most often it is EMFILE: the process has too
     /// many files open.
     pub fn try_clone(&self) -> io::Result<Self> {
-        Ok(Self {
-            kept: Arc::new(nowait::kept(self.as_std().try_clone()?, self.direct)),
-            ..*self
-        })
+        let direct = self.direct.then_some(self.alignment);
+        Ok(Self::new(self.as_std().try_clone()?, direct))
     }
 
     /// The file as the standard library's, for everything that isn't here: metadata, permissions,
     /// locks. These calls block.
     pub fn as_std(&self) -> &std::fs::File {
-        self.kept.file()
+        self.kept.file().file()
     }
 
     /// The standard library's file, with the same descriptor.
     ///
     /// # Errors
     ///
-    /// This file, if it is direct and operations that it made are in flight, or aren't submitted
-    /// yet. They keep the descriptor open. Take their results first, or
+    /// This file, if it is direct and operations that it made are in flight in a queue that may
+    /// submit them a second time. They keep the descriptor open. Take their results first, or
     /// [clone](std::fs::File::try_clone) the file.
     pub fn try_into_std(self) -> Result<std::fs::File, Self> {
-        match Arc::try_unwrap(self.kept) {
-            Ok(kept) => Ok(kept.into_file()),
+        match self.kept.try_into_only() {
+            Ok(file) => Ok(file.into_file()),
             Err(kept) => Err(Self { kept, ..self }),
         }
     }
 
-    /// The file, for an operation that may be submitted a second time.
+    /// What its operations know of it.
     #[inline]
-    pub(super) fn kept(&self) -> Option<&Arc<Kept>> {
-        self.direct.then_some(&self.kept)
+    pub(super) fn id(&self) -> Option<KeptId> {
+        self.id
     }
 
     /// What the file's transfers have to be aligned to.

@@ -5,12 +5,12 @@ use std::{os::fd::AsFd, sync::OnceLock};
 use rustix::fs::FileType;
 
 use super::probe;
-use crate::op::Kept;
+use crate::kept::{Kept, NowaitFile};
 
 /// The file, with what is known of `RWF_NOWAIT` on it.
 pub(super) fn kept(file: std::fs::File, direct: bool) -> Kept {
     let writes = direct && writes_help(&file);
-    Kept::new(file, direct, writes)
+    Kept::new(NowaitFile::new(file, direct, writes))
 }
 
 /// Whether writes with the flag are of use. In Linux 6.0 to 6.19 nearly each of them fails with

@@ -8,8 +8,7 @@ use crate::{
 };
 
 /// Operations for [`Queue::submit`](crate::Queue::submit), a batch or a lane. They aren't bound to
-/// this file: submit them on it. Those of a direct file keep its descriptor open until they are
-/// over or dropped. What became of them is an [`OpError`](crate::OpError), and nothing
+/// this file: submit them on it. What became of them is an [`OpError`](crate::OpError), and nothing
 /// is continued or submitted again.
 impl File {
     /// A read of this file, as [`Op::read`] makes it, if it is [aligned](Self::alignment).
@@ -42,7 +41,7 @@ impl File {
     ) -> Result<Op<Transfer<B>>, Misaligned<B>> {
         let (address, length) = (buffer.io_ptr().addr(), buffer.io_capacity());
         if self.alignment_ref().fits(address, length, offset) {
-            return Ok(Op::read(buffer, offset).kept_by(self.kept()));
+            return Ok(Op::read(buffer, offset).made_by(self.id()));
         }
         let reason = self.alignment_ref().misaligned(0, address, length, offset);
         Err(Misaligned { reason, buffer })
@@ -61,7 +60,7 @@ impl File {
     ) -> Result<Op<Transfer<B>>, Misaligned<B>> {
         let (address, length) = (buffer.io_ptr().addr(), buffer.io_len());
         if self.alignment_ref().fits(address, length, offset) {
-            return Ok(Op::write(buffer, offset).kept_by(self.kept()));
+            return Ok(Op::write(buffer, offset).made_by(self.id()));
         }
         let reason = self.alignment_ref().misaligned(0, address, length, offset);
         Err(Misaligned { reason, buffer })
@@ -82,7 +81,7 @@ impl File {
             .alignment_ref()
             .check_all(&buffers, B::io_capacity, offset);
         match checked {
-            Ok(()) => Ok(Op::read_vectored(buffers, offset).kept_by(self.kept())),
+            Ok(()) => Ok(Op::read_vectored(buffers, offset).made_by(self.id())),
             Err(reason) => Err(Misaligned {
                 reason,
                 buffer: buffers,
@@ -103,7 +102,7 @@ impl File {
     ) -> Result<Op<VectoredTransfer<B>>, Misaligned<Vec<B>>> {
         let checked = self.alignment_ref().check_all(&buffers, B::io_len, offset);
         match checked {
-            Ok(()) => Ok(Op::write_vectored(buffers, offset).kept_by(self.kept())),
+            Ok(()) => Ok(Op::write_vectored(buffers, offset).made_by(self.id())),
             Err(reason) => Err(Misaligned {
                 reason,
                 buffer: buffers,

@@ -44,10 +44,8 @@ enum State<'a, P: Payload> {
 
 impl<'a, P: Payload> Submission<'a, P> {
     #[inline(always)]
-    pub(super) fn new(target: Target<'a>, mut op: Op<P>) -> Self {
-        if target.queue.shared().nowait {
-            op = op.kept_by(target.file.kept());
-        }
+    pub(super) fn new(target: Target<'a>, op: Op<P>) -> Self {
+        let op = op.made_by(target.file.id());
         match target.queue.submit(target.file, op) {
             Ok(pending) => Self {
                 state: State::InFlight(pending),

@@ -14,7 +14,6 @@ use std::{
     mem,
     panic::{RefUnwindSafe, UnwindSafe},
     ptr::NonNull,
-    sync::Arc,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -32,7 +31,7 @@ use crate::{
     },
     error::QueueError,
     lane::slots::Slots,
-    op::{Held, Kept, Payload, ReadWrite, sealed},
+    op::{Held, Payload, ReadWrite, sealed},
 };
 
 pub use batch::LaneBatch;
@@ -87,8 +86,8 @@ pub use batch::LaneBatch;
 /// # Memory
 ///
 /// Nothing is allocated for an operation on one buffer if the buffer type and the value take at
-/// most 72 bytes together. Larger ones are boxed. A vectored operation allocates its iovecs when it
-/// is made. It is boxed too if the value takes more than 16 bytes.
+/// most 64 bytes together. Larger ones are boxed. A vectored operation allocates its iovecs when it
+/// is made. It is boxed too if the value takes more than 8 bytes.
 ///
 /// # Dropping
 ///
@@ -128,16 +127,6 @@ impl<P: ReadWrite, T: Send + 'static> sealed::Payload for Tagged<P, T> {
     #[inline]
     fn place(&mut self) -> (u64, u64) {
         self.payload.place()
-    }
-
-    #[inline]
-    fn keep(&mut self, file: &Arc<Kept>) {
-        self.payload.keep(file);
-    }
-
-    #[inline]
-    fn kept(&self) -> Option<&Kept> {
-        self.payload.kept()
     }
 }
 

@@ -27,6 +27,7 @@ mod driver;
 mod gate;
 mod glance;
 mod handle;
+mod kept;
 mod kernel;
 mod lane;
 mod lead;

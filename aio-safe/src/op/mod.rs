@@ -1,7 +1,6 @@
 //! Operations: what to do, with which buffer.
 
 mod cancel;
-mod kept;
 mod poll;
 mod sync;
 mod transfer;
@@ -11,16 +10,14 @@ use std::{
     fmt,
     marker::PhantomData,
     os::fd::{AsRawFd, BorrowedFd},
-    sync::Arc,
 };
 
 use aio_abi::{Iocb, IocbFlags, Opcode, RwFlags};
 
-use crate::OpError;
+use crate::{OpError, kept::KeptId};
 
 pub use aio_abi::{IoPrio, IoPrioClass};
 pub use cancel::CancelOutcome;
-pub(crate) use kept::Kept;
 pub use poll::{FilePoll, PollEvents};
 pub use sync::FileSync;
 pub use transfer::{ReadWrite, Transfer};
@@ -56,6 +53,8 @@ pub(crate) struct Request {
     rw_flags: RwFlags,
     flags: IocbFlags,
     offset: i64,
+    /// The file that made the operation, if a slot may have to keep it open.
+    pub(crate) file: Option<KeptId>,
 }
 
 impl Request {
@@ -75,21 +74,11 @@ impl Request {
         }
     }
 
-    /// With `RWF_NOWAIT`, if `kept` says that this is of use on that file. `None` otherwise, and if
-    /// the program has set the flag itself.
-    #[inline]
-    pub(crate) fn with_nowait(self, kept: &Kept, file: BorrowedFd<'_>) -> Option<Self> {
-        let is_set = self.rw_flags.contains(RwFlags::NOWAIT);
-        (!is_set && kept.nowait_helps(file.as_raw_fd(), self.opcode)).then(|| Self {
-            rw_flags: self.rw_flags | RwFlags::NOWAIT,
-            ..self
-        })
-    }
-
-    /// Without `RWF_NOWAIT`.
-    pub(crate) fn without_nowait(self) -> Self {
+    /// Without the queue's `RWF_NOWAIT`, and made by this file.
+    pub(crate) fn without_nowait(self, file: KeptId) -> Self {
         Self {
             rw_flags: self.rw_flags.difference(RwFlags::NOWAIT),
+            file: Some(file),
             ..self
         }
     }
@@ -103,6 +92,7 @@ impl Request {
             // The eventfd was the queue's, not the operation's.
             flags: iocb.aio_flags.difference(IocbFlags::RESFD),
             offset: iocb.aio_offset,
+            file: None,
         }
     }
 }
@@ -146,8 +136,6 @@ pub trait Payload: sealed::Payload {
 pub(crate) type Held<P> = PhantomData<fn(P) -> P>;
 
 pub(crate) mod sealed {
-    use super::{Arc, Kept};
-
     pub trait Payload: Send + 'static {
         /// Whether the kernel can cancel it.
         const CANCELLABLE: bool = false;
@@ -155,17 +143,6 @@ pub(crate) mod sealed {
         /// The address and the size of the buffer: `aio_buf` and `aio_nbytes`. The payload isn't
         /// moved until the operation has completed.
         fn place(&mut self) -> (u64, u64);
-
-        /// Keeps a file open.
-        fn keep(&mut self, file: &Arc<Kept>) {
-            let _ = file;
-        }
-
-        /// The file that it keeps open, if there is one.
-        #[inline]
-        fn kept(&self) -> Option<&Kept> {
-            None
-        }
     }
 }
 
@@ -179,19 +156,15 @@ impl<P> Op<P> {
             flags: IocbFlags::default(),
             // Beyond i64::MAX it becomes negative, and the kernel answers EINVAL as it should.
             offset: offset as i64,
+            file: None,
         };
         Self { payload, request }
     }
 
-    /// Keeps the file open until the operation is over.
+    /// Says which file made the operation.
     #[inline]
-    pub(crate) fn kept_by(mut self, file: Option<&Arc<Kept>>) -> Self
-    where
-        P: Payload,
-    {
-        if let Some(file) = file {
-            self.payload.keep(file);
-        }
+    pub(crate) fn made_by(mut self, file: Option<KeptId>) -> Self {
+        self.request.file = file;
         self
     }
 

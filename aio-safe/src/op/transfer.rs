@@ -1,10 +1,10 @@
 //! Reads and writes of one buffer.
 
-use std::{any::Any, fmt, sync::Arc};
+use std::{any::Any, fmt};
 
 use aio_abi::{IoPrio, IocbFlags, Opcode, RwFlags};
 
-use super::{Kept, Op, Payload, sealed};
+use super::{Op, Payload, sealed};
 use crate::{
     BufResult, OpError,
     buf::{AlignedBuf, IoBuf, IoBufMut, PoolBuf},
@@ -15,7 +15,6 @@ use crate::{
 pub struct Transfer<B: 'static> {
     buffer: B,
     direction: &'static Direction<B>,
-    kept: Option<Arc<Kept>>,
 }
 
 // SAFETY: nothing reaches the buffer through a `&Transfer`. `into_buffer` takes the transfer by
@@ -117,11 +116,7 @@ impl<P: ReadWrite> Op<P> {
 impl<B: 'static> Transfer<B> {
     #[inline]
     fn new(buffer: B, direction: &'static Direction<B>) -> Self {
-        Self {
-            buffer,
-            direction,
-            kept: None,
-        }
+        Self { buffer, direction }
     }
 
     /// The buffer.
@@ -148,16 +143,6 @@ impl<B: Send + 'static> sealed::Payload for Transfer<B> {
     #[inline]
     fn place(&mut self) -> (u64, u64) {
         (self.direction.place)(&mut self.buffer)
-    }
-
-    #[inline]
-    fn keep(&mut self, file: &Arc<Kept>) {
-        self.kept = Some(Arc::clone(file));
-    }
-
-    #[inline]
-    fn kept(&self) -> Option<&Kept> {
-        self.kept.as_deref()
     }
 }
 

@@ -1,10 +1,10 @@
 //! Reads and writes of several buffers at once.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use aio_abi::{Iovec, Opcode};
 
-use super::{Kept, Op, Payload, ReadWrite, sealed};
+use super::{Op, Payload, ReadWrite, sealed};
 use crate::{
     BufResult, OpError,
     buf::{IoBuf, IoBufMut},
@@ -23,7 +23,6 @@ pub struct VectoredTransfer<B> {
     iovecs: Vec<Iovec>,
     iovec: fn(&mut B) -> Iovec,
     settle: fn(&mut [B], usize),
-    kept: Option<Arc<Kept>>,
 }
 
 // SAFETY: the buffers are Send. The pointers in `iovecs` are to those buffers, and only the kernel
@@ -103,7 +102,6 @@ impl<B: Send + 'static> Op<VectoredTransfer<B>> {
                 iovecs,
                 iovec,
                 settle,
-                kept: None,
             },
         )
     }
@@ -144,15 +142,6 @@ impl<B: Send + 'static> sealed::Payload for VectoredTransfer<B> {
         self.iovecs.extend(told_of.map(self.iovec));
         let start = self.iovecs.as_ptr().expose_provenance();
         (start as u64, self.iovecs.len() as u64)
-    }
-
-    fn keep(&mut self, file: &Arc<Kept>) {
-        self.kept = Some(Arc::clone(file));
-    }
-
-    #[inline]
-    fn kept(&self) -> Option<&Kept> {
-        self.kept.as_deref()
     }
 }
 

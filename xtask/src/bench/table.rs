@@ -312,7 +312,7 @@ mod tests {
         let threads = row(&text, "against `tokio::fs`");
         assert_eq!(threads[1..3], ["≥ 20", "24.5"]);
         let counted = row(&text, "lanes, depth 32: user-space instructions");
-        assert_eq!(counted[1..3], ["≤ 129", "100.00"]);
+        assert_eq!(counted[1..3], ["≤ 118", "100.00"]);
         assert!(text.contains("57 met, 0 missed, 0 not measured"), "{text}");
         assert!(text.contains("- libaio: not installed"));
     }

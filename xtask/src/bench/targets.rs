@@ -546,7 +546,7 @@ fn counted(results: &Results) -> Vec<Target> {
         ("lanes", LANE, 1, 330.0),
         ("single operations with `wait`", SINGLE, 1, 320.0),
         ("futures one by one", FUTURE, DEPTH, 380.0),
-        ("lanes", LANE, DEPTH, 129.0),
+        ("lanes", LANE, DEPTH, 118.0),
     ]
     .into_iter()
     .map(|(what, engine, depth, at_most)| {
