@@ -22,8 +22,9 @@ use crate::{
         master::Master,
         order::{Chain, FileId, Role},
         pool::Pool,
+        workers::{Task, Workers},
     },
-    sync::UnsafeCell,
+    sync::{Condvar, UnsafeCell, lock, wait},
 };
 
 /// A byte that a request reads or writes.
@@ -109,8 +110,9 @@ impl Request for Access {
 
 impl Device for Disk {
     type Request = Access;
+    type Last = ();
 
-    fn accept(&self, iocb: &Iocb, obj: u64) -> Result<Access, Errno> {
+    fn accept(&self, (): &mut (), iocb: &Iocb, obj: u64, _more: bool) -> Result<Access, Errno> {
         use aio_abi::Opcode;
         Ok(Access {
             data: iocb.aio_data,
@@ -242,10 +244,12 @@ fn read(file: u32, byte: &Arc<Byte>, data: u64) -> Iocb {
     iocb
 }
 
+const BOUND: Bound = Bound::Preemptions(2, "with three, some take more than a minute");
+
 /// Two reads, with one worker, which ends as soon as it finds nothing to do.
 #[test]
 fn two_reads_and_a_worker_that_ends() {
-    check(Bound::Preemptions(2, "tried"), &[], |_| {
+    check(BOUND, &[], |_| {
         let machine = Machine::new(1, 2);
         let [first, second] = bytes();
         machine.submit(&mut [read(FILE, &first, 1)]);
@@ -261,7 +265,7 @@ fn two_reads_and_a_worker_that_ends() {
 /// Two workers, and a thread that waits for both reads at once.
 #[test]
 fn two_workers() {
-    check(Bound::Preemptions(2, "tried"), &[], |_| {
+    check(BOUND, &[], |_| {
         let machine = Machine::new(2, 2);
         let [first, second] = bytes();
         machine.submit(&mut [read(FILE, &first, 1), read(FILE, &second, 2)]);
@@ -274,74 +278,66 @@ fn two_workers() {
 /// A read of a stream is cancelled while it becomes ready.
 #[test]
 fn cancelling_against_readiness() {
-    check(
-        Bound::Preemptions(2, "tried"),
-        &["read", "cancelled"],
-        |reached| {
-            let machine = Machine::new(1, 2);
-            let [byte] = bytes();
-            let mut iocb = read(STREAM, &byte, 1);
-            machine.submit(std::slice::from_mut(&mut iocb));
-            let firing = thread::spawn({
-                let machine = Arc::clone(&machine);
-                move || machine.fire()
-            });
-            let cancelled = machine.master.io_cancel(machine.ctx, &raw mut iocb);
-            let [(1, res)] = machine.wait(1)[..] else {
-                panic!("there is one event");
-            };
-            if cancelled.is_ok() {
-                assert_eq!((res, value(&byte)), (CANCELLED, 0));
-                reached.note("cancelled");
-            } else {
-                assert_eq!((res, value(&byte)), (1, DATA));
-                reached.note("read");
-            }
-            firing.join().unwrap();
-            machine.end();
-        },
-    );
+    check(BOUND, &["read", "cancelled"], |reached| {
+        let machine = Machine::new(1, 2);
+        let [byte] = bytes();
+        let mut iocb = read(STREAM, &byte, 1);
+        machine.submit(std::slice::from_mut(&mut iocb));
+        let firing = thread::spawn({
+            let machine = Arc::clone(&machine);
+            move || machine.fire()
+        });
+        let cancelled = machine.master.io_cancel(machine.ctx, &raw mut iocb);
+        let [(1, res)] = machine.wait(1)[..] else {
+            panic!("there is one event");
+        };
+        if cancelled.is_ok() {
+            assert_eq!((res, value(&byte)), (CANCELLED, 0));
+            reached.note("cancelled");
+        } else {
+            assert_eq!((res, value(&byte)), (1, DATA));
+            reached.note("read");
+        }
+        firing.join().unwrap();
+        machine.end();
+    });
 }
 
 /// The second read of a stream waits for the first. It begins when the first was cancelled.
 #[test]
 fn a_chain_whose_first_is_cancelled() {
-    check(
-        Bound::Preemptions(2, "tried"),
-        &["read", "cancelled"],
-        |reached| {
-            let machine = Machine::new(1, 2);
-            let [first, second] = bytes();
-            let mut iocbs = [read(STREAM, &first, 1), read(STREAM, &second, 2)];
-            machine.submit(&mut iocbs);
-            let cancelled = machine.master.io_cancel(machine.ctx, &raw mut iocbs[0]);
-            machine.fire();
-            let seen = machine.wait(2);
-            assert_eq!(value(&second), DATA);
-            let res = if cancelled.is_ok() {
-                reached.note("cancelled");
-                assert_eq!(value(&first), 0);
-                CANCELLED
-            } else {
-                reached.note("read");
-                assert_eq!(value(&first), DATA);
-                // In the order of submission.
-                assert_eq!(seen[0].0, 1);
-                1
-            };
-            assert!(
-                seen.contains(&(1, res)) && seen.contains(&(2, 1)),
-                "{seen:?}"
-            );
-            machine.end();
-        },
-    );
+    check(BOUND, &["read", "cancelled"], |reached| {
+        let machine = Machine::new(1, 2);
+        let [first, second] = bytes();
+        let mut iocbs = [read(STREAM, &first, 1), read(STREAM, &second, 2)];
+        machine.submit(&mut iocbs);
+        let cancelled = machine.master.io_cancel(machine.ctx, &raw mut iocbs[0]);
+        machine.fire();
+        let seen = machine.wait(2);
+        assert_eq!(value(&second), DATA);
+        let res = if cancelled.is_ok() {
+            reached.note("cancelled");
+            assert_eq!(value(&first), 0);
+            CANCELLED
+        } else {
+            reached.note("read");
+            assert_eq!(value(&first), DATA);
+            // In the order of submission.
+            assert_eq!(seen[0].0, 1);
+            1
+        };
+        assert!(
+            seen.contains(&(1, res)) && seen.contains(&(2, 1)),
+            "{seen:?}"
+        );
+        machine.end();
+    });
 }
 
 /// A sync begins when the write before it is over.
 #[test]
 fn a_sync_waits_for_a_write() {
-    check(Bound::Preemptions(2, "tried"), &[], |_| {
+    check(BOUND, &[], |_| {
         let machine = Machine::new(2, 2);
         let [byte] = bytes();
         let mut write = Iocb::pwrite(FILE as i32, Arc::as_ptr(&byte).cast(), 1, 0);
@@ -358,7 +354,7 @@ fn a_sync_waits_for_a_write() {
 /// touches the bytes.
 #[test]
 fn destroying_with_reads_in_flight() {
-    check(Bound::Preemptions(2, "tried"), &[], |_| {
+    check(BOUND, &[], |_| {
         let machine = Machine::new(1, 2);
         let [first, second] = bytes();
         machine.submit(&mut [read(FILE, &first, 1), read(STREAM, &second, 2)]);
@@ -373,7 +369,7 @@ fn destroying_with_reads_in_flight() {
 /// The waits are ended while a read of a stream is about to wait.
 #[test]
 fn ending_waits_against_a_read_that_begins_to_wait() {
-    check(Bound::Preemptions(2, "tried"), &[], |_| {
+    check(BOUND, &[], |_| {
         let machine = Machine::new(1, 2);
         let [byte] = bytes();
         machine.submit(&mut [read(STREAM, &byte, 1)]);
@@ -381,5 +377,79 @@ fn ending_waits_against_a_read_that_begins_to_wait() {
         assert_eq!(machine.wait(1), [(1, CANCELLED)]);
         assert_eq!(value(&byte), 0);
         machine.end();
+    });
+}
+
+/// Counts the tasks that were done.
+struct Done {
+    count: crate::sync::Mutex<usize>,
+    changed: Condvar,
+}
+
+struct Count(Arc<Done>);
+
+impl Task for Count {
+    fn run(self) {
+        *lock(&self.0.count) += 1;
+        self.0.changed.notify_all();
+    }
+}
+
+impl Done {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            count: crate::sync::Mutex::new(0),
+            changed: Condvar::new(),
+        })
+    }
+
+    fn task(self: &Arc<Self>) -> Count {
+        Count(Arc::clone(self))
+    }
+
+    fn wait_for(&self, count: usize) {
+        let mut done = lock(&self.count);
+        while *done < count {
+            done = wait(&self.changed, done);
+        }
+        assert_eq!(*done, count);
+    }
+}
+
+/// Started tasks, while an ordinary one comes. With workers that end as soon as they find nothing to
+/// do, and with workers that only end in the end.
+fn started_tasks_are_all_done(workers: Workers<Count>) {
+    let workers = Arc::new(workers);
+    let done = Done::new();
+    let other = thread::spawn({
+        let (workers, done) = (Arc::clone(&workers), Arc::clone(&done));
+        move || workers.push([done.task()])
+    });
+    workers.push_started([done.task(), done.task()]);
+    done.wait_for(3);
+    other.join().unwrap();
+}
+
+#[test]
+fn started_tasks_and_workers_that_end() {
+    check(BOUND, &[], |_| started_tasks_are_all_done(Workers::new(2)));
+}
+
+#[test]
+fn started_tasks_and_workers_that_wait() {
+    check(BOUND, &[], |_| {
+        started_tasks_are_all_done(Workers::patient(1))
+    });
+}
+
+/// The second is handed over while the worker that did the first goes to wait.
+#[test]
+fn a_started_task_wakes_a_worker() {
+    check(BOUND, &[], |_| {
+        let workers = Workers::patient(2);
+        let done = Done::new();
+        workers.push_started([done.task()]);
+        workers.push_started([done.task()]);
+        done.wait_for(2);
     });
 }

@@ -21,8 +21,9 @@ use super::{
     Kernel, Linux, Ring, Ways,
     threads::{
         context::Context,
-        files::{self, Class, Files},
+        files::{self, Class, Files, Look},
         kernel::pool_of_process,
+        submit::Submission,
     },
 };
 
@@ -164,17 +165,9 @@ impl Hybrid {
                 unsafe { Linux.io_submit(native.ctx, iocbs) }
             }
             (_, Way::PageCache) => {
-                let mut accepted = 0;
-                for &iocb in iocbs {
-                    // SAFETY: nobody else uses the iocbs during the call, and their memory stays
-                    // valid and unused until the events: the caller promises that.
-                    match unsafe { self.read_cached(parts, iocb) } {
-                        Ok(()) => accepted += 1,
-                        Err(errno) if accepted == 0 => return Err(errno),
-                        Err(_) => break,
-                    }
-                }
-                Ok(accepted)
+                // SAFETY: nobody else uses the iocbs during the call, and their memory stays valid
+                // and unused until the events: the caller promises that.
+                unsafe { self.read_cached(parts, iocbs) }
             }
             (_, Way::Native | Way::Worker) => {
                 // SAFETY: nobody else uses the iocbs during the call, and their memory stays valid
@@ -197,21 +190,53 @@ impl Hybrid {
         result
     }
 
-    /// Reads at once what is in the page cache. Hands the request to a worker if not all is.
+    /// Reads at once what is in the page cache. Hands the other requests to workers together.
     ///
     /// # Safety
     ///
     /// As [`Kernel::io_submit`] requires.
-    unsafe fn read_cached(&self, parts: &Parts, pointer: *mut Iocb) -> Result<(), Errno> {
+    unsafe fn read_cached(&self, parts: &Parts, iocbs: &[*mut Iocb]) -> Result<usize, Errno> {
+        let mut submission = Submission::new(&parts.own);
+        let mut accepted = 0;
+        for (n, &pointer) in iocbs.iter().enumerate() {
+            let next = iocbs.get(n + 1).copied();
+            // SAFETY: nobody else uses the iocbs during the call, and their memory stays valid and
+            // unused until the events: the caller promises that.
+            match unsafe { self.read_one_cached(parts, &mut submission, pointer, next) } {
+                Ok(()) => accepted += 1,
+                Err(errno) if accepted == 0 => return Err(errno),
+                Err(_) => break,
+            }
+        }
+        Ok(accepted)
+    }
+
+    /// Reads at once what is in the page cache, or adds the request to those for workers.
+    ///
+    /// # Safety
+    ///
+    /// As [`Submission::add`] requires.
+    unsafe fn read_one_cached(
+        &self,
+        parts: &Parts,
+        submission: &mut Submission<'_, Files>,
+        pointer: *mut Iocb,
+        next: Option<*mut Iocb>,
+    ) -> Result<(), Errno> {
         parts.own.has_room()?;
         // SAFETY: nobody else uses the iocb, which the caller promises.
         let iocb = unsafe { &*pointer };
         let eventfd = files::eventfd(iocb)?;
         // SAFETY: the caller promises that the memory is valid and unused until the event.
-        let Some(res) = (unsafe { files::read_cached(iocb) }) else {
-            // SAFETY: nobody else uses the iocbs during the call, and their memory stays valid and
-            // unused until the events: the caller promises that.
-            return unsafe { self.submit_to_workers(parts, &[pointer]) }.map(|_| ());
+        let res = match unsafe { files::read_cached(iocb) } {
+            Look::Read(res) => res,
+            Look::Missed { started } => {
+                // SAFETY: nobody else uses the iocbs during the call, and the memory stays valid
+                // and unused until the event: the caller promises that.
+                unsafe { submission.add(pointer, next, started) }?;
+                self.counts.workers.add(1);
+                return Ok(());
+            }
         };
         let event = IoEvent {
             data: iocb.aio_data,

@@ -18,14 +18,23 @@ use super::{
 /// Carries requests out.
 pub(crate) trait Device: Sized + Send + Sync + 'static {
     type Request: Request;
+    /// What the requests of one submission share.
+    type Last: Default;
 
-    /// Checks an iocb, and makes a request of it. `obj` is the iocb's address.
+    /// Checks an iocb, and makes a request of it. `obj` is the iocb's address. `more` says that the
+    /// next request of the submission names the same descriptor.
     ///
     /// # Errors
     ///
     /// The errno with which the real kernel refuses such a request, or EAGAIN if this device lacks
     /// what the request needs.
-    fn accept(&self, iocb: &Iocb, obj: u64) -> Result<Self::Request, Errno>;
+    fn accept(
+        &self,
+        last: &mut Self::Last,
+        iocb: &Iocb,
+        obj: u64,
+        more: bool,
+    ) -> Result<Self::Request, Errno>;
 
     /// Carries a request out, as far as its file lets it. May block.
     ///

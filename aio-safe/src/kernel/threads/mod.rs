@@ -22,9 +22,9 @@ mod memory;
 pub(crate) mod order;
 pub(crate) mod pool;
 mod ring;
-mod submit;
+pub(super) mod submit;
 mod thread;
-mod workers;
+pub(crate) mod workers;
 
 #[cfg(not(loom))]
 pub use kernel::Threads;

@@ -33,54 +33,100 @@ impl<D: Device> Context<D> {
     ///
     /// As there.
     pub(crate) unsafe fn submit(self: &Arc<Self>, iocbs: &[*mut Iocb]) -> Result<usize, Errno> {
-        if !self.pool.workers.have_one() {
-            return Err(Errno::EAGAIN);
-        }
-        let mut jobs = ArrayVec::<Job<D>, TURN>::new();
+        let mut submission = Submission::new(self);
         let mut accepted = 0;
-        let mut refused = None;
-        for &iocb in iocbs {
-            // SAFETY: nobody else uses the iocb, which the caller promises.
-            match self.submit_one(unsafe { &mut *iocb }, iocb.addr() as u64) {
-                Ok(None) => {}
-                Ok(Some(job)) => {
-                    jobs.push(job);
-                    if jobs.is_full() {
-                        self.pool.workers.push(jobs.drain(..));
-                    }
-                }
-                Err(errno) => {
-                    refused = Some(errno);
-                    break;
-                }
+        for (n, &iocb) in iocbs.iter().enumerate() {
+            let next = iocbs.get(n + 1).copied();
+            // SAFETY: nobody else uses the iocbs during the call, and their memory stays valid and
+            // unused until the events: the caller promises that.
+            match unsafe { submission.add(iocb, next, false) } {
+                Ok(()) => accepted += 1,
+                Err(errno) if accepted == 0 => return Err(errno),
+                Err(_) => break,
             }
-            accepted += 1;
         }
-        if !jobs.is_empty() {
-            self.pool.workers.push(jobs);
-        }
-        match refused {
-            Some(errno) if accepted == 0 => Err(errno),
-            _ => Ok(accepted),
+        Ok(accepted)
+    }
+}
+
+/// Requests that are submitted together. Dropping it hands them to the workers.
+pub(crate) struct Submission<'c, D: Device> {
+    context: &'c Arc<Context<D>>,
+    jobs: ArrayVec<Job<D>, TURN>,
+    /// Whether the jobs are started ones.
+    started: bool,
+    /// Whether there is a worker.
+    has_worker: bool,
+    last: D::Last,
+}
+
+impl<'c, D: Device> Submission<'c, D> {
+    pub(crate) fn new(context: &'c Arc<Context<D>>) -> Self {
+        Self {
+            context,
+            jobs: ArrayVec::new(),
+            started: false,
+            has_worker: false,
+            last: D::Last::default(),
         }
     }
 
-    /// Checks and accepts one request, in the order in which the real kernel does. Returns its job
-    /// if a worker is to begin with it.
-    fn submit_one(self: &Arc<Self>, iocb: &mut Iocb, obj: u64) -> Result<Option<Job<D>>, Errno> {
+    /// Checks and accepts one request. `next` is the one that will be added next. `started` says
+    /// that its device works on it already.
+    ///
+    /// # Errors
+    ///
+    /// As the real kernel's, which are found in the same order. EAGAIN also if no worker can be
+    /// started.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else uses the two iocbs during the call. The memory that the first one names stays
+    /// valid and unused until its event.
+    pub(crate) unsafe fn add(
+        &mut self,
+        iocb: *mut Iocb,
+        next: Option<*mut Iocb>,
+        started: bool,
+    ) -> Result<(), Errno> {
+        if !self.has_worker && !self.context.pool.workers.have_one() {
+            return Err(Errno::EAGAIN);
+        }
+        self.has_worker = true;
+        let obj = iocb.addr() as u64;
+        // SAFETY: nobody else uses the iocb, which the caller promises.
+        let iocb = unsafe { &mut *iocb };
+        // SAFETY: nobody else uses this iocb either.
+        let fd_of = |iocb: *mut Iocb| unsafe { (*iocb).aio_fildes };
+        let more = next.map(fd_of) == Some(iocb.aio_fildes);
+        let Some(job) = self.accept(iocb, obj, more)? else {
+            return Ok(());
+        };
+        if started != self.started || self.jobs.is_full() {
+            self.hand_over();
+            self.started = started;
+        }
+        self.jobs.push(job);
+        Ok(())
+    }
+
+    /// Accepts one request, after the checks that the real kernel makes, in its order. Returns its
+    /// job if a worker is to begin with it.
+    fn accept(&mut self, iocb: &mut Iocb, obj: u64, more: bool) -> Result<Option<Job<D>>, Errno> {
         let fits =
             usize::try_from(iocb.aio_buf).is_ok() && isize::try_from(iocb.aio_nbytes).is_ok();
         if iocb.aio_reserved2 != 0 || !fits {
             return Err(Errno::EINVAL);
         }
-        self.has_room()?;
-        let request = self.pool.device.accept(iocb, obj)?;
+        let context = self.context;
+        context.has_room()?;
+        let request = (context.pool.device).accept(&mut self.last, iocb, obj, more)?;
         iocb.aio_key = KIOCB_KEY;
         let role = request.role();
         let (is_poll, is_empty) = (request.is_poll(), request.is_empty());
-        let entry = self.accept(request)?;
+        let entry = context.accept(request)?;
         let Some((file, role)) = role else {
-            let job = Job::new(self, entry, None);
+            let job = Job::new(context, entry, None);
             if is_poll || is_empty {
                 // No worker is needed.
                 job.run();
@@ -88,7 +134,24 @@ impl<D: Device> Context<D> {
             }
             return Ok(Some(job));
         };
-        let make = |place| Job::new(self, entry, Some(place));
-        Ok(lock(&self.pool.order).enter(file, role, make))
+        let make = |place| Job::new(context, entry, Some(place));
+        Ok(lock(&context.pool.order).enter(file, role, make))
+    }
+
+    fn hand_over(&mut self) {
+        if self.jobs.is_empty() {
+            return;
+        }
+        let workers = &self.context.pool.workers;
+        match self.started {
+            true => workers.push_started(self.jobs.drain(..)),
+            false => workers.push(self.jobs.drain(..)),
+        }
+    }
+}
+
+impl<D: Device> Drop for Submission<'_, D> {
+    fn drop(&mut self) {
+        self.hand_over();
     }
 }

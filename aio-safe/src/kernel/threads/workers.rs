@@ -1,7 +1,13 @@
 //! Worker threads: they are started when there is work, up to a limit, and end when there has been
 //! none for a while.
+//!
+//! Tasks are of two kinds. An ordinary task may block, so each gets a worker of its own, if there is
+//! one. A *started* task waits for a device that works on it already. Most of its time is over when
+//! the tasks before it are, so one worker does all of these, one after the other. That spares most
+//! of the switches between threads. Another worker watches. If it sees a millisecond without
+//! progress, it calls the others, and for a while started tasks are treated as ordinary ones.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use crate::sync::{Condvar, Mutex, MutexGuard, lock};
 
@@ -12,8 +18,11 @@ pub(crate) trait Task: Send + 'static {
 }
 
 /// For how long a worker waits for work before it ends.
-#[cfg(not(loom))]
-const IDLE: std::time::Duration = std::time::Duration::from_secs(5);
+const IDLE: Duration = Duration::from_secs(5);
+/// How long started tasks may make no progress.
+const PATIENCE: Duration = Duration::from_millis(1);
+/// How many started tasks are treated as ordinary ones after that.
+const IMPATIENCE: usize = 256;
 
 /// The threads, and the tasks that wait for one.
 pub(crate) struct Workers<T> {
@@ -25,20 +34,40 @@ struct Shared<T> {
     /// A task is ready.
     ready: Condvar,
     most: usize,
+    /// No wait is ever in vain.
+    #[cfg(loom)]
+    patient: bool,
 }
 
 struct State<T> {
+    /// Ordinary tasks.
     ready: VecDeque<T>,
+    started: VecDeque<T>,
+    /// How many workers do a started task.
+    busy: usize,
+    /// How many started tasks are over.
+    progress: usize,
+    /// A worker watches the progress.
+    watched: bool,
+    /// How many started tasks are still to be treated as ordinary ones.
+    impatience: usize,
     /// How many workers wait for a task. One that was notified counts until it runs.
     idle: usize,
     /// How many workers were started, and haven't run yet.
     starting: usize,
     /// How many workers there are.
     threads: usize,
-    /// No worker can be started, and a thread does the tasks in `ready` itself.
+    /// No worker can be started, and a thread does the tasks itself.
     has_helper: bool,
     /// Nobody hands over tasks any more.
     ended: bool,
+}
+
+/// What a worker does next.
+enum Next<T> {
+    Do(T),
+    DoStarted(T),
+    End,
 }
 
 impl<T: Task> Workers<T> {
@@ -48,6 +77,11 @@ impl<T: Task> Workers<T> {
             shared: Arc::new(Shared {
                 state: Mutex::new(State {
                     ready: VecDeque::new(),
+                    started: VecDeque::new(),
+                    busy: 0,
+                    progress: 0,
+                    watched: false,
+                    impatience: 0,
                     idle: 0,
                     starting: 0,
                     threads: 0,
@@ -56,8 +90,20 @@ impl<T: Task> Workers<T> {
                 }),
                 ready: Condvar::new(),
                 most,
+                #[cfg(loom)]
+                patient: false,
             }),
         }
+    }
+
+    /// Workers that end only when nobody hands over tasks any more, and never lose patience.
+    #[cfg(loom)]
+    pub(crate) fn patient(most: usize) -> Self {
+        let mut workers = Self::new(most);
+        if let Some(shared) = Arc::get_mut(&mut workers.shared) {
+            shared.patient = true;
+        }
+        workers
     }
 
     /// How many workers there are.
@@ -68,49 +114,64 @@ impl<T: Task> Workers<T> {
     /// Starts a worker if there is none. Returns false if none can be started.
     pub(crate) fn have_one(&self) -> bool {
         let mut state = lock(&self.shared.state);
-        state.threads > 0 || self.start(&mut state)
+        state.threads > 0 || self.shared.start(&mut state)
     }
 
-    /// Hands tasks to the workers. If there is no worker and none can be started, this thread does
-    /// the tasks itself.
+    /// Hands ordinary tasks to the workers. If there is no worker and none can be started, this
+    /// thread does the tasks itself.
     pub(crate) fn push(&self, tasks: impl IntoIterator<Item = T>) {
         let mut state = lock(&self.shared.state);
         let before = state.ready.len();
         state.ready.extend(tasks);
         let new = state.ready.len() - before;
-        let woken = new.min(state.idle);
-        // A task counts as ready until a worker has taken it.
-        while state.ready.len() > state.idle + state.starting
-            && state.threads < self.shared.most
-            // MECHANISM: the start of a worker
-            // `self.start(&mut state)` becomes `false`
-            && self.start(&mut state)
-        {}
-        // A task may hand over others. They are done here as well, when it has returned.
-        if state.threads == 0 && !state.has_helper {
-            state.has_helper = true;
-            while let Some(task) = state.ready.pop_front() {
-                drop(state);
-                task.run();
-                state = lock(&self.shared.state);
-            }
-            state.has_helper = false;
-        }
-        drop(state);
-        // A worker that wakes needs the lock at once. One whose time is over meanwhile looks for a
-        // task before it ends.
-        for _ in 0..woken {
-            self.shared.ready.notify_one();
-        }
+        let woken = self.shared.call(&mut state, new);
+        self.help(state);
+        self.shared.wake(woken);
     }
 
-    /// Starts a worker. Returns false if that can't be done now.
-    fn start(&self, state: &mut MutexGuard<'_, State<T>>) -> bool {
-        let shared = Arc::clone(&self.shared);
-        let started = super::thread::start(move || shared.work());
-        state.threads += usize::from(started);
-        state.starting += usize::from(started);
-        started
+    /// As [`push`](Self::push), for started tasks.
+    pub(crate) fn push_started(&self, tasks: impl IntoIterator<Item = T>) {
+        let mut state = lock(&self.shared.state);
+        let before = state.started.len();
+        state.started.extend(tasks);
+        let new = state.started.len() - before;
+        let called = if state.impatience > 0 {
+            state.impatience = state.impatience.saturating_sub(new);
+            new
+        } else {
+            // MECHANISM: the call for a worker that does started tasks
+            // `state.lacks_someone().into()` becomes `0`
+            state.lacks_someone().into()
+        };
+        let woken = self.shared.call(&mut state, called);
+        self.help(state);
+        self.shared.wake(woken);
+    }
+
+    /// Does the tasks here if there is no worker. A task may hand over others. They are done here as
+    /// well, when it has returned.
+    fn help<'a>(&'a self, mut state: MutexGuard<'a, State<T>>) {
+        if state.threads > 0 || state.has_helper {
+            return;
+        }
+        state.has_helper = true;
+        while let Some(task) = state.pop() {
+            drop(state);
+            task.run();
+            state = lock(&self.shared.state);
+        }
+        state.has_helper = false;
+    }
+}
+
+impl<T> State<T> {
+    fn pop(&mut self) -> Option<T> {
+        self.ready.pop_front().or_else(|| self.started.pop_front())
+    }
+
+    /// Whether nobody does the started tasks, or nobody watches those that wait.
+    fn lacks_someone(&self) -> bool {
+        !self.started.is_empty() && (self.busy == 0 || !self.watched)
     }
 }
 
@@ -122,53 +183,149 @@ impl<T> Drop for Workers<T> {
 }
 
 impl<T: Task> Shared<T> {
-    /// A worker's life.
-    fn work(&self) {
-        lock(&self.state).starting -= 1;
-        while let Some(task) = self.next() {
-            task.run();
+    /// Calls as many workers, and starts those that are missing, up to the limit. Returns how many
+    /// are to be [woken](Self::wake).
+    fn call(self: &Arc<Self>, state: &mut MutexGuard<'_, State<T>>, count: usize) -> usize {
+        let woken = count.min(state.idle);
+        // A task counts as ready until a worker has taken it.
+        let wanted = state.ready.len().max(count);
+        while wanted > state.idle + state.starting
+            && state.threads < self.most
+            // MECHANISM: the start of a worker
+            // `self.start(state)` becomes `false`
+            && self.start(state)
+        {}
+        woken
+    }
+
+    /// Wakes workers. Without the lock, which they need at once. One whose time is over meanwhile
+    /// looks for a task before it ends.
+    fn wake(&self, woken: usize) {
+        for _ in 0..woken {
+            self.ready.notify_one();
         }
     }
 
-    /// Waits for a task. `None`: the worker ends.
-    fn next(&self) -> Option<T> {
+    /// Starts a worker. Returns false if that can't be done now.
+    fn start(self: &Arc<Self>, state: &mut MutexGuard<'_, State<T>>) -> bool {
+        let shared = Arc::clone(self);
+        let started = super::thread::start(move || shared.work());
+        state.threads += usize::from(started);
+        state.starting += usize::from(started);
+        started
+    }
+
+    /// A worker's life.
+    fn work(self: &Arc<Self>) {
         let mut state = lock(&self.state);
+        state.starting -= 1;
+        loop {
+            match self.next(state) {
+                Next::Do(task) => {
+                    task.run();
+                    state = lock(&self.state);
+                }
+                Next::DoStarted(task) => {
+                    task.run();
+                    state = lock(&self.state);
+                    state.busy -= 1;
+                    state.progress = state.progress.wrapping_add(1);
+                }
+                Next::End => return,
+            }
+        }
+    }
+
+    /// Waits for a task.
+    fn next<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State<T>>) -> Next<T> {
         let mut waited = false;
         loop {
             if let Some(task) = state.ready.pop_front() {
-                return Some(task);
+                self.call_if_missing(state);
+                return Next::Do(task);
+            }
+            if state.busy == 0 || state.impatience > 0 {
+                if let Some(task) = state.started.pop_front() {
+                    state.busy += 1;
+                    self.call_if_missing(state);
+                    return Next::DoStarted(task);
+                }
+            }
+            if !state.started.is_empty() && !state.watched {
+                (state, waited) = (self.watch(state), false);
+                continue;
             }
             if waited || state.ended {
-                // The task count and the count of threads change under one lock. So whoever hands
-                // over a task either sees one worker less, or this worker sees the task.
+                // The tasks and the count of threads change under one lock. So whoever hands over a
+                // task either sees one worker less, or this worker sees the task.
                 state.threads -= 1;
-                return None;
+                return Next::End;
             }
             state.idle += 1;
-            (state, waited) = wait_for(&self.ready, state);
+            (state, waited) = self.wait_for(state, IDLE);
             state.idle -= 1;
         }
     }
-}
 
-/// Waits for a task. The second result: whether it was in vain.
-#[cfg(not(loom))]
-fn wait_for<'a, T>(
-    ready: &Condvar,
-    state: MutexGuard<'a, State<T>>,
-) -> (MutexGuard<'a, State<T>>, bool) {
-    let start = std::time::Instant::now();
-    let state = crate::sync::wait_timeout(ready, state, IDLE);
-    (state, start.elapsed() >= IDLE)
-}
+    /// Calls a worker if the started tasks need one, which this worker isn't.
+    fn call_if_missing(self: &Arc<Self>, mut state: MutexGuard<'_, State<T>>) {
+        let woken = match state.lacks_someone() {
+            true => self.call(&mut state, 1),
+            false => 0,
+        };
+        drop(state);
+        self.wake(woken);
+    }
 
-/// In a model, an idle worker ends at once: the models are about that moment.
-#[cfg(loom)]
-fn wait_for<'a, T>(
-    _ready: &Condvar,
-    state: MutexGuard<'a, State<T>>,
-) -> (MutexGuard<'a, State<T>>, bool) {
-    (state, true)
+    /// Watches the progress of the started tasks for a while. Calls all workers that they need if
+    /// there is none.
+    fn watch<'a>(
+        self: &'a Arc<Self>,
+        mut state: MutexGuard<'a, State<T>>,
+    ) -> MutexGuard<'a, State<T>> {
+        let progress = state.progress;
+        let waited;
+        state.watched = true;
+        state.idle += 1;
+        (state, waited) = self.wait_for(state, PATIENCE);
+        state.idle -= 1;
+        state.watched = false;
+        if waited && state.progress == progress && !state.started.is_empty() {
+            state.impatience = IMPATIENCE;
+            // This worker does one of them.
+            let others = state.started.len() - 1;
+            let woken = self.call(&mut state, others);
+            drop(state);
+            self.wake(woken);
+            state = lock(&self.state);
+        }
+        state
+    }
+
+    /// Waits for a task. The second result: whether it was in vain.
+    #[cfg(not(loom))]
+    fn wait_for<'a>(
+        &'a self,
+        state: MutexGuard<'a, State<T>>,
+        time: Duration,
+    ) -> (MutexGuard<'a, State<T>>, bool) {
+        let start = std::time::Instant::now();
+        let state = crate::sync::wait_timeout(&self.ready, state, time);
+        (state, start.elapsed() >= time)
+    }
+
+    /// In a model, the time is over at once, or never.
+    #[cfg(loom)]
+    fn wait_for<'a>(
+        &'a self,
+        state: MutexGuard<'a, State<T>>,
+        _time: Duration,
+    ) -> (MutexGuard<'a, State<T>>, bool) {
+        match self.patient {
+            true => (crate::sync::wait(&self.ready, state), false),
+            false => (state, true),
+        }
+    }
 }
 
 #[cfg(all(test, not(loom)))]
@@ -210,6 +367,72 @@ mod tests {
         held.clear();
         begins.recv().unwrap();
         assert_eq!(workers.threads(), 3);
+    }
+
+    /// As many tasks, of which each waits for its own end.
+    fn started(begun: &Sender<()>, count: usize) -> (Vec<Held>, Vec<Sender<()>>) {
+        (0..count)
+            .map(|_| {
+                let (end, ends) = channel();
+                (Held(begun.clone(), ends), end)
+            })
+            .unzip()
+    }
+
+    #[test]
+    fn one_worker_does_started_tasks_as_long_as_they_go_on() {
+        struct Tell(Sender<std::thread::ThreadId>);
+        impl Task for Tell {
+            fn run(self) {
+                self.0.send(std::thread::current().id()).unwrap();
+            }
+        }
+        let workers = Workers::new(9);
+        let (sender, receiver) = channel();
+        for _ in 0..20 {
+            workers.push_started((0..50).map(|_| Tell(sender.clone())));
+            let threads: std::collections::HashSet<_> =
+                (0..50).map(|_| receiver.recv().unwrap()).collect();
+            // The one that watches may have taken its place.
+            assert!(threads.len() <= 2, "{threads:?}");
+        }
+        assert!(workers.threads() <= 3, "{} workers", workers.threads());
+    }
+
+    #[test]
+    fn a_started_task_that_hangs_holds_up_no_other() {
+        let workers = Workers::new(9);
+        let (begun, begins) = channel();
+        let (tasks, mut ends) = started(&begun, 5);
+        workers.push_started(tasks);
+        for _ in 0..5 {
+            begins.recv_timeout(Duration::from_secs(20)).unwrap();
+        }
+        assert_eq!(workers.threads(), 5);
+        // From now on each gets a worker at once.
+        let (tasks, more_ends) = started(&begun, 3);
+        workers.push_started(tasks);
+        for _ in 0..3 {
+            begins.recv_timeout(Duration::from_secs(20)).unwrap();
+        }
+        assert_eq!(lock(&workers.shared.state).impatience, IMPATIENCE - 3);
+        ends.extend(more_ends);
+        drop(ends);
+    }
+
+    #[test]
+    fn an_ordinary_task_does_not_wait_for_started_ones() {
+        let workers = Workers::new(2);
+        let (begun, begins) = channel();
+        let (tasks, ends) = started(&begun, 1);
+        workers.push_started(tasks);
+        begins.recv().unwrap();
+        let (told, tells) = channel();
+        let (end, ends_at_once) = channel();
+        drop(end);
+        workers.push([Held(told, ends_at_once)]);
+        tells.recv_timeout(Duration::from_secs(20)).unwrap();
+        drop(ends);
     }
 
     #[test]

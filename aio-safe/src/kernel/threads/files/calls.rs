@@ -16,6 +16,7 @@ use aio_sys::Errno;
 use rustix::fs::{Mode, OFlags};
 
 use super::{
+    Look,
     file::{File, Kind},
     poller,
     request::{FileRequest, Operation, Transfer},
@@ -264,13 +265,14 @@ fn reopen(file: &File, writes: bool) -> Option<OwnedFd> {
 /// # Safety
 ///
 /// As there.
-pub(super) unsafe fn read_cached(iocb: &Iocb) -> Option<i64> {
+pub(super) unsafe fn read_cached(iocb: &Iocb) -> Look {
+    const MISSED: Look = Look::Missed { started: false };
     let one;
     let (iov, count, wanted) = if iocb.aio_lio_opcode == Opcode::PREADV {
         let count = iocb.aio_nbytes as usize;
         let iov = ptr::with_exposed_provenance::<Iovec>(iocb.aio_buf as usize);
         if count > Iovec::MAX_COUNT {
-            return None;
+            return MISSED;
         }
         let wanted = (0..count)
             // SAFETY: the array is readable in its length, which the caller promises.
@@ -287,7 +289,7 @@ pub(super) unsafe fn read_cached(iocb: &Iocb) -> Option<i64> {
     // A worker refuses what is wrong, in the kernel's order.
     if iocb.aio_offset < 0 || iocb.aio_reserved2 != 0 || iocb.aio_flags.contains(IocbFlags::IOPRIO)
     {
-        return None;
+        return MISSED;
     }
     let flags = (iocb.aio_rw_flags | RwFlags::NOWAIT).bits();
     let low = iocb.aio_offset as c_long;
@@ -298,9 +300,17 @@ pub(super) unsafe fn read_cached(iocb: &Iocb) -> Option<i64> {
     let n = unsafe { libc::syscall(libc::SYS_preadv2, fd, iov, count, low, high, flags) };
     // Less may be the file's end. But up to Linux 5.10 it may also be 0 for data that isn't in the
     // page cache, so a worker looks again.
-    let all = usize::try_from(n).is_ok_and(|n| n == wanted);
-    all.then_some(n as i64)
+    match usize::try_from(n) {
+        Ok(n) if n == wanted => Look::Read(n as i64),
+        Err(_) if last_errno() != Errno::EAGAIN => MISSED,
+        _ => Look::Missed {
+            started: wanted <= SHORT,
+        },
+    }
 }
+
+/// Copying more than this takes so long that several workers are of use.
+const SHORT: usize = 64 << 10;
 
 /// Makes what was written durable.
 fn sync(file: &File, data_only: bool) -> i64 {

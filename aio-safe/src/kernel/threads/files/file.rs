@@ -18,7 +18,7 @@ use super::{
 use crate::kernel::threads::order::FileId;
 
 /// A file of a request. The program may close its own descriptor once the request is submitted.
-pub(super) struct File {
+pub(crate) struct File {
     fd: Descriptor,
     pub(super) kind: Kind,
     pub(super) id: FileId,
@@ -29,6 +29,38 @@ enum Descriptor {
     Own(OwnedFd),
     /// Shared with other requests on the same stream.
     Shared(Share),
+}
+
+/// The file of the last request of a submission, if the next one is on the same file.
+#[derive(Default)]
+pub(crate) struct Last(Option<(u32, File)>);
+
+impl Last {
+    /// The file behind a descriptor's number. `more` says that the next request of the submission
+    /// names the same number.
+    ///
+    /// # Errors
+    ///
+    /// As [`File::of`].
+    pub(super) fn file(
+        &mut self,
+        streams: &Arc<Streams>,
+        number: u32,
+        more: bool,
+    ) -> Result<File, Errno> {
+        let last = self.0.take().filter(|(last, _)| *last == number);
+        let file = match last {
+            Some((_, file)) => file,
+            None => File::of(number)?,
+        };
+        // Streams share by themselves.
+        if !more || file.kind != Kind::Seekable {
+            return Ok(file);
+        }
+        let (file, again) = file.lent(streams);
+        self.0 = Some((number, again));
+        Ok(file)
+    }
 }
 
 /// What a file is to its requests.
@@ -77,6 +109,20 @@ impl File {
             id,
             flags,
         })
+    }
+
+    /// The file twice, with one descriptor.
+    fn lent(self, streams: &Arc<Streams>) -> (Self, Self) {
+        let share = match self.fd {
+            Descriptor::Own(fd) => streams.lend(fd),
+            Descriptor::Shared(share) => share,
+        };
+        let again = Self {
+            fd: Descriptor::Shared(share.again()),
+            ..self
+        };
+        let fd = Descriptor::Shared(share);
+        (Self { fd, ..self }, again)
     }
 
     /// With a descriptor that it shares with other requests that read the stream, or write to it.

@@ -14,6 +14,7 @@ use aio_abi::{Iocb, IocbFlags};
 use aio_sys::Errno;
 
 use self::{
+    file::Last,
     poller::{Poller, Told},
     request::{FileRequest, Operation},
     streams::Streams,
@@ -54,9 +55,16 @@ const READY: u32 = (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDNORM | libc::E
 
 impl Device for Files {
     type Request = FileRequest;
+    type Last = Last;
 
-    fn accept(&self, iocb: &Iocb, obj: u64) -> Result<FileRequest, Errno> {
-        let request = FileRequest::of(&self.streams, iocb, obj)?;
+    fn accept(
+        &self,
+        last: &mut Last,
+        iocb: &Iocb,
+        obj: u64,
+        more: bool,
+    ) -> Result<FileRequest, Errno> {
+        let request = FileRequest::of(&self.streams, last, iocb, obj, more)?;
         if request.may_wait_for_ever() {
             self.poller.prepare()?;
         }
@@ -102,13 +110,24 @@ pub(crate) fn class(fd: u32) -> Class {
     file::class(fd)
 }
 
-/// Reads what an iocb asks for if all of it is in the page cache. The event's `res`, or `None` if a
-/// worker has to do it.
+/// What came of a look into the page cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// All of the data was there. The event's `res`.
+    Read(i64),
+    /// A worker has to read it.
+    Missed {
+        /// The kernel reads what is missing already, and it is little.
+        started: bool,
+    },
+}
+
+/// Reads what an iocb asks for if all of it is in the page cache.
 ///
 /// # Safety
 ///
 /// The memory that the iocb names is valid, and nobody else uses it during the call.
-pub(crate) unsafe fn read_cached(iocb: &Iocb) -> Option<i64> {
+pub(crate) unsafe fn read_cached(iocb: &Iocb) -> Look {
     // SAFETY: the memory is valid and nobody else uses it, which the caller promises.
     unsafe { calls::read_cached(iocb) }
 }

@@ -6,7 +6,7 @@ use aio_abi::{IoPrio, IoPrioClass, Iocb, IocbFlags, Iovec, Opcode, RwFlags};
 use aio_sys::Errno;
 
 use super::{
-    file::{self, File, Kind},
+    file::{self, File, Kind, Last},
     streams::Streams,
 };
 use crate::kernel::threads::{
@@ -72,8 +72,14 @@ impl FileRequest {
     ///
     /// The errno with which the real kernel refuses such a request. EAGAIN also if the process has
     /// no descriptor left for a duplicate of the file's.
-    pub(super) fn of(streams: &Arc<Streams>, iocb: &Iocb, obj: u64) -> Result<Self, Errno> {
-        let mut file = File::of(iocb.aio_fildes)?;
+    pub(super) fn of(
+        streams: &Arc<Streams>,
+        last: &mut Last,
+        iocb: &Iocb,
+        obj: u64,
+        more: bool,
+    ) -> Result<Self, Errno> {
+        let mut file = last.file(streams, iocb.aio_fildes, more)?;
         let eventfd = if iocb.aio_flags.contains(IocbFlags::RESFD) {
             Some(file::check_eventfd(iocb.aio_resfd)?)
         } else {

@@ -1,5 +1,6 @@
-//! Descriptors that the requests on one stream share. Thousands of requests may wait on a pipe, and
-//! the process has no descriptor for each.
+//! Descriptors that requests share: those on one stream, because thousands may wait on a pipe, and
+//! the process has no descriptor for each; and those on one file that are submitted together,
+//! because making a descriptor takes several system calls.
 
 use std::{
     collections::HashMap,
@@ -36,7 +37,8 @@ pub(super) struct Key {
 
 struct Entry {
     fd: OwnedFd,
-    key: Key,
+    /// That of a stream, by which later requests find it.
+    key: Option<Key>,
     /// How many requests share it.
     shares: usize,
 }
@@ -63,6 +65,17 @@ impl Streams {
                 };
             }
         }
+        let share = self.insert(state, fd, Some(key));
+        state.numbers.insert(key, share.number);
+        share
+    }
+
+    /// The first share of a descriptor that no later request finds.
+    pub(super) fn lend(self: &Arc<Self>, fd: OwnedFd) -> Share {
+        self.insert(&mut lock(&self.0), fd, None)
+    }
+
+    fn insert(self: &Arc<Self>, state: &mut State, fd: OwnedFd, key: Option<Key>) -> Share {
         let number = state.free.pop().unwrap_or_else(|| {
             state.entries.push(None);
             state.entries.len() as u32 - 1
@@ -72,10 +85,22 @@ impl Streams {
             number,
             fd: fd.as_raw_fd(),
         };
-        state.numbers.insert(key, number);
         let shares = 1;
         state.entries[number as usize] = Some(Entry { fd, key, shares });
         share
+    }
+}
+
+impl Share {
+    /// Another share of the same descriptor.
+    pub(super) fn again(&self) -> Self {
+        if let Some(entry) = &mut lock(&self.streams.0).entries[self.number as usize] {
+            entry.shares += 1;
+        }
+        Self {
+            streams: Arc::clone(&self.streams),
+            ..*self
+        }
     }
 }
 
@@ -97,7 +122,9 @@ impl Drop for Share {
             _ => place.take(),
         };
         if let Some(last) = &last {
-            state.numbers.remove(&last.key);
+            if let Some(key) = &last.key {
+                state.numbers.remove(key);
+            }
             state.free.push(self.number);
         }
         // Closing may block, for example a socket that lingers.
@@ -138,6 +165,12 @@ mod tests {
         let third = streams.share(key(1, false), descriptor());
         assert_eq!(third.as_raw_fd(), second.as_raw_fd());
         drop((second, third, other));
+        let lent = streams.lend(descriptor());
+        let again = lent.again();
+        assert_eq!(again.as_raw_fd(), lent.as_raw_fd());
+        drop(lent);
+        assert!(lock(&streams.0).entries.iter().any(Option::is_some));
+        drop(again);
         let state = lock(&streams.0);
         assert!(state.numbers.is_empty());
         assert!(state.entries.iter().all(Option::is_none));
