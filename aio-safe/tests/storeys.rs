@@ -1,8 +1,8 @@
 //! The crate's storeys: an arrow only ever runs downwards.
 //!
 //! `fs`, `queue` and `lane` are what users name. `fs` stands on `queue`. `engine` stands below them
-//! and names neither. `kernel`, `op`, `buf`, `sync`, `error`, `fork` and `signals` stand below the
-//! engine.
+//! and names neither. `kernel`, `op`, `kept`, `buf`, `sync`, `error`, `fork` and `signals` stand
+//! below the engine.
 
 use std::{
     fs,
@@ -14,7 +14,9 @@ const STOREYS: [&[&str]; 4] = [
     &["fs"],
     &["queue", "lane"],
     &["engine"],
-    &["kernel", "op", "buf", "sync", "error", "fork", "signals"],
+    &[
+        "kernel", "op", "kept", "buf", "sync", "error", "fork", "signals",
+    ],
 ];
 
 /// What the crate's root exports of the faces, and the storey that it comes from.

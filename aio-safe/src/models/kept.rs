@@ -82,7 +82,7 @@ fn two_slots_let_go_of_a_file() {
 /// The name of an earlier file is used while the entry gets another file.
 #[test]
 fn the_name_of_an_earlier_file_keeps_no_later_one() {
-    let bound = Bound::Preemptions(3, "without a bound it takes more than five minutes");
+    let bound = Bound::Preemptions(2, "three take a minute, and none more than five");
     check(bound, &["kept", "gone", "later"], |reached| {
         let entry = Entry::leaked();
         // SAFETY: the entry is new, and only this thread knows of it.
