@@ -71,7 +71,8 @@ use super::{
 /// descriptor may be closed when the answer comes.
 ///
 /// Looking into the page cache starts to read what isn't there (`preadv2` with `RWF_NOWAIT`). That
-/// may wait for room in the device's queue.
+/// may wait for room in the device's queue. One worker then takes the data of all such reads of up
+/// to 64 KiB, one after the other. If a millisecond passes without progress, each gets a worker.
 ///
 /// # One queue
 ///

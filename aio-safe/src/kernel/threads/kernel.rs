@@ -56,7 +56,8 @@ use crate::kernel::{Kernel, Ring};
 ///
 /// - `io_submit` never waits for a file or a device.
 /// - Each request in flight has a file descriptor of its own, a duplicate. Requests on one pipe or
-///   socket share one. `io_submit` says EAGAIN when the process has none left. A child made by
+///   socket share one, and so do requests on one file that follow each other in one `io_submit`.
+///   `io_submit` says EAGAIN when the process has none left. A child made by
 ///   `fork` inherits duplicates, and keeps the files open until it ends or calls `exec`. Closing a
 ///   duplicate releases the process's record locks on the file (`fcntl` with `F_SETLK`), as closing
 ///   any descriptor does. So don't use these locks on the same files. Locks of open file
