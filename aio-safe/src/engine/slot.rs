@@ -649,8 +649,8 @@ impl Slot {
         }
     }
 
-    /// Drops the payload, and lets go of the file. If that panics, the panic is kept unless there is
-    /// an earlier one.
+    /// Drops the payload, and lets go of the file. If that panics, the panic is kept unless there
+    /// is an earlier one.
     ///
     /// # Safety
     ///

@@ -125,7 +125,7 @@ impl Kept {
     #[inline]
     pub(crate) fn file(&self) -> &NowaitFile {
         self.0.file.with(|cell| {
-            // SAFETY: this is a holder, so the file stays in the entry, and nobody changes the cell.
+            // SAFETY: this is a holder, so the file stays in the entry. Nobody changes the cell.
             let file = unsafe { &*cell };
             file.as_ref().expect("it is there while it has a holder")
         })
@@ -189,8 +189,8 @@ impl fmt::Debug for Kept {
 
 /// Entries that can be used again.
 ///
-/// The lock is only tried. In a child of `fork` it may be held by a thread that doesn't exist there.
-/// Then a file gets a new entry, and an entry that isn't needed any more is leaked.
+/// The lock is only tried. In a child of `fork` it may be held by a thread that doesn't exist
+/// there. Then a file gets a new entry, and an entry that isn't needed any more is leaked.
 #[cfg(not(loom))]
 mod free {
     use std::sync::{Mutex, atomic::Ordering::Relaxed};

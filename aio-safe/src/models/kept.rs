@@ -97,7 +97,7 @@ fn the_name_of_an_earlier_file_keeps_no_later_one() {
             }
         });
         if kept.try_into_only().is_ok() {
-            // SAFETY: the last holder of the entry has gone, and only this thread puts a file in it.
+            // SAFETY: the entry's last holder has gone, and only this thread puts a file in it.
             let later = unsafe { Kept::in_entry(entry, file()) };
             let id = later.id();
             assert!(earlier.keep().is_none());

@@ -416,8 +416,8 @@ impl Done {
     }
 }
 
-/// Started tasks, while an ordinary one comes. With workers that end as soon as they find nothing to
-/// do, and with workers that only end in the end.
+/// Started tasks, while an ordinary one comes. With workers that end as soon as they find nothing
+/// to do, and with workers that only end in the end.
 fn started_tasks_are_all_done(workers: Workers<Count>) {
     let workers = Arc::new(workers);
     let done = Done::new();

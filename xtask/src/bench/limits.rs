@@ -14,9 +14,9 @@ use super::{
 /// more: the limits leave 3 % for lanes and 5 % for the others. A change that makes an engine
 /// faster lowers its limit; a change that raises a limit says why.
 ///
-/// They were raised by up to a quarter when a slot began to keep the file of a transfer that a hybrid
-/// queue may submit again. Each operation looks twice whether it has to do something about that, and
-/// those of an `fs::File` carry its name.
+/// They were raised by up to a quarter when a slot began to keep the file of a transfer that a
+/// hybrid queue may submit again. Each operation looks twice whether it has to do something about
+/// that, and those of an `fs::File` carry its name.
 const INSTRUCTIONS: [(&str, u32, f64); 12] = [
     (LANE, DEPTH, 118.0),
     (LANE, 1, 310.0),

@@ -1,11 +1,12 @@
 //! Worker threads: they are started when there is work, up to a limit, and end when there has been
 //! none for a while.
 //!
-//! Tasks are of two kinds. An ordinary task may block, so each gets a worker of its own, if there is
-//! one. A *started* task waits for a device that works on it already. Most of its time is over when
-//! the tasks before it are, so one worker does all of these, one after the other. That spares most
-//! of the switches between threads. Another worker watches. If it sees a millisecond without
-//! progress, it calls the others, and for a while started tasks are treated as ordinary ones.
+//! Tasks are of two kinds. An ordinary task may block, so each gets a worker of its own, if there
+//! is one. A *started* task waits for a device that works on it already. When the started tasks
+//! before it are over, it has little left to wait for. So one worker does them all, one after the
+//! other, which spares most of the switches between threads. Another worker watches. If it sees a
+//! millisecond without progress, it calls the others, and for a while started tasks are treated as
+//! ordinary ones.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -148,8 +149,8 @@ impl<T: Task> Workers<T> {
         self.shared.wake(woken);
     }
 
-    /// Does the tasks here if there is no worker. A task may hand over others. They are done here as
-    /// well, when it has returned.
+    /// Does the tasks here if there is no worker. A task may hand over others. They are done here
+    /// as well, when it has returned.
     fn help<'a>(&'a self, mut state: MutexGuard<'a, State<T>>) {
         if state.threads > 0 || state.has_helper {
             return;
