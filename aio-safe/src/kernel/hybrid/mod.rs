@@ -127,7 +127,7 @@ impl Hybrid {
 
     fn parts(&self, ctx: AioContext) -> Result<&Parts, Errno> {
         match self.parts.get() {
-            Some(parts) if parts.handle() == ctx => Ok(parts),
+            Some(parts) if parts.handle() == ctx && parts.own.pool.is_current() => Ok(parts),
             _ => Err(Errno::EINVAL),
         }
     }
