@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use aio_abi::{AioContext, IoEvent, Iocb};
+use aio_abi::{AioContext, IoEvent, Iocb, KIOCB_KEY};
 use aio_sys::Errno;
 
 use self::{counts::Counts, native::Native, way::Way};
@@ -205,7 +205,7 @@ impl Hybrid {
     unsafe fn read_cached(&self, parts: &Parts, pointer: *mut Iocb) -> Result<(), Errno> {
         parts.own.has_room()?;
         // SAFETY: nobody else uses the iocb, which the caller promises.
-        let iocb = unsafe { &*pointer };
+        let iocb = unsafe { &mut *pointer };
         let eventfd = files::eventfd(iocb)?;
         // SAFETY: the caller promises that the memory is valid and unused until the event.
         let Some(res) = (unsafe { files::read_cached(iocb) }) else {
@@ -213,6 +213,7 @@ impl Hybrid {
             // unused until the events: the caller promises that.
             return unsafe { self.submit_to_workers(parts, &[pointer]) }.map(|_| ());
         };
+        iocb.aio_key = KIOCB_KEY;
         let event = IoEvent {
             data: iocb.aio_data,
             obj: pointer.addr() as u64,
