@@ -129,7 +129,8 @@ const LIST: &[Entry] = &[
         &["submit::key_of_a_refused_opcode"],
     ),
     (
-        Answer,
+        // On s390x the real kernel has an event, too.
+        Either,
         BOTH,
         "a worker finds it, and an event has it: late::address",
         &["rw::kernel_address"],
@@ -222,7 +223,7 @@ const LIST: &[Entry] = &[
     // Events
     (
         Either,
-        THREADS,
+        BOTH,
         "each worker posts its events by itself: direct::many_in_flight_file",
         &["events::in_order"],
     ),
@@ -320,6 +321,24 @@ const LIST: &[Entry] = &[
         THREADS,
         "a context of workers is memory of the process, which exec ends",
         &["exit::exec_ends_contexts"],
+    ),
+    // Disks
+    (
+        Long,
+        BOTH,
+        "disks with blocks of 512 bytes are enough: direct::round_trip_512",
+        &[
+            "direct::round_trip_4096",
+            "direct::many_in_flight_4096",
+            "direct::misaligned_4096",
+            "direct::end_of_disk_4096",
+        ],
+    ),
+    (
+        Long,
+        BOTH,
+        "so large a buffer takes seconds where the processor is emulated: direct::round_trip_file",
+        &["direct::large_file", "direct::large_disk"],
     ),
     // Queues
     (

@@ -21,8 +21,9 @@ use crate::on::On;
 
 /// A kernel of aio-safe, and the context that it made.
 ///
-/// The seam takes slices, durations, and iocbs that can be read. A case that has anything else
-/// isn't for it: it ends with a panic or a signal.
+/// The seam takes slices, durations, and iocbs that can be accessed. A case that has anything else
+/// isn't for it: it ends with a panic or a signal. Any number may stand for a context. The kernels
+/// look for it among their own.
 pub(super) struct Seam {
     kernel: Box<dyn Kernel>,
     raw: AioContext,
@@ -87,8 +88,8 @@ impl Seam {
     /// `io_submit`.
     pub(super) fn submit(&self, raw: AioContext, iocbs: &[*mut Iocb]) -> Result<usize, Errno> {
         // SAFETY: the iocb of a `Request` and the buffers that it names are never unmapped, or
-        // fault, and are only accessed through raw pointers. `of` gives a handle of a destroyed
-        // context to the kernel that destroyed it, so no other context gets the requests.
+        // fault, and are only accessed through raw pointers. A case that submits to a context that
+        // it destroyed makes no other, so no other can have the same handle.
         unsafe { self.kernel.io_submit(raw, iocbs) }
     }
 
@@ -104,7 +105,7 @@ impl Seam {
         let returns_early = self.second_ring(raw).is_some();
         let mut taken = Vec::new();
         loop {
-            taken.extend(self.take_second(raw, room));
+            taken.extend(self.take_second(raw, room - taken.len()));
             let missing = min.saturating_sub(taken.len());
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             match self.take_first(raw, missing, room - taken.len(), left) {
@@ -151,10 +152,10 @@ impl Seam {
         if !self.lives(raw) {
             return None;
         }
-        // SAFETY: the context lives. The kernel keeps the ring's memory until it is dropped, and
-        // `self` keeps the kernel.
+        // SAFETY: the context lives, and the `Ring` of the seam is used at once.
         let ring = unsafe { self.kernel.second_ring(raw) }?;
-        // SAFETY: the header is of a kernel's ring, which stays mapped: see above.
+        // SAFETY: the header is of a kernel's ring. A hybrid frees the memory of its second ring
+        // when it is dropped, and the result borrows `self`, which has the hybrid.
         Some(unsafe { Ring::at(ring.header()) })
     }
 
@@ -164,7 +165,7 @@ impl Seam {
             return None;
         }
         self.second_ring(raw).or_else(|| {
-            // SAFETY: the context lives.
+            // SAFETY: the context lives, and the `Ring` of the seam is used at once.
             let ring = unsafe { self.kernel.ring(raw) }?;
             // SAFETY: the header is of a kernel's ring. It stays mapped until the context is
             // destroyed: `Context::ring` lends the context to the `Ring`.
@@ -189,8 +190,8 @@ impl Seam {
     /// `io_destroy`.
     pub(super) fn destroy(&self, raw: AioContext) -> Result<(), Errno> {
         self.ended.fetch_or(self.raw == raw, SeqCst);
-        // SAFETY: nobody reads the ring from now on, because of the mark. `submit` says what
-        // becomes of later requests.
+        // SAFETY: nobody reads the ring from now on, because of the mark. A case that submits to
+        // the context from now on makes no other, so no other can have the same handle.
         unsafe { self.kernel.io_destroy(raw) }
     }
 }
