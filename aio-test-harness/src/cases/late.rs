@@ -17,7 +17,7 @@ use crate::{
     case::{Case, CaseResult},
     cases::{
         flags::write_to_append_only,
-        support::{complete, file, file_with, is_readable, one_event, submit_one},
+        support::{LAST_PAGE, complete, file, file_with, is_readable, one_event, submit_one},
     },
     check, check_eq,
     env::{Env, Requirement},
@@ -83,7 +83,7 @@ fn failed(errno: Errno) -> i64 {
 fn address(env: &Env) -> CaseResult {
     let context = Context::new(1)?;
     let file = file_with(env, "late-address", b"content!", 0)?;
-    let read = Request::read(&file, Memory::zeroed(8)?, 0)?.foreign_address(u64::MAX - 4095);
+    let read = Request::read(&file, Memory::zeroed(8)?, 0)?.foreign_address(LAST_PAGE);
     check_eq!(complete(&context, &read)?, failed(Errno::EFAULT));
     Ok(())
 }

@@ -12,7 +12,7 @@ use aio_sys::{
 
 use crate::{
     case::{Case, CaseResult},
-    cases::support::{complete, file, file_with},
+    cases::support::{LAST_PAGE, complete, file, file_with},
     check, check_eq,
     env::{Env, Requirement},
     on::On,
@@ -226,9 +226,13 @@ fn order_of_checks(env: &Env) -> CaseResult {
     );
     let wrong_priority = IoPrio::new(IoPrioClass::INVALID, 0);
     let unknown = RwFlags::from_bits_retain(1 << 30);
+    let address = match env.on {
+        On::Native => kernel_addresses()?[0],
+        On::Threads | On::Hybrid => LAST_PAGE,
+    };
     let spoilt = |file: &File| -> CaseResult<Request> {
         let request = Request::read(file, Memory::zeroed(8)?, -1)?;
-        Ok(request.foreign_address(kernel_addresses()?[0]))
+        Ok(request.foreign_address(address))
     };
     let request = spoilt(&for_writing)?
         .rw_flags(unknown)

@@ -21,6 +21,9 @@ pub(super) const LONG: Timeout = Timeout::Exactly(30, 0);
 /// The length and alignment of direct reads and writes, in bytes. It fits every disk.
 pub(super) const BLOCK: usize = 4096;
 
+/// An address that is the kernel's, or nobody's, and fits this program's words.
+pub(super) const LAST_PAGE: u64 = (usize::MAX - 4095) as u64;
+
 /// Makes a pattern that differs from block to block and from seed to seed.
 pub(super) fn pattern(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
