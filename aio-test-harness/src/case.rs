@@ -22,8 +22,8 @@ use crate::{
 pub struct Case {
     /// `area::what_is_tested`, unique among all cases of one kernel.
     pub name: &'static str,
-    /// What carries out the operations of the case's queues. The case's `Display` appends
-    /// `@threads` or `@hybrid` to the name.
+    /// The kernel of the case's contexts and queues. The case's `Display` appends `@threads` or
+    /// `@hybrid` to the name.
     pub on: On,
     /// What is true of a kernel that passes, in one line.
     pub summary: &'static str,
@@ -82,9 +82,7 @@ impl Case {
             directory.push(self.on.to_string());
             fs::create_dir_all(directory)?;
         }
-        if self.on == On::Threads {
-            raw::use_threads();
-        }
+        raw::use_kernel(self.on);
         (self.run)(&env)
     }
 }

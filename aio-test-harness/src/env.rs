@@ -170,7 +170,7 @@ pub struct Env {
     pub targets: Targets,
     /// Whether nothing else uses native AIO on this machine, so that its limits may be changed.
     pub alone: bool,
-    /// What carries out the operations of the case's queues: [`Case::on`](crate::case::Case::on).
+    /// The kernel of the case's contexts and queues: [`Case::on`](crate::case::Case::on).
     pub on: On,
 }
 

@@ -16,7 +16,7 @@
 //!
 //! ```text
 //! $ aio-conformance --case submit:: /var/tmp
-//! 19 cases as x86_64 on Linux 6.12.41
+//! 52 cases as x86_64 on Linux 6.12.41
 //! submit::nothing ... passed (0.03 s)
 //! submit::negative_count ... passed (0.04 s)
 //! ...
@@ -65,3 +65,4 @@ pub mod saturate;
 pub mod stop;
 pub mod stress;
 mod sys;
+pub mod tally;

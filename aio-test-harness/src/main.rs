@@ -13,9 +13,12 @@ use aio_test_harness::{
     cases,
     env::{Env, Targets},
     filter::Filter,
-    guest, progress,
+    guest,
+    on::On,
+    progress,
     runner::{self, Runner},
     saturate, stress,
+    tally::Tally,
 };
 use clap::{Parser, Subcommand};
 
@@ -50,7 +53,8 @@ struct Cli {
     )]
     case: String,
 
-    /// List the cases with name, requirements and summary, and run none.
+    /// List the cases with name, requirements and summary, and run none. Says which cases aren't
+    /// run on a kernel of aio-safe, and why, and how many are run on each kernel.
     #[arg(long)]
     list: bool,
 
@@ -121,7 +125,8 @@ fn picked(cli: &Cli) -> io::Result<Vec<Case>> {
 
 fn list(cli: &Cli) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    for case in picked(cli)? {
+    let picked = picked(cli)?;
+    for case in &picked {
         let requires: Vec<String> = case.requires.iter().map(ToString::to_string).collect();
         let requires = if requires.is_empty() {
             String::new()
@@ -129,8 +134,13 @@ fn list(cli: &Cli) -> io::Result<()> {
             format!(" [{}]", requires.join(", "))
         };
         writeln!(out, "{case}{requires}\n    {}", case.summary)?;
+        if case.on == On::Native {
+            for (on, why) in cases::differences(case.name) {
+                writeln!(out, "    not on {on}: {why}")?;
+            }
+        }
     }
-    Ok(())
+    write!(out, "\n{}", Tally::of(&picked))
 }
 
 fn run(cli: &Cli) -> io::Result<ExitCode> {

@@ -1,4 +1,4 @@
-//! The kernels on which aio-safe's queues are tested.
+//! The kernels on which the cases run.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use aio_safe::{
     queue::Builder,
 };
 
-/// What carries out the operations of a queue.
+/// What carries out the requests of a context, and the operations of a queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum On {
     /// The real kernel.

@@ -205,7 +205,8 @@ fn program(arguments: &[&str]) -> (String, String, Option<i32>) {
 fn the_program_lists_what_it_would_run() {
     let (list, _, status) = program(&["--list", "--case", "setup::"]);
     assert_eq!(status, Some(0));
-    let names = list
+    let (cases, table) = list.split_once("\n\n").expect("a table follows the cases");
+    let names = cases
         .lines()
         .filter(|line| !line.starts_with(' '))
         .collect::<Vec<_>>();
@@ -213,11 +214,20 @@ fn the_program_lists_what_it_would_run() {
         names.len() > 5 && names.iter().all(|name| name.starts_with("setup::")),
         "{list}"
     );
+    assert!(
+        cases.contains("    not on hybrid: the seam returns the handle"),
+        "{list}"
+    );
+    let on = |suffix| names.iter().filter(|name| name.ends_with(suffix)).count();
+    let (threads, hybrid) = (on("@threads"), on("@hybrid"));
+    let native = names.len() - threads - hybrid;
+    let all = format!("{:12}{native:>8}{threads:>8}{hybrid:>8}", "all");
+    assert_eq!(table.lines().last(), Some(all.as_str()), "{list}");
 }
 
 #[test]
 fn the_program_writes_json() {
-    let (json, _, status) = program(&["--json", "--case", "setup::zero_requests"]);
+    let (json, _, status) = program(&["--json", "--case", "setup::unreadable_handle"]);
     assert_eq!(status, Some(0));
     let lines: Vec<Line> = json
         .lines()

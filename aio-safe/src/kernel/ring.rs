@@ -66,6 +66,13 @@ impl Ring {
         })
     }
 
+    /// The header, from which a program that calls a kernel itself finds head, tail and events. The
+    /// pointer is valid as long as the ring is.
+    #[cfg(not(loom))]
+    pub fn header(&self) -> *const RingHeader {
+        self.head.wrapping_sub(2).cast()
+    }
+
     /// The ring of a model's kernel.
     ///
     /// # Safety
@@ -293,6 +300,15 @@ mod tests {
         assert_eq!(take(&mut memory(3, 1), 9), (vec![3, 4, 0], 1));
         assert_eq!(take(&mut memory(3, 1), 1), (vec![3], 4));
         assert_eq!(take(&mut memory(4, 1), 1), (vec![4], 0));
+    }
+
+    #[test]
+    fn the_header_is_that_of_the_ring() {
+        let mut memory = memory(1, 4);
+        let start = std::ptr::from_mut(&mut memory).cast();
+        // SAFETY: the header is at the start of the memory, which outlives the ring.
+        let ring = unsafe { Ring::of_header(start) }.unwrap();
+        assert_eq!(ring.header(), start);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use aio_sys::{
 
 use crate::{
     case::{Case, CaseResult},
-    cases::support::{LONG, file_with, is_readable, submit_one},
+    cases::support::{LONG, data, done, file_with, is_readable, submit_done, submit_one},
     check, check_eq,
     env::{Env, Requirement},
     raw::{Context, Memory, Request, Timeout},
@@ -139,30 +139,14 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-/// Submits requests that complete within `io_submit`.
-fn done(context: &Context, env: &Env, name: &str, count: u64) -> CaseResult<Vec<Request>> {
-    let file = file_with(env, name, b"content!", 0)?;
-    let read =
-        |data| Ok(Request::read(&file, Memory::zeroed(data as usize % 8 + 1)?, 0)?.data(data));
-    let requests = (0..count).map(read).collect::<CaseResult<Vec<_>>>()?;
-    check_eq!(
-        context.submit(&requests.iter().collect::<Vec<_>>()),
-        Ok(count as usize)
-    );
-    Ok(requests)
-}
-
-fn data(events: &[IoEvent]) -> Vec<u64> {
-    events.iter().map(|event| event.data).collect()
-}
-
 fn fields(env: &Env) -> CaseResult {
     let context = Context::new(4)?;
     let file = file_with(env, "fields", b"content!", 0)?;
     for data in [0, 1, 0x0123_4567_89ab_cdef, u64::MAX] {
         let good = Request::read(&file, Memory::zeroed(8)?, 0)?.data(data);
         let bad = Request::read(&file, Memory::inaccessible()?, 0)?.data(!data);
-        check_eq!(context.submit(&[&good, &bad]), Ok(2));
+        submit_done(&context, &good)?;
+        submit_done(&context, &bad)?;
         let expected = [
             (&good, data, 8),
             (&bad, !data, -i64::from(Errno::EFAULT.raw())),
@@ -180,7 +164,14 @@ fn fields(env: &Env) -> CaseResult {
 
 fn in_order(env: &Env) -> CaseResult {
     let context = Context::new(32)?;
-    done(&context, env, "in-order", 32)?;
+    let file = file_with(env, "in-order", b"content!", 0)?;
+    let reads = (0..32)
+        .map(|data| {
+            let memory = Memory::zeroed(data as usize % 8 + 1)?;
+            Ok(Request::read(&file, memory, 0)?.data(data))
+        })
+        .collect::<CaseResult<Vec<_>>>()?;
+    check_eq!(context.submit(&reads.iter().collect::<Vec<_>>()), Ok(32));
     let events = context.getevents(32, 32, LONG)?;
     check_eq!(data(&events), (0..32).collect::<Vec<_>>());
     for event in events {
@@ -204,11 +195,7 @@ fn no_more_than_asked_for(env: &Env) -> CaseResult {
 
 fn minimum_of_zero(_: &Env) -> CaseResult {
     let context = Context::new(1)?;
-    for timeout in [
-        Timeout::Never,
-        Timeout::Exactly(1000, 0),
-        Timeout::Exactly(-1, 0),
-    ] {
+    for timeout in [Timeout::Never, Timeout::Exactly(1000, 0)] {
         check_eq!(context.getevents(0, 1, timeout)?.len(), 0, "{timeout:?}");
     }
     Ok(())
@@ -217,7 +204,6 @@ fn minimum_of_zero(_: &Env) -> CaseResult {
 fn room_for_none(_: &Env) -> CaseResult {
     let context = Context::new(1)?;
     check_eq!(context.getevents(0, 0, Timeout::Never)?.len(), 0);
-    check_eq!(context.getevents_at(0, 0, Memory::inaccessible()?), Ok(0));
     Ok(())
 }
 
@@ -272,6 +258,7 @@ fn unreadable_timeout(_: &Env) -> CaseResult {
 fn unwritable_room(env: &Env) -> CaseResult {
     let context = Context::new(2)?;
     done(&context, env, "unwritable-room", 2)?;
+    check_eq!(context.getevents_at(0, 0, Memory::inaccessible()?), Ok(0));
     for min in [0, 1, 2] {
         let got = context.getevents_at(min, 2, Memory::inaccessible()?);
         check_eq!(got, Err(Errno::EFAULT), "min {min}");
@@ -343,6 +330,8 @@ fn ready_later(
 fn negative_timeout(_: &Env) -> CaseResult {
     let context = Context::new(1)?;
     for seconds in [-1, i32::MIN] {
+        let without_waiting = context.getevents(0, 1, Timeout::Exactly(seconds, 0))?;
+        check_eq!(without_waiting.len(), 0, "tv_sec {seconds}, minimum 0");
         let thread = ready_later(&context)?;
         let events = context.getevents(1, 1, Timeout::Exactly(seconds, 0))?;
         check_eq!(events.len(), 1, "tv_sec {seconds}");

@@ -235,6 +235,17 @@ fn noappend(env: &Env) -> CaseResult {
 }
 
 fn noappend_of_append_only(env: &Env) -> CaseResult {
+    write_to_append_only(env, |context, write| {
+        check_eq!(context.submit(&[write]), Err(Errno::EPERM));
+        Ok(())
+    })
+}
+
+/// Makes an append-only file, and hands on a write of it with NOAPPEND.
+pub(super) fn write_to_append_only(
+    env: &Env,
+    then: impl FnOnce(&Context, &Request) -> CaseResult,
+) -> CaseResult {
     /// Takes the mark away when it is dropped, because an append-only file can't be removed.
     struct Marked<'a>(&'a File);
     impl Drop for Marked<'_> {
@@ -256,9 +267,7 @@ fn noappend_of_append_only(env: &Env) -> CaseResult {
         .append(true)
         .open(env.directory()?.join("append-only"))?;
     let write = Request::write(&appending, Memory::from_bytes(b"A")?, 0)?;
-    let write = write.rw_flags(RwFlags::NOAPPEND);
-    check_eq!(context.submit(&[&write]), Err(Errno::EPERM));
-    Ok(())
+    then(&context, &write.rw_flags(RwFlags::NOAPPEND))
 }
 
 fn sync_writes(env: &Env) -> CaseResult {

@@ -7,12 +7,12 @@ use aio_sys::Errno;
 use crate::{
     case::{Case, CaseResult},
     cases::support::{
-        BLOCK, LONG, complete, file_with, one_event, pattern, same_bytes, submit_one,
+        BLOCK, LONG, complete, done, file_with, one_event, pattern, same_bytes, submit_one,
     },
     check, check_eq,
     env::{Env, Requirement},
     raw::{Context, Memory, Request, Timeout},
-    sys::{self, fork::fork},
+    sys::{self, fork::fork_beside_workers as fork},
 };
 
 pub(super) const CASES: &[Case] = &[
@@ -86,9 +86,7 @@ fn parent_goes_on(_: &Env) -> CaseResult {
 
 fn events_stay(env: &Env) -> CaseResult {
     let context = Context::new(4)?;
-    let file = file_with(env, "events-stay", b"content!", 0)?;
-    let request = Request::read(&file, Memory::zeroed(8)?, 0)?;
-    check_eq!(context.submit(&[&request; 4]), Ok(4));
+    done(&context, env, "events-stay", 4)?;
     fork(|| {
         check_eq!(
             context.getevents(1, 4, Timeout::ms(1)).err(),

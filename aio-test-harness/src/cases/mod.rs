@@ -34,66 +34,76 @@ mod vectored;
 
 use crate::{case::Case, on::On};
 
+/// The lists of all areas of single calls.
+const CALLS: &[&[Case]] = &[
+    setup::CASES,
+    limits::CASES,
+    submit::CASES,
+    partial::CASES,
+    rw::CASES,
+    vectored::CASES,
+    flags::CASES,
+    priority::CASES,
+    sync::CASES,
+    poll::CASES,
+    events::CASES,
+    masked::CASES,
+    cancel::CASES,
+    destroy::CASES,
+    ring::CASES,
+    eventfd::CASES,
+    fork::CASES,
+    exit::CASES,
+    threads::CASES,
+    direct::CASES,
+];
+
 /// All cases, in the order in which they run.
 pub fn all() -> impl Iterator<Item = Case> {
-    [
-        setup::CASES,
-        limits::CASES,
-        submit::CASES,
-        partial::CASES,
-        rw::CASES,
-        vectored::CASES,
-        flags::CASES,
-        priority::CASES,
-        sync::CASES,
-        poll::CASES,
-        events::CASES,
-        masked::CASES,
-        cancel::CASES,
-        destroy::CASES,
-        ring::CASES,
-        eventfd::CASES,
-        fork::CASES,
-        exit::CASES,
-        threads::CASES,
-        direct::CASES,
-        no_libc::CASES,
-        examples::CASES,
-    ]
-    .into_iter()
-    .flatten()
-    .copied()
-    .chain(on_threads())
-    .chain(on_each_kernel())
+    everything().filter(|case| differs::why(case).is_none())
 }
 
-/// The cases of single calls that worker threads answer like the real kernel.
-fn on_threads() -> impl Iterator<Item = Case> {
-    [
-        rw::CASES,
-        vectored::CASES,
-        flags::CASES,
-        priority::CASES,
-        sync::CASES,
-        poll::CASES,
-        cancel::CASES,
-        late::CASES,
-    ]
-    .into_iter()
-    .flatten()
-    .map(|case| case.on(On::Threads))
-    .filter(|case| differs::why(case).is_none())
+/// All cases, also those that aren't run on a kernel, because they are different there on purpose.
+fn everything() -> impl Iterator<Item = Case> {
+    CALLS
+        .iter()
+        .chain(&[no_libc::CASES, examples::CASES])
+        .copied()
+        .flatten()
+        .copied()
+        .chain(through_the_seam())
+        .chain(on_each_kernel())
+        .chain(queue::on_one())
 }
 
-/// The cases of aio-safe, on each kernel on which they are true.
+/// The cases of single calls, on the kernels of aio-safe.
+fn through_the_seam() -> impl Iterator<Item = Case> {
+    [On::Threads, On::Hybrid].into_iter().flat_map(|on| {
+        let areas = CALLS.iter().chain(&[late::CASES]).copied();
+        areas.flatten().map(move |case| case.on(on))
+    })
+}
+
+/// The cases of aio-safe, on each kernel.
 fn on_each_kernel() -> impl Iterator<Item = Case> {
     [stress::CASES, attack::CASES]
         .into_iter()
         .chain(queue::ON_EACH.iter().copied())
         .flatten()
         .flat_map(|case| On::ALL.map(|on| case.on(on)))
-        .filter(|case| differs::why(case).is_none())
-        .chain(queue::on_one())
+}
+
+/// Why the case of this name isn't run on some kernels.
+pub fn differences(name: &str) -> impl Iterator<Item = (On, &'static str)> {
+    everything()
+        .filter(move |case| case.name == name)
+        .filter_map(|case| Some((case.on, differs::why(&case)?.1)))
+}
+
+/// The cases that aren't run on their kernel because they would fail there, each time.
+pub fn answered_otherwise() -> impl Iterator<Item = Case> {
+    everything()
+        .filter(|case| differs::why(case).is_some_and(|(kind, _)| kind == differs::Kind::Answer))
 }
 
 /// The cases that go wrong on purpose, for testing the program that runs them. [`all`] has none of
@@ -102,10 +112,11 @@ pub fn sabotage() -> impl Iterator<Item = Case> {
     sabotage::CASES.iter().copied()
 }
 
-/// The case of this name. It may be one of [`sabotage`], or one that only other cases start.
+/// The case of this name. It may be one of [`sabotage`], one that only other cases start, or one
+/// that is different on its kernel on purpose.
 #[must_use]
 pub fn by_name(name: &str) -> Option<Case> {
-    all()
+    everything()
         .chain(sabotage())
         .chain(exit::HELPERS.iter().copied())
         .find(|case| case.to_string() == name)

@@ -2,11 +2,11 @@
 
 use std::fs::File;
 
-use aio_sys::{Errno, abi::IoEvent};
+use aio_sys::Errno;
 
 use crate::{
     case::{Case, CaseResult},
-    cases::support::{LONG, file_with, fill_up, is_readable},
+    cases::support::{LONG, data, file_with, fill_up, is_readable, sorted_data},
     check, check_eq,
     env::{Env, Requirement},
     raw::{Context, Memory, Request, Timeout},
@@ -64,10 +64,6 @@ fn read(file: &File, data: u64) -> CaseResult<Request> {
     Ok(Request::read(file, Memory::zeroed(8)?, 0)?.data(data))
 }
 
-fn data(events: &[IoEvent]) -> Vec<u64> {
-    events.iter().map(|event| event.data).collect()
-}
-
 fn stops_at_the_refused(env: &Env) -> CaseResult {
     let context = Context::new(8)?;
     let file = file_with(env, "stops", b"content!", 0)?;
@@ -92,7 +88,7 @@ fn stops_at_the_refused(env: &Env) -> CaseResult {
         "the two after the refused one"
     );
     let events = context.getevents(4, 8, LONG)?;
-    check_eq!(data(&events), [0, 1, 3, 4]);
+    check_eq!(sorted_data(&events), [0, 1, 3, 4]);
     check!(events.iter().all(|event| event.res == 8), "{events:?}");
     Ok(())
 }
@@ -147,7 +143,7 @@ fn until_full(env: &Env) -> CaseResult {
     );
     check_eq!(context.submit(&all[first..]), Err(Errno::EAGAIN));
     let events = context.getevents(first as isize, all.len() as isize, LONG)?;
-    check_eq!(data(&events), (0..first as u64).collect::<Vec<_>>());
+    check_eq!(sorted_data(&events), (0..first as u64).collect::<Vec<_>>());
     let second = context.submit(&all[first..])?;
     check!(second >= 1);
     check_eq!(

@@ -11,7 +11,7 @@ use aio_sys::{Errno, abi::IoEvent};
 use crate::{
     case::{CaseResult, Stop},
     env::Env,
-    raw::{Context, Request, Timeout},
+    raw::{Context, Memory, Request, Timeout},
 };
 
 /// The timeout for what has to happen. It is far longer than the slowest emulated machine needs,
@@ -20,6 +20,9 @@ pub(super) const LONG: Timeout = Timeout::Exactly(30, 0);
 
 /// The length and alignment of direct reads and writes, in bytes. It fits every disk.
 pub(super) const BLOCK: usize = 4096;
+
+/// An address that is the kernel's, or nobody's, and fits this program's words.
+pub(super) const LAST_PAGE: u64 = (usize::MAX - 4095) as u64;
 
 /// Makes a pattern that differs from block to block and from seed to seed.
 pub(super) fn pattern(seed: u64, length: usize) -> Vec<u8> {
@@ -86,6 +89,41 @@ pub(super) fn complete(context: &Context, request: &Request) -> CaseResult<i64> 
         )));
     }
     Ok(event.res)
+}
+
+/// Submits one request, and waits until its event is in the ring. For the real kernel, the request
+/// has to be one that completes within `io_submit`.
+pub(super) fn submit_done(context: &Context, request: &Request) -> CaseResult {
+    let ring = context.ring();
+    let before = ring.count();
+    submit_one(context, request)?;
+    while ring.count() == before {
+        std::thread::yield_now();
+    }
+    Ok(())
+}
+
+/// Submits reads whose data count up from 0, one after another, and waits for each one's event to
+/// be in the ring. The length of each read is its data modulo 8, plus 1.
+pub(super) fn done(context: &Context, env: &Env, name: &str, count: u64) -> CaseResult {
+    let file = file_with(env, name, b"content!", 0)?;
+    for data in 0..count {
+        let memory = Memory::zeroed(data as usize % 8 + 1)?;
+        submit_done(context, &Request::read(&file, memory, 0)?.data(data))?;
+    }
+    Ok(())
+}
+
+/// The data of events, in their order.
+pub(super) fn data(events: &[IoEvent]) -> Vec<u64> {
+    events.iter().map(|event| event.data).collect()
+}
+
+/// The data of events, sorted.
+pub(super) fn sorted_data(events: &[IoEvent]) -> Vec<u64> {
+    let mut data = data(events);
+    data.sort_unstable();
+    data
 }
 
 /// Compares contents. The failure names the first byte that differs.

@@ -1,40 +1,24 @@
 //! An AIO context.
 
-use std::{
-    io,
-    mem::MaybeUninit,
-    ptr,
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
-
-use aio_safe::kernel::{Kernel, Threads};
+use std::{io, ptr, sync::Arc};
 
 use aio_sys::{
     Errno,
     abi::{AioContext, AioSigset, IoEvent, Iocb},
 };
 
-use super::{Mask, Memory, Request, Ring, Timeout};
+use super::{Mask, Memory, Request, Ring, Timeout, seam::Seam};
 
 /// A context, destroyed when dropped.
 ///
-/// It is the real kernel's, or one of [`Threads`], to which the calls then go through the seam. The
-/// seam takes no addresses of what can't be read, so cases that have such requests or timeouts
-/// aren't for it: they end with a signal or a panic.
+/// It is the real kernel's, or one of a kernel of aio-safe: see [`Seam`].
 #[derive(Debug)]
 pub(crate) struct Context {
     raw: AioContext,
-    threads: Option<Threads>,
-    /// Whether the handle is the kernel's. Any other number may be no address.
+    /// Who answers, if it isn't the real kernel.
+    seam: Option<Arc<Seam>>,
+    /// Whether the handle is a kernel's. Any other number may be no address.
     real: bool,
-}
-
-static USE_THREADS: AtomicBool = AtomicBool::new(false);
-
-/// Has the contexts that this process makes from now on be those of [`Threads`].
-pub(crate) fn use_threads() {
-    USE_THREADS.store(true, Ordering::Relaxed);
 }
 
 /// Calls `io_setup` with the handle in this memory, and returns the context.
@@ -51,7 +35,7 @@ pub(crate) fn setup_at(nr_events: u32, handle: Memory) -> Result<Context, Errno>
     let raw = unsafe { handle.as_ptr().cast::<AioContext>().read_volatile() };
     Ok(Context {
         raw,
-        threads: None,
+        seam: None,
         real: true,
     })
 }
@@ -59,12 +43,12 @@ pub(crate) fn setup_at(nr_events: u32, handle: Memory) -> Result<Context, Errno>
 impl Context {
     /// `io_setup`.
     pub(crate) fn new(nr_events: u32) -> Result<Self, Errno> {
-        if USE_THREADS.load(Ordering::Relaxed) {
-            let threads = Threads::new();
+        if let Some(seam) = Seam::setup(nr_events) {
+            let seam = seam?;
             return Ok(Self {
-                raw: threads.io_setup(nr_events)?,
-                threads: Some(threads),
-                real: false,
+                raw: seam.raw(),
+                seam: Some(seam),
+                real: true,
             });
         }
         let mut raw = AioContext::NONE;
@@ -73,7 +57,7 @@ impl Context {
         unsafe { aio_sys::io_setup(nr_events, &raw mut raw) }?;
         Ok(Self {
             raw,
-            threads: None,
+            seam: None,
             real: true,
         })
     }
@@ -87,13 +71,14 @@ impl Context {
     pub(crate) fn from_raw(raw: AioContext) -> Self {
         Self {
             raw,
-            threads: None,
+            seam: Seam::of(raw),
             real: false,
         }
     }
 
     /// Gives up the handle without destroying the context.
-    pub(crate) fn into_raw(self) -> AioContext {
+    pub(crate) fn into_raw(mut self) -> AioContext {
+        drop(self.seam.take());
         let raw = self.raw;
         std::mem::forget(self);
         raw
@@ -102,10 +87,8 @@ impl Context {
     /// Calls `io_submit` with several requests.
     pub(crate) fn submit(&self, requests: &[&Request]) -> Result<usize, Errno> {
         let pointers: Vec<*mut Iocb> = requests.iter().map(|request| request.address()).collect();
-        if let Some(threads) = &self.threads {
-            // SAFETY: the iocb of a `Request` and the buffers that it names are never unmapped, or
-            // fault. One thread submits a request, and nobody reads what it names before its event.
-            return unsafe { threads.io_submit(self.raw, &pointers) };
+        if let Some(seam) = &self.seam {
+            return seam.submit(self.raw, &pointers);
         }
         // SAFETY: the array has `pointers.len()` pointers. The iocb of a `Request` and the buffers
         // that it names are never unmapped, or fault. The iocb is only accessed through raw
@@ -116,6 +99,7 @@ impl Context {
     /// Calls `io_submit` with these requests and the count `nr`. The memory behind the last pointer
     /// faults.
     pub(crate) fn submit_claiming(&self, nr: isize, requests: &[&Request]) -> Result<usize, Errno> {
+        assert!(self.seam.is_none(), "the seam takes a slice");
         let pointers: Vec<u8> = requests
             .iter()
             .flat_map(|request| request.address().addr().to_ne_bytes())
@@ -136,9 +120,9 @@ impl Context {
         timeout: Timeout,
     ) -> Result<Vec<IoEvent>, Errno> {
         let room = usize::try_from(nr).unwrap_or(0);
-        if let Some(threads) = &self.threads {
-            let min = usize::try_from(min).expect("the seam has no other minimum");
-            return through(threads, self.raw, min, room, timeout);
+        if let Some(seam) = &self.seam {
+            let min = usize::try_from(min).expect("the seam has no negative number");
+            return seam.getevents(self.raw, min, room, timeout);
         }
         let mut events = vec![IoEvent::default(); room.max(1)];
         let mut time = aio_sys::GetEventsTimespec::default();
@@ -164,6 +148,7 @@ impl Context {
         nr: isize,
         events: Memory,
     ) -> Result<usize, Errno> {
+        assert!(self.seam.is_none(), "the seam takes a slice");
         let length = usize::try_from(nr).unwrap_or(0) * size_of::<IoEvent>();
         assert!(events.takes(length), "the memory takes the events");
         // SAFETY: the memory has room for `nr` events, or an access behind its end faults. A null
@@ -179,6 +164,7 @@ impl Context {
         timeout: Timeout,
         mask: Mask,
     ) -> Result<Vec<IoEvent>, Errno> {
+        assert!(self.seam.is_none(), "the seam has no io_pgetevents");
         let room = usize::try_from(nr).unwrap_or(0);
         let mut events = vec![IoEvent::default(); room.max(1)];
         let mut time = aio_sys::PgetEventsTimespec::default();
@@ -225,11 +211,8 @@ impl Context {
             res: 3,
             res2: 4,
         };
-        if let Some(threads) = &self.threads {
-            // SAFETY: the iocb of a `Request` is never unmapped.
-            let answer = unsafe { threads.io_cancel(self.raw, request.address()) };
-            // The seam has both answers for the same.
-            return (answer.and(Err(Errno::EINPROGRESS)), None);
+        if let Some(seam) = &self.seam {
+            return (seam.cancel(self.raw, request.address()), None);
         }
         let mut result = untouched;
         // SAFETY: the iocb is never unmapped, or faults, and `result` is writable during the call.
@@ -239,9 +222,8 @@ impl Context {
 
     /// `io_destroy`.
     pub(crate) fn destroy(mut self) -> Result<(), Errno> {
-        if let Some(threads) = self.threads.take() {
-            // SAFETY: nobody has the context any more.
-            return unsafe { threads.io_destroy(self.into_raw()) };
+        if let Some(seam) = self.seam.take() {
+            return seam.destroy(self.into_raw());
         }
         // SAFETY: memory that requests in flight write to is never freed, so the context may end at
         // any time. A `Ring` borrows `self`, so none reads the ring any more.
@@ -250,6 +232,7 @@ impl Context {
 
     /// Unmaps the ring. The context keeps its handle.
     pub(crate) fn without_its_ring(self) -> io::Result<Self> {
+        assert!(self.seam.is_none(), "the ring isn't a mapping of its own");
         let length = self.ring().length();
         let raw = self.into_raw();
         let start = ptr::with_exposed_provenance_mut(raw.addr());
@@ -263,6 +246,7 @@ impl Context {
 
     /// Moves the ring. The context gets its new handle.
     pub(crate) fn with_its_ring_moved(self) -> io::Result<Self> {
+        assert!(self.seam.is_none(), "the ring isn't a mapping of its own");
         let length = self.ring().length();
         let start = ptr::with_exposed_provenance_mut(self.into_raw().addr());
         let elsewhere = Memory::inaccessible_of(length)?.as_ptr();
@@ -276,54 +260,33 @@ impl Context {
         }
         Ok(Self {
             raw: AioContext::from_addr(moved.expose_provenance()),
-            threads: None,
+            seam: None,
             real: true,
         })
     }
 
-    /// The ring, whose address is the handle.
+    /// The ring. Its address is the real kernel's handle.
     ///
     /// # Panics
     ///
     /// For a context of [`from_raw`](Self::from_raw): there may be no memory at its handle.
     pub(crate) fn ring(&self) -> Ring<'_> {
-        assert!(
-            self.real,
-            "only a handle of the kernel is the address of a ring"
-        );
-        Ring::of(self)
+        assert!(self.real, "only the handle of a new context has a ring");
+        if let Some(seam) = &self.seam {
+            return seam.ring(self.raw).expect("the kernel has a ring");
+        }
+        let header = ptr::with_exposed_provenance(self.raw.addr());
+        // SAFETY: the handle is the address of the ring (fs/aio.c, `ctx->user_id =
+        // ctx->mmap_base`). The ring is mapped until the context is destroyed, and the `Ring`
+        // borrows the context.
+        unsafe { Ring::at(header) }
     }
-}
-
-/// `io_getevents` through the seam.
-fn through(
-    threads: &Threads,
-    raw: AioContext,
-    min: usize,
-    room: usize,
-    timeout: Timeout,
-) -> Result<Vec<IoEvent>, Errno> {
-    let timeout = timeout.parts().map(|(seconds, nanoseconds)| {
-        let seconds = u64::try_from(seconds).expect("the seam has no negative timeouts");
-        let nanoseconds = u32::try_from(nanoseconds).expect("nor these");
-        Duration::new(seconds, nanoseconds)
-    });
-    let mut events = vec![MaybeUninit::uninit(); room];
-    // SAFETY: a case takes a context's events in one thread at a time, and reads no ring of it.
-    let got = unsafe { threads.io_getevents(raw, min, &mut events, timeout) }?;
-    events.truncate(got);
-    let taken = events.into_iter().map(|event| {
-        // SAFETY: the kernel has initialised as many events as it returned, as it promises.
-        unsafe { event.assume_init() }
-    });
-    Ok(taken.collect())
 }
 
 impl Drop for Context {
     fn drop(&mut self) {
-        if let Some(threads) = &self.threads {
-            // SAFETY: nobody has the context any more.
-            let _ = unsafe { threads.io_destroy(self.raw) };
+        if let Some(seam) = &self.seam {
+            let _ = seam.destroy(self.raw);
             return;
         }
         // SAFETY: memory that requests in flight write to is never freed, and a `Ring` borrows

@@ -14,9 +14,11 @@ mod context;
 mod memory;
 mod request;
 mod ring;
+mod seam;
 
 pub(crate) use arguments::{Mask, Timeout};
-pub(crate) use context::{Context, setup_at, use_threads};
+pub(crate) use context::{Context, setup_at};
 pub(crate) use memory::Memory;
 pub(crate) use request::Request;
 pub(crate) use ring::Ring;
+pub(crate) use seam::use_kernel;

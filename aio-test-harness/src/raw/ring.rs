@@ -8,30 +8,29 @@ use std::{
 
 use aio_sys::abi::{IoEvent, RingHeader};
 
-use super::Context;
-
 /// A context's ring. There is one consumer at a time, because a case that uses it has one thread.
 #[derive(Debug)]
 pub(crate) struct Ring<'a> {
     header: NonNull<RingHeader>,
-    context: PhantomData<&'a Context>,
+    owner: PhantomData<&'a ()>,
 }
 
 impl<'a> Ring<'a> {
-    pub(super) fn of(context: &'a Context) -> Self {
-        let _ = context;
-        let header = std::ptr::with_exposed_provenance_mut(context.raw().addr());
+    /// The ring with this header.
+    ///
+    /// # Safety
+    ///
+    /// A ring as the kernel lays it out begins there. It stays mapped while the result is used.
+    pub(super) unsafe fn at(header: *const RingHeader) -> Self {
         Self {
-            header: NonNull::new(header).expect("a context is not 0"),
-            context: PhantomData,
+            header: NonNull::new(header.cast_mut()).expect("a ring isn't at address 0"),
+            owner: PhantomData,
         }
     }
 
     /// A copy of the header. Head and tail may change at any time.
     pub(crate) fn header(&self) -> RingHeader {
-        // SAFETY: the handle is the address of the ring (fs/aio.c, `ctx->user_id =
-        // ctx->mmap_base`). The ring is mapped until the context is destroyed, and `'a` borrows the
-        // context.
+        // SAFETY: `at` requires that the ring begins with it, and that it stays mapped.
         unsafe { self.header.read_volatile() }
     }
 
@@ -52,11 +51,10 @@ impl<'a> Ring<'a> {
 
     /// The slot of the kernel's next event. The events before it may be read.
     pub(crate) fn tail(&self) -> u32 {
-        // SAFETY: the ring is mapped while `'a` borrows the context, and the field is within its
-        // header.
+        // SAFETY: `at` requires that the ring stays mapped. The field is within its header.
         let tail = unsafe { &raw mut (*self.header.as_ptr()).tail };
-        // SAFETY: the ring is mapped while `'a` borrows the context. The u32 is aligned to 4 bytes,
-        // and this process and the kernel access it atomically.
+        // SAFETY: `at` requires that the ring stays mapped. The u32 is aligned to 4 bytes, and
+        // everybody accesses it atomically.
         unsafe { AtomicU32::from_ptr(tail) }.load(Ordering::Acquire)
     }
 
@@ -67,17 +65,28 @@ impl<'a> Ring<'a> {
         let events = unsafe { self.header.add(1) }.cast::<IoEvent>();
         // SAFETY: the assertion says that `slot` is one of the ring's `nr` slots.
         let event = unsafe { events.add(slot as usize) };
-        // SAFETY: the ring is mapped while `'a` borrows the context. It starts on a page, and
-        // events are at multiples of 32 bytes.
+        // SAFETY: `at` requires that the ring stays mapped. Its events are as aligned as its
+        // header, whose length is an event's.
         unsafe { event.read_volatile() }
+    }
+
+    /// How many events are there.
+    pub(crate) fn count(&self) -> u32 {
+        let nr = self.header().nr;
+        (self.tail() + nr - self.head()) % nr
     }
 
     /// Takes all events that are there, as `io_getevents` does.
     pub(crate) fn reap(&self) -> Vec<IoEvent> {
+        self.take(usize::MAX)
+    }
+
+    /// Takes events that are there, up to this number.
+    pub(super) fn take(&self, room: usize) -> Vec<IoEvent> {
         let nr = self.header().nr;
         let (mut head, tail) = (self.head(), self.tail());
         let mut events = Vec::new();
-        while head != tail {
+        while head != tail && events.len() < room {
             events.push(self.event(head));
             head = (head + 1) % nr;
         }
@@ -86,11 +95,10 @@ impl<'a> Ring<'a> {
     }
 
     fn head_word(&self) -> &AtomicU32 {
-        // SAFETY: the ring is mapped while `'a` borrows the context, and the field is within its
-        // header.
+        // SAFETY: `at` requires that the ring stays mapped. The field is within its header.
         let head = unsafe { &raw mut (*self.header.as_ptr()).head };
-        // SAFETY: the ring is mapped while `'a` borrows the context. The u32 is aligned to 4 bytes,
-        // and this process and the kernel access it atomically.
+        // SAFETY: `at` requires that the ring stays mapped. The u32 is aligned to 4 bytes, and
+        // everybody accesses it atomically.
         unsafe { AtomicU32::from_ptr(head) }
     }
 }

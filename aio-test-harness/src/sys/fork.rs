@@ -21,6 +21,14 @@ pub(crate) fn fork(child: impl FnOnce() -> CaseResult) -> io::Result<Forked> {
     unsafe { fork_and_run(child) }
 }
 
+/// As [`fork`], in a process that may have workers of aio-safe, but no other threads.
+pub(crate) fn fork_beside_workers(child: impl FnOnce() -> CaseResult) -> io::Result<Forked> {
+    // SAFETY: this process has no threads but this one and aio-safe's workers. What workers change
+    // is inside of aio-safe, whose queues and kernels are safe to use in a child. They don't print,
+    // so they don't hold the lock of the standard error output.
+    unsafe { fork_and_run(child) }
+}
+
 /// As [`fork`], in a process that may have other threads.
 ///
 /// # Safety

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use aio_abi::{AioContext, IoEvent, Iocb};
+use aio_abi::{AioContext, IoEvent, Iocb, KIOCB_KEY};
 use aio_sys::Errno;
 
 use self::{counts::Counts, native::Native, way::Way};
@@ -129,7 +129,7 @@ impl Hybrid {
 
     fn parts(&self, ctx: AioContext) -> Result<&Parts, Errno> {
         match self.parts.get() {
-            Some(parts) if parts.handle() == ctx => Ok(parts),
+            Some(parts) if parts.handle() == ctx && parts.own.pool.is_current() => Ok(parts),
             _ => Err(Errno::EINVAL),
         }
     }
@@ -226,7 +226,7 @@ impl Hybrid {
     ) -> Result<(), Errno> {
         parts.own.has_room()?;
         // SAFETY: nobody else uses the iocb, which the caller promises.
-        let iocb = unsafe { &*pointer };
+        let iocb = unsafe { &mut *pointer };
         let eventfd = files::eventfd(iocb)?;
         // SAFETY: the caller promises that the memory is valid and unused until the event.
         let res = match unsafe { files::read_cached(iocb) } {
@@ -239,6 +239,7 @@ impl Hybrid {
                 return Ok(());
             }
         };
+        iocb.aio_key = KIOCB_KEY;
         let event = IoEvent {
             data: iocb.aio_data,
             obj: pointer.addr() as u64,

@@ -33,6 +33,10 @@ impl<D: Device> Master<D> {
     }
 
     fn context(&self, ctx: AioContext) -> Result<Arc<Context<D>>, Errno> {
+        // A child has copies of contexts without their workers, and of locks that these may hold.
+        if !self.pool.is_current() {
+            return Err(Errno::EINVAL);
+        }
         let contexts = lock(&self.contexts);
         let found = contexts.iter().find(|context| context.handle() == ctx);
         found.cloned().ok_or(Errno::EINVAL)

@@ -1,9 +1,6 @@
 //! Queues after fork and at the end of a process.
 
-#![allow(unsafe_code, reason = "forks beside a queue's workers")]
-
 use std::{
-    io,
     panic::{AssertUnwindSafe, catch_unwind},
     time::Duration,
 };
@@ -21,7 +18,7 @@ use crate::{
     },
     check, check_eq,
     env::Env,
-    sys::fork::{Forked, exit_now, fork_and_run},
+    sys::fork::{exit_now, fork_beside_workers as fork},
 };
 
 const COUNT: usize = 32;
@@ -52,14 +49,6 @@ pub(super) const CASES: &[Case] = &[
         exit_in_flight,
     ),
 ];
-
-/// Forks beside the workers of aio-safe, if the queue has any.
-fn fork(child: impl FnOnce() -> CaseResult) -> io::Result<Forked> {
-    // SAFETY: this process has no threads but this one and aio-safe's workers. What workers change
-    // is inside of aio-safe, which is safe to use in a child. They don't print, so they don't hold
-    // the lock of the standard error output.
-    unsafe { fork_and_run(child) }
-}
 
 fn child_gets_errors(env: &Env) -> CaseResult {
     let queue = env.queue(4)?;

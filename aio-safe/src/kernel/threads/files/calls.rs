@@ -267,10 +267,17 @@ fn reopen(file: &File, writes: bool) -> Option<OwnedFd> {
 /// As there.
 pub(super) unsafe fn read_cached(iocb: &Iocb) -> Look {
     const MISSED: Look = Look::Missed { started: false };
+    // A worker refuses what doesn't fit this process's words.
+    let (Ok(buf), Ok(count)) = (
+        usize::try_from(iocb.aio_buf),
+        isize::try_from(iocb.aio_nbytes),
+    ) else {
+        return MISSED;
+    };
+    let count = count as usize;
     let one;
     let (iov, count, wanted) = if iocb.aio_lio_opcode == Opcode::PREADV {
-        let count = iocb.aio_nbytes as usize;
-        let iov = ptr::with_exposed_provenance::<Iovec>(iocb.aio_buf as usize);
+        let iov = ptr::with_exposed_provenance::<Iovec>(buf);
         if count > Iovec::MAX_COUNT {
             return MISSED;
         }
@@ -281,8 +288,8 @@ pub(super) unsafe fn read_cached(iocb: &Iocb) -> Look {
         (iov, count, wanted)
     } else {
         one = Iovec {
-            iov_base: ptr::with_exposed_provenance_mut::<c_void>(iocb.aio_buf as usize),
-            iov_len: iocb.aio_nbytes as usize,
+            iov_base: ptr::with_exposed_provenance_mut::<c_void>(buf),
+            iov_len: count,
         };
         (&raw const one, 1, one.iov_len)
     };
