@@ -337,8 +337,12 @@ const LIST: &[Entry] = &[
     (
         Long,
         BOTH,
-        "so large a buffer takes seconds where the processor is emulated: direct::round_trip_file",
-        &["direct::large_file", "direct::large_disk"],
+        "so much data takes seconds where the processor is emulated: direct::many_in_flight_file",
+        &[
+            "direct::large_file",
+            "direct::large_disk",
+            "direct::many_in_flight_512",
+        ],
     ),
     // Queues
     (
