@@ -1,0 +1,283 @@
+//! A simulated world: its time, its disks, its kernel.
+
+use std::{
+    fmt,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use crate::{
+    Disk, DiskModel, Fault, SimKernel,
+    agenda::{Agenda, Due},
+    choices::Choices,
+    disk::state::DiskState,
+    fault::Faults,
+    kernel::state::KernelState,
+    open::OpenFiles,
+    sleep::Sleepers,
+    trace::Trace,
+};
+
+/// A simulated machine, or several: a kernel, disks and time, all made from a seed.
+///
+/// The same seed and the same calls give the same run, with the same versions of this crate and of
+/// `fastrand`: see [determinism](crate#determinism). Clones are the same world.
+///
+/// ```
+/// use aio_safe::{Op, Queue};
+/// use aio_sim::{DiskModel, OFlags, World};
+///
+/// let world = World::new(7);
+/// let disk = world.disk(DiskModel::ext4());
+/// let queue = Queue::with_kernel(32, world.kernel())?;
+/// let file = disk.open("greeting", OFlags::RDWR | OFlags::CREATE)?;
+///
+/// queue.submit(&file, Op::write("hello, disk", 0))?.wait().result?;
+/// let read = queue.submit(&file, Op::read(Vec::with_capacity(5), 7))?.wait();
+/// assert_eq!(read.buffer, b"disk");
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct World(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    /// Something happened that a thread in `io_getevents` may wait for.
+    changed: Condvar,
+}
+
+/// All of a world, behind its lock.
+pub(crate) struct State {
+    pub(crate) choices: Choices,
+    pub(crate) agenda: Agenda,
+    pub(crate) trace: Trace,
+    pub(crate) faults: Faults,
+    pub(crate) files: OpenFiles,
+    pub(crate) disks: Vec<DiskState>,
+    pub(crate) kernel: KernelState,
+    /// `RLIMIT_FSIZE`.
+    pub(crate) file_size_limit: u64,
+    pub(crate) sleepers: Sleepers,
+    /// Memory for the bytes of one transfer.
+    pub(crate) scratch: Vec<u8>,
+}
+
+/// A world that isn't made yet. Made by [`World::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing is made until it is built"]
+pub struct WorldBuilder {
+    seed: u64,
+    faults: Faults,
+    cpus: u32,
+    aio_max_nr: u32,
+    readable_ring: bool,
+    file_size_limit: u64,
+    trace: bool,
+}
+
+impl WorldBuilder {
+    /// Makes a [fault](Fault) happen once in so many times, on average: whenever it could happen,
+    /// it does with a chance of one in `one_in`. 0, which is the default, means never.
+    pub fn chance(mut self, fault: Fault, one_in: u32) -> Self {
+        self.faults.set_chance(fault, one_in);
+        self
+    }
+
+    /// How many processors there are. 2 if this isn't called. Each call is made on one of them,
+    /// drawn from the seed. A context's slots are counted for each processor, as in the real
+    /// kernel, so some may be out of reach.
+    ///
+    /// # Panics
+    ///
+    /// When it is 0, or more than 1024.
+    pub fn cpus(mut self, cpus: u32) -> Self {
+        assert!((1..=1024).contains(&cpus), "{cpus} processors");
+        self.cpus = cpus;
+        self
+    }
+
+    /// `/proc/sys/fs/aio-max-nr`: the sum of the depths of all contexts. 65536 if this isn't
+    /// called.
+    pub fn aio_max_nr(mut self, requests: u32) -> Self {
+        self.aio_max_nr = requests;
+        self
+    }
+
+    /// Whether queues can read the completion ring without a call. They can if this isn't called,
+    /// as on Linux.
+    ///
+    /// Time passes only in calls. So a program that polls a queue, and never waits, needs a world
+    /// without it, or has to [let time pass](World::pass).
+    pub fn readable_ring(mut self, readable: bool) -> Self {
+        self.readable_ring = readable;
+        self
+    }
+
+    /// `RLIMIT_FSIZE`: the size in bytes that no write makes a file exceed. There is no limit if
+    /// this isn't called. SIGXFSZ isn't sent.
+    pub fn file_size_limit(mut self, bytes: u64) -> Self {
+        self.file_size_limit = bytes;
+        self
+    }
+
+    /// Writes down what happens, for [`World::trace`].
+    pub fn trace(mut self) -> Self {
+        self.trace = true;
+        self
+    }
+
+    /// Makes the world.
+    pub fn build(self) -> World {
+        let mut trace = Trace::default();
+        if self.trace {
+            trace.turn_on();
+        }
+        let state = State {
+            choices: Choices::new(self.seed),
+            agenda: Agenda::default(),
+            trace,
+            faults: self.faults,
+            files: OpenFiles::default(),
+            disks: Vec::new(),
+            kernel: KernelState::new(self.cpus, self.aio_max_nr, self.readable_ring),
+            file_size_limit: self.file_size_limit,
+            sleepers: Sleepers::default(),
+            scratch: Vec::new(),
+        };
+        World(Arc::new(Shared {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        }))
+    }
+}
+
+impl World {
+    /// Makes a world in which nothing goes wrong.
+    pub fn new(seed: u64) -> Self {
+        Self::builder(seed).build()
+    }
+
+    /// Says more of a world before it is made.
+    pub fn builder(seed: u64) -> WorldBuilder {
+        WorldBuilder {
+            seed,
+            faults: Faults::default(),
+            cpus: 2,
+            aio_max_nr: 65536,
+            readable_ring: true,
+            file_size_limit: u64::MAX,
+            trace: false,
+        }
+    }
+
+    /// Adds an empty disk.
+    pub fn disk(&self, model: DiskModel) -> Disk {
+        let index = self.enter(|state| {
+            state.disks.push(DiskState::new(model));
+            state.disks.len() - 1
+        });
+        Disk::new(self.clone(), index)
+    }
+
+    /// The kernel, for [`Queue::with_kernel`](aio_safe::Queue::with_kernel). All kernels of a world
+    /// are the same one.
+    pub fn kernel(&self) -> SimKernel {
+        SimKernel::new(self.clone())
+    }
+
+    /// The time since the world was made.
+    pub fn now(&self) -> Duration {
+        Duration::from_nanos(self.enter(|state| state.agenda.now()))
+    }
+
+    /// Lets time pass. What is due meanwhile happens. It wakes the tasks that [slept](Self::sleep)
+    /// until then.
+    pub fn pass(&self, time: Duration) {
+        self.enter(|state| {
+            let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+            let until = state.agenda.now().saturating_add(nanos);
+            state.run_until(until);
+        });
+        self.wake();
+    }
+
+    /// A number below `n`, drawn from the seed, for what a test decides at random. 0 if `n` is 0.
+    pub fn draw(&self, n: u64) -> u64 {
+        self.enter(|state| state.choices.draw(n))
+    }
+
+    /// How often a fault happened.
+    pub fn fired(&self, fault: Fault) -> u64 {
+        self.enter(|state| state.faults.fired[fault as usize])
+    }
+
+    /// What happened so far, one thing in each line, if [`WorldBuilder::trace`] was called.
+    /// Otherwise it is empty.
+    pub fn trace(&self) -> String {
+        self.enter(|state| state.trace.to_string())
+    }
+
+    /// Does something with the state, and tells threads that wait.
+    pub(crate) fn enter<T>(&self, body: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.lock();
+        let result = body(&mut state);
+        self.leave(state);
+        result
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the lock back. Tells threads that wait, if there are any.
+    pub(crate) fn leave(&self, state: MutexGuard<'_, State>) {
+        let waiting = state.kernel.waiting > 0;
+        drop(state);
+        if waiting {
+            self.0.changed.notify_all();
+        }
+    }
+
+    /// Waits until another thread does something. Real time passes.
+    pub(crate) fn wait<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        state.kernel.waiting += 1;
+        let waited = self.0.changed.wait(state);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        state.kernel.waiting -= 1;
+        state
+    }
+}
+
+impl State {
+    /// Whether a fault happens now.
+    pub(crate) fn fires(&mut self, fault: Fault) -> bool {
+        let fires = self.choices.one_in(self.faults.chance(fault));
+        self.faults.fired[fault as usize] += u64::from(fires);
+        fires
+    }
+
+    /// Goes to a time. What is due until then happens.
+    pub(crate) fn run_until(&mut self, until: u64) {
+        while let Some(due) = self.agenda.advance(until) {
+            self.happen(due);
+        }
+    }
+
+    /// Lets some time pass, as for a system call.
+    pub(crate) fn spend(&mut self, nanos: u64) {
+        self.run_until(self.agenda.now().saturating_add(nanos));
+    }
+
+    pub(crate) fn happen(&mut self, due: Due) {
+        match due {
+            Due::Request(key) => self.device_is_done(key),
+            Due::Alarm(key) => self.sleepers.ring(key),
+        }
+    }
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World").finish_non_exhaustive()
+    }
+}
