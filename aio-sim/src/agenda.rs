@@ -5,8 +5,8 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 /// What happens when its time has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Due {
-    /// The device is done with the request that has this key.
-    Request(usize),
+    /// The device is done with the request that has this key, if its number is this.
+    Request(usize, u64),
     /// The task that has this key sleeps until now.
     Alarm(usize),
 }
@@ -58,10 +58,10 @@ mod tests {
     fn things_come_in_the_order_of_time_and_then_of_their_adding() {
         let mut agenda = Agenda::default();
         for (at, key) in [(30, 1), (10, 2), (30, 3), (20, 4)] {
-            agenda.add(at, Due::Request(key));
+            agenda.add(at, Due::Request(key, 0));
         }
         let mut seen = Vec::new();
-        while let Some(Due::Request(key)) = agenda.advance(30) {
+        while let Some(Due::Request(key, _)) = agenda.advance(30) {
             seen.push((agenda.now(), key));
         }
         assert_eq!(seen, [(10, 2), (20, 4), (30, 1), (30, 3)]);

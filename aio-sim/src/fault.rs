@@ -22,11 +22,36 @@ pub enum Fault {
     ShortTransfer,
     /// Direct I/O of a write stops at some sector, and the rest goes through the page cache.
     Fallback,
+    /// A write finds no room on the disk for some of its bytes: it is short, or ENOSPC.
+    NoSpace,
+    /// A write exceeds a quota: it is short, or EDQUOT.
+    Quota,
+    /// Writing to the device fails during a sync or a write with `O_DSYNC`, which has EIO. The next
+    /// sync succeeds, although what was to be written is lost: dirty pages are clean, and each
+    /// write that the device has completed since the last sync is lost with a chance of one half.
+    /// Programs read what they wrote until the page cache or the power is gone. Each open file is
+    /// told once.
+    SyncError,
+    /// A sector can't be read any more, until it is written. Found when it is read.
+    LatentError,
+    /// A bit of a sector is the other one, until the sector is written. Found when it is read.
+    BitRot,
+    /// A read from the device gives what is elsewhere.
+    MisdirectedRead,
+    /// A write to the device goes elsewhere, and is missing where it belongs.
+    MisdirectedWrite,
+    /// A write to the device is acknowledged and not done.
+    LostWrite,
+    /// A device completes nothing for ten seconds.
+    Stall,
+    /// A device goes away while a request goes to it: the same as a [power
+    /// cut](crate::Disk::cut_power).
+    Gone,
 }
 
 impl Fault {
     /// Each fault.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 17] = [
         Self::NoRoom,
         Self::PartialSubmit,
         Self::Forbidden,
@@ -34,6 +59,16 @@ impl Fault {
         Self::Interrupted,
         Self::ShortTransfer,
         Self::Fallback,
+        Self::NoSpace,
+        Self::Quota,
+        Self::SyncError,
+        Self::LatentError,
+        Self::BitRot,
+        Self::MisdirectedRead,
+        Self::MisdirectedWrite,
+        Self::LostWrite,
+        Self::Stall,
+        Self::Gone,
     ];
 }
 

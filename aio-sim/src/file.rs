@@ -50,7 +50,8 @@ impl File {
     /// # Errors
     ///
     /// EINVAL for a directory, and for a file that isn't open for writing. EFBIG for a length above
-    /// the [limit](crate::WorldBuilder::file_size_limit) or the file system's.
+    /// the [limit](crate::WorldBuilder::file_size_limit) or the file system's. EIO if the disk's
+    /// power was cut since the file was opened.
     pub fn set_len(&self, len: u64) -> Result<(), Errno> {
         self.world.enter(|state| {
             let file = state.files.get(self.id);
@@ -61,7 +62,12 @@ impl File {
             if len > largest.min(state.file_size_limit) {
                 return Err(Errno::EFBIG);
             }
-            state.inode_of_mut(self.id).set_size(len);
+            let place = state.place(self.id, 0);
+            state.step_of(place.disk);
+            if !state.is_alive(self.id) {
+                return Err(Errno::EIO);
+            }
+            state.disks[place.disk].set_size(place.inode, len);
             Ok(())
         })
     }
@@ -87,7 +93,10 @@ impl AsFd for File {
 impl Drop for File {
     fn drop(&mut self) {
         // Before its number can stand for something else.
-        self.world.enter(|state| state.files.close(self.id));
+        self.world.enter(|state| {
+            state.files.forget_number(self.id);
+            state.release(self.id);
+        });
     }
 }
 

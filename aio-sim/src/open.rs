@@ -121,19 +121,21 @@ impl OpenFiles {
         self.files[id].holds += 1;
     }
 
-    /// A holder doesn't use it any more.
-    pub(crate) fn release(&mut self, id: OpenId) {
+    /// A holder doesn't use it any more. Returns whether it was the last one.
+    pub(crate) fn release(&mut self, id: OpenId) -> bool {
         let file = &mut self.files[id];
         file.holds -= 1;
-        if file.holds == 0 {
-            self.files.remove(id);
+        if file.holds > 0 {
+            return false;
         }
+        self.files.remove(id);
+        true
     }
 
-    /// The handle is about to be dropped, and its descriptor closed.
-    pub(crate) fn close(&mut self, id: OpenId) {
+    /// The handle is about to be dropped, and its descriptor closed. The number doesn't stand for
+    /// the file any more.
+    pub(crate) fn forget_number(&mut self, id: OpenId) {
         let number = self.files[id].number as usize;
         self.numbers[number] = None;
-        self.release(id);
     }
 }

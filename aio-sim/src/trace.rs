@@ -27,6 +27,12 @@ pub(crate) enum What {
     Destroy {
         context: usize,
     },
+    PowerCut {
+        disk: usize,
+    },
+    PowerOn {
+        disk: usize,
+    },
     Open {
         file: OpenId,
         name: String,
@@ -56,6 +62,8 @@ impl fmt::Display for What {
                 _ => write!(f, "request {request}: {res}"),
             },
             Self::Destroy { context } => write!(f, "io_destroy: context {context}"),
+            Self::PowerCut { disk } => write!(f, "power cut: disk {disk}"),
+            Self::PowerOn { disk } => write!(f, "power on: disk {disk}"),
             Self::Open { file, name } => write!(f, "open {name:?}: file {file}"),
         }
     }

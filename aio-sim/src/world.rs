@@ -10,10 +10,10 @@ use crate::{
     Disk, DiskModel, Fault, SimKernel,
     agenda::{Agenda, Due},
     choices::Choices,
-    disk::state::DiskState,
+    disk::{faults::Group, state::DiskState},
     fault::Faults,
     kernel::state::KernelState,
-    open::OpenFiles,
+    open::{OpenFiles, OpenId},
     sleep::Sleepers,
     trace::Trace,
 };
@@ -54,6 +54,7 @@ pub(crate) struct State {
     pub(crate) faults: Faults,
     pub(crate) files: OpenFiles,
     pub(crate) disks: Vec<DiskState>,
+    pub(crate) groups: Vec<Group>,
     pub(crate) kernel: KernelState,
     /// `RLIMIT_FSIZE`.
     pub(crate) file_size_limit: u64,
@@ -139,6 +140,7 @@ impl WorldBuilder {
             faults: self.faults,
             files: OpenFiles::default(),
             disks: Vec::new(),
+            groups: Vec::new(),
             kernel: KernelState::new(self.cpus, self.aio_max_nr, self.readable_ring),
             file_size_limit: self.file_size_limit,
             sleepers: Sleepers::default(),
@@ -177,6 +179,26 @@ impl World {
             state.disks.len() - 1
         });
         Disk::new(self.clone(), index)
+    }
+
+    /// Says that these disks have copies of the same data, in files of the same names. Of the copies
+    /// of each sector, at most so many are damaged at the same time: by latent errors, bit rot,
+    /// misdirected and lost writes that happen by [chance](WorldBuilder::chance). Power cuts don't
+    /// count.
+    ///
+    /// # Panics
+    ///
+    /// When a disk is another world's.
+    pub fn replicas(&self, disks: &[&Disk], most_damaged: usize) {
+        let is_of_it = |disk: &&Disk| Arc::ptr_eq(&disk.world().0, &self.0);
+        assert!(disks.iter().all(is_of_it), "a disk of another world");
+        let disks = disks.iter().map(|disk| disk.index()).collect();
+        self.enter(|state| {
+            state.groups.push(Group {
+                disks,
+                most_damaged,
+            });
+        });
     }
 
     /// The kernel, for [`Queue::with_kernel`](aio_safe::Queue::with_kernel). All kernels of a world
@@ -256,6 +278,16 @@ impl State {
         fires
     }
 
+    /// A holder of an open file doesn't use it any more.
+    pub(crate) fn release(&mut self, file: OpenId) {
+        let (disk, inode) = (self.files.get(file).disk, self.files.get(file).inode);
+        if self.files.release(file) {
+            let disk = &mut self.disks[disk];
+            disk.inodes[inode].opens -= 1;
+            disk.free(inode);
+        }
+    }
+
     /// Goes to a time. What is due until then happens.
     pub(crate) fn run_until(&mut self, until: u64) {
         while let Some(due) = self.agenda.advance(until) {
@@ -270,7 +302,7 @@ impl State {
 
     pub(crate) fn happen(&mut self, due: Due) {
         match due {
-            Due::Request(key) => self.device_is_done(key),
+            Due::Request(key, number) => self.device_is_done(key, number),
             Due::Alarm(key) => self.sleepers.ring(key),
         }
     }

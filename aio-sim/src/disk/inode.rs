@@ -1,27 +1,62 @@
-//! A file on a disk: what programs see of it.
+//! A file on a disk: what programs see of it, and what of it is durable.
 
-use std::ops::Range;
+use std::collections::VecDeque;
 
-use aio_safe::Errno;
-
-use super::{
-    bytes::Bytes,
-    cache::{PAGE, PageCache, pages_of},
-};
+use super::{blocks::Blocks, bytes::Bytes, cache::PageCache, journal::ChangeNumber};
+use crate::choices::Choices;
 
 /// The index of an inode on its disk.
 pub(crate) type InodeId = usize;
 
 /// See the [module](self).
+#[derive(Default)]
 pub(crate) struct Inode {
     pub(crate) is_directory: bool,
+    /// Whether it has a name.
+    pub(crate) is_named: bool,
+    /// How many open files are of it.
+    pub(crate) opens: usize,
     /// The permissions, with the bits set-user-id and set-group-id.
     pub(crate) mode: u32,
     /// `i_size`: the length in bytes that programs see.
     pub(crate) size: u64,
     pub(crate) cache: PageCache,
-    /// What the device holds.
-    pub(crate) device: Bytes,
+    pub(crate) blocks: Blocks,
+    /// What the device holds, and the file's length there.
+    pub(super) device: Bytes,
+    pub(super) device_size: u64,
+    /// What is certainly left after a power cut, and the length.
+    pub(super) durable: Bytes,
+    pub(super) durable_size: u64,
+    /// What was written to the device since, in the order in which the writes were completed.
+    pub(super) volatile: VecDeque<DeviceWrite>,
+    pub(super) volatile_bytes: usize,
+    /// The last change of its names or length, the last truncation, and the last one that is
+    /// durable.
+    pub(super) last_change: ChangeNumber,
+    pub(super) last_truncation: ChangeNumber,
+    pub(super) durable_truncation: ChangeNumber,
+    /// `mapping->wb_err`: how many errors of writeback there were, and whether somebody was told of
+    /// the last one.
+    pub(super) errors: u64,
+    pub(super) is_error_told: bool,
+}
+
+/// A write to the device that a power cut may undo.
+#[derive(Debug)]
+pub(crate) struct DeviceWrite {
+    /// Writes are numbered in the order in which the device completed them.
+    pub(super) number: u64,
+    pub(super) at: u64,
+    pub(super) bytes: Box<[u8]>,
+    /// Its blocks belong to the file only if this truncation is durable: it goes to new ones.
+    pub(super) after: ChangeNumber,
+}
+
+impl DeviceWrite {
+    pub(super) fn end(&self) -> u64 {
+        self.at + self.bytes.len() as u64
+    }
 }
 
 impl Inode {
@@ -29,79 +64,32 @@ impl Inode {
         Self {
             is_directory,
             mode,
-            size: 0,
-            cache: PageCache::default(),
-            device: Bytes::default(),
+            ..Self::default()
         }
     }
 
-    /// Reads through the page cache. Returns whether the device was needed.
-    pub(crate) fn read_cached(&mut self, at: u64, to: &mut [u8]) -> Result<bool, Errno> {
-        let range = at..at + to.len() as u64;
-        let mut missed = false;
-        for index in pages_of(range.clone()) {
-            let (inside, place) = overlap(index, &range);
-            let page = match self.cache.get_mut(index) {
-                Some(page) => page,
-                None => {
-                    missed = true;
-                    let mut bytes = vec![0; PAGE];
-                    self.device.read(index * PAGE as u64, &mut bytes);
-                    self.cache.insert(index, bytes.into())
-                }
-            };
-            to[place].copy_from_slice(&page.bytes[inside]);
-        }
-        Ok(missed)
+    /// Writing to the device failed. What it has completed since the last sync may never reach the
+    /// medium, whatever a later sync says.
+    pub(crate) fn fail_writeback(&mut self, choices: &mut Choices) {
+        self.errors += 1;
+        self.is_error_told = false;
+        self.volatile.retain(|_| choices.draw(2) == 0);
     }
 
-    /// Writes to the page cache, and makes the file longer if it has to.
-    pub(crate) fn write_cached(&mut self, at: u64, from: &[u8]) -> Result<(), Errno> {
-        let range = at..at + from.len() as u64;
-        for index in pages_of(range.clone()) {
-            let (inside, place) = overlap(index, &range);
-            if self.cache.get_mut(index).is_none() {
-                let mut bytes = vec![0; PAGE];
-                if inside.len() < PAGE {
-                    self.device.read(index * PAGE as u64, &mut bytes);
-                }
-                self.cache.insert(index, bytes.into());
-            }
-            if let Some(page) = self.cache.get_mut(index) {
-                page.bytes[inside].copy_from_slice(&from[place]);
-                page.dirty = true;
-            }
-        }
-        self.size = self.size.max(range.end);
-        Ok(())
-    }
-
-    /// Writes the dirty pages that overlap with a range to the device.
-    pub(crate) fn write_back(&mut self, range: Range<u64>) {
-        for index in self.cache.dirty(range) {
-            if let Some(page) = self.cache.get_mut(index) {
-                page.dirty = false;
-                self.device.write(index * PAGE as u64, &page.bytes);
-            }
+    /// The errors that a new open file need not be told of (`errseq_sample`).
+    pub(crate) fn sample_errors(&self) -> u64 {
+        match self.is_error_told {
+            true => self.errors,
+            false => self.errors.saturating_sub(1),
         }
     }
 
-    /// Sets the length, by cutting off the end or by adding a hole.
-    pub(crate) fn set_size(&mut self, size: u64) {
-        if size < self.size {
-            self.cache.cut(size);
-            self.device.cut(size);
-        }
-        self.size = size;
+    /// Whether there was an error that this open file wasn't told of: now it is
+    /// (`errseq_check_and_advance`).
+    pub(crate) fn tell_error(&mut self, seen: &mut u64) -> bool {
+        let is_new = *seen != self.errors;
+        *seen = self.errors;
+        self.is_error_told |= is_new;
+        is_new
     }
-}
-
-/// What a page has of a range of bytes: the place in the page, and in the range.
-fn overlap(index: u64, range: &Range<u64>) -> (Range<usize>, Range<usize>) {
-    let page = index * PAGE as u64;
-    let start = range.start.max(page);
-    let end = range.end.min(page + PAGE as u64);
-    let inside = (start - page) as usize..(end - page) as usize;
-    let place = (start - range.start) as usize..(end - range.start) as usize;
-    (inside, place)
 }

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use aio_safe::Errno;
-use slab::Slab;
 
 use super::{
     delays::Delays,
     inode::{Inode, InodeId},
+    journal::{Change, Journal},
     model::DiskModel,
+    overlay::Overlay,
+    power::Inodes,
 };
 
 /// The name of a disk's directory, as `open` takes it.
@@ -20,24 +22,42 @@ const NAME_MAX: usize = 255;
 pub(crate) struct DiskState {
     pub(crate) model: DiskModel,
     pub(crate) delays: Delays,
-    pub(crate) inodes: Slab<Inode>,
-    directory: InodeId,
-    names: BTreeMap<String, InodeId>,
+    pub(crate) inodes: Inodes,
+    pub(super) directory: InodeId,
+    pub(super) names: BTreeMap<String, InodeId>,
+    pub(super) journal: Journal,
+    pub(crate) overlay: Overlay,
+    /// How many writes the device has completed.
+    pub(crate) writes: u64,
+    /// How many bytes are free.
+    pub(crate) room: u64,
     /// How often the power was cut.
     pub(crate) cuts: u64,
+    pub(crate) is_on: bool,
+    /// The power is cut after so many steps.
+    pub(crate) fuse: Option<u64>,
+    /// The device completes nothing before this time.
+    pub(crate) stalled_until: u64,
 }
 
 impl DiskState {
     pub(crate) fn new(model: DiskModel) -> Self {
-        let mut inodes = Slab::new();
+        let mut inodes = Inodes::new();
         let directory = inodes.insert(Inode::new(true, 0o755));
         Self {
             delays: Delays::new(&model.delay),
+            overlay: Overlay::new(model.sector),
+            room: model.capacity,
             model,
             inodes,
             directory,
             names: BTreeMap::new(),
+            journal: Journal::default(),
+            writes: 0,
             cuts: 0,
+            is_on: true,
+            fuse: None,
+            stalled_until: 0,
         }
     }
 
@@ -49,12 +69,21 @@ impl DiskState {
         }
     }
 
+    /// The name of an inode.
+    pub(crate) fn name_of(&self, id: InodeId) -> Option<&str> {
+        let mut names = self.names.iter();
+        let found = names.find(|(_, inode)| **inode == id);
+        found.map(|(name, _)| name.as_str())
+    }
+
     /// Makes a file.
     pub(crate) fn create(&mut self, name: &str, mode: u32) -> Result<InodeId, Errno> {
         check_name(name)?;
-        let inode = self.inodes.insert(Inode::new(false, mode));
-        self.names.insert(name.to_owned(), inode);
-        Ok(inode)
+        let id = self.inodes.insert(Inode::new(false, mode));
+        self.inodes[id].is_named = true;
+        self.names.insert(name.to_owned(), id);
+        self.note(Change::Name(name.to_owned(), Some(id)), &[id]);
+        Ok(id)
     }
 
     /// Gives a file another name. A file that has that name loses it.
@@ -62,15 +91,52 @@ impl DiskState {
         check_name(from)?;
         check_name(to)?;
         let inode = self.names.get(from).copied().ok_or(Errno::ENOENT)?;
+        if from == to {
+            return Ok(());
+        }
         self.names.remove(from);
-        self.names.insert(to.to_owned(), inode);
+        let replaced = self.names.insert(to.to_owned(), inode);
+        let change = Change::Rename {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            inode,
+        };
+        self.note(change, &[inode]);
+        if let Some(replaced) = replaced {
+            self.unname(replaced);
+        }
         Ok(())
     }
 
     /// Takes a file's name away. Those that have it open keep it.
     pub(crate) fn remove(&mut self, name: &str) -> Result<(), Errno> {
         check_name(name)?;
-        self.names.remove(name).map(drop).ok_or(Errno::ENOENT)
+        let inode = self.names.remove(name).ok_or(Errno::ENOENT)?;
+        self.note(Change::Name(name.to_owned(), None), &[inode]);
+        self.unname(inode);
+        Ok(())
+    }
+
+    /// Writes down a change of names, which the directory and these inodes have part in.
+    fn note(&mut self, change: Change, inodes: &[InodeId]) {
+        let number = self.journal.add(change);
+        for &inode in [self.directory].iter().chain(inodes) {
+            self.inodes[inode].last_change = number;
+        }
+    }
+
+    fn unname(&mut self, id: InodeId) {
+        self.inodes[id].is_named = false;
+        self.free(id);
+    }
+
+    /// Frees the blocks of a file that nobody can use any more. It may be there again after a power
+    /// cut, so its bytes are kept.
+    pub(crate) fn free(&mut self, id: InodeId) {
+        let inode = &mut self.inodes[id];
+        if !inode.is_named && !inode.is_directory && inode.opens == 0 {
+            self.room += inode.blocks.cut(0);
+        }
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {

@@ -15,6 +15,7 @@ use super::{
     request::{Request, Work},
 };
 use crate::{
+    disk::durable::Covered,
     fault::Fault,
     memory::UserMemory,
     open::OpenId,
@@ -255,7 +256,7 @@ fn aio_fsync(iocb: &Iocb) -> Result<Work, Errno> {
         && iocb.aio_nbytes == 0
         && iocb.aio_rw_flags == RwFlags::empty();
     match unused {
-        true => Ok(Work::Sync),
+        true => Ok(Work::Sync(Covered::default())),
         false => Err(Errno::EINVAL),
     }
 }
