@@ -11,7 +11,7 @@ use super::{
 };
 
 /// More than that of a file isn't volatile: the device writes the oldest to its medium.
-const MOST_VOLATILE: usize = 16 << 20;
+const MOST_VOLATILE: usize = 1 << 20;
 /// More changes aren't volatile: the file system commits them every few seconds.
 const MOST_CHANGES: usize = 4096;
 
@@ -28,20 +28,20 @@ impl DiskState {
     }
 
     /// Writes to the device. The file is as long already as the write makes it.
-    pub(crate) fn device_write(&mut self, id: InodeId, at: u64, bytes: &[u8]) {
+    pub(crate) fn device_write(&mut self, id: InodeId, at: u64, bytes: Box<[u8]>) {
         self.writes += 1;
         let inode = &mut self.inodes[id];
         self.overlay.heal(id, at, bytes.len());
-        inode.device.write(at, bytes);
+        inode.device.write(at, &bytes);
         let after = inode.last_truncation;
+        let end = (at + bytes.len() as u64).min(inode.size);
         inode.volatile_bytes += bytes.len();
         inode.volatile.push_back(DeviceWrite {
             number: self.writes,
             at,
-            bytes: bytes.into(),
+            bytes,
             after,
         });
-        let end = (at + bytes.len() as u64).min(inode.size);
         if end > inode.device_size {
             inode.device_size = end;
             inode.last_change = self.journal.add(Change::Grow {
@@ -80,7 +80,7 @@ impl DiskState {
     /// Writes a page to the device.
     pub(super) fn write_page(&mut self, id: InodeId, index: u64) {
         let (at, bytes) = self.page_to_write(id, index);
-        self.device_write(id, at, &bytes);
+        self.device_write(id, at, bytes);
     }
 
     /// The pages of a range that the page cache doesn't have.

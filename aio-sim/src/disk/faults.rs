@@ -51,7 +51,7 @@ impl State {
     }
 
     /// Writes to a device.
-    pub(crate) fn write_device(&mut self, to: Place, bytes: &[u8]) {
+    pub(crate) fn write_device(&mut self, to: Place, bytes: Box<[u8]>) {
         if bytes.is_empty() {
             return;
         }
@@ -63,14 +63,15 @@ impl State {
             let _ = self.disks[to.disk].device_read(to.inode, to.at, &mut before);
             before
         });
+        let misdirected = misdirected.then(|| bytes.clone());
         self.disks[to.disk].device_write(to.inode, to.at, bytes);
         if let Some(before) = before {
             self.show(to, &before);
         }
-        if misdirected {
+        if let Some(bytes) = misdirected {
             let elsewhere = self.elsewhere(to);
             if self.may_damage(elsewhere, bytes.len()) {
-                self.show(elsewhere, bytes);
+                self.show(elsewhere, &bytes);
             }
         }
     }

@@ -154,10 +154,10 @@ impl State {
         let Place { disk, inode, .. } = self.place(request.file, 0);
         match &request.work {
             Work::Write(transfer) => {
-                let mut bytes = vec![0; transfer.count];
+                let mut bytes: Box<[u8]> = vec![0; transfer.count].into();
                 transfer.memory.copy_from(0, &mut bytes);
                 let at = transfer.kiocb.pos.unsigned_abs();
-                self.disks[disk].device_write(inode, at, &bytes);
+                self.disks[disk].device_write(inode, at, bytes);
             }
             Work::Sync(covered) => {
                 if self.choices.draw(2) == 0 {

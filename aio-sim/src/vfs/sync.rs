@@ -62,7 +62,7 @@ impl State {
         let Place { disk, inode, .. } = self.place(file, 0);
         for index in self.disks[disk].inodes[inode].cache.clean(range) {
             let (at, bytes) = self.disks[disk].page_to_write(inode, index);
-            self.write_device(Place { disk, inode, at }, &bytes);
+            self.write_device(Place { disk, inode, at }, bytes);
         }
     }
 

@@ -78,15 +78,13 @@ impl State {
             false => count,
         };
         let first = self.disks[self.files.get(file).disk].writes + 1;
-        let mut bytes = std::mem::take(&mut self.scratch);
-        bytes.resize(direct, 0);
+        let mut bytes: Box<[u8]> = vec![0; direct].into();
         transfer.memory.copy_from(0, &mut bytes);
         if direct > 0 {
             let inode = self.inode_of_mut(file);
             inode.size = inode.size.max(transfer.start() + direct as u64);
         }
-        self.write_device(self.place(file, transfer.start()), &bytes);
-        self.scratch = bytes;
+        self.write_device(self.place(file, transfer.start()), bytes);
         // `kiocb_invalidate_post_direct_write`: a read may have filled the cache meanwhile.
         self.invalidate(file, transfer);
         let written = match direct < count {
