@@ -70,14 +70,35 @@ impl Fault {
         Self::Stall,
         Self::Gone,
     ];
+
+    /// Its name, as in [`Reached`](crate::Reached).
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoRoom => "NoRoom",
+            Self::PartialSubmit => "PartialSubmit",
+            Self::Forbidden => "Forbidden",
+            Self::InterruptedWait => "InterruptedWait",
+            Self::Interrupted => "Interrupted",
+            Self::ShortTransfer => "ShortTransfer",
+            Self::Fallback => "Fallback",
+            Self::NoSpace => "NoSpace",
+            Self::Quota => "Quota",
+            Self::SyncError => "SyncError",
+            Self::LatentError => "LatentError",
+            Self::BitRot => "BitRot",
+            Self::MisdirectedRead => "MisdirectedRead",
+            Self::MisdirectedWrite => "MisdirectedWrite",
+            Self::LostWrite => "LostWrite",
+            Self::Stall => "Stall",
+            Self::Gone => "Gone",
+        }
+    }
 }
 
-/// How often each fault happens, and how often it has.
+/// How often each fault happens: once in so many times. 0: never.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults {
-    /// Once in so many times. 0: never.
     chances: [u32; Fault::ALL.len()],
-    pub(crate) fired: [u64; Fault::ALL.len()],
 }
 
 impl Faults {
@@ -87,5 +108,20 @@ impl Faults {
 
     pub(crate) fn chance(&self, fault: Fault) -> u32 {
         self.chances[fault as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_fault_has_a_place_and_its_own_name() {
+        for (place, fault) in Fault::ALL.into_iter().enumerate() {
+            assert_eq!(
+                (fault as usize, fault.name()),
+                (place, &*format!("{fault:?}"))
+            );
+        }
     }
 }

@@ -7,9 +7,9 @@ use std::{
 };
 
 use crate::{
-    Disk, DiskModel, Fault, SimKernel,
+    Disk, DiskModel, Fault, Reached, SimKernel,
     agenda::{Agenda, Due},
-    choices::Choices,
+    choices::{Choices, Plan},
     disk::{faults::Group, state::DiskState},
     fault::Faults,
     kernel::state::KernelState,
@@ -52,6 +52,8 @@ pub(crate) struct State {
     pub(crate) agenda: Agenda,
     pub(crate) trace: Trace,
     pub(crate) faults: Faults,
+    pub(crate) reached: Reached,
+    pub(crate) phase: &'static str,
     pub(crate) files: OpenFiles,
     pub(crate) disks: Vec<DiskState>,
     pub(crate) groups: Vec<Group>,
@@ -74,6 +76,8 @@ pub struct WorldBuilder {
     readable_ring: bool,
     file_size_limit: u64,
     trace: bool,
+    plan: Plan,
+    built: Option<Arc<Mutex<Option<World>>>>,
 }
 
 impl WorldBuilder {
@@ -127,6 +131,13 @@ impl WorldBuilder {
         self
     }
 
+    /// Has a campaign make the choices, and gives it the world.
+    pub(crate) fn plan(mut self, plan: Plan, built: Arc<Mutex<Option<World>>>) -> Self {
+        self.plan = plan;
+        self.built = Some(built);
+        self
+    }
+
     /// Makes the world.
     pub fn build(self) -> World {
         let mut trace = Trace::default();
@@ -134,10 +145,12 @@ impl WorldBuilder {
             trace.turn_on();
         }
         let state = State {
-            choices: Choices::new(self.seed),
+            choices: Choices::new(self.seed, self.plan),
             agenda: Agenda::default(),
             trace,
             faults: self.faults,
+            reached: Reached::default(),
+            phase: "run",
             files: OpenFiles::default(),
             disks: Vec::new(),
             groups: Vec::new(),
@@ -146,10 +159,14 @@ impl WorldBuilder {
             sleepers: Sleepers::default(),
             scratch: Vec::new(),
         };
-        World(Arc::new(Shared {
+        let world = World(Arc::new(Shared {
             state: Mutex::new(state),
             changed: Condvar::new(),
-        }))
+        }));
+        if let Some(built) = self.built {
+            *built.lock().unwrap_or_else(PoisonError::into_inner) = Some(world.clone());
+        }
+        world
     }
 }
 
@@ -169,6 +186,8 @@ impl World {
             readable_ring: true,
             file_size_limit: u64::MAX,
             trace: false,
+            plan: Plan::Seed,
+            built: None,
         }
     }
 
@@ -230,7 +249,22 @@ impl World {
 
     /// How often a fault happened.
     pub fn fired(&self, fault: Fault) -> u64 {
-        self.enter(|state| state.faults.fired[fault as usize])
+        self.enter(|state| state.reached.fired(fault))
+    }
+
+    /// What happened so far, and how often.
+    pub fn reached(&self) -> Reached {
+        self.enter(|state| state.reached.clone())
+    }
+
+    /// Names what the test does from now on, for [`Reached`]: for example `"recovery"`.
+    pub fn phase(&self, name: &'static str) {
+        self.enter(|state| state.phase = name);
+    }
+
+    /// The choices that were written down.
+    pub(crate) fn recorded(&self) -> Vec<u64> {
+        self.enter(|state| state.choices.recorded().to_vec())
     }
 
     /// What happened so far, one thing in each line, if [`WorldBuilder::trace`] was called.
@@ -274,7 +308,9 @@ impl State {
     /// Whether a fault happens now.
     pub(crate) fn fires(&mut self, fault: Fault) -> bool {
         let fires = self.choices.one_in(self.faults.chance(fault));
-        self.faults.fired[fault as usize] += u64::from(fires);
+        if fires {
+            self.reached.add(self.phase, fault.name());
+        }
         fires
     }
 

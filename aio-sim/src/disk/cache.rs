@@ -60,6 +60,10 @@ impl PageCache {
         self.pages.retain(|index, _| self.dirty.contains(index));
     }
 
+    pub(crate) fn has_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
     /// Whether some dirty pages have to be written to the device.
     pub(crate) fn has_too_many_dirty(&self) -> bool {
         self.dirty.len() > MOST_DIRTY

@@ -52,12 +52,13 @@ impl Delays {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::choices::Plan;
 
     #[test]
     fn delays_are_in_their_range_and_mostly_short() {
         let range = Duration::from_nanos(1000)..=Duration::from_nanos(129_000);
         let mut delays = Delays::new(&range);
-        let mut choices = Choices::new(1);
+        let mut choices = Choices::new(1, Plan::Seed);
         let mut short = 0;
         for _ in 0..10_000 {
             delays.bursts = false;
@@ -72,7 +73,7 @@ mod tests {
     fn completions_come_in_bursts_for_a_while() {
         let range = Duration::from_nanos(1000)..=Duration::from_nanos(50_000);
         let mut delays = Delays::new(&range);
-        let mut choices = Choices::new(1);
+        let mut choices = Choices::new(1, Plan::Seed);
         let at_once = |end: u64| end % (1000 * BURST) == 0;
         let ends: Vec<u64> = (0..6400).map(|_| delays.end(0, &mut choices)).collect();
         let spells = ends[SPELL as usize - 1..].chunks(SPELL as usize);

@@ -139,6 +139,20 @@ impl DiskState {
         }
     }
 
+    pub(crate) fn has_dirty_pages(&self) -> bool {
+        self.inodes.iter().any(|(_, inode)| inode.cache.has_dirty())
+    }
+
+    pub(crate) fn has_volatile_writes(&self) -> bool {
+        self.inodes
+            .iter()
+            .any(|(_, inode)| !inode.volatile.is_empty())
+    }
+
+    pub(crate) fn has_changes(&self) -> bool {
+        !self.journal.changes.is_empty()
+    }
+
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.names.keys().map(String::as_str)
     }

@@ -132,6 +132,7 @@ impl State {
         }
         self.trace
             .add(self.agenda.now(), || What::PowerCut { disk: index });
+        self.note_cut(index);
         let in_flight = self.kernel.requests.iter();
         let of_it = in_flight.filter(|(_, request)| self.files.get(request.file).disk == index);
         let keys: Vec<usize> = of_it.map(|(key, _)| key).collect();
@@ -145,6 +146,25 @@ impl State {
         self.disks[index].cut(&mut self.choices);
         for request in requests {
             self.end(request, Err(Errno::EIO));
+        }
+    }
+
+    /// Notes in which state the power is cut.
+    fn note_cut(&mut self, index: usize) {
+        let mut in_flight = self.kernel.requests.iter();
+        let requests = in_flight.any(|(_, request)| self.files.get(request.file).disk == index);
+        let disk = &self.disks[index];
+        let states = [
+            (true, "power cut"),
+            (requests, "power cut with requests in flight"),
+            (disk.has_dirty_pages(), "power cut with dirty pages"),
+            (disk.has_volatile_writes(), "power cut with unsynced writes"),
+            (disk.has_changes(), "power cut with uncommitted changes"),
+        ];
+        for (is_so, state) in states {
+            if is_so {
+                self.reached.add(self.phase, state);
+            }
         }
     }
 
