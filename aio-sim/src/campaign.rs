@@ -14,10 +14,11 @@ const SEED: &str = "AIO_SIM_SEED";
 
 /// Runs one test with many seeds.
 ///
-/// The test gets a [`WorldBuilder`], builds one world from it, and takes everything random from that
-/// world. It fails if it returns an error or panics. The campaign ends with the first seed that
-/// fails. It looks for the simplest run that fails: fewer faults, completions in order, a shorter
-/// run. It does so by changing the choices of the run, so the result needn't be the run of any seed.
+/// The test gets a [`WorldBuilder`], builds one world from it, and takes everything random from
+/// that world. It fails if it returns an error or panics. The campaign ends with the first seed
+/// that fails. It looks for the simplest run that fails: fewer faults, completions in order, a
+/// shorter run. It does so by changing the choices of the run, so the result needn't be the run of
+/// any seed.
 ///
 /// With `AIO_SIM_SEED=17` in the environment, a campaign runs the seed 17 alone.
 ///
@@ -28,8 +29,8 @@ const SEED: &str = "AIO_SIM_SEED";
 /// let report = Campaign::new(0..100).run(|builder| {
 ///     let world = builder.build();
 ///     let disk = world.disk(DiskModel::ext4());
-///     let queue = Queue::with_kernel(4, world.kernel()).map_err(|error| error.to_string())?;
-///     let file = disk.open("a", OFlags::RDWR | OFlags::CREATE).map_err(|error| error.to_string())?;
+///     let queue = Queue::with_kernel(4, world.kernel()).unwrap();
+///     let file = disk.open("a", OFlags::RDWR | OFlags::CREATE).unwrap();
 ///     // It forgets to sync.
 ///     queue.submit(&file, Op::write("x", 0)).unwrap().wait();
 ///     disk.cut_power();

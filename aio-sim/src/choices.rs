@@ -4,8 +4,8 @@ use fastrand::Rng;
 
 /// See the [module](self).
 ///
-/// In each choice 0 is the plain answer: the shortest delay, no fault. So a run with more zeros is a
-/// simpler one.
+/// In each choice 0 is the plain answer: the shortest delay, no fault. So a run with more zeros is
+/// a simpler one.
 pub(crate) struct Choices {
     source: Source,
 }

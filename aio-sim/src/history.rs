@@ -9,8 +9,8 @@ use std::{
 /// tells whether what is left is what may be left.
 ///
 /// `K` is what values are stored under: a key, or the number of a block. `V` is a value, and
-/// `Option<V>` says that there may be none. Values of a key should differ, so that it is known which
-/// write a value is from.
+/// `Option<V>` says that there may be none. Values of a key should differ, so that it is known
+/// which write a value is from.
 ///
 /// ```
 /// use aio_sim::{Finding, History};
@@ -21,11 +21,12 @@ use std::{
 /// let _in_flight = history.begin("a", Some(2));
 ///
 /// // After a crash, both may be there.
-/// assert_eq!(history.check(|_| Some(1)), []);
-/// assert_eq!(history.check(|_| Some(2)), []);
-/// let none = Finding::Missing { key: "a", acknowledged: vec![Some(1)], found: None };
-/// assert_eq!(history.check(|_| None), [none]);
-/// assert_eq!(history.check(|_| Some(7)), [Finding::Alien { key: "a", found: Some(7) }]);
+/// let check = |found| history.clone().check(|_| found);
+/// assert_eq!(check(Some(1)), []);
+/// assert_eq!(check(Some(2)), []);
+/// let missing = Finding::Missing { key: "a", acknowledged: vec![Some(1)], found: None };
+/// assert_eq!(check(None), [missing]);
+/// assert_eq!(check(Some(7)), [Finding::Alien { key: "a", found: Some(7) }]);
 /// ```
 #[derive(Clone, Debug)]
 pub struct History<K, V> {
@@ -124,8 +125,8 @@ impl<K: Ord + Clone, V: Eq + Clone> History<K, V> {
     /// Compares what is there after a crash with what may be there. Returns what mustn't be so.
     ///
     /// A value may be there unless a later write was acknowledged, one that began after the value's
-    /// write had ended. So of writes that were in flight together, any may be the last one. What was
-    /// found is taken for acknowledged from now on: a program mustn't lose it any more.
+    /// write had ended. So of writes that were in flight together, any may be the last one. What
+    /// was found is taken for acknowledged from now on: a program mustn't lose it any more.
     pub fn check(&mut self, mut find: impl FnMut(&K) -> Option<V>) -> Vec<Finding<K, V>> {
         let mut findings = Vec::new();
         self.clock += 1;

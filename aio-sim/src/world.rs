@@ -200,10 +200,10 @@ impl World {
         Disk::new(self.clone(), index)
     }
 
-    /// Says that these disks have copies of the same data, in files of the same names. Of the copies
-    /// of each sector, at most so many are damaged at the same time: by latent errors, bit rot,
-    /// misdirected and lost writes that happen by [chance](WorldBuilder::chance). Power cuts don't
-    /// count.
+    /// Says that these disks have copies of the same data, in files of the same names. Of the
+    /// copies of each sector, at most so many are damaged at the same time: by latent errors, bit
+    /// rot, misdirected and lost writes that happen by [chance](WorldBuilder::chance). Power cuts
+    /// don't count.
     ///
     /// # Panics
     ///

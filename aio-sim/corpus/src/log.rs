@@ -5,8 +5,8 @@
 //! by their checksums, so one that is left from an earlier time isn't taken for a later one.
 //!
 //! Opening the store reads the snapshot and the log that belongs to it, writes a new snapshot, and
-//! begins a new log. So everything that counts is written again and synced: what was read may not be
-//! durable, for example after a sync that failed.
+//! begins a new log. So everything that counts is written again and synced: what was read may not
+//! be durable, for example after a sync that failed.
 
 use aio_safe::{Op, buf::IoBufExt, error::QueueError};
 use aio_sim::{Disk, File, OFlags, World};

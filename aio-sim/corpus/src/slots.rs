@@ -2,8 +2,8 @@
 //!
 //! A place is two blocks: a checksum, a number that grows with each write, and the value, which is
 //! in the second one. When the store is opened, the newer valid place counts. It is written again
-//! as it is, and synced: what was read may not be durable. After a sync that failed it may never be,
-//! and then the other place has the value that counts.
+//! as it is, and synced: what was read may not be durable. After a sync that failed it may never
+//! be, and then the other place has the value that counts.
 
 use aio_sim::{Disk, File, OFlags};
 

@@ -70,8 +70,8 @@ fn call<T>(body: impl FnOnce() -> T) -> T {
 // - A request's memory is used through its `UserMemory`, which `end` drops before it pushes the
 //   event. Iocbs are used only during `io_submit`. A refused request's `UserMemory` is dropped in
 //   that call.
-// - The result of a transfer is at most `count`, which is at most the memory's length. A read copies
-//   as many bytes to the memory's start as it returns.
+// - The result of a transfer is at most `count`, which is at most the memory's length. A read
+//   copies as many bytes to the memory's start as it returns.
 // - All of this happens behind the world's lock, which orders it. The event is stored before the
 //   ring's tail, with Release.
 // - `io_getevents` stores as many events as it returns, at the start of `events`.

@@ -69,9 +69,9 @@ impl State {
     }
 }
 
-/// `file_remove_privs` (`fs/inode.c`; `file_remove_suid` of old): a write takes the bits set-user-id
-/// and set-group-id away. The latter stays if the group can't execute the file: it means something
-/// else then.
+/// `file_remove_privs` (`fs/inode.c`; `file_remove_suid` of old): a write takes the bits
+/// set-user-id and set-group-id away. The latter stays if the group can't execute the file: it
+/// means something else then.
 pub(super) fn file_remove_privs(inode: &mut Inode) {
     inode.mode &= !S_ISUID;
     if inode.mode & S_IXGRP != 0 {

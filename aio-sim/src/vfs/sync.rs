@@ -108,8 +108,8 @@ impl State {
         }
     }
 
-    /// `generic_write_sync` (`include/linux/fs.h`): the sync at the end that `O_DSYNC`, `O_SYNC` and
-    /// their flags demand. The write's first write to the device has the number `first`.
+    /// `generic_write_sync` (`include/linux/fs.h`): the sync at the end that `O_DSYNC`, `O_SYNC`
+    /// and their flags demand. The write's first write to the device has the number `first`.
     pub(super) fn generic_write_sync(
         &mut self,
         file: OpenId,
