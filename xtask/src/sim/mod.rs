@@ -1,5 +1,5 @@
 //! `cargo xtask sim`: campaigns of the simulated kernel and disk, with the engines of
-//! `aio-sim-corpus`.
+//! `aio-sim-corpus` and the example `tokio_kv`.
 
 use std::{
     io::Write,
@@ -12,24 +12,30 @@ use aio_sim_corpus::{Flaw, Subject, trial};
 use anyhow::{Result, ensure};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 
-use crate::progress::Progress;
+use crate::{process, progress::Progress, workspace};
 
 /// A flaw has to be found in so many seeds.
 const FOUND_IN: u64 = 1000;
+/// The example's name, for the filter.
+const STORE: &str = "tokio_kv";
+/// How long the example's campaign may take.
+const STORE_TAKES: Duration = Duration::from_secs(1800);
 /// So many seeds are run between two looks at the clock.
 const TURN: u64 = 100;
 
 /// Runs storage engines on a simulated kernel and disk, whose power is cut.
 ///
-/// Engines with a known flaw have to be found within 1000 seeds. Good ones must not be accused.
-/// Exits with 1 when that isn't so. The same seed gives the same run.
+/// Engines with a known flaw have to be found within 1000 seeds. Good ones must not be accused, and
+/// neither must the store of the example `tokio_kv`. Exits with 1 when that isn't so. The same seed
+/// gives the same run.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// How many seeds each good engine has to pass.
     #[arg(long, value_name = "N", default_value = "10000")]
     seeds: u64,
 
-    /// Run each good engine for so many seconds instead, with as many seeds as that allows.
+    /// Run each good engine of the corpus for so many seconds instead, with as many seeds as that
+    /// allows.
     #[arg(long, value_name = "SECONDS", conflicts_with = "seeds")]
     seconds: Option<u64>,
 
@@ -82,13 +88,18 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         .chain(flawed)
         .filter(|subject| subject.name().contains(&args.filter))
         .collect();
+    let runs_store = STORE.contains(&args.filter);
     ensure!(
-        !subjects.is_empty(),
+        runs_store || !subjects.is_empty(),
         "no engine has {:?} in its name",
         args.filter
     );
     if let Some(seed) = args.seed {
-        return one_seed(&subjects, seed);
+        let code = one_seed(&subjects, seed)?;
+        if runs_store {
+            store(&[("AIO_SIM_SEED", seed)])?;
+        }
+        return Ok(code);
     }
     let mut reached = Reached::default();
     let progress = Progress::default();
@@ -105,6 +116,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         if let (Some(failure), true) = (&outcome.failure, is_good(outcome.subject)) {
             writeln!(out, "\n{}: {failure}", outcome.subject.name())?;
         }
+    }
+    drop(out);
+    // With a time limit, the corpus alone is run.
+    if runs_store && args.seconds.is_none() {
+        store(&[("AIO_EXAMPLES_SEEDS", args.seeds)])?;
     }
     Ok(match outcomes.iter().all(Outcome::is_as_it_should_be) {
         true => ExitCode::SUCCESS,
@@ -148,6 +164,18 @@ fn campaign(args: &Args, subject: Subject, progress: &Progress, reached: &mut Re
     }
     outcome.took = start.elapsed();
     outcome
+}
+
+/// Runs the test of the example's store, which prints what is wrong.
+fn store(environment: &[(&str, u64)]) -> Result<()> {
+    let mut cargo = workspace::cargo();
+    cargo
+        .args(["test", "--release", "--package", "aio-examples"])
+        .args(["--test", "tokio_kv_simulated", "survives"]);
+    for (name, number) in environment {
+        cargo.env(name, number.to_string());
+    }
+    process::run(&mut cargo, STORE_TAKES)
 }
 
 fn table(outcomes: &[Outcome]) -> Table {
