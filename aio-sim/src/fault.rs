@@ -3,7 +3,7 @@
 /// Something that the kernel or a disk may do to a program, and seldom does.
 ///
 /// None happens by itself. [`WorldBuilder::chance`](crate::WorldBuilder::chance) says how often
-/// each does.
+/// each does, and [`World::provoke`](crate::World::provoke) makes one happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Fault {
@@ -95,10 +95,13 @@ impl Fault {
     }
 }
 
-/// How often each fault happens: once in so many times. 0: never.
+/// Which faults happen.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults {
+    /// Once in so many times. 0: never.
     chances: [u32; Fault::ALL.len()],
+    /// How often each happens for certain, from the next time on.
+    provoked: [u32; Fault::ALL.len()],
 }
 
 impl Faults {
@@ -106,8 +109,22 @@ impl Faults {
         self.chances[fault as usize] = one_in;
     }
 
+    /// With which chance a fault happens now: once in so many times.
     pub(crate) fn chance(&self, fault: Fault) -> u32 {
-        self.chances[fault as usize]
+        match self.provoked[fault as usize] {
+            0 => self.chances[fault as usize],
+            _ => 1,
+        }
+    }
+
+    pub(crate) fn provoke(&mut self, fault: Fault) {
+        self.provoked[fault as usize] += 1;
+    }
+
+    /// The fault has happened.
+    pub(crate) fn fired(&mut self, fault: Fault) {
+        let provoked = &mut self.provoked[fault as usize];
+        *provoked = provoked.saturating_sub(1);
     }
 }
 

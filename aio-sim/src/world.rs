@@ -247,6 +247,30 @@ impl World {
         self.enter(|state| state.choices.draw(n))
     }
 
+    /// Makes a fault happen the next time that it can happen, once for each call.
+    ///
+    /// ```
+    /// use aio_safe::{Errno, Op, Queue};
+    /// use aio_sim::{DiskModel, Fault, OFlags, World};
+    ///
+    /// let world = World::new(1);
+    /// let disk = world.disk(DiskModel::ext4());
+    /// let queue = Queue::with_kernel(4, world.kernel())?;
+    /// let file = disk.open("a", OFlags::RDWR | OFlags::CREATE)?;
+    /// world.provoke(Fault::SyncError);
+    /// let synced = queue.submit(&file, Op::fsync())?.wait();
+    /// assert_eq!(synced.unwrap_err().errno(), Errno::EIO);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn provoke(&self, fault: Fault) {
+        self.enter(|state| state.faults.provoke(fault));
+    }
+
+    /// Changes how often a fault happens: see [`WorldBuilder::chance`].
+    pub fn set_chance(&self, fault: Fault, one_in: u32) {
+        self.enter(|state| state.faults.set_chance(fault, one_in));
+    }
+
     /// How often a fault happened.
     pub fn fired(&self, fault: Fault) -> u64 {
         self.enter(|state| state.reached.fired(fault))
@@ -309,6 +333,7 @@ impl State {
     pub(crate) fn fires(&mut self, fault: Fault) -> bool {
         let fires = self.choices.one_in(self.faults.chance(fault));
         if fires {
+            self.faults.fired(fault);
             self.reached.add(self.phase, fault.name());
         }
         fires

@@ -269,3 +269,79 @@ fn names_are_a_directory() {
     truncated.set_len(5).unwrap();
     assert_eq!(truncated.len(), 5, "those that have it open keep it");
 }
+
+#[test]
+fn a_fault_is_provoked_once_and_its_chance_can_change() {
+    let world = World::new(1);
+    let disk = world.disk(DiskModel::xfs());
+    let queue = queue(&world, 4);
+    let file = disk.open("file", DIRECT).unwrap();
+    let interrupted = || {
+        let written = write(&queue, &file, filled(1, 512), 0);
+        written.is_err_and(|error| error.errno() == Errno::EINTR)
+    };
+    world.provoke(Fault::Interrupted);
+    world.provoke(Fault::Interrupted);
+    assert_eq!([(); 4].map(|()| interrupted()), [true, true, false, false]);
+    world.set_chance(Fault::Interrupted, 1);
+    assert!(interrupted() && interrupted());
+    world.set_chance(Fault::Interrupted, 0);
+    assert!(!interrupted());
+    assert_eq!(world.fired(Fault::Interrupted), 4);
+}
+
+/// Nothing of this is deterministic but its result.
+#[test]
+fn threads_share_a_queue_and_tasks_have_its_driver() {
+    const THREADS: u64 = 4;
+    const WRITES: u64 = 200;
+    let world = World::new(1);
+    let disk = world.disk(DiskModel::xfs());
+    let file = disk.open("file", DIRECT).unwrap();
+    let shared = aio_safe::Queue::with_kernel(8, world.kernel()).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (queue, file) = (&shared, &file);
+            scope.spawn(move || {
+                for n in 0..WRITES {
+                    let buffer = filled(thread as u8 + 1, 512);
+                    let at = (thread * WRITES + n) * 512;
+                    let permit = queue.reserve().wait().unwrap();
+                    let write = permit.submit(file, Op::write(buffer, at)).unwrap();
+                    let written = match n % 2 {
+                        0 => write.wait(),
+                        // The queue's own thread reaps for it.
+                        _ => pollster(write),
+                    };
+                    assert_eq!(written.result.unwrap(), 512);
+                }
+            });
+        }
+    });
+    shared.close().unwrap();
+    let contents = disk.contents("file").unwrap();
+    let owners = contents.chunks(512 * WRITES as usize);
+    for (thread, part) in owners.enumerate() {
+        assert!(part.iter().all(|&byte| byte == thread as u8 + 1));
+    }
+    assert_eq!(contents.len() as u64, THREADS * WRITES * 512);
+}
+
+/// Waits for a future in this thread, which sleeps meanwhile.
+fn pollster<F: Future>(future: F) -> F::Output {
+    use std::task::{Context, Poll, Wake, Waker};
+    struct Unpark(std::thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let mut future = std::pin::pin!(future);
+    let waker = Waker::from(std::sync::Arc::new(Unpark(std::thread::current())));
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
