@@ -316,3 +316,22 @@ fn a_queue_is_closed_after_a_power_cut() {
     disk.cut_power();
     queue.close().unwrap();
 }
+
+#[test]
+fn a_large_hole_takes_no_room_and_no_time() {
+    let world = World::new(1);
+    let disk = world.disk(DiskModel::ext4().capacity(3 * 4096));
+    let queue = queue(&world, 4);
+    let file = disk.open("file", DIRECT).unwrap();
+    let end = (1 << 44) - 8192;
+    file.set_len(end).unwrap();
+    write(&queue, &file, filled(1, 4096), end).unwrap();
+    sync(&queue, &file);
+    cut(&disk);
+    let file = disk.open("file", DIRECT).unwrap();
+    assert_eq!(file.len(), end + 4096);
+    assert_eq!(read(&queue, &file, 4096, end).unwrap(), [1; 4096]);
+    assert_eq!(write(&queue, &file, filled(1, 3 * 4096), 0), Ok(2 * 4096));
+    file.set_len(0).unwrap();
+    assert_eq!(write(&queue, &file, filled(1, 3 * 4096), 0), Ok(3 * 4096));
+}

@@ -2,7 +2,7 @@
 
 mod common;
 
-use aio_safe::{AlignedBuf, Errno, Op, kernel::RwFlags};
+use aio_safe::{AlignedBuf, Errno, Op, OpError, kernel::RwFlags};
 use aio_sim::{DiskModel, Fault, OFlags, World};
 
 use common::{BUFFERED, DIRECT, filled, queue, read, write};
@@ -191,4 +191,20 @@ fn access_is_checked() {
         .unwrap()
         .wait()
         .unwrap();
+}
+
+#[test]
+fn a_write_that_would_wait_within_the_call_says_so() {
+    let world = World::new(1);
+    for (model, expected) in [
+        (DiskModel::ext4(), Err(Errno::EAGAIN)),
+        (DiskModel::xfs(), Ok(512)),
+    ] {
+        let disk = world.disk(model);
+        let queue = queue(&world, 1);
+        let file = disk.open("file", DIRECT).unwrap();
+        let op = Op::write(filled(1, 512), 0).rw_flags(RwFlags::NOWAIT);
+        let written = queue.submit(&file, op).unwrap().wait().result;
+        assert_eq!(written.map_err(OpError::errno), expected);
+    }
 }

@@ -18,6 +18,7 @@ impl DiskState {
         self.cuts += 1;
         self.is_on = false;
         self.fuse = None;
+        self.stalled_until = 0;
         let inodes: Vec<InodeId> = self.inodes.iter().map(|(id, _)| id).collect();
         for &id in &inodes {
             self.write_some_back(id, choices);
@@ -74,8 +75,7 @@ impl DiskState {
         for (id, inode) in inodes {
             inode.is_named = durable.contains(&id);
             inode.start_again();
-            let range = 0..inode.size;
-            inode.blocks.allocate(&range, &mut self.room);
+            self.room = self.room.saturating_sub(inode.blocks.bytes());
         }
         self.names = self.journal.names.clone();
     }
@@ -149,6 +149,7 @@ impl Inode {
 
     fn start_again(&mut self) {
         self.durable.cut(self.durable_size);
+        self.blocks.cut(self.durable_size);
         *self = Self {
             is_directory: self.is_directory,
             is_named: self.is_named,
@@ -157,6 +158,7 @@ impl Inode {
             size: self.durable_size,
             device_size: self.durable_size,
             durable_size: self.durable_size,
+            blocks: std::mem::take(&mut self.blocks),
             device: self.durable.clone(),
             durable: std::mem::take(&mut self.durable),
             ..Self::default()

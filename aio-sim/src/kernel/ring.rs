@@ -1,8 +1,11 @@
 //! The completion ring of a context: the kernel's side of it.
 
-use std::sync::atomic::{
-    AtomicU32,
-    Ordering::{Acquire, Relaxed, Release},
+use std::sync::{
+    Arc,
+    atomic::{
+        AtomicU32,
+        Ordering::{Acquire, Relaxed, Release},
+    },
 };
 
 use aio_safe::kernel::{IoEvent, RING_COMPAT_FEATURES, RING_MAGIC, RingHeader};
@@ -27,14 +30,15 @@ const _: () = assert!(size_of::<Line>() == size_of::<IoEvent>());
 /// Memory laid out as the kernel's `struct aio_ring` (`fs/aio.c`). It is all atomics, because the
 /// queue reads it while this side writes.
 pub(crate) struct RingMemory {
-    lines: Box<[Line]>,
+    /// Not a box: moving one would end the reader's right to the memory.
+    lines: Arc<[Line]>,
     nr: u32,
 }
 
 impl RingMemory {
     /// A ring of `nr` entries, of the context with this number.
     pub(crate) fn new(id: u32, nr: u32) -> Self {
-        let lines: Box<[Line]> = (0..=nr).map(|_| Line::default()).collect();
+        let lines: Arc<[Line]> = (0..=nr).map(|_| Line::default()).collect();
         let header = &lines[0].0;
         header[ID].store(id, Relaxed);
         header[NR].store(nr, Relaxed);

@@ -58,6 +58,7 @@ impl State {
             .extends_within_submit();
         // Appends that were in flight together would go to one place.
         match transfer.kiocb.append || extends && waits {
+            true if transfer.kiocb.nowait => Progress::Over(Err(Errno::EAGAIN)),
             true => Progress::Waited,
             false => Progress::Queued,
         }
