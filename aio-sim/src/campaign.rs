@@ -1,6 +1,7 @@
 //! Campaigns: one test with many seeds, and the simplest run that fails.
 
 use std::{
+    any::Any,
     fmt,
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -198,7 +199,7 @@ impl Ended {
 }
 
 /// What a panic says.
-fn text(panic: &(dyn std::any::Any + Send)) -> &str {
+fn text(panic: &(dyn Any + Send)) -> &str {
     let owned = panic.downcast_ref::<String>().map(String::as_str);
     owned
         .or(panic.downcast_ref::<&str>().copied())

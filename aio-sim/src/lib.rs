@@ -56,7 +56,8 @@
 //!
 //! - It uses one thread. A queue starts a thread when a future waits, unless it was built with
 //!   [`Driver::Caller`](aio_safe::queue::Driver::Caller). [`World::block_on`] drives such queues.
-//!   Threads that [`wait`](aio_safe::Pending::wait) need nothing.
+//!   Threads that [`wait`](aio_safe::Pending::wait) need nothing. With a reactor as driver,
+//!   something has to let time pass, such as a task that calls [`World::pass`].
 //! - It takes everything random from the world: [`World::draw`].
 //! - It doesn't look at the time of day. [`World::sleep`] and [`World::now`] are virtual. Timeouts
 //!   of [`aio_safe`]'s methods are of real time, and a wait with a timeout may last longer here

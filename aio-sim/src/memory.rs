@@ -5,7 +5,10 @@
     reason = "copies to and from memory that is known by its address"
 )]
 
-use std::ptr::{copy_nonoverlapping, with_exposed_provenance, with_exposed_provenance_mut};
+use std::{
+    ops::Range,
+    ptr::{copy_nonoverlapping, with_exposed_provenance, with_exposed_provenance_mut},
+};
 
 use aio_safe::{Errno, kernel::Iovec};
 
@@ -127,7 +130,7 @@ impl UserMemory {
 
     /// Hands out what overlaps with `len` bytes from `skip` on: an address, and the place in these
     /// bytes.
-    fn each(&self, skip: usize, len: usize, mut show: impl FnMut(usize, std::ops::Range<usize>)) {
+    fn each(&self, skip: usize, len: usize, mut show: impl FnMut(usize, Range<usize>)) {
         let (mut skip, mut done) = (skip, 0);
         for part in self.parts() {
             let inside = part.len.saturating_sub(skip).min(len - done);

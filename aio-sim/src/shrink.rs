@@ -1,5 +1,7 @@
 //! Simplifying the choices of a run that fails.
 
+use std::ops::Range;
+
 /// At most so many runs are tried.
 const MOST_RUNS: u32 = 4000;
 
@@ -59,7 +61,7 @@ impl<F: FnMut(&[u64]) -> bool> Shrinker<F> {
     }
 
     /// Goes over the choices in pieces, which get smaller.
-    fn pieces(&mut self, mut change: impl FnMut(&mut Vec<u64>, std::ops::Range<usize>)) {
+    fn pieces(&mut self, mut change: impl FnMut(&mut Vec<u64>, Range<usize>)) {
         let mut size = self.best.len() / 2;
         while size > 0 && self.left > 0 {
             let mut start = 0;

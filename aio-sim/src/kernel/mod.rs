@@ -9,7 +9,7 @@ mod slots;
 pub(crate) mod state;
 mod submit;
 
-use std::{fmt, mem::MaybeUninit, time::Duration};
+use std::{fmt, mem::MaybeUninit, sync::MutexGuard, time::Duration};
 
 use aio_safe::{
     Errno,
@@ -180,7 +180,7 @@ fn wait(
 }
 
 /// Goes to a time, or to the first thing that is due before.
-fn go(mut state: std::sync::MutexGuard<'_, State>, until: u64) -> std::sync::MutexGuard<'_, State> {
+fn go(mut state: MutexGuard<'_, State>, until: u64) -> MutexGuard<'_, State> {
     if let Some(due) = state.agenda.advance(until) {
         state.happen(due);
     }

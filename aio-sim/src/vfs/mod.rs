@@ -13,6 +13,8 @@ mod read;
 mod sync;
 mod write;
 
+use std::ops::Range;
+
 use aio_safe::Errno;
 
 pub(crate) use self::{checks::rw_verify_area, prepare::aio_prep_rw};
@@ -48,7 +50,7 @@ impl Transfer {
         self.kiocb.pos.unsigned_abs()
     }
 
-    fn range(&self) -> std::ops::Range<u64> {
+    fn range(&self) -> Range<u64> {
         self.start()..self.start() + self.count as u64
     }
 }
