@@ -19,6 +19,7 @@ mod packages;
 mod process;
 mod progress;
 mod qemu_test;
+mod sim;
 mod stress;
 mod test;
 mod toolchain;
@@ -42,6 +43,7 @@ enum Command {
     QemuTest(qemu_test::Args),
     Stress(stress::Args),
     Attack(attack::Args),
+    Sim(sim::Args),
     Asan(asan::Args),
     AbiCheck(abi_check::Args),
     Cross(cross::Args),
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         Command::QemuTest(args) => qemu_test::run(&args),
         Command::Stress(args) => stress::run(&args),
         Command::Attack(args) => attack::run(&args),
+        Command::Sim(args) => sim::run(&args),
         Command::Asan(args) => asan::run(&args),
         Command::AbiCheck(args) => abi_check::run(&args),
         Command::Cross(args) => cross::run(&args),

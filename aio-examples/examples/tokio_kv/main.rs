@@ -27,6 +27,7 @@
 mod args;
 mod check;
 mod client;
+mod disk;
 mod protocol;
 mod serve;
 mod store;

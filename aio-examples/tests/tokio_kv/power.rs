@@ -24,6 +24,8 @@ use tokio::{runtime::Builder, task::JoinSet};
 
 use crate::server::dir;
 
+#[path = "../../examples/tokio_kv/disk.rs"]
+mod disk;
 #[path = "../../examples/tokio_kv/store/mod.rs"]
 #[allow(dead_code, reason = "`serve` and `check` use the rest")]
 mod store;

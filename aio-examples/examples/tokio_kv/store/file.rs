@@ -1,50 +1,32 @@
-//! Files whose transfers go through the queue: opening them, and transfers of any length.
+//! Files whose transfers go through the queue: transfers of any length.
 
-use std::{
-    fs::{self, OpenOptions},
-    io,
-    os::{fd::AsFd, unix::fs::OpenOptionsExt},
-    path::Path,
-    time::Duration,
-};
+use std::{io, os::fd::AsFd, time::Duration};
 
 use aio_safe::{
     AlignedBuf, BufResult, Op, OpError, Queue, buf::IoBufExt, error::QueueError, op::Payload,
 };
-use rustix::fs::{FlockOperation, flock};
-use tokio::time::sleep;
 
-use super::format::{BLOCK, whole_blocks};
+use super::{
+    super::disk::{OpenFile, pause},
+    format::{BLOCK, whole_blocks},
+};
 
 /// A file and the queue of its transfers. Offsets and lengths of all transfers are multiples of
 /// [`BLOCK`].
 #[derive(Debug)]
 pub(crate) struct File {
-    file: fs::File,
+    file: OpenFile,
     queue: Queue,
 }
 
 impl File {
-    /// Opens a file with `O_DIRECT`, or without it where the file system has no direct I/O. Then
-    /// transfers block the runtime's thread.
-    ///
-    /// If the last process was killed, this waits until its last write has landed. Otherwise the
-    /// write could land on what this process writes. The lock tells: it belongs to the open file,
-    /// which stays open as long as a request on it is in flight.
-    pub(crate) fn open(queue: &Queue, path: &Path, options: &OpenOptions) -> io::Result<Self> {
-        let mut direct = options.clone();
-        let file = match direct.custom_flags(libc::O_DIRECT).open(path) {
-            // If it was to be created, it may be there now.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => options.open(path)?,
-            file => file?,
-        };
-        flock(&file, FlockOperation::LockExclusive)?;
+    pub(crate) fn new(queue: &Queue, file: OpenFile) -> Self {
         let queue = queue.clone();
-        Ok(Self { file, queue })
+        Self { file, queue }
     }
 
     /// The file itself, for calls that native AIO doesn't have.
-    pub(crate) fn file(&self) -> &fs::File {
+    pub(crate) fn file(&self) -> &OpenFile {
         &self.file
     }
 
@@ -120,6 +102,6 @@ async fn submit<P: Payload>(
             Err(refused) if refused.reason == QueueError::Again => op = refused.op,
             Err(refused) => return Err(refused.reason),
         }
-        sleep(Duration::from_millis(1)).await;
+        pause(Duration::from_millis(1)).await;
     }
 }

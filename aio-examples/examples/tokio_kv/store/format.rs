@@ -31,9 +31,6 @@ pub(crate) const KEY_MAX: usize = 1024;
 /// The longest value, in bytes.
 pub(crate) const VALUE_MAX: usize = 1 << 20;
 
-/// How far from the start of a segment commits are appended, before the next segment begins.
-pub(crate) const SEGMENT: u64 = 8 << 20;
-
 /// A commit takes no further record when its records have this many bytes.
 pub(crate) const COMMIT: usize = 1 << 20;
 

@@ -10,6 +10,14 @@
 //!
 //! A compaction that is dropped leaves a file that isn't ready. It is removed when the store is
 //! opened again.
+//!
+//! # What is claimed
+//!
+//! Each change that was acknowledged is there after kills and power cuts, on ext4, XFS and the
+//! weakest file system that POSIX allows. That holds when transfers are short or interrupted, when
+//! the kernel has no room, when blocks or a quota run out, and when the device stalls or goes away.
+//! It doesn't hold on devices that lie. It doesn't hold when a sync has failed and the store was
+//! opened again: that reads data which may never be durable. Then restore a backup.
 
 mod append;
 mod commit;

@@ -5,10 +5,10 @@ use std::{fmt, sync::Arc};
 use anyhow::{Result, ensure};
 
 use super::{
+    super::disk::SEGMENT,
     append::Appender,
     commit::Place,
     dir::Dir,
-    format::SEGMENT,
     index::{Index, Location},
     scan::{End, Scan},
     segment::Segment,

@@ -1,17 +1,14 @@
 //! A segment: its head, and reads of its records.
 
-use std::{fs::OpenOptions, io, ops::Deref, sync::Arc};
+use std::{io, ops::Deref, sync::Arc};
 
 use aio_safe::AlignedBuf;
 use anyhow::{Context, Result, anyhow, ensure};
-use rustix::{
-    fs::{FallocateFlags, fallocate},
-    io::Errno,
-};
 
 use super::{
+    super::disk::{blocking, salt},
     commit::Place,
-    dir::{Dir, blocking},
+    dir::Dir,
     file::File,
     format::{BLOCK, checksum, split},
     record::Record,
@@ -53,19 +50,8 @@ impl Segment {
     /// Its blocks are allocated up to `len`. Writes beyond the end of a file would block: ext4 and
     /// other file systems carry them out within `io_submit`.
     pub(crate) async fn create(dir: &Dir, id: u64, base: bool, len: u64) -> io::Result<Arc<Self>> {
-        let (queue, path) = (dir.queue().clone(), dir.unready(id));
-        let file = blocking(move || {
-            let mut options = OpenOptions::new();
-            options.read(true).write(true).create(true).truncate(true);
-            let file = File::open(&queue, &path, &options)?;
-            match fallocate(file.file(), FallocateFlags::empty(), 0, len) {
-                Err(Errno::OPNOTSUPP) => file.file().set_len(len)?,
-                allocated => allocated?,
-            }
-            Ok(file)
-        })
-        .await?;
-        let salt = fastrand::u64(..);
+        let file = File::new(dir.queue(), dir.new_segment(id, len).await?);
+        let salt = salt();
         file.write(head(id, salt, base)?, 0).await?;
         file.sync_all().await?;
         Ok(Arc::new(Self {
@@ -78,11 +64,9 @@ impl Segment {
 
     /// Opens a segment, and verifies its head.
     pub(crate) async fn open(dir: &Dir, id: u64) -> Result<Arc<Self>> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true);
-        let path = dir.segment(id);
-        let file = File::open(dir.queue(), &path, &options)
-            .with_context(|| format!("can't open {}", path.display()))?;
+        let file = dir.segment(id);
+        let file = file.with_context(|| format!("can't open {}", dir.shown(id)))?;
+        let file = File::new(dir.queue(), file);
         let head = file.read(0, BLOCK).await;
         let head = head.with_context(|| format!("can't read the head of segment {id}"))?;
         let (salt, base) =
@@ -118,7 +102,7 @@ impl Segment {
     }
 
     pub(crate) fn len(&self) -> io::Result<u64> {
-        Ok(self.file.file().metadata()?.len())
+        self.file.file().len()
     }
 
     /// Cuts off what is behind an offset.

@@ -6,10 +6,11 @@ use anyhow::{Context, Result, anyhow};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
+    super::disk::SEGMENT,
     Shared,
     append::Appender,
     commit::{self, Place},
-    format::{BLOCK, COMMIT, SEGMENT},
+    format::{BLOCK, COMMIT},
     record::Record,
     recover::{begin, location},
 };

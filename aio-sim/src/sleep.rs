@@ -1,0 +1,112 @@
+//! Tasks that sleep in virtual time.
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use slab::Slab;
+
+use crate::{World, agenda::Due};
+
+/// A future that is ready at a virtual time. Made by [`World::sleep`].
+#[must_use = "it sleeps only when it is awaited"]
+pub struct Sleep {
+    world: World,
+    until: u64,
+    key: Option<usize>,
+}
+
+/// The tasks that sleep.
+#[derive(Default)]
+pub(crate) struct Sleepers {
+    asleep: Slab<Option<Waker>>,
+    /// Those whose time has come. They are woken outside of the world's lock and of kernel calls.
+    due: Vec<Waker>,
+}
+
+impl Sleepers {
+    /// The time of a task has come. The key may be another task's by now, which wakes up in vain.
+    pub(crate) fn ring(&mut self, key: usize) {
+        let waker = self.asleep.get_mut(key).and_then(Option::take);
+        self.due.extend(waker);
+    }
+}
+
+impl World {
+    /// Sleeps for a virtual time. The task is woken in [`block_on`](Self::block_on) and in
+    /// [`pass`](Self::pass). Another executor has to call one of these.
+    ///
+    /// ```
+    /// use aio_sim::World;
+    /// use std::time::Duration;
+    ///
+    /// let world = World::new(1);
+    /// let day = Duration::from_secs(24 * 60 * 60);
+    /// world.block_on(&[], world.sleep(day));
+    /// assert_eq!(world.now(), day);
+    /// ```
+    pub fn sleep(&self, time: Duration) -> Sleep {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        Sleep {
+            world: self.clone(),
+            until: self.enter(|state| state.agenda.now().saturating_add(nanos)),
+            key: None,
+        }
+    }
+
+    /// Wakes the tasks whose time has come.
+    pub(crate) fn wake(&self) {
+        let due = self.enter(|state| std::mem::take(&mut state.sleepers.due));
+        due.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let (until, key) = (self.until, self.key);
+        // Cloned outside of the lock: it is foreign code.
+        let waker = Some(context.waker().clone());
+        let key = self.world.enter(|state| {
+            if state.agenda.now() >= until {
+                return None;
+            }
+            if let Some(key) = key {
+                let before = std::mem::replace(&mut state.sleepers.asleep[key], waker);
+                return Some((key, before));
+            }
+            let key = state.sleepers.asleep.insert(waker);
+            state.agenda.add(until, Due::Alarm(key));
+            Some((key, None))
+        });
+        match key {
+            None => Poll::Ready(()),
+            Some((key, before)) => {
+                drop(before);
+                self.key = Some(key);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            let waker = self.world.enter(|state| state.sleepers.asleep.remove(key));
+            drop(waker);
+        }
+    }
+}
+
+impl fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sleep")
+            .field("until", &Duration::from_nanos(self.until))
+            .finish_non_exhaustive()
+    }
+}
