@@ -405,6 +405,8 @@ fn a_context_that_was_destroyed_is_unknown() {
     let mut setup = setup(World::new(1), DIRECT);
     setup.buffer.fill(9);
     let iocb = setup.read();
+    // For longer than destroying takes by itself.
+    setup.world.provoke(Fault::Stall);
     setup.submit(&mut [iocb]).unwrap();
     // SAFETY: there is one thread, which doesn't read the ring.
     unsafe { setup.kernel.io_destroy(setup.ctx) }.unwrap();
