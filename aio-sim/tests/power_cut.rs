@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use aio_safe::{Errno, Op, Queue, kernel::RwFlags};
-use aio_sim::{Disk, DiskModel, File, OFlags, World};
+use aio_sim::{Disk, DiskModel, Fault, File, OFlags, World};
 
 use common::{BUFFERED, DIRECT, filled, queue, read, write};
 
@@ -101,11 +101,13 @@ fn writes_reach_the_medium_in_any_order() {
 #[test]
 fn a_sync_covers_what_was_completed_when_it_was_issued() {
     for flags in [BUFFERED, DIRECT] {
-        let left = outcomes(DiskModel::xfs, |_, disk, queue| {
+        let left = outcomes(DiskModel::xfs, |world, disk, queue| {
             let file = synced_file(disk, queue, flags, 3);
             write(queue, &file, filled(2, 512), 0).unwrap();
             let late = (flags == DIRECT)
                 .then(|| queue.submit(&file, Op::write(filled(3, 512), 512)).unwrap());
+            // The sync takes longer than the write that is in flight when it is issued.
+            world.provoke(Fault::Stall);
             let sync = queue.submit(&file, Op::fdatasync()).unwrap();
             if let Some(late) = late {
                 late.wait().result.unwrap();
