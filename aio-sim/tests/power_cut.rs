@@ -337,3 +337,35 @@ fn a_large_hole_takes_no_room_and_no_time() {
     file.set_len(0).unwrap();
     assert_eq!(write(&queue, &file, filled(1, 3 * 4096), 0), Ok(3 * 4096));
 }
+
+#[test]
+fn what_was_cut_off_does_not_come_back_when_the_file_grows() {
+    for model in MODELS {
+        let left = outcomes(model, |_, disk, queue| {
+            let file = synced_file(disk, queue, DIRECT, 4);
+            write(queue, &file, filled(2, 1024), 1024).unwrap();
+            file.set_len(512).unwrap();
+            sync(queue, &file);
+            file.set_len(2048).unwrap();
+            sync(queue, &file);
+            cut(disk);
+            sectors(disk, "file")
+        });
+        assert!(left.into_iter().eq([[1, 0, 0, 0]]));
+    }
+}
+
+#[test]
+fn a_sync_of_one_file_commits_the_names_of_others_on_ext4_alone() {
+    let run = |_: &World, disk: &Disk, queue: &Queue| {
+        let file = synced_file(disk, queue, DIRECT, 1);
+        disk.open("later", DIRECT).unwrap();
+        sync(queue, &file);
+        cut(disk);
+        disk.names().len()
+    };
+    assert!(outcomes(DiskModel::ext4, run).into_iter().eq([2]));
+    for model in [DiskModel::xfs, DiskModel::posix] {
+        assert!(outcomes(model, run).into_iter().eq([1, 2]));
+    }
+}
