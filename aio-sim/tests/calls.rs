@@ -403,10 +403,15 @@ fn nothing_of_a_file_can_be_cancelled() {
 #[test]
 fn a_context_that_was_destroyed_is_unknown() {
     let mut setup = setup(World::new(1), DIRECT);
+    setup.buffer.fill(9);
     let iocb = setup.read();
+    // For longer than destroying takes by itself.
+    setup.world.provoke(Fault::Stall);
     setup.submit(&mut [iocb]).unwrap();
     // SAFETY: there is one thread, which doesn't read the ring.
     unsafe { setup.kernel.io_destroy(setup.ctx) }.unwrap();
+    // It has waited for the read.
+    assert_eq!(setup.buffer[..513], [[0; 512].as_slice(), &[9]].concat());
     assert_eq!(setup.submit(&mut [iocb]), Err(Errno::EINVAL));
     assert_eq!(setup.events(0, None), Err(Errno::EINVAL));
     // SAFETY: there is no such context, so nobody uses it.

@@ -61,8 +61,9 @@ fn a_sync_fails_once_for_each_open_file_and_then_says_all_is_well() {
 
 #[test]
 fn an_error_that_nobody_was_told_of_is_told_to_the_next_who_opens() {
-    let (world, disk, queue, file) = with(World::builder(1).chance(Fault::SyncError, 1), BUFFERED);
+    let (world, disk, queue, file) = with(World::builder(1), BUFFERED);
     write(&queue, &file, filled(1, 512), 0).unwrap();
+    world.provoke(Fault::SyncError);
     // The file is closed while its sync is in flight.
     drop(queue.submit(&file, Op::fsync()).unwrap());
     drop(file);

@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use aio_safe::{Errno, Op, Queue, kernel::RwFlags};
-use aio_sim::{Disk, DiskModel, File, OFlags, World};
+use aio_sim::{Disk, DiskModel, Fault, File, OFlags, World};
 
 use common::{BUFFERED, DIRECT, filled, queue, read, write};
 
@@ -101,11 +101,13 @@ fn writes_reach_the_medium_in_any_order() {
 #[test]
 fn a_sync_covers_what_was_completed_when_it_was_issued() {
     for flags in [BUFFERED, DIRECT] {
-        let left = outcomes(DiskModel::xfs, |_, disk, queue| {
+        let left = outcomes(DiskModel::xfs, |world, disk, queue| {
             let file = synced_file(disk, queue, flags, 3);
             write(queue, &file, filled(2, 512), 0).unwrap();
             let late = (flags == DIRECT)
                 .then(|| queue.submit(&file, Op::write(filled(3, 512), 512)).unwrap());
+            // The sync takes longer than the write that is in flight when it is issued.
+            world.provoke(Fault::Stall);
             let sync = queue.submit(&file, Op::fdatasync()).unwrap();
             if let Some(late) = late {
                 late.wait().result.unwrap();
@@ -334,4 +336,36 @@ fn a_large_hole_takes_no_room_and_no_time() {
     assert_eq!(write(&queue, &file, filled(1, 3 * 4096), 0), Ok(2 * 4096));
     file.set_len(0).unwrap();
     assert_eq!(write(&queue, &file, filled(1, 3 * 4096), 0), Ok(3 * 4096));
+}
+
+#[test]
+fn what_was_cut_off_does_not_come_back_when_the_file_grows() {
+    for model in MODELS {
+        let left = outcomes(model, |_, disk, queue| {
+            let file = synced_file(disk, queue, DIRECT, 4);
+            write(queue, &file, filled(2, 1024), 1024).unwrap();
+            file.set_len(512).unwrap();
+            sync(queue, &file);
+            file.set_len(2048).unwrap();
+            sync(queue, &file);
+            cut(disk);
+            sectors(disk, "file")
+        });
+        assert!(left.into_iter().eq([[1, 0, 0, 0]]));
+    }
+}
+
+#[test]
+fn a_sync_of_one_file_commits_the_names_of_others_on_ext4_alone() {
+    let run = |_: &World, disk: &Disk, queue: &Queue| {
+        let file = synced_file(disk, queue, DIRECT, 1);
+        disk.open("later", DIRECT).unwrap();
+        sync(queue, &file);
+        cut(disk);
+        disk.names().len()
+    };
+    assert!(outcomes(DiskModel::ext4, run).into_iter().eq([2]));
+    for model in [DiskModel::xfs, DiskModel::posix] {
+        assert!(outcomes(model, run).into_iter().eq([1, 2]));
+    }
 }

@@ -208,3 +208,36 @@ fn a_write_that_would_wait_within_the_call_says_so() {
         assert_eq!(written.map_err(OpError::errno), expected);
     }
 }
+
+#[test]
+fn a_page_that_is_cached_during_a_direct_write_is_forgotten() {
+    let world = World::new(1);
+    let disk = world.disk(DiskModel::xfs());
+    let queue = queue(&world, 2);
+    let direct = disk.open("file", DIRECT).unwrap();
+    let cached = disk.open("file", BUFFERED).unwrap();
+    write(&queue, &direct, filled(1, 4096), 0).unwrap();
+    let pending = queue
+        .submit(&direct, Op::write(filled(2, 4096), 0))
+        .unwrap();
+    // The page is read at once, and the write is over later.
+    assert_eq!(read(&queue, &cached, 4096, 0).unwrap(), [1; 4096]);
+    assert_eq!(pending.wait().result, Ok(4096));
+    assert_eq!(read(&queue, &cached, 4096, 0).unwrap(), [2; 4096]);
+}
+
+#[test]
+fn a_part_of_a_page_is_written_over_what_the_device_holds() {
+    let world = World::new(1);
+    let disk = world.disk(DiskModel::xfs());
+    let queue = queue(&world, 2);
+    let direct = disk.open("file", DIRECT).unwrap();
+    let cached = disk.open("file", BUFFERED).unwrap();
+    write(&queue, &direct, filled(1, 3 * 4096), 0).unwrap();
+    write(&queue, &cached, filled(2, 4096 + 20), 4096 - 10).unwrap();
+    let all = read(&queue, &cached, 3 * 4096, 0).unwrap();
+    let (before, rest) = all.split_at(4096 - 10);
+    let (written, after) = rest.split_at(4096 + 20);
+    assert!(before.iter().chain(after).all(|&byte| byte == 1));
+    assert!(written.iter().all(|&byte| byte == 2));
+}
