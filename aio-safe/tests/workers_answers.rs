@@ -124,7 +124,8 @@ fn a_priority_is_for_one_operation() {
     });
 }
 
-/// How many bytes of memory this process uses.
+/// How many bytes of memory this process uses. The sanitizer keeps what was freed.
+#[cfg(not(aio_asan))]
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -133,6 +134,7 @@ fn resident() -> usize {
 }
 
 /// A cancelled read leaves a job behind, as long as the read before it waits.
+#[cfg(not(aio_asan))]
 #[test]
 fn cancelled_operations_leave_nothing_behind() {
     alone("cancelled_operations_leave_nothing_behind", || {
@@ -155,6 +157,7 @@ fn cancelled_operations_leave_nothing_behind() {
 }
 
 /// The job holds its queue's context: ring and entries.
+#[cfg(not(aio_asan))]
 #[test]
 fn closed_queues_leave_nothing_behind() {
     alone("closed_queues_leave_nothing_behind", || {
