@@ -90,11 +90,7 @@ fn the_name_of_an_earlier_file_keeps_no_later_one() {
         let earlier = kept.id();
         let slot = thread::spawn({
             let reached = reached.clone();
-            move || {
-                let kept = earlier.keep();
-                reached.note(if kept.is_some() { "kept" } else { "gone" });
-                kept.is_some()
-            }
+            move || keep(earlier, &reached)
         });
         if kept.try_into_only().is_ok() {
             // SAFETY: the entry's last holder has gone, and only this thread puts a file in it.
