@@ -21,7 +21,12 @@ use std::{
 };
 
 use aio_abi::RwFlags;
-use aio_safe::{Errno, Op, Queue, kernel::Threads, op::PollEvents, queue::Driver};
+use aio_safe::{
+    Errno, Op, Queue,
+    kernel::Threads,
+    op::{CancelOutcome, PollEvents},
+    queue::Driver,
+};
 use common::within;
 use rustix::fs::{OFlags, fcntl_setfl};
 
@@ -84,7 +89,7 @@ fn two_terminals(queue: &Queue) {
         .submit(&master, Op::read(Vec::with_capacity(8), 0))
         .unwrap();
     slave.write_all(b"hello").unwrap();
-    let done = read.wait_timeout(Duration::from_secs(3)).ok();
+    let done = read.wait_timeout(Duration::from_secs(20)).ok();
     assert_eq!(done.expect("the read hangs").buffer, b"hello");
 }
 
@@ -133,7 +138,7 @@ fn nonblocking_behind_blocking(queue: &Queue) {
     let read = queue
         .submit(&nonblocking, Op::read(Vec::with_capacity(8), 0))
         .unwrap();
-    let done = read.wait_timeout(Duration::from_secs(3)).ok();
+    let done = read.wait_timeout(Duration::from_secs(20)).ok();
     let done = done.expect("the read hangs").result;
     assert_eq!(done.unwrap_err().errno(), Errno::EAGAIN);
 }
@@ -157,7 +162,7 @@ fn a_read_with_nowait_does_not_wait_for_a_blocking_one() {
         .unwrap();
     let read = Op::read(Vec::with_capacity(8), 0).rw_flags(RwFlags::NOWAIT);
     let read = queue.submit(&reader, read).unwrap();
-    let done = read.wait_timeout(Duration::from_secs(3)).ok();
+    let done = read.wait_timeout(Duration::from_secs(20)).ok();
     let done = done.expect("the read hangs").result;
     assert_eq!(done.unwrap_err().errno(), Errno::EAGAIN);
 }
@@ -386,6 +391,108 @@ fn a_queue_with_reads_of_an_inotify_closes() {
         thread::sleep(Duration::from_millis(1));
         within(20, || queue.close().unwrap());
         drop(reads);
+    }
+}
+
+/// The only worker is busy with the first append, so the second one can be cancelled.
+#[test]
+fn a_sync_does_not_wait_for_a_cancelled_append() {
+    within(30, || {
+        let scratch = common::Scratch::new();
+        let mut options = File::options();
+        let file = options.append(true).create(true);
+        let file = file.open(scratch.path("file")).unwrap();
+        let queue = apart(8, 1);
+        let cancelled = (0..20).any(|_| {
+            let first = Op::write(vec![1; 16 << 20], 0);
+            let first = queue.submit(&file, first).unwrap();
+            let mut second = queue.submit(&file, Op::write(vec![2], 0)).unwrap();
+            let sync = queue.submit(&file, Op::fdatasync()).unwrap();
+            let outcome = second.cancel().unwrap();
+            sync.wait().unwrap();
+            assert_eq!(first.wait().result.unwrap(), 16 << 20);
+            file.set_len(0).unwrap();
+            outcome == CancelOutcome::Cancelled
+        });
+        assert!(cancelled, "no append was cancelled");
+    });
+}
+
+/// A regular file that can be polled. Polls with PRI wait until something is mounted.
+#[test]
+fn polls_of_one_file_in_a_batch_wait_for_themselves() {
+    let queue = apart(8, 8);
+    let file = File::open("/proc/self/mounts").unwrap();
+    let mut batch = queue.batch();
+    for _ in 0..2 {
+        batch.push(&file, Op::poll(PollEvents::PRI)).unwrap();
+    }
+    for _ in 0..2 {
+        batch.push(&file, Op::poll(PollEvents::IN)).unwrap();
+    }
+    let mut polls = Vec::new();
+    batch.submit(&mut polls).unwrap();
+    for poll in polls.drain(2..) {
+        let ready = poll.wait_timeout(Duration::from_secs(20));
+        let ready = ready.expect("the poll hangs").unwrap();
+        assert!(ready.contains(PollEvents::IN), "{ready:?}");
+    }
+    for mut poll in polls {
+        poll.cancel().unwrap();
+        poll.wait().unwrap();
+    }
+}
+
+fn eventfd() -> File {
+    // SAFETY: the call touches no memory of ours.
+    let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
+    assert!(fd >= 0);
+    // SAFETY: the call returned the descriptor just now, and nobody else owns it.
+    unsafe { OwnedFd::from_raw_fd(fd) }.into()
+}
+
+/// All eventfds have one inode. The read of one must not wait for the read of another that had the
+/// same number before.
+fn a_number_is_used_again(make: fn(u32) -> Queue) {
+    let queue = make(8);
+    let first = eventfd();
+    let number = first.as_raw_fd();
+    let endless = Op::read(vec![0; 8], 0);
+    drop(queue.submit(&first, endless).unwrap());
+    drop(first);
+    let mut second = eventfd();
+    assert_eq!(second.as_raw_fd(), number);
+    let reads = [0; 2].map(|_| queue.submit(&second, Op::read(vec![0; 8], 0)).unwrap());
+    for (n, read) in (1_u64..).zip(reads) {
+        second.write_all(&n.to_ne_bytes()).unwrap();
+        let done = read.wait_timeout(Duration::from_secs(20)).ok();
+        assert_eq!(done.expect("the read hangs").buffer, n.to_ne_bytes());
+    }
+}
+
+#[test]
+fn reads_of_a_number_that_is_used_again_do_not_wait_threads() {
+    let test = "reads_of_a_number_that_is_used_again_do_not_wait_threads";
+    // Other tests would take the number.
+    common::alone(test, || a_number_is_used_again(|depth| apart(depth, 8)));
+}
+
+#[test]
+fn reads_of_a_number_that_is_used_again_do_not_wait_hybrid() {
+    let test = "reads_of_a_number_that_is_used_again_do_not_wait_hybrid";
+    common::alone(test, || a_number_is_used_again(hybrid));
+}
+
+/// A read of no bytes is over at once, as in the real kernel, whatever other reads wait.
+#[test]
+fn an_empty_vectored_read_does_not_wait() {
+    for queue in [apart(8, 8), hybrid(8)] {
+        let (reader, _writer) = common::pipe();
+        let _endless = queue.submit(&reader, Op::read(vec![0; 1], 0)).unwrap();
+        let read = Op::read_vectored(vec![Vec::<u8>::new(); 2], 0);
+        let read = queue.submit(&reader, read).unwrap();
+        let done = read.wait_timeout(Duration::from_secs(20)).ok();
+        assert_eq!(done.expect("the read hangs").result, Ok(0));
     }
 }
 

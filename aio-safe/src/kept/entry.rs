@@ -139,7 +139,7 @@ impl Kept {
     pub(crate) fn try_into_only(self) -> Result<NowaitFile, Self> {
         let entry = self.0;
         let holders = &entry.holders;
-        if holders.compare_exchange(1, 0, AcqRel, Relaxed).is_err() {
+        if holders.compare_exchange(1, 0, Acquire, Relaxed).is_err() {
             return Err(self);
         }
         mem::forget(self);

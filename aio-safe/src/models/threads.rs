@@ -386,12 +386,20 @@ struct Done {
     changed: Condvar,
 }
 
-struct Count(Arc<Done>);
+struct Count {
+    done: Arc<Done>,
+    /// How many tasks have to be done before this one can be.
+    after: usize,
+}
 
 impl Task for Count {
     fn run(self) {
-        *lock(&self.0.count) += 1;
-        self.0.changed.notify_all();
+        let mut count = lock(&self.done.count);
+        while *count < self.after {
+            count = wait(&self.done.changed, count);
+        }
+        *count += 1;
+        self.done.changed.notify_all();
     }
 }
 
@@ -404,7 +412,12 @@ impl Done {
     }
 
     fn task(self: &Arc<Self>) -> Count {
-        Count(Arc::clone(self))
+        self.task_after(0)
+    }
+
+    fn task_after(self: &Arc<Self>, after: usize) -> Count {
+        let done = Arc::clone(self);
+        Count { done, after }
     }
 
     fn wait_for(&self, count: usize) {
@@ -451,5 +464,20 @@ fn a_started_task_wakes_a_worker() {
         workers.push_started([done.task()]);
         workers.push_started([done.task()]);
         done.wait_for(2);
+    });
+}
+
+/// One notification may be for both tasks. The worker takes the started one, which may block, and
+/// wait for the other.
+#[test]
+fn a_worker_with_a_started_task_calls_another() {
+    check(BOUND, &[], |_| {
+        let workers = Workers::patient(2);
+        let done = Done::new();
+        workers.push_started([done.task()]);
+        done.wait_for(1);
+        workers.push_started([done.task_after(2)]);
+        workers.push([done.task()]);
+        done.wait_for(3);
     });
 }

@@ -7,7 +7,10 @@ pub enum CancelOutcome {
     Cancelled,
     /// The operation is over, or about to be. The attempt changes nothing about its result.
     TooLate,
-    /// The kernel can't cancel operations of this kind, so this one goes on. This holds for every
-    /// read, write and sync of files and block devices. Only polls can be cancelled.
+    /// The operation can't be cancelled now, so it goes on. The real kernel cancels only polls: no
+    /// read, write or sync. [`Threads`](crate::kernel::Threads) and
+    /// [`Hybrid`](crate::kernel::Hybrid) can't cancel what a worker carries out at the moment. A
+    /// read of an empty pipe is such an operation while a worker looks whether there is data, and
+    /// can be cancelled after that.
     NotCancellable,
 }

@@ -140,6 +140,12 @@ impl<B: Send + 'static> sealed::Payload for VectoredTransfer<B> {
         self.iovecs.clear();
         let told_of = self.buffers.iter_mut().take(MOST);
         self.iovecs.extend(told_of.map(self.iovec));
+        // No iovec stands for no bytes: workers look at the number, to see whether to wait. Too
+        // many are refused, with bytes or without.
+        let bytes = self.iovecs.iter().any(|iovec| iovec.iov_len > 0);
+        if !bytes && self.iovecs.len() < MOST {
+            self.iovecs.clear();
+        }
         let start = self.iovecs.as_ptr().expose_provenance();
         (start as u64, self.iovecs.len() as u64)
     }

@@ -15,7 +15,7 @@ use crate::{
 #[cfg(not(any(aio_kernel = "hybrid", aio_kernel = "threads")))]
 type DefaultKernel = crate::kernel::Linux;
 #[cfg(aio_kernel = "hybrid")]
-type DefaultKernel = crate::kernel::Hybrid;
+type DefaultKernel = Hybrid;
 #[cfg(aio_kernel = "threads")]
 type DefaultKernel = crate::kernel::Threads;
 

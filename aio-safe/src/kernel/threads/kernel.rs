@@ -10,7 +10,7 @@ use std::{
         Arc,
         atomic::{
             AtomicPtr,
-            Ordering::{AcqRel, Acquire},
+            Ordering::{Acquire, Release},
         },
     },
     time::Duration,
@@ -49,20 +49,23 @@ use crate::kernel::{Kernel, Ring};
 /// stream is ready (pipe, socket, terminal, eventfd and the like); writes that wait for that. A
 /// sync begins when the writes that were submitted before it are over. Nothing else is ordered.
 ///
-/// Streams other than pipes and sockets are known by the descriptor's number, because the kernel
-/// doesn't tell which descriptors belong together. So use one descriptor for such a stream.
+/// Streams other than pipes and sockets are known by the descriptor's number, as long as that is of
+/// the same open file. So use one descriptor for such a stream.
 ///
 /// # What differs from the real kernel
 ///
 /// - `io_submit` never waits for a file or a device.
 /// - Each request in flight has a file descriptor of its own, a duplicate. Requests on one pipe or
 ///   socket share one, and so do requests on one file that follow each other in one `io_submit`.
+///   Other streams have one more, as long as they have requests.
 ///   `io_submit` says EAGAIN when the process has none left. A child made by
 ///   `fork` inherits duplicates, and keeps the files open until it ends or calls `exec`. Closing a
 ///   duplicate releases the process's record locks on the file (`fcntl` with `F_SETLK`), as closing
 ///   any descriptor does. So don't use these locks on the same files. Locks of open file
 ///   descriptions (`F_OFD_SETLK`) are safe.
-/// - Requests that no worker carries out yet can be cancelled. Their events have ECANCELED.
+/// - Requests that no worker carries out yet can be cancelled. Their events have ECANCELED. A
+///   transfer of a stream can be cancelled while it waits for the file, but not while a worker
+///   looks whether the file is ready.
 /// - A sync waits for earlier writes.
 /// - A poll ends when the file is ready at the moment in which its thread looks. If another thread
 ///   reads the data before that, the poll goes on.
@@ -123,6 +126,8 @@ impl fmt::Debug for Threads {
 /// The process's own pool. It lives as long as the process.
 pub(crate) fn pool_of_process() -> Arc<Pool<Files>> {
     static POOL: AtomicPtr<Pool<Files>> = AtomicPtr::new(std::ptr::null_mut());
+    // ORDERING: Acquire, not Relaxed: because the pool that another thread made is used below. No
+    // model reaches it: it is a static, which would live from one execution to the next.
     let mut found = POOL.load(Acquire);
     loop {
         if !found.is_null() {
@@ -139,7 +144,9 @@ pub(crate) fn pool_of_process() -> Arc<Pool<Files>> {
         }
         let new = Arc::new(Pool::new(Files::new(), SHARED_LIMIT));
         let raw = Arc::into_raw(Arc::clone(&new)).cast_mut();
-        match POOL.compare_exchange(found, raw, AcqRel, Acquire) {
+        // ORDERING: Release, not Relaxed: because other threads use the pool that was made here.
+        // ORDERING: Acquire, not Relaxed: because the pool that another thread made is used above.
+        match POOL.compare_exchange(found, raw, Release, Acquire) {
             Ok(_) => return new,
             Err(theirs) => {
                 // SAFETY: the pointer is from `into_raw`, and nobody else has it.

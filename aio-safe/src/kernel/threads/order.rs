@@ -17,8 +17,8 @@ use std::collections::{HashMap, VecDeque};
 pub(crate) struct FileId {
     pub(crate) device: (u32, u32),
     pub(crate) inode: u64,
-    /// The descriptor, where the inode doesn't tell files apart.
-    pub(crate) number: Option<u32>,
+    /// The open file, where the inode doesn't tell files apart.
+    pub(crate) number: Option<u64>,
 }
 
 /// The requests that are under way, or have to wait for others.
@@ -126,13 +126,17 @@ impl<J> Order<J> {
         Some(job)
     }
 
-    /// Takes a job out that waits in a chain. `None` if it doesn't wait there.
+    /// Takes a job out that waits in a chain. `None` if it doesn't wait there. An append stays,
+    /// because syncs count it. That isn't for long: appends end by themselves.
     pub(crate) fn forget(
         &mut self,
         id: FileId,
         chain: Chain,
         is_it: impl Fn(&J) -> bool,
     ) -> Option<J> {
+        if chain == Chain::Appends {
+            return None;
+        }
         let file = self.files.get_mut(&id)?;
         let waiting = &mut file.chains[chain as usize].waiting;
         // The last one that came is the one that is cancelled most often.
@@ -270,6 +274,29 @@ mod tests {
         tried.end("first");
         assert_eq!(tried.begun(), ["third"]);
         tried.end("third");
+        assert!(tried.order.files.is_empty());
+    }
+
+    #[test]
+    fn an_append_that_is_to_be_forgotten_keeps_its_place() {
+        let mut tried = Tried::new();
+        let id = FileId {
+            device: (0, 0),
+            inode: 1,
+            number: None,
+        };
+        for name in ["first", "second"] {
+            tried.submit(1, Role::Link(Chain::Appends), name);
+        }
+        tried.submit(1, Role::Sync, "sync");
+        let forgotten = tried
+            .order
+            .forget(id, Chain::Appends, |job| job.0 == "second");
+        assert_eq!(forgotten.map(|job| job.0), None, "the sync counts it");
+        tried.end("first");
+        tried.end("second");
+        assert_eq!(tried.begun(), ["sync"]);
+        tried.end("sync");
         assert!(tried.order.files.is_empty());
     }
 

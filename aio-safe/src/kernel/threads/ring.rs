@@ -42,8 +42,11 @@ impl RingMemory {
 
     /// How many events there are.
     pub(crate) fn len(&self) -> u32 {
+        // ORDERING: Acquire, not Relaxed: because an entry is written again when its reader has
+        // stored a head behind it. No model fills a ring twice.
         let head = self.place(self.0.head().load(Acquire));
-        let tail = self.place(self.0.tail().load(Acquire));
+        // Whoever takes an event loads the tail again.
+        let tail = self.place(self.0.tail().load(Relaxed));
         if head <= tail {
             tail - head
         } else {
@@ -63,6 +66,8 @@ impl RingMemory {
             // reader was done with it, which the poster has seen when it loaded the head.
             unsafe { entry.write(event) };
         });
+        // ORDERING: Release, not Relaxed: because a queue reads the ring without the context's
+        // lock, and so does a thread that doesn't wait for events. In the models all threads wait.
         self.0.tail().store(self.after(place), Release);
     }
 
@@ -73,6 +78,7 @@ impl RingMemory {
     /// No other thread takes events meanwhile.
     pub(super) unsafe fn pop(&self) -> Option<IoEvent> {
         let place = self.place(self.0.head().load(Relaxed));
+        // ORDERING: Acquire, not Relaxed: because the poster's lock isn't held here.
         if place == self.place(self.0.tail().load(Acquire)) {
             return None;
         }
@@ -81,6 +87,8 @@ impl RingMemory {
             // used again before the head is stored behind it.
             unsafe { entry.read() }
         });
+        // ORDERING: Release, not Relaxed: because an entry is written again when the head is behind
+        // it. No model fills a ring twice.
         self.0.head().store(self.after(place), Release);
         Some(event)
     }

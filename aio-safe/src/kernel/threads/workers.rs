@@ -7,6 +7,8 @@
 //! other, which spares most of the switches between threads. Another worker watches. If it sees a
 //! millisecond without progress, it calls the others, and for a while started tasks are treated as
 //! ordinary ones.
+//!
+//! If tasks of both kinds wait, workers take them in turn.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -44,6 +46,8 @@ struct State<T> {
     /// Ordinary tasks.
     ready: VecDeque<T>,
     started: VecDeque<T>,
+    /// Whether a started task goes first.
+    turn_of_started: bool,
     /// How many workers do a started task.
     busy: usize,
     /// How many started tasks are over.
@@ -79,6 +83,7 @@ impl<T: Task> Workers<T> {
                 state: Mutex::new(State {
                     ready: VecDeque::new(),
                     started: VecDeque::new(),
+                    turn_of_started: false,
                     busy: 0,
                     progress: 0,
                     watched: false,
@@ -170,6 +175,19 @@ impl<T> State<T> {
         self.ready.pop_front().or_else(|| self.started.pop_front())
     }
 
+    /// The next task for a worker. If both kinds wait, each gets its turn.
+    fn take(&mut self) -> Option<Next<T>> {
+        let may_start = self.busy == 0 || self.impatience > 0;
+        let started = may_start && (self.turn_of_started || self.ready.is_empty());
+        if let Some(task) = started.then(|| self.started.pop_front()).flatten() {
+            self.turn_of_started = false;
+            self.busy += 1;
+            return Some(Next::DoStarted(task));
+        }
+        self.turn_of_started = true;
+        self.ready.pop_front().map(Next::Do)
+    }
+
     /// Whether nobody does the started tasks, or nobody watches those that wait.
     fn lacks_someone(&self) -> bool {
         !self.started.is_empty() && (self.busy == 0 || !self.watched)
@@ -241,16 +259,9 @@ impl<T: Task> Shared<T> {
     fn next<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State<T>>) -> Next<T> {
         let mut waited = false;
         loop {
-            if let Some(task) = state.ready.pop_front() {
-                self.call_if_missing(state);
-                return Next::Do(task);
-            }
-            if state.busy == 0 || state.impatience > 0 {
-                if let Some(task) = state.started.pop_front() {
-                    state.busy += 1;
-                    self.call_if_missing(state);
-                    return Next::DoStarted(task);
-                }
+            if let Some(next) = state.take() {
+                self.call_if_missing(state, &next);
+                return next;
             }
             if !state.started.is_empty() && !state.watched {
                 (state, waited) = (self.watch(state), false);
@@ -268,9 +279,13 @@ impl<T: Task> Shared<T> {
         }
     }
 
-    /// Calls a worker if the started tasks need one, which this worker isn't.
-    fn call_if_missing(self: &Arc<Self>, mut state: MutexGuard<'_, State<T>>) {
-        let woken = match state.lacks_someone() {
+    /// Calls a worker for what this one doesn't do, because it does this task: for started tasks
+    /// that need one, or for an ordinary task for which this worker was called.
+    fn call_if_missing(self: &Arc<Self>, mut state: MutexGuard<'_, State<T>>, next: &Next<T>) {
+        let passes_over = matches!(next, Next::DoStarted(_)) && !state.ready.is_empty();
+        // MECHANISM: the call for another worker by one that takes a started task
+        // `passes_over` becomes `false`
+        let woken = match state.lacks_someone() || passes_over {
             true => self.call(&mut state, 1),
             false => 0,
         };
@@ -436,6 +451,52 @@ mod tests {
         workers.push([Held(told, ends_at_once)]);
         tells.recv_timeout(Duration::from_secs(20)).unwrap();
         drop(ends);
+    }
+
+    #[test]
+    fn a_worker_with_an_ordinary_task_calls_one_that_watches() {
+        let workers = Workers::new(4);
+        let (begun, begins) = channel();
+        let (first, first_ends) = started(&begun, 1);
+        workers.push_started(first);
+        begins.recv().unwrap();
+        let (ordinary, _) = started(&begun, 1);
+        workers.push(ordinary);
+        begins.recv().unwrap();
+        while lock(&workers.shared.state).idle == 0 {
+            std::thread::yield_now();
+        }
+        // One notification is for both, because one worker is idle. It takes the ordinary one.
+        let (waiting, waiting_ends) = started(&begun, 1);
+        let (ordinary, ordinary_ends) = started(&begun, 1);
+        workers.push_started(waiting);
+        workers.push(ordinary);
+        for _ in 0..2 {
+            begins.recv_timeout(Duration::from_secs(20)).unwrap();
+        }
+        drop((first_ends, waiting_ends, ordinary_ends));
+    }
+
+    #[test]
+    fn a_started_task_waits_for_few_ordinary_ones() {
+        let workers = Workers::new(1);
+        let (begun, begins) = channel();
+        let (first, mut ends) = started(&begun, 1);
+        workers.push(first);
+        begins.recv().unwrap();
+        // The only worker is busy until the first task's end.
+        let (ordinary, _) = started(&begun, 20);
+        workers.push(ordinary);
+        let (told, tells) = channel();
+        let (task, end) = started(&told, 1);
+        workers.push_started(task);
+        let (ordinary, _) = started(&begun, 20);
+        workers.push(ordinary);
+        ends.clear();
+        tells.recv_timeout(Duration::from_secs(20)).unwrap();
+        let before = begins.try_iter().count();
+        assert!(before <= 1, "it has waited for {before}");
+        drop(end);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::{
     mem::MaybeUninit,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd},
     sync::Arc,
 };
 
@@ -13,6 +13,7 @@ use rustix::fs::{AtFlags, FileType, OFlags, StatxFlags};
 
 use super::{
     Class,
+    open::{OpenFile, OpenFiles},
     streams::{Key, Share, Streams},
 };
 use crate::kernel::threads::order::FileId;
@@ -93,15 +94,10 @@ impl File {
         if flags.contains(OFlags::PATH) {
             return Err(Errno::EBADF);
         }
-        let (mut kind, mut id) = identify(&fd)?;
+        let (mut kind, id) = identify(&fd)?;
         // SAFETY: the call touches no memory of ours.
         if kind == Kind::Device && unsafe { libc::isatty(fd.as_raw_fd()) } == 1 {
             kind = Kind::Terminal;
-        }
-        if matches!(kind, Kind::Terminal | Kind::Device | Kind::Anonymous) {
-            // Their open files have states of their own, and one inode. The kernel doesn't tell
-            // which descriptors are of one open file, so the number has to do.
-            id.number = Some(number);
         }
         Ok(Self {
             fd: Descriptor::Own(fd),
@@ -123,6 +119,28 @@ impl File {
         };
         let fd = Descriptor::Shared(share);
         (Self { fd, ..self }, again)
+    }
+
+    /// Tells it apart from other open files of its inode, if they have states of their own: see
+    /// [`open`](super::open). The result is kept as long as the request.
+    ///
+    /// # Errors
+    ///
+    /// EAGAIN if the process has no descriptor left.
+    pub(super) fn tell_apart(
+        &mut self,
+        files: &Arc<OpenFiles>,
+        number: u32,
+    ) -> Result<Option<Arc<OpenFile>>, Errno> {
+        let (Kind::Terminal | Kind::Device | Kind::Anonymous, Descriptor::Own(fd)) =
+            (self.kind, &self.fd)
+        else {
+            return Ok(None);
+        };
+        let key = (self.id.device, self.id.inode, number);
+        let open = files.find(key, fd.as_fd())?;
+        self.id.number = Some(open.number);
+        Ok(Some(open))
     }
 
     /// With a descriptor that it shares with other requests that read the stream, or write to it.

@@ -4,6 +4,7 @@
 
 mod calls;
 mod file;
+mod open;
 mod poller;
 mod request;
 mod streams;
@@ -15,6 +16,7 @@ use aio_sys::Errno;
 
 use self::{
     file::Last,
+    open::OpenFiles,
     poller::{Poller, Told},
     request::{FileRequest, Operation},
     streams::Streams,
@@ -28,6 +30,7 @@ use super::{
 pub(crate) struct Files {
     poller: Poller<Job<Self>>,
     streams: Arc<Streams>,
+    open_files: Arc<OpenFiles>,
 }
 
 impl Files {
@@ -35,6 +38,7 @@ impl Files {
         Self {
             poller: Poller::new(),
             streams: Arc::default(),
+            open_files: Arc::default(),
         }
     }
 }
@@ -64,7 +68,7 @@ impl Device for Files {
         obj: u64,
         more: bool,
     ) -> Result<FileRequest, Errno> {
-        let request = FileRequest::of(&self.streams, last, iocb, obj, more)?;
+        let request = FileRequest::of(self, last, iocb, obj, more)?;
         if request.may_wait_for_ever() {
             self.poller.prepare()?;
         }

@@ -6,8 +6,9 @@ use aio_abi::{IoPrio, IoPrioClass, Iocb, IocbFlags, Iovec, Opcode, RwFlags};
 use aio_sys::Errno;
 
 use super::{
+    Files,
     file::{self, File, Kind, Last},
-    streams::Streams,
+    open::OpenFile,
 };
 use crate::kernel::threads::{
     device::Request,
@@ -19,6 +20,8 @@ pub(crate) struct FileRequest {
     data: u64,
     obj: u64,
     pub(super) file: File,
+    /// What its file is known by, if the inode doesn't tell.
+    _open: Option<Arc<OpenFile>>,
     pub(super) operation: Operation,
     pub(super) priority: Option<IoPrio>,
     /// What is signalled when the event is there.
@@ -73,13 +76,17 @@ impl FileRequest {
     /// The errno with which the real kernel refuses such a request. EAGAIN also if the process has
     /// no descriptor left for a duplicate of the file's.
     pub(super) fn of(
-        streams: &Arc<Streams>,
+        files: &Files,
         last: &mut Last,
         iocb: &Iocb,
         obj: u64,
         more: bool,
     ) -> Result<Self, Errno> {
-        let mut file = last.file(streams, iocb.aio_fildes, more)?;
+        let mut file = match iocb.aio_lio_opcode {
+            // Polls share no descriptor: epoll takes each once.
+            Opcode::POLL => File::of(iocb.aio_fildes)?,
+            _ => last.file(&files.streams, iocb.aio_fildes, more)?,
+        };
         let eventfd = if iocb.aio_flags.contains(IocbFlags::RESFD) {
             Some(file::check_eventfd(iocb.aio_resfd)?)
         } else {
@@ -93,18 +100,23 @@ impl FileRequest {
             Opcode::POLL => poll(iocb)?,
             _ => return Err(Errno::EINVAL),
         };
+        let mut open = None;
         if let Operation::Transfer(transfer) = &mut operation {
-            if file.may_wait(transfer.writes) && file.is_nonblocking() {
-                // The flag may be taken away before a worker comes to it.
-                transfer.flags |= RwFlags::NOWAIT;
+            if file.may_wait(transfer.writes) {
+                if file.is_nonblocking() {
+                    // The flag may be taken away before a worker comes to it.
+                    transfer.flags |= RwFlags::NOWAIT;
+                }
+                open = file.tell_apart(&files.open_files, iocb.aio_fildes)?;
             }
-            file = file.shared(streams, transfer.writes);
+            file = file.shared(&files.streams, transfer.writes);
         }
         let has_priority = iocb.aio_flags.contains(IocbFlags::IOPRIO);
         Ok(Self {
             data: iocb.aio_data,
             obj,
             file,
+            _open: open,
             operation,
             priority: has_priority.then_some(iocb.aio_reqprio),
             eventfd,
