@@ -1,6 +1,6 @@
 //! Virtual time, and what is due at which moment.
 
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
 /// What happens when its time has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -10,6 +10,9 @@ pub(crate) enum Due {
     /// The task that has this key sleeps until now.
     Alarm(usize),
 }
+
+/// The end of time, which is 584 years after the world began. No time is later.
+pub(crate) const END: u64 = u64::MAX - 1;
 
 /// See the [module](self). Times are nanoseconds since the world began.
 #[derive(Default)]
@@ -25,9 +28,20 @@ impl Agenda {
         self.now
     }
 
+    /// The time that is so many nanoseconds from now.
+    pub(crate) fn after(&self, nanos: u64) -> u64 {
+        self.now.saturating_add(nanos).min(END)
+    }
+
+    /// As [`after`](Self::after).
+    pub(crate) fn after_duration(&self, time: Duration) -> u64 {
+        self.after(u64::try_from(time.as_nanos()).unwrap_or(END))
+    }
+
     pub(crate) fn add(&mut self, at: u64, due: Due) {
         self.count += 1;
-        self.due.push(Reverse((at.max(self.now), self.count, due)));
+        let at = at.clamp(self.now, END);
+        self.due.push(Reverse((at, self.count, due)));
     }
 
     /// When the next thing is due.

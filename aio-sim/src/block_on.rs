@@ -47,8 +47,8 @@ impl World {
     ///
     /// # Panics
     ///
-    /// When the future waits and nothing is due in the world: it would wait for ever. Also when the
-    /// future or a waker panics.
+    /// When the future waits, nothing is due in the world and no real file is polled: it would wait
+    /// for ever. Also when the future or a waker panics.
     pub fn block_on<F: Future>(&self, queues: &[&Queue], future: F) -> F::Output {
         let mut future = pin!(future);
         let flag = Arc::new(Flag(AtomicBool::new(true)));
@@ -69,7 +69,7 @@ impl World {
             }
             let woken = flag.0.load(Relaxed);
             assert!(
-                reaped > 0 || woken || self.step(),
+                reaped > 0 || woken || self.step() || self.wait_for_polls(),
                 "the future waits, and nothing is due in the world"
             );
         }
@@ -78,11 +78,22 @@ impl World {
     /// Goes to the next thing that is due, which happens. Returns whether there was one.
     fn step(&self) -> bool {
         self.enter(|state| match state.agenda.advance(u64::MAX) {
+            _ if state.look_at_polls() => true,
             Some(due) => {
                 state.happen(due);
                 true
             }
             None => false,
         })
+    }
+
+    /// Waits for polls of files that aren't of the world. Returns whether there are any in flight.
+    fn wait_for_polls(&self) -> bool {
+        let real = self.lock().kernel.polls.real();
+        if real.is_empty() {
+            return false;
+        }
+        real.wait();
+        true
     }
 }

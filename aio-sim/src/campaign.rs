@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    fmt,
+    fmt, iter,
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
@@ -96,12 +96,12 @@ impl Campaign {
     ///
     /// When `AIO_SIM_SEED` is set and isn't a number.
     pub fn run(&self, mut test: impl FnMut(WorldBuilder) -> Result<(), String>) -> Report {
-        let seeds = match std::env::var(SEED) {
+        let seeds: Box<dyn Iterator<Item = u64>> = match std::env::var(SEED) {
             Ok(seed) => {
                 let seed = seed.parse().expect("AIO_SIM_SEED is a number");
-                seed..seed + 1
+                Box::new(iter::once(seed))
             }
-            Err(_) => self.seeds.clone(),
+            Err(_) => Box::new(self.seeds.clone()),
         };
         let mut report = Report {
             runs: 0,

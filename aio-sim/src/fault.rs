@@ -1,5 +1,7 @@
 //! What may go wrong.
 
+use crate::Script;
+
 /// Something that the kernel or a disk may do to a program, and seldom does.
 ///
 /// None happens by itself. [`WorldBuilder::chance`](crate::WorldBuilder::chance) says how often
@@ -17,11 +19,14 @@ pub enum Fault {
     InterruptedWait,
     /// A read or a write moves nothing, and its event has `-EINTR`.
     Interrupted,
-    /// A direct read or write moves a part of its bytes only: some of the sectors, from the first
-    /// one on. What a write leaves over this way isn't written through the page cache either.
+    /// A direct read or write of several sectors moves some of them only: the first one, or more.
+    /// What a write leaves over this way isn't written through the page cache either.
     ShortTransfer,
     /// Direct I/O of a write stops at some sector, and the rest goes through the page cache.
     Fallback,
+    /// A write fails with EIO. A direct one may have written some of its sectors that the file had
+    /// before. One through the page cache has written nothing.
+    WriteError,
     /// A write finds no room on the disk for some of its bytes: it is short, or ENOSPC.
     NoSpace,
     /// A write exceeds a quota: it is short, or EDQUOT.
@@ -42,7 +47,7 @@ pub enum Fault {
     MisdirectedWrite,
     /// A write to the device is acknowledged and not done.
     LostWrite,
-    /// A device completes nothing for ten seconds.
+    /// A device completes nothing for ten seconds: see [`Disk::stall`](crate::Disk::stall).
     Stall,
     /// A device goes away while a request goes to it: the same as a [power
     /// cut](crate::Disk::cut_power).
@@ -51,7 +56,7 @@ pub enum Fault {
 
 impl Fault {
     /// Each fault.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::NoRoom,
         Self::PartialSubmit,
         Self::Forbidden,
@@ -59,6 +64,7 @@ impl Fault {
         Self::Interrupted,
         Self::ShortTransfer,
         Self::Fallback,
+        Self::WriteError,
         Self::NoSpace,
         Self::Quota,
         Self::SyncError,
@@ -81,6 +87,7 @@ impl Fault {
             Self::Interrupted => "Interrupted",
             Self::ShortTransfer => "ShortTransfer",
             Self::Fallback => "Fallback",
+            Self::WriteError => "WriteError",
             Self::NoSpace => "NoSpace",
             Self::Quota => "Quota",
             Self::SyncError => "SyncError",
@@ -100,8 +107,9 @@ impl Fault {
 pub(crate) struct Faults {
     /// Once in so many times. 0: never.
     chances: [u32; Fault::ALL.len()],
-    /// How often each happens for certain, from the next time on.
-    provoked: [u32; Fault::ALL.len()],
+    /// How many scripts there are of each.
+    scripted: [u32; Fault::ALL.len()],
+    scripts: Vec<Script>,
 }
 
 impl Faults {
@@ -109,22 +117,49 @@ impl Faults {
         self.chances[fault as usize] = one_in;
     }
 
-    /// With which chance a fault happens now: once in so many times.
+    /// With which chance a fault happens: once in so many times.
     pub(crate) fn chance(&self, fault: Fault) -> u32 {
-        match self.provoked[fault as usize] {
-            0 => self.chances[fault as usize],
-            _ => 1,
+        self.chances[fault as usize]
+    }
+
+    /// Whether a fault may happen at all.
+    pub(crate) fn may_happen(&self, fault: Fault) -> bool {
+        self.chance(fault) > 0 || self.is_scripted(fault)
+    }
+
+    /// Whether there is a script of a fault.
+    pub(crate) fn is_scripted(&self, fault: Fault) -> bool {
+        self.scripted[fault as usize] > 0
+    }
+
+    pub(crate) fn provoke(&mut self, script: Script) {
+        if script.times > 0 {
+            self.scripted[script.fault as usize] += 1;
+            self.scripts.push(script);
         }
     }
 
-    pub(crate) fn provoke(&mut self, fault: Fault) {
-        self.provoked[fault as usize] += 1;
-    }
-
-    /// The fault has happened.
-    pub(crate) fn fired(&mut self, fault: Fault) {
-        let provoked = &mut self.provoked[fault as usize];
-        *provoked = provoked.saturating_sub(1);
+    /// A fault could happen now. Returns whether it does, by one of the scripts that are about this
+    /// file.
+    pub(crate) fn plays(&mut self, fault: Fault, is_about: impl Fn(&Script) -> bool) -> bool {
+        let mut plays = None;
+        for (n, script) in self.scripts.iter_mut().enumerate() {
+            if script.fault != fault || !is_about(script) {
+                continue;
+            }
+            match script.skipped {
+                0 if plays.is_none() => plays = Some(n),
+                0 => {}
+                _ => script.skipped -= 1,
+            }
+        }
+        let Some(n) = plays else { return false };
+        self.scripts[n].times -= 1;
+        if self.scripts[n].times == 0 {
+            drop(self.scripts.remove(n));
+            self.scripted[fault as usize] -= 1;
+        }
+        true
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{World, open::OpenId};
 ///
 /// [`as_fd`](Self::as_fd) gives a placeholder: a real descriptor of an empty file in memory (a
 /// memfd). The simulated kernel knows the file by the placeholder's number. It knows a duplicate of
-/// the placeholder too, at the cost of a look into `/proc` for each request. The real kernel knows
+/// the placeholder too, at the cost of a system call for each request. The real kernel knows
 /// nothing of the simulated file: what is written to the placeholder by a real system call isn't
 /// there for the simulation.
 ///
@@ -45,7 +45,8 @@ impl File {
         self.world.enter(|state| state.inode_of(self.id).size)
     }
 
-    /// Sets the file's length, by cutting off the end or by adding a hole (`ftruncate(2)`).
+    /// Sets the file's length, by cutting off the end or by adding a hole (`ftruncate(2)`). If the
+    /// file becomes shorter, its direct reads and writes in flight are carried out before that.
     ///
     /// # Errors
     ///
@@ -64,6 +65,9 @@ impl File {
             }
             let place = state.place(self.id, 0);
             state.step_of(place.disk);
+            if len < state.inode_of(self.id).size {
+                state.inode_dio_wait(place.disk, place.inode);
+            }
             if !state.is_alive(self.id) {
                 return Err(Errno::EIO);
             }

@@ -21,10 +21,14 @@
 //!         Ok(Self { queue, file })
 //!     }
 //!
-//!     fn set(&self, number: u64) -> Result<(), Errno> { let mut block = AlignedBuf::zeroed(512,
-//!     512).expect("memory"); block[..8].copy_from_slice(&number.to_le_bytes()); let written =
-//!     self.queue.submit(&self.file, Op::write(block, 0)).expect("a slot").wait();
-//!     written.result.map_err(|error| error.errno())?; Ok(()) }
+//!     fn set(&self, number: u64) -> Result<(), Errno> {
+//!         let mut block = AlignedBuf::zeroed(512, 512).expect("memory");
+//!         block[..8].copy_from_slice(&number.to_le_bytes());
+//!         let write = Op::write(block, 0);
+//!         let written = self.queue.submit(&self.file, write).expect("a slot").wait();
+//!         written.result.map_err(|error| error.errno())?;
+//!         Ok(())
+//!     }
 //!
 //!     fn get(&self) -> Result<Option<u64>, Errno> {
 //!         let block = AlignedBuf::zeroed(512, 512).expect("memory");
@@ -109,12 +113,16 @@
 //!         synced.map_err(|error| error.errno())
 //!     }
 //!
-//!     fn set(&mut self, number: u64) -> Result<(), Errno> { let mut block =
-//!     AlignedBuf::zeroed(512, 512).expect("memory");
-//!     block[..8].copy_from_slice(&number.to_le_bytes()); let written =
-//!     self.queue.submit(&self.file, Op::write(block, 0)).expect("a slot").wait();
-//!     written.result.map_err(|error| error.errno())?; self.sync(&self.file)?; self.number =
-//!     Some(number); Ok(()) }
+//!     fn set(&mut self, number: u64) -> Result<(), Errno> {
+//!         let mut block = AlignedBuf::zeroed(512, 512).expect("memory");
+//!         block[..8].copy_from_slice(&number.to_le_bytes());
+//!         let write = Op::write(block, 0);
+//!         let written = self.queue.submit(&self.file, write).expect("a slot").wait();
+//!         written.result.map_err(|error| error.errno())?;
+//!         self.sync(&self.file)?;
+//!         self.number = Some(number);
+//!         Ok(())
+//!     }
 //!
 //!     fn read(&self) -> Result<Option<u64>, Errno> {
 //!         let block = AlignedBuf::zeroed(512, 512).expect("memory");
@@ -231,3 +239,9 @@
 //! });
 //! report.assert_passed();
 //! ```
+//!
+//! # How far to trust it
+//!
+//! What holds here holds on Linux as far as the simulated kernel answers as Linux does. The cases
+//! of `aio-test-harness` check that: see [the crate's page](crate#how-true-it-is). A program that
+//! needs what is [not simulated](crate#what-isnt-simulated) has to be tested on a real kernel.

@@ -1,9 +1,13 @@
 //! What a program has promised, and whether it is there.
 
+mod file;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
 };
+
+pub use self::file::{FileFinding, FileHistory};
 
 /// What a program under test was asked to store, and what it has acknowledged. After a crash it
 /// tells whether what is left is what may be left.
@@ -92,12 +96,7 @@ impl<K: Ord + Clone, V: Eq + Clone> History<K, V> {
         let at = self.clock;
         let first = || vec![Write::nothing()];
         let writes = self.writes.entry(key.clone()).or_insert_with(first);
-        writes.push(Write {
-            value,
-            begun: at,
-            is_acknowledged: false,
-            ended: None,
-        });
+        writes.push(Write::begun(value, at));
         Begun { key, at }
     }
 
@@ -179,6 +178,15 @@ impl<K: Ord + Clone, V: Eq + Clone> Default for History<K, V> {
 }
 
 impl<V> Write<V> {
+    fn begun(value: Option<V>, begun: u64) -> Self {
+        Self {
+            value,
+            begun,
+            is_acknowledged: false,
+            ended: None,
+        }
+    }
+
     /// What is there before the first write.
     fn nothing() -> Self {
         Self {

@@ -31,16 +31,23 @@
 //! # What there is
 //!
 //! - [`World`]: time, disks and a kernel, made from a seed. [`WorldBuilder`] says which [faults]
-//!   happen, and how often.
+//!   happen, and how often. A [`Script`] makes one happen at a certain time.
 //! - [`Disk`]: files by name, and the power, which can be cut. [`DiskModel`] says which file system
 //!   it has.
 //! - [`File`]: goes where a queue takes a file.
 //! - [`Campaign`]: one test with many seeds, and the simplest run that fails.
-//! - [`History`]: what a program has promised, and whether it is there after a crash.
+//! - [`History`] and [`FileHistory`]: what a program has promised, and whether it is there after a
+//!   crash.
 //! - [`Reached`]: which faults happened in which states, so that a test that passes means
 //!   something.
 //!
 //! [faults]: Fault
+//!
+//! # How true it is
+//!
+//! The cases with which `aio-test-harness` checks real kernels also run on the simulated one. The
+//! project's `docs/parity.md` lists which behaviours it is shown to share with Linux 5.10 and with
+//! the newest kernel, and each difference with its reason.
 //!
 //! # A crash of the program alone
 //!
@@ -70,9 +77,12 @@
 //!
 //! # What isn't simulated
 //!
-//! - Pipes, sockets and devices. A descriptor that isn't of the world is EBADF.
+//! - Pipes, sockets and devices. A poll of a real one asks the real kernel whether it is ready, so
+//!   the program sees to its determinism. Reads and writes of them are EBADF, and syncs EINVAL. Any
+//!   request on a real file of a disk is EBADF.
+//! - Signals. [`Fault::InterruptedWait`] stands for one.
 //! - Memory that isn't mapped. The program crashes where the real kernel says EFAULT.
-//! - Directories but one for each disk, hard links, `mmap`, locks, `fallocate`.
+//! - Hard and symbolic links, `mmap`, locks, `fallocate`.
 //! - [`aio_safe::fs::File`], which opens real files. Use a queue's
 //!   [`submit`](aio_safe::Queue::submit), batches and lanes.
 //! - More than 1 MiB of a file that is volatile, or more than 4096 changes of names and lengths.
@@ -85,12 +95,14 @@ mod choices;
 mod disk;
 mod fault;
 mod file;
+pub mod golden;
 pub mod guide;
 mod history;
 mod kernel;
 mod memory;
 mod open;
 mod reached;
+mod script;
 mod shrink;
 mod sleep;
 mod trace;
@@ -101,10 +113,11 @@ pub use campaign::{Campaign, Failure, Report};
 pub use disk::{Disk, DiskModel, FileSystem};
 pub use fault::Fault;
 pub use file::File;
-pub use history::{Begun, Finding, History};
+pub use history::{Begun, FileFinding, FileHistory, Finding, History};
 pub use kernel::SimKernel;
 pub use reached::Reached;
 pub use rustix::fs::OFlags;
+pub use script::Script;
 pub use sleep::Sleep;
 pub use world::{World, WorldBuilder};
 

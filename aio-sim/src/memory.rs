@@ -6,14 +6,22 @@
 )]
 
 use std::{
+    mem::MaybeUninit,
     ops::Range,
     ptr::{copy_nonoverlapping, with_exposed_provenance, with_exposed_provenance_mut},
+    sync::Arc,
 };
 
 use aio_safe::{Errno, kernel::Iovec};
 
+use crate::disk::data::Data;
+
 /// The most that one transfer moves: `MAX_RW_COUNT` in `include/linux/fs.h`.
 const MAX_RW_COUNT: usize = 0x7fff_f000;
+/// The bytes of a cache line.
+const LINE: usize = 64;
+/// Shorter copies aren't made by `rep movsb`.
+const LONG: usize = 2048;
 
 /// The buffers of a read or a write. Nobody else uses them while this exists.
 #[derive(Debug)]
@@ -36,10 +44,15 @@ struct Part {
 }
 
 impl Part {
-    /// `access_ok`: the memory isn't the kernel's.
+    /// `access_ok`: the memory isn't the kernel's. A 64-bit kernel has the upper half, and leaves
+    /// nearly all of 4 GiB to a 32-bit program.
     fn access_ok(self) -> bool {
+        let most = match size_of::<usize>() {
+            8 => isize::MAX as usize,
+            _ => usize::MAX - 4095,
+        };
         let end = self.addr.checked_add(self.len);
-        end.is_some_and(|end| isize::try_from(end).is_ok())
+        end.is_some_and(|end| end <= most)
     }
 }
 
@@ -142,6 +155,37 @@ impl UserMemory {
         }
     }
 
+    /// A copy of so many bytes, or of all if the buffers have fewer.
+    ///
+    /// A long one begins at a cache line. Programs have their buffers at pages, and some processors
+    /// take fifty times as long for a long copy to an address that is 16 bytes behind a page's.
+    pub(crate) fn copy(&self, len: usize) -> Data {
+        let len = len.min(self.len);
+        let spare = if len < LONG { 0 } else { LINE - 1 };
+        let mut all = Arc::<[u8]>::new_uninit_slice(len + spare);
+        let to = Arc::get_mut(&mut all).expect("nobody else has it yet");
+        let before = to.as_ptr().align_offset(LINE).min(spare);
+        let (head, to) = to.split_at_mut(before);
+        let (to, tail) = to.split_at_mut(len);
+        head.fill(MaybeUninit::new(0));
+        tail.fill(MaybeUninit::new(0));
+        let mut copied = 0;
+        self.each(0, len, |addr, place| {
+            copied += place.len();
+            let to = &mut to[place];
+            let from = with_exposed_provenance::<u8>(addr);
+            // SAFETY: the memory at `from` is one of the buffers, or a part of one, so it is valid
+            // for reads, and nobody else uses it: making a `UserMemory` requires that. So it isn't
+            // `to`, which is borrowed.
+            unsafe { copy_nonoverlapping(from, to.as_mut_ptr().cast(), to.len()) };
+        });
+        assert_eq!(copied, len, "the buffers have all of it");
+        // SAFETY: `head` and `tail` were filled. `each` hands out disjoint places of the bytes
+        // between them, and `copied`, the sum of their lengths, is all of these.
+        let all = unsafe { all.assume_init() };
+        Data::new(all, before..before + len)
+    }
+
     /// Copies from the buffers, from the byte `skip` on. Fills `to` as far as the buffers reach.
     pub(crate) fn copy_from(&self, skip: usize, to: &mut [u8]) {
         self.each(skip, to.len(), |addr, place| {
@@ -190,8 +234,26 @@ mod tests {
         let mut back = [0; 4];
         memory.copy_from(2, &mut back);
         assert_eq!(back, [2, 3, 4, 5]);
+        assert_eq!(memory.copy(5)[..], [0, 1, 2, 3, 4]);
+        assert_eq!(memory.copy(9)[..], [0, 1, 2, 3, 4, 5, 6]);
         drop(memory);
         assert_eq!((a, c), ([0, 1, 2], [3, 4, 5, 6]));
+    }
+
+    #[test]
+    fn a_copy_is_the_buffers_bytes_wherever_it_begins() {
+        for len in [0, 1, LONG - 1, LONG, LONG + 1, 9000] {
+            let mut bytes: Vec<u8> = (0..len).map(|n| (n % 251 + 1) as u8).collect();
+            let addr = bytes.as_mut_ptr().expose_provenance();
+            // SAFETY: the bytes outlive it, and are used again only afterwards.
+            let memory = unsafe { UserMemory::import_ubuf(addr, len) }.unwrap();
+            let copies = [0; 3].map(|_| memory.copy(len + 7));
+            drop(memory);
+            for copy in copies {
+                assert_eq!(copy[..], bytes[..]);
+                assert!(len < LONG || copy.as_ptr() as usize % LINE == 0);
+            }
+        }
     }
 
     #[test]

@@ -1,15 +1,12 @@
 //! The open files of a world, and the numbers of the descriptors that stand for them.
 
-use std::os::{
-    fd::{AsRawFd, OwnedFd, RawFd},
-    linux::fs::MetadataExt,
-};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use aio_safe::Errno;
 use rustix::fs::{MemfdFlags, OFlags, fstat, memfd_create};
 use slab::Slab;
 
-use crate::disk::inode::InodeId;
+use crate::{disk::inode::InodeId, kernel::polls::inode_of};
 
 /// The index of an open file.
 pub(crate) type OpenId = usize;
@@ -43,6 +40,28 @@ impl OpenFile {
     }
 }
 
+/// A descriptor that is to stand for an open file: a memfd, which is empty and stays so.
+pub(crate) struct Placeholder {
+    fd: OwnedFd,
+    /// Its device and inode.
+    identity: (u64, u64),
+}
+
+impl Placeholder {
+    /// # Errors
+    ///
+    /// EMFILE, ENFILE, ENOMEM: the process can't have one more.
+    pub(crate) fn new() -> Result<Self, Errno> {
+        let errno = |error: rustix::io::Errno| {
+            Errno::from_raw(error.raw_os_error()).unwrap_or(Errno::EMFILE)
+        };
+        let fd = memfd_create(c"aio-sim", MemfdFlags::CLOEXEC).map_err(errno)?;
+        let stat = fstat(&fd).map_err(errno)?;
+        let identity = (stat.st_dev, stat.st_ino);
+        Ok(Self { fd, identity })
+    }
+}
+
 /// See the [module](self).
 #[derive(Default)]
 pub(crate) struct OpenFiles {
@@ -52,20 +71,16 @@ pub(crate) struct OpenFiles {
 }
 
 impl OpenFiles {
-    /// Adds an open file, and makes the descriptor that stands for it: a memfd, which is empty and
-    /// stays so.
+    /// Adds an open file, and the descriptor that stands for it.
     pub(crate) fn add(
         &mut self,
+        placeholder: Placeholder,
         disk: (usize, u64),
         inode: InodeId,
         flags: OFlags,
         errors_seen: u64,
-    ) -> Result<(OwnedFd, OpenId), Errno> {
-        let errno = |error: rustix::io::Errno| {
-            Errno::from_raw(error.raw_os_error()).unwrap_or(Errno::EMFILE)
-        };
-        let fd = memfd_create(c"aio-sim", MemfdFlags::CLOEXEC).map_err(errno)?;
-        let stat = fstat(&fd).map_err(errno)?;
+    ) -> (OwnedFd, OpenId) {
+        let Placeholder { fd, identity } = placeholder;
         let number = fd.as_raw_fd();
         let id = self.files.insert(OpenFile {
             disk: disk.0,
@@ -74,7 +89,7 @@ impl OpenFiles {
             errors_seen,
             cuts: disk.1,
             number,
-            placeholder: (stat.st_dev, stat.st_ino),
+            placeholder: identity,
             holds: 1,
         });
         let place = number as usize;
@@ -82,7 +97,7 @@ impl OpenFiles {
             self.numbers.resize(place + 1, None);
         }
         self.numbers[place] = Some(id);
-        Ok((fd, id))
+        (fd, id)
     }
 
     /// The open file that a descriptor stands for: its own, or a duplicate of it.
@@ -100,9 +115,7 @@ impl OpenFiles {
     /// A duplicate has another number. It is known by the inode of what it duplicates.
     #[cold]
     fn find_duplicate(&self, number: u32) -> Result<OpenId, Errno> {
-        let of_it = std::fs::metadata(format!("/proc/self/fd/{number}"));
-        let of_it = of_it.map_err(|_| Errno::EBADF)?;
-        let inode = (of_it.st_dev(), of_it.st_ino());
+        let inode = inode_of(number)?;
         let mut files = self.files.iter();
         let found = files.find(|(_, file)| file.placeholder == inode);
         found.map(|(id, _)| id).ok_or(Errno::EBADF)

@@ -1,6 +1,7 @@
 //! Tasks that sleep in virtual time.
 
 use std::{
+    collections::VecDeque,
     fmt,
     pin::Pin,
     task::{Context, Poll, Waker},
@@ -23,15 +24,29 @@ pub struct Sleep {
 #[derive(Default)]
 pub(crate) struct Sleepers {
     asleep: Slab<Option<Waker>>,
-    /// Those whose time has come. They are woken outside of the world's lock and of kernel calls.
-    due: Vec<Waker>,
+    /// The keys of those whose time has come. They are woken outside of the world's lock and of
+    /// kernel calls.
+    due: VecDeque<usize>,
 }
 
 impl Sleepers {
     /// The time of a task has come. The key may be another task's by now, which wakes up in vain.
+    ///
+    /// Its waker stays with it. A waker without its [`Sleep`] would be dropped with the world,
+    /// which the kernel's destructor may do, and that runs no foreign code.
     pub(crate) fn ring(&mut self, key: usize) {
-        let waker = self.asleep.get_mut(key).and_then(Option::take);
-        self.due.extend(waker);
+        self.due.push_back(key);
+    }
+
+    /// The next one that is to be woken.
+    fn next(&mut self) -> Option<Waker> {
+        while let Some(key) = self.due.pop_front() {
+            let waker = self.asleep.get_mut(key).and_then(Option::take);
+            if waker.is_some() {
+                return waker;
+            }
+        }
+        None
     }
 }
 
@@ -49,18 +64,18 @@ impl World {
     /// assert_eq!(world.now(), day);
     /// ```
     pub fn sleep(&self, time: Duration) -> Sleep {
-        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         Sleep {
             world: self.clone(),
-            until: self.enter(|state| state.agenda.now().saturating_add(nanos)),
+            until: self.enter(|state| state.agenda.after_duration(time)),
             key: None,
         }
     }
 
-    /// Wakes the tasks whose time has come.
+    /// Wakes the tasks whose time has come. If a waker panics, the next call wakes the others.
     pub(crate) fn wake(&self) {
-        let due = self.enter(|state| std::mem::take(&mut state.sleepers.due));
-        due.into_iter().for_each(Waker::wake);
+        while let Some(waker) = self.enter(|state| state.sleepers.next()) {
+            waker.wake();
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use aio_safe::{Errno, kernel::Iocb};
 
-use crate::open::OpenId;
+use crate::{Fault, open::OpenId};
 
 /// Something that happened.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ pub(crate) enum What {
         iocb: Box<Iocb>,
     },
     Refuse(Errno),
+    Fault(Fault),
     Event {
         request: u64,
         res: i64,
@@ -57,6 +58,7 @@ impl fmt::Display for What {
                 iocb.aio_lio_opcode, iocb.aio_nbytes, iocb.aio_offset
             ),
             Self::Refuse(errno) => write!(f, "io_submit: {errno}"),
+            Self::Fault(fault) => write!(f, "fault: {}", fault.name()),
             Self::Event { request, res } => match Errno::from_result(*res) {
                 Some(Err(errno)) => write!(f, "request {request}: {errno}"),
                 _ => write!(f, "request {request}: {res}"),

@@ -7,15 +7,18 @@ use std::{
 };
 
 use crate::{
-    Disk, DiskModel, Fault, Reached, SimKernel,
+    Disk, DiskModel, Fault, Reached, Script, SimKernel,
     agenda::{Agenda, Due},
     choices::{Choices, Plan},
-    disk::{faults::Group, state::DiskState},
+    disk::{
+        faults::{Group, Place},
+        state::DiskState,
+    },
     fault::Faults,
     kernel::state::KernelState,
     open::{OpenFiles, OpenId},
     sleep::Sleepers,
-    trace::Trace,
+    trace::{Trace, What},
 };
 
 /// A simulated machine, or several: a kernel, disks and time, all made from a seed.
@@ -233,11 +236,12 @@ impl World {
 
     /// Lets time pass. What is due meanwhile happens. It wakes the tasks that [slept](Self::sleep)
     /// until then.
+    ///
+    /// Time ends 584 years after the world was made. From then on everything happens at that time.
     pub fn pass(&self, time: Duration) {
         self.enter(|state| {
-            let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-            let until = state.agenda.now().saturating_add(nanos);
-            state.run_until(until);
+            state.run_until(state.agenda.after_duration(time));
+            state.look_at_polls();
         });
         self.wake();
     }
@@ -247,7 +251,7 @@ impl World {
         self.enter(|state| state.choices.draw(n))
     }
 
-    /// Makes a fault happen the next time that it can happen, once for each call.
+    /// Makes a fault happen: the next time that it can happen, or as a [`Script`] says.
     ///
     /// ```
     /// use aio_safe::{Errno, Op, Queue};
@@ -262,8 +266,9 @@ impl World {
     /// assert_eq!(synced.unwrap_err().errno(), Errno::EIO);
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
-    pub fn provoke(&self, fault: Fault) {
-        self.enter(|state| state.faults.provoke(fault));
+    pub fn provoke(&self, script: impl Into<Script>) {
+        let script = script.into();
+        self.enter(|state| state.faults.provoke(script));
     }
 
     /// Changes how often a fault happens: see [`WorldBuilder::chance`].
@@ -318,8 +323,15 @@ impl World {
         }
     }
 
-    /// Waits until another thread does something. Real time passes.
-    pub(crate) fn wait<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    /// Waits until another thread does something, or a file that isn't of the world may be ready.
+    /// Real time passes.
+    pub(crate) fn wait<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let real = state.kernel.polls.real();
+        if !real.is_empty() {
+            drop(state);
+            real.wait();
+            return self.lock();
+        }
         state.kernel.waiting += 1;
         let waited = self.0.changed.wait(state);
         let mut state = waited.unwrap_or_else(PoisonError::into_inner);
@@ -329,14 +341,39 @@ impl World {
 }
 
 impl State {
-    /// Whether a fault happens now.
+    /// Whether a fault happens now that has no file.
     pub(crate) fn fires(&mut self, fault: Fault) -> bool {
-        let fires = self.choices.one_in(self.faults.chance(fault));
+        self.fires_on(fault, None)
+    }
+
+    /// Whether a fault happens now, to this file.
+    pub(crate) fn fires_at(&mut self, fault: Fault, file: OpenId) -> bool {
+        let is_scripted = self.faults.is_scripted(fault);
+        let place = is_scripted.then(|| self.place(file, 0));
+        self.fires_on(fault, place)
+    }
+
+    /// Whether a fault happens now, to the file of this place.
+    pub(crate) fn fires_on(&mut self, fault: Fault, place: Option<Place>) -> bool {
+        let plays = self.faults.is_scripted(fault) && self.plays(fault, place);
+        let fires = plays || self.choices.one_in(self.faults.chance(fault));
         if fires {
-            self.faults.fired(fault);
+            self.trace.add(self.agenda.now(), || What::Fault(fault));
             self.reached.add(self.phase, fault.name());
         }
         fires
+    }
+
+    #[cold]
+    fn plays(&mut self, fault: Fault, place: Option<Place>) -> bool {
+        let disks = &self.disks;
+        self.faults.plays(fault, |script| {
+            let is_disk = |disk| place.is_some_and(|place| place.disk == disk);
+            let is_file = |name: &str| {
+                place.is_some_and(|place| disks[place.disk].find(name) == Ok(place.inode))
+            };
+            script.disk.is_none_or(is_disk) && script.file.as_deref().is_none_or(is_file)
+        })
     }
 
     /// A holder of an open file doesn't use it any more.
@@ -358,7 +395,7 @@ impl State {
 
     /// Lets some time pass, as for a system call.
     pub(crate) fn spend(&mut self, nanos: u64) {
-        self.run_until(self.agenda.now().saturating_add(nanos));
+        self.run_until(self.agenda.after(nanos));
     }
 
     pub(crate) fn happen(&mut self, due: Due) {

@@ -369,3 +369,53 @@ fn a_sync_of_one_file_commits_the_names_of_others_on_ext4_alone() {
         assert!(outcomes(model, run).into_iter().eq([1, 2]));
     }
 }
+
+/// In how many of 200 seeds something holds for what is left of these writes of so many sectors,
+/// each of another byte, to one place.
+fn cuts_in_which(writes: u8, sectors: usize, holds: impl Fn(&[u8]) -> bool) -> usize {
+    let runs = (0..SEEDS).filter(|&seed| {
+        let world = World::new(seed);
+        let disk = world.disk(DiskModel::xfs());
+        let queue = queue(&world, 4);
+        let file = synced_file(&disk, &queue, DIRECT, sectors);
+        for byte in 2..2 + writes {
+            write(&queue, &file, filled(byte, sectors * 512), 0).unwrap();
+        }
+        cut(&disk);
+        holds(&self::sectors(&disk, "file"))
+    });
+    runs.count()
+}
+
+#[test]
+fn an_old_write_often_comes_over_newer_ones() {
+    // With writes in their order, all but the first of twelve would have to be lost.
+    let oldest = cuts_in_which(12, 1, |left| left == [2]);
+    assert!((4..40).contains(&oldest), "{oldest}");
+    // In half of the cuts the order is kept, so the newest one is left more often.
+    let newest = cuts_in_which(12, 1, |left| left == [13]);
+    assert!(newest > oldest * 2, "{newest} {oldest}");
+}
+
+#[test]
+fn a_long_write_is_often_torn_at_one_place() {
+    let torn = |left: &[u8]| left.iter().zip(&left[1..]).filter(|(a, b)| a != b).count() == 1;
+    let begins = cuts_in_which(1, 64, |left| torn(left) && left[0] == 2);
+    let ends = cuts_in_which(1, 64, |left| torn(left) && left[0] == 1);
+    assert!(begins > 20 && ends > 20, "{begins} {ends}");
+}
+
+#[test]
+fn a_write_with_dsync_is_durable_on_both_sides_of_another_one() {
+    let left = outcomes(DiskModel::xfs, |_, disk, queue| {
+        let direct = synced_file(disk, queue, DIRECT | OFlags::DSYNC, 8);
+        let cached = disk.open("file", BUFFERED | OFlags::DSYNC).unwrap();
+        // It is done while the other one waits for the device, or later.
+        let inner = queue.submit(&direct, Op::write(filled(2, 512), 512));
+        assert_eq!(write(queue, &cached, filled(3, 4096), 0), Ok(4096));
+        assert_eq!(inner.unwrap().wait().result.unwrap(), 512);
+        cut(disk);
+        sectors(disk, "file")
+    });
+    assert_eq!(left, [vec![3, 2, 3, 3, 3, 3, 3, 3]].into());
+}

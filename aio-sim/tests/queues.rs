@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use aio_safe::{AlignedBuf, Errno, Op, OpError, error::QueueError};
 use aio_sim::{DiskModel, Fault, OFlags, World};
 
@@ -94,7 +96,7 @@ fn futures_wait_in_virtual_time() {
     });
 }
 
-const DELAY: std::time::Duration = std::time::Duration::from_millis(100);
+const DELAY: Duration = Duration::from_millis(100);
 
 #[test]
 fn a_task_that_waits_for_nothing_is_reported() {
@@ -105,7 +107,7 @@ fn a_task_that_waits_for_nothing_is_reported() {
 
 #[test]
 fn sleepers_wake_in_the_order_of_their_times() {
-    use std::{cell::RefCell, time::Duration};
+    use std::cell::RefCell;
     let (world, order) = (World::new(1), RefCell::new(Vec::new()));
     let sleep = async |millis| {
         world.sleep(Duration::from_millis(millis)).await;
@@ -344,4 +346,38 @@ fn pollster<F: Future>(future: F) -> F::Output {
             Poll::Pending => std::thread::park(),
         }
     }
+}
+
+#[test]
+fn at_the_end_of_time_everything_goes_on() {
+    let world = World::new(1);
+    let disk = world.disk(DiskModel::xfs());
+    let queue = queue(&world, 4);
+    let file = disk.open("file", DIRECT).unwrap();
+    // Each lasts a hundred years, and there are 584.
+    for _ in 0..8 {
+        disk.stall(Duration::MAX);
+        assert_eq!(write(&queue, &file, filled(1, 512), 0), Ok(512));
+    }
+    let end = Duration::from_nanos(u64::MAX - 1);
+    assert_eq!(world.now(), end);
+    world.pass(Duration::MAX);
+    world.block_on(&[], world.sleep(Duration::MAX));
+    // A wait for nothing is over at once. It must not keep the world's lock for ever.
+    assert_eq!(queue.reap(1, Some(Duration::from_millis(1))).unwrap(), 0);
+    for n in 0..200 {
+        assert_eq!(write(&queue, &file, filled(2, 512), n * 512), Ok(512));
+    }
+    assert_eq!(world.now(), end);
+}
+
+#[test]
+fn the_longest_times_lead_to_the_end_of_time() {
+    let end = Duration::from_nanos(u64::MAX - 1);
+    let world = World::new(1);
+    world.pass(Duration::MAX);
+    assert_eq!(world.now(), end);
+    let world = World::new(1);
+    world.block_on(&[], world.sleep(Duration::MAX));
+    assert_eq!(world.now(), end);
 }

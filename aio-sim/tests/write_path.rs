@@ -2,8 +2,8 @@
 
 mod common;
 
-use aio_safe::{AlignedBuf, Errno, Op, OpError, kernel::RwFlags};
-use aio_sim::{DiskModel, Fault, OFlags, World};
+use aio_safe::{AlignedBuf, Errno, Op, OpError, Queue, kernel::RwFlags};
+use aio_sim::{DiskModel, Fault, File, OFlags, World};
 
 use common::{BUFFERED, DIRECT, filled, queue, read, write};
 
@@ -240,4 +240,146 @@ fn a_part_of_a_page_is_written_over_what_the_device_holds() {
     let (written, after) = rest.split_at(4096 + 20);
     assert!(before.iter().chain(after).all(|&byte| byte == 1));
     assert!(written.iter().all(|&byte| byte == 2));
+}
+
+/// A file of 8 MiB whose bytes are 7: more pages than the page cache keeps.
+fn large(world: &World, queue: &Queue) -> File {
+    let disk = world.disk(DiskModel::ext4());
+    let direct = disk.open("large", DIRECT).unwrap();
+    assert_eq!(write(queue, &direct, filled(7, 8 << 20), 0), Ok(8 << 20));
+    disk.open("large", BUFFERED).unwrap()
+}
+
+#[test]
+fn reads_through_a_full_page_cache_have_all_of_their_pages() {
+    let world = World::new(1);
+    let queue = queue(&world, 1);
+    let file = large(&world, &queue);
+    for n in 0..600 {
+        let there = read(&queue, &file, 3 * 4096, n * 3 * 4096).unwrap();
+        assert_eq!(there, [7; 3 * 4096], "{n}");
+    }
+    // It needs more pages than are kept.
+    let all = read(&queue, &file, 8 << 20, 0).unwrap();
+    assert!(all.len() == 8 << 20 && all.iter().all(|&byte| byte == 7));
+}
+
+#[test]
+fn writes_through_a_full_page_cache_keep_what_is_beside_them() {
+    let world = World::new(1);
+    let queue = queue(&world, 1);
+    let file = large(&world, &queue);
+    for cached in 1022..1026 {
+        // So many clean pages, then a write to the inside of two others.
+        let at = 1500 * 4096;
+        assert_eq!(
+            read(&queue, &file, cached * 4096, 0).unwrap().len(),
+            cached * 4096
+        );
+        assert_eq!(write(&queue, &file, filled(9, 4096), at + 2048), Ok(4096));
+        let there = read(&queue, &file, 8192, at).unwrap();
+        assert_eq!(
+            there,
+            [[7; 2048], [9; 2048], [9; 2048], [7; 2048]].concat(),
+            "{cached}"
+        );
+        assert!(queue.submit(&file, Op::fsync()).unwrap().wait().is_ok());
+        assert_eq!(write(&queue, &file, filled(7, 8192), at), Ok(8192));
+        assert!(queue.submit(&file, Op::fsync()).unwrap().wait().is_ok());
+    }
+}
+
+#[test]
+fn a_cached_read_is_whole_although_a_direct_write_ends_meanwhile() {
+    for seed in 0..50 {
+        let world = World::new(seed);
+        let disk = world.disk(DiskModel::xfs());
+        let queue = queue(&world, 2);
+        let direct = disk.open("file", DIRECT).unwrap();
+        let cached = disk.open("file", BUFFERED).unwrap();
+        assert_eq!(write(&queue, &direct, filled(1, 8192), 0), Ok(8192));
+        let pending = queue.submit(&direct, Op::write(filled(2, 4096), 0));
+        let there = read(&queue, &cached, 8192, 0).unwrap();
+        assert!(
+            [1, 2]
+                .map(|byte| [[byte; 4096], [1; 4096]].concat())
+                .contains(&there),
+            "{seed}"
+        );
+        assert_eq!(pending.unwrap().wait().result.unwrap(), 4096);
+    }
+}
+
+#[test]
+fn a_page_that_becomes_dirty_during_a_direct_write_is_kept_and_reported() {
+    let world = World::new(1);
+    let disk = world.disk(DiskModel::xfs());
+    let queue = queue(&world, 2);
+    let direct = disk.open("file", DIRECT).unwrap();
+    let cached = disk.open("file", BUFFERED).unwrap();
+    assert_eq!(write(&queue, &direct, filled(1, 4 * 4096), 0), Ok(4 * 4096));
+    let pending = queue.submit(&direct, Op::write(filled(2, 3 * 4096 + 512), 0));
+    // Beside it, in its last page.
+    assert_eq!(
+        write(&queue, &cached, filled(3, 512), 3 * 4096 + 1024),
+        Ok(512)
+    );
+    assert_eq!(pending.unwrap().wait().result.unwrap(), 3 * 4096 + 512);
+    assert_eq!(read(&queue, &cached, 3 * 4096, 0).unwrap(), [2; 3 * 4096]);
+    assert_eq!(
+        read(&queue, &cached, 512, 3 * 4096 + 1024).unwrap(),
+        [3; 512]
+    );
+    // An error first, then success.
+    let sync = || queue.submit(&cached, Op::fsync()).unwrap().wait();
+    assert_eq!(sync().unwrap_err().errno(), Errno::EIO);
+    assert_eq!(sync(), Ok(()));
+    disk.cut_power();
+    disk.power_on();
+    assert_eq!(
+        disk.contents("file").unwrap()[3 * 4096 + 1024..][..512],
+        [3; 512]
+    );
+}
+
+#[test]
+fn a_file_becomes_shorter_after_its_direct_writes_in_flight() {
+    for model in [DiskModel::ext4(), DiskModel::xfs(), DiskModel::posix()] {
+        let world = World::new(1);
+        let disk = world.disk(model);
+        let queue = queue(&world, 4);
+        let file = disk.open("file", DIRECT).unwrap();
+        let shorten: [&dyn Fn(); 2] = [&|| file.set_len(512).unwrap(), &|| {
+            drop(disk.open("file", DIRECT | OFlags::TRUNC).unwrap());
+        }];
+        for (shorten, len) in shorten.into_iter().zip([512, 0]) {
+            assert_eq!(write(&queue, &file, filled(1, 4096), 0), Ok(4096));
+            let pending = queue.submit(&file, Op::write(filled(2, 4096), 0));
+            shorten();
+            assert_eq!(file.len(), len);
+            assert_eq!(pending.unwrap().wait().result.unwrap(), 4096);
+            assert_eq!(file.len(), len);
+            assert_eq!(disk.contents("file").unwrap(), [2; 512][..len as usize]);
+        }
+    }
+}
+
+#[test]
+fn the_power_is_cut_while_a_file_becomes_shorter() {
+    for truncates in [false, true] {
+        let world = World::new(1);
+        let disk = world.disk(DiskModel::xfs());
+        let queue = queue(&world, 4);
+        let file = disk.open("file", DIRECT).unwrap();
+        assert_eq!(write(&queue, &file, filled(1, 4096), 0), Ok(4096));
+        let pending = queue.submit(&file, Op::write(filled(2, 4096), 0)).unwrap();
+        // After its own step, at the end of the write.
+        disk.cut_power_after(1);
+        let shortened = match truncates {
+            false => file.set_len(0),
+            true => disk.open("file", DIRECT | OFlags::TRUNC).map(drop),
+        };
+        assert_eq!(shortened, Err(Errno::EIO));
+        assert_eq!(pending.wait().result.unwrap_err().errno(), Errno::EIO);
+    }
 }

@@ -3,11 +3,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
+    sync::Arc,
 };
 
 /// The bytes of a page.
 pub(crate) const PAGE: usize = 4096;
-/// A file has at most so many clean pages. The kernel drops clean pages when it needs memory.
+/// A transfer begins with fewer clean pages of its file. The kernel drops clean pages when it needs
+/// memory.
 const MOST_CLEAN: usize = 1024;
 /// A file has at most so many dirty pages. The kernel writes them to the device when there are too
 /// many.
@@ -16,7 +18,7 @@ const MOST_DIRTY: usize = 1024;
 /// See the [module](self). Pages are known by their index.
 #[derive(Default)]
 pub(crate) struct PageCache {
-    pages: BTreeMap<u64, Box<[u8]>>,
+    pages: BTreeMap<u64, Arc<[u8]>>,
     dirty: BTreeSet<u64>,
 }
 
@@ -36,23 +38,28 @@ pub(crate) fn overlap(index: u64, range: &Range<u64>) -> (Range<usize>, Range<us
 }
 
 impl PageCache {
-    pub(crate) fn get(&self, index: u64) -> Option<&[u8]> {
-        self.pages.get(&index).map(|page| &**page)
+    pub(crate) fn get(&self, index: u64) -> Option<&Arc<[u8]>> {
+        self.pages.get(&index)
     }
 
-    /// A page that is about to be changed.
+    /// A page that is about to be changed. It is copied if the device has shared it.
     pub(crate) fn get_to_change(&mut self, index: u64) -> Option<&mut [u8]> {
         let page = self.pages.get_mut(&index)?;
         self.dirty.insert(index);
-        Some(page)
+        Some(Arc::make_mut(page))
     }
 
-    /// Adds a clean page. Drops the others before that if there are too many.
-    pub(crate) fn insert(&mut self, index: u64, bytes: Box<[u8]>) {
+    /// Adds a clean page.
+    pub(crate) fn insert(&mut self, index: u64, bytes: Arc<[u8]>) {
+        self.pages.insert(index, bytes);
+    }
+
+    /// Drops all clean pages if there are too many. A transfer does it before it needs any, so that
+    /// it has all of its own pages together.
+    pub(crate) fn limit_clean(&mut self) {
         if self.pages.len() - self.dirty.len() >= MOST_CLEAN {
             self.drop_clean();
         }
-        self.pages.insert(index, bytes);
     }
 
     /// Drops all clean pages.
@@ -93,13 +100,29 @@ impl PageCache {
         }
     }
 
+    /// Drops the clean pages that overlap with a range of bytes. Returns whether all of
+    /// them were clean.
+    pub(crate) fn remove_clean(&mut self, range: &Range<u64>) -> bool {
+        let kept: Vec<u64> = match range.is_empty() {
+            true => Vec::new(),
+            false => self.dirty.range(pages_of(range)).copied().collect(),
+        };
+        let mut from = range.start;
+        for page in &kept {
+            self.remove(&(from..page * PAGE as u64));
+            from = (page + 1) * PAGE as u64;
+        }
+        self.remove(&(from..range.end));
+        kept.is_empty()
+    }
+
     /// Drops what is behind a file's new end.
     pub(crate) fn cut(&mut self, size: u64) {
         let whole = size.next_multiple_of(PAGE as u64);
         self.remove(&(whole..u64::MAX));
         if whole > size {
             if let Some(page) = self.pages.get_mut(&(size / PAGE as u64)) {
-                page[(size % PAGE as u64) as usize..].fill(0);
+                Arc::make_mut(page)[(size % PAGE as u64) as usize..].fill(0);
             }
         }
     }

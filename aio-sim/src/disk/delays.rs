@@ -2,7 +2,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use crate::choices::Choices;
+use crate::{agenda::END, choices::Choices};
 
 /// After so many requests the device may begin, or end, to complete them in bursts.
 const SPELL: u32 = 64;
@@ -41,9 +41,12 @@ impl Delays {
         }
         let drawn = choices.draw(1 << 40);
         let span = self.span >> (7 - drawn % 8);
-        let at = now + self.least + (drawn >> 3) % (span + 1);
+        let delay = self.least + (drawn >> 3) % (span + 1);
+        let at = now.saturating_add(delay).min(END);
         match self.bursts {
-            true => at.next_multiple_of((self.least * BURST).max(1)),
+            true => at
+                .checked_next_multiple_of((self.least * BURST).max(1))
+                .map_or(END, |at| at.min(END)),
             false => at,
         }
     }

@@ -1,9 +1,10 @@
 //! What goes between the page cache and the device.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use super::{
     cache::{PAGE, overlap, pages_of},
+    data::Data,
     inode::{DeviceWrite, InodeId},
     journal::Change,
     overlay::Unreadable,
@@ -28,7 +29,7 @@ impl DiskState {
     }
 
     /// Writes to the device. The file is as long already as the write makes it.
-    pub(crate) fn device_write(&mut self, id: InodeId, at: u64, bytes: Box<[u8]>) {
+    pub(crate) fn device_write(&mut self, id: InodeId, at: u64, bytes: Data) {
         self.writes += 1;
         let inode = &mut self.inodes[id];
         self.overlay.heal(id, at, bytes.len());
@@ -68,13 +69,16 @@ impl DiskState {
     }
 
     /// What of a page goes to the device: it ends with the sector in which the file ends.
-    pub(crate) fn page_to_write(&self, id: InodeId, index: u64) -> (u64, Box<[u8]>) {
+    pub(crate) fn page_to_write(&self, id: InodeId, index: u64) -> (u64, Data) {
         let inode = &self.inodes[id];
         let at = index * PAGE as u64;
         let size = inode.size.next_multiple_of(self.model.sector as u64);
         let len = size.saturating_sub(at).min(PAGE as u64) as usize;
-        let page = inode.cache.get(index).unwrap_or_default();
-        (at, page.get(..len).unwrap_or_default().into())
+        let bytes = match inode.cache.get(index) {
+            Some(page) => Data::new(Arc::clone(page), 0..len),
+            None => Data::from(&[][..]),
+        };
+        (at, bytes)
     }
 
     /// Writes a page to the device.
@@ -111,7 +115,7 @@ impl DiskState {
         for index in pages_of(&range) {
             let (inside, place) = overlap(index, &range);
             if inode.cache.get(index).is_none() {
-                inode.cache.insert(index, vec![0; PAGE].into());
+                inode.cache.insert(index, Arc::new([0; PAGE]));
             }
             if let Some(page) = inode.cache.get_to_change(index) {
                 page[inside].copy_from_slice(&from[place]);

@@ -44,12 +44,11 @@ impl DiskState {
             self.commit_until(covered.changes);
             return;
         }
-        let is_directory = self.inodes[id].is_directory;
         let changes = std::mem::take(&mut self.journal.changes);
         for (number, change) in changes {
             let of_it = match change.resizes() {
                 Some(inode) => inode == id,
-                None => is_directory,
+                None => change.directory() == Some(id),
             };
             match of_it && number <= covered.changes {
                 true => self.commit(number, &change),
@@ -63,23 +62,26 @@ impl DiskState {
         let covered = self.covered(id);
         self.sync_changes(id, covered);
         let inode = &mut self.inodes[id];
-        let place = inode
+        // It may be in parts, between which a later write has become durable.
+        while let Some(place) = inode
             .volatile
             .iter()
-            .position(|write| write.number == number);
-        let Some(write) = place.and_then(|place| inode.volatile.remove(place)) else {
-            return;
-        };
-        inode.durable.write(write.at, &write.bytes);
-        // Earlier writes can't come over it any more.
-        let volatile = std::mem::take(&mut inode.volatile);
-        for other in volatile {
-            if other.number > number {
-                inode.volatile.push_back(other);
-                continue;
-            }
-            for (from, to) in [(0, write.at), (write.end(), u64::MAX)] {
-                inode.volatile.extend(part(&other, from, to));
+            .position(|write| write.number == number)
+        {
+            let Some(write) = inode.volatile.remove(place) else {
+                break;
+            };
+            inode.durable.write(write.at, &write.bytes);
+            // Earlier writes can't come over it any more.
+            let volatile = std::mem::take(&mut inode.volatile);
+            for other in volatile {
+                if other.number >= number {
+                    inode.volatile.push_back(other);
+                    continue;
+                }
+                for (from, to) in [(0, write.at), (write.end(), u64::MAX)] {
+                    inode.volatile.extend(part(&other, from, to));
+                }
             }
         }
         inode.count_volatile();
@@ -178,7 +180,7 @@ pub(super) fn part(write: &DeviceWrite, from: u64, to: u64) -> Option<DeviceWrit
     let inside = (start - write.at) as usize..(end - write.at) as usize;
     Some(DeviceWrite {
         at: start,
-        bytes: write.bytes[inside].into(),
+        bytes: write.bytes.slice(inside),
         ..*write
     })
 }

@@ -2,7 +2,7 @@
 
 use aio_safe::Errno;
 
-use super::{inode::InodeId, overlay::Damage};
+use super::{data::Data, inode::InodeId, overlay::Damage};
 use crate::{fault::Fault, world::State};
 
 /// Where some bytes are: the disk, the inode and the offset.
@@ -51,7 +51,7 @@ impl State {
     }
 
     /// Writes to a device.
-    pub(crate) fn write_device(&mut self, to: Place, bytes: Box<[u8]>) {
+    pub(crate) fn write_device(&mut self, to: Place, bytes: Data) {
         if bytes.is_empty() {
             return;
         }
@@ -103,7 +103,9 @@ impl State {
 
     /// Whether a fault that damages bytes happens now.
     fn damages(&mut self, fault: Fault, place: Place, len: usize) -> bool {
-        self.faults.chance(fault) > 0 && self.may_damage(place, len) && self.fires(fault)
+        self.faults.may_happen(fault)
+            && self.may_damage(place, len)
+            && self.fires_on(fault, Some(place))
     }
 
     /// Whether the other copies of these bytes are good enough: see
@@ -116,12 +118,12 @@ impl State {
         else {
             return true;
         };
-        let Some(name) = self.disks[place.disk].name_of(place.inode) else {
+        let Some(path) = self.disks[place.disk].path_of(place.inode) else {
             return true;
         };
         let is_damaged = |&other: &usize| {
             let disk = &self.disks[other];
-            let inode = disk.find(name);
+            let inode = disk.find(&path);
             other != place.disk
                 && inode.is_ok_and(|inode| disk.overlay.is_damaged(inode, place.at, len))
         };

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{blocks::Blocks, bytes::Bytes, cache::PageCache, journal::ChangeNumber};
+use super::{blocks::Blocks, bytes::Bytes, cache::PageCache, data::Data, journal::ChangeNumber};
 use crate::choices::Choices;
 
 /// The index of an inode on its disk.
@@ -48,7 +48,7 @@ pub(crate) struct DeviceWrite {
     /// Writes are numbered in the order in which the device completed them.
     pub(super) number: u64,
     pub(super) at: u64,
-    pub(super) bytes: Box<[u8]>,
+    pub(super) bytes: Data,
     /// Its blocks belong to the file only if this truncation is durable: it goes to new ones.
     pub(super) after: ChangeNumber,
 }
@@ -71,9 +71,14 @@ impl Inode {
     /// Writing to the device failed. What it has completed since the last sync may never reach the
     /// medium, whatever a later sync says.
     pub(crate) fn fail_writeback(&mut self, choices: &mut Choices) {
+        self.set_error();
+        self.volatile.retain(|_| choices.draw(2) == 0);
+    }
+
+    /// Notes an error of writeback, which open files are told of (`errseq_set`).
+    pub(crate) fn set_error(&mut self) {
         self.errors += 1;
         self.is_error_told = false;
-        self.volatile.retain(|_| choices.draw(2) == 0);
     }
 
     /// The errors that a new open file need not be told of (`errseq_sample`).

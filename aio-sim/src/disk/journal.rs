@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::inode::InodeId;
 
+/// Where a name is: the directory, and the name in it.
+pub(crate) type Entry = (InodeId, String);
+
 /// The number of a change. 0 is before all of them.
 pub(crate) type ChangeNumber = u64;
 
@@ -11,11 +14,11 @@ pub(crate) type ChangeNumber = u64;
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
     /// A name stands for this inode, or for none.
-    Name(String, Option<InodeId>),
+    Name(Entry, Option<InodeId>),
     /// A name's inode has another name.
     Rename {
-        from: String,
-        to: String,
+        from: Entry,
+        to: Entry,
         inode: InodeId,
     },
     /// Writes made a file longer: those whose number is at most `writes`.
@@ -36,6 +39,14 @@ impl Change {
             Self::Name(..) | Self::Rename { .. } => None,
         }
     }
+
+    /// The directory whose names change, or in which there is a new one.
+    pub(crate) fn directory(&self) -> Option<InodeId> {
+        match self {
+            Self::Name(entry, _) | Self::Rename { to: entry, .. } => Some(entry.0),
+            Self::Grow { .. } | Self::Truncate { .. } => None,
+        }
+    }
 }
 
 /// The changes that aren't durable yet, in their order, and the names that are.
@@ -43,7 +54,7 @@ impl Change {
 pub(crate) struct Journal {
     last: ChangeNumber,
     pub(super) changes: VecDeque<(ChangeNumber, Change)>,
-    pub(super) names: BTreeMap<String, InodeId>,
+    pub(super) names: BTreeMap<Entry, InodeId>,
 }
 
 impl Journal {

@@ -3,6 +3,7 @@
 mod blocks;
 mod bytes;
 pub(crate) mod cache;
+pub(crate) mod data;
 mod delays;
 mod device;
 pub(crate) mod durable;
@@ -14,20 +15,20 @@ mod overlay;
 mod power;
 pub(crate) mod state;
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use aio_safe::Errno;
 use rustix::fs::OFlags;
 
 pub use self::model::{DiskModel, FileSystem};
 use self::{faults::Place, overlay::Damage};
-use crate::{File, World, trace::What, world::State};
+use crate::{File, Script, World, open::Placeholder, trace::What, world::State};
 
 /// A simulated disk, with a file system on it and the page cache before it. Made by
 /// [`World::disk`]. Clones are the same disk.
 ///
-/// It has one directory, so names have no slashes. The directory itself is the file `.`, which is
-/// opened to be synced.
+/// A file's name is a path from the disk's root, such as `"wal"` or `"segments/0001"`. `.` is the
+/// root. A directory is opened to be synced.
 #[derive(Clone)]
 pub struct Disk {
     world: World,
@@ -61,19 +62,21 @@ impl Disk {
     /// - ENOENT: there is no such file, and the flags don't say `CREATE`.
     /// - EEXIST: there is one, and the flags say `CREATE` and `EXCL`.
     /// - EISDIR: the directory is opened for writing.
-    /// - ENOTDIR: the flags say `DIRECTORY`, and it is none.
+    /// - ENOTDIR: the flags say `DIRECTORY`, and it is none; or a part of the path is none.
     /// - ENAMETOOLONG: the name has more than 255 bytes.
     /// - EIO: the power is off.
     /// - EMFILE, ENFILE, ENOMEM: the process can't have one more descriptor as a placeholder.
     pub fn open(&self, name: &str, flags: OFlags) -> Result<File, Errno> {
         let (fd, id) = self.change(|state| {
+            // Before anything changes, as the kernel does.
+            let placeholder = Placeholder::new()?;
             let disk = &mut state.disks[self.index];
             let inode = match disk.find(name) {
                 Ok(_) if flags.contains(OFlags::CREATE | OFlags::EXCL) => {
                     return Err(Errno::EEXIST);
                 }
                 Ok(inode) => inode,
-                Err(_) if flags.contains(OFlags::CREATE) => disk.create(name, 0o644)?,
+                Err(_) if flags.contains(OFlags::CREATE) => disk.create(name, 0o644, false)?,
                 Err(errno) => return Err(errno),
             };
             let writes = flags & OFlags::ACCMODE != OFlags::RDONLY;
@@ -85,10 +88,19 @@ impl Disk {
                 return Err(Errno::ENOTDIR);
             }
             if flags.contains(OFlags::TRUNC) && writes {
+                state.inode_dio_wait(self.index, inode);
+                // The power may be off by now.
+                let disk = &mut state.disks[self.index];
+                if !disk.is_on {
+                    return Err(Errno::EIO);
+                }
                 disk.set_size(inode, 0);
             }
+            let disk = &state.disks[self.index];
             let (cuts, seen) = (disk.cuts, disk.inodes[inode].sample_errors());
-            let opened = state.files.add((self.index, cuts), inode, flags, seen)?;
+            let opened = state
+                .files
+                .add(placeholder, (self.index, cuts), inode, flags, seen);
             state.disks[self.index].inodes[inode].opens += 1;
             state.trace.add(state.agenda.now(), || What::Open {
                 file: opened.1,
@@ -99,12 +111,19 @@ impl Disk {
         Ok(File::new(self.world.clone(), fd, id))
     }
 
-    /// Gives a file another name, as `rename(2)` does. A file that has that name already loses it.
+    /// Gives a file or a directory another name, also in another directory, as `rename(2)` does.
+    /// What has that name already loses it: a file to a file, and an empty directory to a
+    /// directory.
     ///
     /// # Errors
     ///
-    /// ENOENT: there is no such file. ENAMETOOLONG, EISDIR: a name that no file can have. EIO: the
-    /// power is off.
+    /// - ENOENT: there is no such file, or the other directory isn't there.
+    /// - ENOTDIR: a directory would take a file's name, or a part of a path is no directory.
+    /// - EISDIR: a file would take a directory's name, or a name is `.` or `..`.
+    /// - ENOTEMPTY: the directory that has the name isn't empty.
+    /// - EINVAL: a directory would be in itself, or a name has a zero byte.
+    /// - ENAMETOOLONG: the name has more than 255 bytes.
+    /// - EIO: the power is off.
     pub fn rename(&self, from: &str, to: &str) -> Result<(), Errno> {
         self.change(|state| state.disks[self.index].rename(from, to))
     }
@@ -113,18 +132,51 @@ impl Disk {
     ///
     /// # Errors
     ///
-    /// ENOENT: there is no such file. ENAMETOOLONG, EISDIR: a name that no file can have. EIO: the
-    /// power is off.
+    /// ENOENT: there is no such file. EISDIR: it is a directory. ENOTDIR: a part of the path is
+    /// none. ENAMETOOLONG, EINVAL: a name that no file can have. EIO: the power is off.
     pub fn remove(&self, name: &str) -> Result<(), Errno> {
         self.change(|state| state.disks[self.index].remove(name))
     }
 
-    /// The names of all files, sorted.
-    pub fn names(&self) -> Vec<String> {
-        self.world.enter(|state| {
-            let names = state.disks[self.index].names();
-            names.map(str::to_owned).collect()
+    /// Makes a directory, as `mkdir(2)` does.
+    ///
+    /// ```
+    /// use aio_sim::{DiskModel, OFlags, World};
+    ///
+    /// let disk = World::new(1).disk(DiskModel::xfs());
+    /// disk.create_dir("segments")?;
+    /// let file = disk.open("segments/0001", OFlags::RDWR | OFlags::CREATE)?;
+    /// disk.rename("segments/0001", "newest")?;
+    /// assert_eq!(disk.names(), ["newest"]);
+    /// # drop(file);
+    /// # Ok::<_, aio_safe::Errno>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// EEXIST: the name is there. ENOENT: the directory that it would be in isn't. ENOTDIR: a part
+    /// of the path is none. EISDIR, ENAMETOOLONG, EINVAL: a name that no directory can have. EIO:
+    /// the power is off.
+    pub fn create_dir(&self, path: &str) -> Result<(), Errno> {
+        self.change(|state| {
+            let created = state.disks[self.index].create(path, 0o755, true);
+            created.map(|_| ())
         })
+    }
+
+    /// Takes an empty directory's name away, as `rmdir(2)` does.
+    ///
+    /// # Errors
+    ///
+    /// ENOENT: there is no such directory. ENOTDIR: it is none. ENOTEMPTY: it isn't empty. EISDIR,
+    /// ENAMETOOLONG, EINVAL: a name that no directory can have. EIO: the power is off.
+    pub fn remove_dir(&self, path: &str) -> Result<(), Errno> {
+        self.change(|state| state.disks[self.index].remove_dir(path))
+    }
+
+    /// The paths of all files in all directories, sorted. Directories themselves aren't listed.
+    pub fn names(&self) -> Vec<String> {
+        self.world.enter(|state| state.disks[self.index].paths())
     }
 
     /// Drops the clean pages of all files from the page cache, as the kernel does when it needs
@@ -158,6 +210,23 @@ impl Disk {
     pub fn cut_power_after(&self, steps: u64) {
         self.world
             .enter(|state| state.disks[self.index].fuse = Some(steps));
+    }
+
+    /// Makes a fault happen on this disk: see [`World::provoke`] and [`Script`].
+    ///
+    /// # Panics
+    ///
+    /// When the fault has no file: [`Fault::Forbidden`](crate::Fault::Forbidden) and
+    /// [`Fault::InterruptedWait`](crate::Fault::InterruptedWait).
+    pub fn provoke(&self, script: impl Into<Script>) {
+        self.world.provoke(script.into().on_disk(self));
+    }
+
+    /// Has the device complete nothing for this time from now on, neither what is in flight nor
+    /// what is submitted meanwhile.
+    pub fn stall(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.world.enter(|state| state.stall(self.index, nanos));
     }
 
     /// Gives the disk power again.

@@ -7,11 +7,15 @@ use std::{ops::RangeInclusive, time::Duration};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FileSystem {
-    /// ext4 with its defaults (`data=ordered`).
+    /// ext4 with its defaults (`data=ordered`). A sync of any file or directory makes all earlier
+    /// changes of names durable.
     Ext4,
-    /// XFS.
+    /// XFS. A sync makes all changes of names durable up to the last one that the file or directory
+    /// had part in.
     Xfs,
-    /// The weakest that POSIX allows.
+    /// The weakest that POSIX allows. A sync of a directory makes its own names durable, and no
+    /// others. A rename of a file to another directory is two changes: after a power cut the file
+    /// may have both names, or none.
     Posix,
 }
 

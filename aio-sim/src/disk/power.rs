@@ -66,6 +66,7 @@ impl DiskState {
 
     /// Only what is durable is there.
     fn forget_what_was_volatile(&mut self) {
+        self.forget_what_no_path_leads_to();
         let durable: Vec<InodeId> = self.journal.names.values().copied().collect();
         let (directory, inodes) = (self.directory, &mut self.inodes);
         self.room = self.model.capacity;
@@ -78,6 +79,26 @@ impl DiskState {
             self.room = self.room.saturating_sub(inode.blocks.bytes());
         }
         self.names = self.journal.names.clone();
+    }
+
+    /// Names are lost with their directory.
+    fn forget_what_no_path_leads_to(&mut self) {
+        let names = &mut self.journal.names;
+        let mut reached = vec![self.directory];
+        let mut next = 0;
+        while let Some(&directory) = reached.get(next) {
+            next += 1;
+            let within = names.range((directory, String::new())..);
+            for ((of, _), &inode) in within {
+                if *of != directory {
+                    break;
+                }
+                if self.inodes[inode].is_directory && !reached.contains(&inode) {
+                    reached.push(inode);
+                }
+            }
+        }
+        names.retain(|(directory, _), _| reached.contains(directory));
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "implements an unsafe trait")]
 
 mod eventfd;
+pub(crate) mod polls;
 pub(crate) mod request;
 mod ring;
 mod slots;
@@ -28,8 +29,8 @@ const CALL: u64 = 300;
 /// # Time
 ///
 /// It passes only in calls, and it is virtual. A call that waits goes to the time of the next thing
-/// that is due, in no real time. If nothing is due and the call has no timeout, the thread waits
-/// for another thread, as with the real kernel.
+/// that is due, in no real time. If nothing is due and the call has no timeout, the thread waits in
+/// real time: for another thread, or for a real file that is polled.
 #[derive(Clone)]
 pub struct SimKernel(World);
 
@@ -128,7 +129,8 @@ unsafe impl Kernel for SimKernel {
         let key = unsafe { &raw const (*iocb).aio_key };
         // SAFETY: the pointer is to a field of an iocb that stays readable.
         let key = unsafe { key.read() };
-        call(|| self.0.enter(|state| state.io_cancel(ctx, key)))
+        let iocb = iocb.addr() as u64;
+        call(|| self.0.enter(|state| state.io_cancel(ctx, iocb, key)))
     }
 
     unsafe fn io_destroy(&self, ctx: AioContext) -> Result<(), Errno> {
@@ -150,12 +152,10 @@ fn wait(
     if min > room {
         return Err(Errno::EINVAL);
     }
-    let until = timeout.map(|timeout| {
-        let nanos = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
-        state.agenda.now().saturating_add(nanos)
-    });
+    let until = timeout.map(|timeout| state.agenda.after_duration(timeout));
     let mut first = true;
     let result = loop {
+        state.look_at_polls();
         let Ok(context) = state.kernel.find(ctx) else {
             break Err(Errno::EINVAL);
         };
@@ -185,16 +185,4 @@ fn go(mut state: MutexGuard<'_, State>, until: u64) -> MutexGuard<'_, State> {
         state.happen(due);
     }
     state
-}
-
-impl State {
-    /// `io_cancel`: the kernel can't cancel what is in flight here. Only polls can be cancelled,
-    /// and those of files are over at once.
-    fn io_cancel(&mut self, ctx: AioContext, key: u32) -> Result<(), Errno> {
-        if key != submit::KIOCB_KEY {
-            return Err(Errno::EINVAL);
-        }
-        self.kernel.find(ctx)?;
-        Err(Errno::EINVAL)
-    }
 }

@@ -2,9 +2,10 @@
 
 use aio_safe::{Errno, kernel::IoEvent};
 
+use super::polls::Other;
 use crate::{
     agenda::Due,
-    disk::{durable::Covered, faults::Place},
+    disk::{durable::Covered, faults::Place, inode::InodeId},
     fault::Fault,
     open::OpenId,
     trace::What,
@@ -14,6 +15,8 @@ use crate::{
 
 /// How long a device stalls, in nanoseconds.
 const STALL: u64 = 10_000_000_000;
+/// No stall is longer: a hundred years.
+const FOREVER: u64 = 100 * 365 * 86_400 * 1_000_000_000;
 
 /// An accepted request. Its memory may be used as long as this exists.
 #[derive(Debug)]
@@ -34,8 +37,14 @@ pub(super) enum Work {
     Read(Transfer),
     Write(Transfer),
     Sync(Covered),
-    /// A poll that is over, with these events.
+    /// A poll of a file of the world, which is over with these events.
     Poll(u16),
+    /// A poll of another file, for these events.
+    Watch {
+        events: u16,
+        /// The file, until the poll is in flight.
+        other: Option<Other>,
+    },
     /// A request of the queue's own, which is over at once.
     Kick,
 }
@@ -44,6 +53,9 @@ impl State {
     /// Begins a request that took a slot. It may be over when this returns.
     pub(super) fn begin(&mut self, mut request: Request) {
         let file = request.file;
+        if let Work::Watch { .. } = request.work {
+            return self.watch(request);
+        }
         let reaches_disk = !matches!(request.work, Work::Poll(_) | Work::Kick);
         if reaches_disk && !self.reach_disk(file) {
             return self.end(request, Err(Errno::EIO));
@@ -56,7 +68,7 @@ impl State {
                 Progress::Queued
             }
             Work::Poll(events) => Progress::Over(Ok(usize::from(*events))),
-            Work::Kick => Progress::Over(Ok(0)),
+            Work::Kick | Work::Watch { .. } => Progress::Over(Ok(0)),
         };
         match progress {
             Progress::Over(result) => self.end(request, result),
@@ -74,7 +86,7 @@ impl State {
     /// whether the file can be used.
     fn reach_disk(&mut self, file: OpenId) -> bool {
         let disk = self.files.get(file).disk;
-        if self.is_alive(file) && self.fires(Fault::Gone) {
+        if self.is_alive(file) && self.fires_at(Fault::Gone, file) {
             self.cut_power(disk);
         }
         self.step_of(disk);
@@ -93,12 +105,40 @@ impl State {
     /// When the device is done with a request that begins now.
     pub(crate) fn device_takes_until(&mut self, file: OpenId) -> u64 {
         let index = self.files.get(file).disk;
-        if self.fires(Fault::Stall) {
-            self.disks[index].stalled_until = self.agenda.now().saturating_add(STALL);
+        if self.fires_at(Fault::Stall, file) {
+            self.stall(index, STALL);
         }
         let disk = &mut self.disks[index];
-        let end = disk.delays.end(self.agenda.now(), &mut self.choices);
-        end.max(disk.stalled_until)
+        // What is in flight is done when the stall ends. What is submitted meanwhile comes later.
+        let begin = self.agenda.now().max(disk.stalled_until);
+        disk.delays.end(begin, &mut self.choices)
+    }
+
+    /// The disk completes nothing for so many nanoseconds.
+    pub(crate) fn stall(&mut self, index: usize, nanos: u64) {
+        let until = self.agenda.after(nanos.min(FOREVER));
+        let disk = &mut self.disks[index];
+        disk.stalled_until = disk.stalled_until.max(until);
+    }
+
+    /// `inode_dio_wait` (`include/linux/fs.h`): waits until no direct transfer of a file is in
+    /// flight.
+    pub(crate) fn inode_dio_wait(&mut self, disk: usize, inode: InodeId) {
+        while self.has_direct_io(disk, inode) {
+            let Some(due) = self.agenda.advance(u64::MAX) else {
+                break;
+            };
+            self.happen(due);
+        }
+    }
+
+    fn has_direct_io(&self, disk: usize, inode: InodeId) -> bool {
+        let mut in_flight = self.kernel.requests.iter();
+        in_flight.any(|(_, request)| {
+            let file = self.files.get(request.file);
+            let transfers = matches!(request.work, Work::Read(_) | Work::Write(_));
+            transfers && (file.disk, file.inode) == (disk, inode)
+        })
     }
 
     /// The time has come for a request that was queued, unless a power cut has ended it.
@@ -107,7 +147,13 @@ impl State {
         let Some(file) = self.kernel.requests.get(key).filter(|it| is_it(it)) else {
             return;
         };
-        self.step_of(self.files.get(file.file).disk);
+        let disk = self.files.get(file.file).disk;
+        let stalled_until = self.disks[disk].stalled_until;
+        if stalled_until > self.agenda.now() {
+            self.agenda.add(stalled_until, Due::Request(key, number));
+            return;
+        }
+        self.step_of(disk);
         if self.kernel.requests.get(key).is_some_and(is_it) {
             let request = self.kernel.requests.remove(key);
             self.carry_out(request);
@@ -174,8 +220,7 @@ impl State {
         let Place { disk, inode, .. } = self.place(request.file, 0);
         match &request.work {
             Work::Write(transfer) => {
-                let mut bytes: Box<[u8]> = vec![0; transfer.count].into();
-                transfer.memory.copy_from(0, &mut bytes);
+                let bytes = transfer.memory.copy(transfer.count);
                 let at = transfer.kiocb.pos.unsigned_abs();
                 self.disks[disk].device_write(inode, at, bytes);
             }
@@ -184,24 +229,26 @@ impl State {
                     self.disks[disk].sync(inode, *covered);
                 }
             }
-            Work::Read(_) | Work::Poll(_) | Work::Kick => {}
+            Work::Read(_) | Work::Poll(_) | Work::Watch { .. } | Work::Kick => {}
         }
     }
 
     fn carry_out(&mut self, request: Request) {
         let file = request.file;
         let result = match &request.work {
-            Work::Read(_) | Work::Write(_) if self.fires(Fault::Interrupted) => Err(Errno::EINTR),
+            Work::Read(_) | Work::Write(_) if self.fires_at(Fault::Interrupted, file) => {
+                Err(Errno::EINTR)
+            }
             Work::Read(transfer) => self.end_direct_read(file, transfer),
             Work::Write(transfer) => self.end_direct_write(file, transfer),
             Work::Sync(covered) => self.end_sync(file, *covered),
-            Work::Poll(_) | Work::Kick => Ok(0),
+            Work::Poll(_) | Work::Watch { .. } | Work::Kick => Ok(0),
         };
         self.end(request, result);
     }
 
     /// Ends a request: gives its event out.
-    fn end(&mut self, request: Request, result: Result<usize, Errno>) {
+    pub(super) fn end(&mut self, request: Request, result: Result<usize, Errno>) {
         let res = match result {
             Ok(count) => count as i64,
             Err(errno) => -i64::from(errno.raw()),
@@ -217,7 +264,7 @@ impl State {
             res2: 0,
         };
         let (context, resfd) = (request.context, request.resfd);
-        if !matches!(request.work, Work::Kick) {
+        if !matches!(request.work, Work::Kick | Work::Watch { .. }) {
             self.release(request.file);
         }
         // Its memory isn't used any more before its event is there.

@@ -6,7 +6,7 @@ use aio_safe::{
 };
 use slab::Slab;
 
-use super::{eventfd, request::Request, ring::RingMemory, slots::Slots};
+use super::{eventfd, polls::Polls, request::Request, ring::RingMemory, slots::Slots};
 use crate::{trace::What, world::State};
 
 /// The size of a page, for the size of rings.
@@ -25,6 +25,8 @@ pub(crate) struct KernelState {
     readable_ring: bool,
     contexts: Slab<Context>,
     pub(super) requests: Slab<Request>,
+    /// The requests in flight that no device works on.
+    pub(crate) polls: Polls,
     /// How many requests there were so far.
     pub(super) submitted: u64,
     /// How many threads wait for other threads in `io_getevents`.
@@ -55,6 +57,7 @@ impl KernelState {
             readable_ring,
             contexts: Slab::new(),
             requests: Slab::new(),
+            polls: Polls::default(),
             submitted: 0,
             waiting: 0,
         }
@@ -125,13 +128,14 @@ impl State {
         Ok(ctx)
     }
 
-    /// `io_destroy`: waits until nothing is in flight. The events are lost.
+    /// `io_destroy`: cancels polls, and waits until nothing is in flight. The events are lost.
     pub(super) fn io_destroy(&mut self, ctx: AioContext) -> Result<(), Errno> {
         let id = self.kernel.find(ctx)?;
         self.kernel.context_mut(id).dying = true;
         self.trace
             .add(self.agenda.now(), || What::Destroy { context: id });
-        // Each request in flight is on the agenda.
+        self.cancel_polls(id);
+        // Each other request in flight is on the agenda.
         while self.kernel.context(id).in_flight > 0 {
             let Some(due) = self.agenda.advance(u64::MAX) else {
                 break;

@@ -12,6 +12,7 @@ use aio_safe::{
 
 use super::{
     eventfd,
+    polls::{ALWAYS, Other},
     request::{Request, Work},
 };
 use crate::{
@@ -31,11 +32,11 @@ const REQUEST: u64 = 200;
 /// What a poll of a file gives that has no poll of its own (`include/linux/poll.h`):
 /// `POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM`.
 const DEFAULT_POLLMASK: u16 = 0x145;
-/// `POLLERR | POLLHUP`, which are always polled for.
-const ALWAYS: u16 = 0x18;
 
 /// The value of [`Iocb::aio_key`] after submission.
 pub(super) const KIOCB_KEY: u32 = 0;
+/// In place of a file of the world.
+const NO_FILE: OpenId = OpenId::MAX;
 /// The `aio_data` of a request of the queue's own.
 const KICK: u64 = u64::MAX;
 
@@ -61,6 +62,7 @@ impl State {
         iocbs: &[*mut Iocb],
     ) -> Result<usize, Errno> {
         self.spend(CALL);
+        self.look_at_polls();
         let context = self.kernel.find(ctx)?;
         if self.fires(Fault::Forbidden) {
             return Err(self.refused(Errno::EPERM));
@@ -69,12 +71,12 @@ impl State {
         let most = self.kernel.context(context).nr_events as usize;
         let mut taken = 0;
         for &place in iocbs.iter().take(most) {
-            if taken > 0 && self.fires(Fault::PartialSubmit) {
-                break;
-            }
             // SAFETY: the pointer is to an iocb that nobody else uses during the call, which the
             // caller promises.
             let iocb = unsafe { place.read() };
+            if taken > 0 && self.fires_for(Fault::PartialSubmit, &iocb) {
+                break;
+            }
             let control = Control { iocb, place };
             // SAFETY: nobody else uses the iocb during the call, and the memory that it names stays
             // valid and unused until the event: the caller promises that.
@@ -86,6 +88,16 @@ impl State {
             self.spend(REQUEST);
         }
         Ok(taken)
+    }
+
+    /// Whether a fault happens to the file that an iocb names.
+    fn fires_for(&mut self, fault: Fault, iocb: &Iocb) -> bool {
+        let mut place = None;
+        if self.faults.is_scripted(fault) {
+            let file = self.files.find(iocb.aio_fildes).ok();
+            place = file.map(|file| self.place(file, 0));
+        }
+        self.fires_on(fault, place)
     }
 
     fn refused(&mut self, errno: Errno) -> Errno {
@@ -120,7 +132,7 @@ impl State {
         if !of.slots.get(cpu, in_ring) {
             return Err(Errno::EAGAIN);
         }
-        let accepted = match self.fires(Fault::NoRoom) {
+        let accepted = match self.fires_for(Fault::NoRoom, iocb) {
             true => Err(Errno::EAGAIN),
             // SAFETY: nobody else uses the iocb, and its memory stays valid and unused until the
             // event: the caller promises that.
@@ -152,9 +164,14 @@ impl State {
         let iocb = &control.iocb;
         let is_kick =
             iocb.aio_data == KICK && iocb.aio_lio_opcode == Opcode::PREAD && iocb.aio_nbytes == 0;
-        let file = match is_kick {
-            true => OpenId::MAX,
-            false => self.files.find(iocb.aio_fildes)?,
+        let mut other = None;
+        let file = if is_kick {
+            NO_FILE
+        } else if let Ok(file) = self.files.find(iocb.aio_fildes) {
+            file
+        } else {
+            other = Some(Other::find(iocb.aio_fildes)?);
+            NO_FILE
         };
         let mut resfd = None;
         if iocb.aio_flags.contains(IocbFlags::RESFD) {
@@ -168,6 +185,7 @@ impl State {
         unsafe { key.write(KIOCB_KEY) };
         let work = match iocb.aio_lio_opcode {
             _ if is_kick => Work::Kick,
+            opcode if other.is_some() => request_on_another_file(opcode, iocb, other)?,
             Opcode::PREAD | Opcode::PREADV => {
                 // SAFETY: the memory that the iocb names stays valid and unused until the event,
                 // which the caller promises. The request is dropped before that.
@@ -182,7 +200,7 @@ impl State {
             Opcode::POLL => aio_poll(iocb)?,
             _ => return Err(Errno::EINVAL),
         };
-        if !is_kick {
+        if file != NO_FILE {
             self.files.hold(file);
         }
         self.kernel.submitted += 1;
@@ -263,11 +281,35 @@ fn aio_fsync(iocb: &Iocb) -> Result<Work, Errno> {
 
 /// `aio_poll`. Regular files have no poll of their own: they are always ready.
 fn aio_poll(iocb: &Iocb) -> Result<Work, Errno> {
+    match DEFAULT_POLLMASK & (poll_events(iocb)? | ALWAYS) {
+        ready @ 1.. => Ok(Work::Poll(ready)),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// The events that a poll waits for, if it uses no other field.
+fn poll_events(iocb: &Iocb) -> Result<u16, Errno> {
     let events = u16::try_from(iocb.aio_buf).map_err(|_| Errno::EINVAL)?;
     let unused =
         iocb.aio_offset == 0 && iocb.aio_nbytes == 0 && iocb.aio_rw_flags == RwFlags::empty();
-    match DEFAULT_POLLMASK & (events | ALWAYS) {
-        ready @ 1.. if unused => Ok(Work::Poll(ready)),
+    match unused {
+        true => Ok(events),
+        false => Err(Errno::EINVAL),
+    }
+}
+
+/// Of a file that isn't of the world, only polls are simulated. None of these files has an `fsync`.
+fn request_on_another_file(
+    opcode: Opcode,
+    iocb: &Iocb,
+    other: Option<Other>,
+) -> Result<Work, Errno> {
+    match opcode {
+        Opcode::POLL => Ok(Work::Watch {
+            events: poll_events(iocb)?,
+            other,
+        }),
+        Opcode::PREAD | Opcode::PREADV | Opcode::PWRITE | Opcode::PWRITEV => Err(Errno::EBADF),
         _ => Err(Errno::EINVAL),
     }
 }

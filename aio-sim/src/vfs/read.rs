@@ -3,7 +3,7 @@
 use aio_safe::Errno;
 
 use super::{Progress, Transfer};
-use crate::{disk::faults::Place, fault::Fault, open::OpenId, world::State};
+use crate::{disk::faults::Place, open::OpenId, world::State};
 
 impl State {
     /// Begins a read.
@@ -36,10 +36,8 @@ impl State {
         file: OpenId,
         transfer: &Transfer,
     ) -> Result<usize, Errno> {
-        let mut count = self.before_the_end(file, transfer);
-        if self.fires(Fault::ShortTransfer) {
-            count = self.some_sectors(file, count);
-        }
+        let count = self.before_the_end(file, transfer);
+        let count = self.cut_short(file, count);
         let mut bytes = std::mem::take(&mut self.scratch);
         bytes.resize(count, 0);
         let read = self.read_device(self.place(file, transfer.start()), &mut bytes);
@@ -61,10 +59,15 @@ impl State {
     /// `filemap_read` (`mm/filemap.c`): a read through the page cache.
     fn filemap_read(&mut self, file: OpenId, transfer: &Transfer) -> Result<usize, Errno> {
         let count = self.before_the_end(file, transfer);
+        self.inode_of_mut(file).cache.limit_clean();
         let Place { disk, inode, at } = self.place(file, transfer.start());
-        let missing = self.disks[disk].missing(inode, &(at..at + count as u64));
         let mut error = None;
-        if !missing.is_empty() {
+        // A direct write that is over meanwhile makes the kernel drop pages, and read them again.
+        while error.is_none() {
+            let missing = self.disks[disk].missing(inode, &(at..at + count as u64));
+            if missing.is_empty() {
+                break;
+            }
             error = missing
                 .iter()
                 .find_map(|&page| self.read_folio(file, page).err());

@@ -1,6 +1,6 @@
 //! Syncs, and what reads and writes share: pages that go to the device and come from it.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use aio_safe::Errno;
 
@@ -57,6 +57,16 @@ impl State {
         self.choices.draw(sectors) as usize * sector
     }
 
+    /// How much a direct transfer of so many bytes moves: some of its sectors if it is short. It
+    /// isn't 0, which would be the end of the file.
+    pub(super) fn cut_short(&mut self, file: OpenId, count: usize) -> usize {
+        let sector = self.disks[self.files.get(file).disk].model.sector;
+        match count > sector && self.fires_at(Fault::ShortTransfer, file) {
+            true => sector + self.some_sectors(file, count - sector),
+            false => count,
+        }
+    }
+
     /// `filemap_write_and_wait_range` (`mm/filemap.c`): writes dirty pages to the device.
     pub(super) fn filemap_write_and_wait_range(&mut self, file: OpenId, range: &Range<u64>) {
         let Place { disk, inode, .. } = self.place(file, 0);
@@ -68,9 +78,9 @@ impl State {
 
     /// `read_folio`: reads a page from the device into the page cache.
     pub(super) fn read_folio(&mut self, file: OpenId, index: u64) -> Result<(), Errno> {
-        let mut bytes: Box<[u8]> = vec![0; PAGE].into();
+        let mut bytes = [0; PAGE];
         self.read_device(self.place(file, index * PAGE as u64), &mut bytes)?;
-        self.inode_of_mut(file).cache.insert(index, bytes);
+        self.inode_of_mut(file).cache.insert(index, Arc::new(bytes));
         Ok(())
     }
 
@@ -90,8 +100,14 @@ impl State {
 
     /// `invalidate_inode_pages2_range` (`mm/truncate.c`): the page cache forgets what a direct
     /// write overlaps with.
+    ///
+    /// It keeps a page that became dirty while the write was in flight. Then the page and the
+    /// device may differ, which the next sync reports (`dio_warn_stale_pagecache`).
     pub(super) fn invalidate(&mut self, file: OpenId, transfer: &Transfer) {
-        self.inode_of_mut(file).cache.remove(&transfer.range());
+        let inode = self.inode_of_mut(file);
+        if !inode.cache.remove_clean(&transfer.range()) {
+            inode.set_error();
+        }
     }
 
     /// Lets the time pass that the device takes for a request.
@@ -151,7 +167,7 @@ impl State {
     /// Writes dirty pages back. If that fails, they are clean all the same, and what was written to
     /// the device before may be lost (`mapping_set_error` in `include/linux/pagemap.h`).
     fn write_back_or_fail(&mut self, file: OpenId, range: &Range<u64>) {
-        if !self.fires(Fault::SyncError) {
+        if !self.fires_at(Fault::SyncError, file) {
             self.filemap_write_and_wait_range(file, range);
             return;
         }

@@ -32,6 +32,9 @@ impl State {
         if transfer.kiocb.direct {
             return self.generic_file_direct_write(file, transfer);
         }
+        if self.fires_at(Fault::WriteError, file) {
+            return Progress::Over(Err(Errno::EIO));
+        }
         let first = self.disks[self.files.get(file).disk].writes + 1;
         let written = self.generic_perform_write(file, transfer, 0..transfer.count);
         Progress::Over(self.generic_write_sync(file, transfer, first, written))
@@ -70,17 +73,17 @@ impl State {
         file: OpenId,
         transfer: &Transfer,
     ) -> Result<usize, Errno> {
-        let mut count = transfer.count;
-        if self.fires(Fault::ShortTransfer) {
-            count = self.some_sectors(file, count);
+        if self.fires_at(Fault::WriteError, file) {
+            self.write_some(file, transfer);
+            return Err(Errno::EIO);
         }
-        let direct = match self.fires(Fault::Fallback) {
+        let count = self.cut_short(file, transfer.count);
+        let direct = match self.fires_at(Fault::Fallback, file) {
             true => self.some_sectors(file, count),
             false => count,
         };
         let first = self.disks[self.files.get(file).disk].writes + 1;
-        let mut bytes: Box<[u8]> = vec![0; direct].into();
-        transfer.memory.copy_from(0, &mut bytes);
+        let bytes = transfer.memory.copy(direct);
         if direct > 0 {
             let inode = self.inode_of_mut(file);
             inode.size = inode.size.max(transfer.start() + direct as u64);
@@ -93,6 +96,17 @@ impl State {
             false => Ok(direct),
         };
         self.generic_write_sync(file, transfer, first, written)
+    }
+
+    /// The device fails in the middle of a direct write. What it has written stays, but the file
+    /// doesn't become longer (`iomap_dio_complete` in `fs/iomap/direct-io.c`).
+    fn write_some(&mut self, file: OpenId, transfer: &Transfer) {
+        let there = self.inode_of(file).size.saturating_sub(transfer.start());
+        let sectors = self.some_sectors(file, transfer.count);
+        let written = sectors.min(usize::try_from(there).unwrap_or(usize::MAX));
+        let bytes = transfer.memory.copy(written);
+        self.write_device(self.place(file, transfer.start()), bytes);
+        self.invalidate(file, transfer);
     }
 
     /// `direct_write_fallback` (`mm/filemap.c`): what direct I/O left over goes through the page
@@ -130,6 +144,7 @@ impl State {
         if self.choices.one_in(WRITTEN_BEFORE) {
             self.filemap_write_and_wait_range(file, &range);
         }
+        self.inode_of_mut(file).cache.limit_clean();
         // `write_begin` of the first page and the last: what isn't written of them is read.
         for edge in [range.start, range.end] {
             self.write_begin(file, edge)?;
@@ -154,7 +169,7 @@ impl State {
             (Fault::NoSpace, Errno::ENOSPC),
             (Fault::Quota, Errno::EDQUOT),
         ] {
-            if self.fires(fault) {
+            if self.fires_at(fault, file) {
                 return match self.some_sectors(file, wanted) {
                     0 => Err(errno),
                     count => Ok(count),
