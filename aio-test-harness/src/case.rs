@@ -14,7 +14,7 @@ pub use crate::stop::{CaseResult, Stop, note, skip};
 use crate::{
     env::{Env, Requirement},
     on::On,
-    raw,
+    raw, simulated,
 };
 
 /// One named case.
@@ -22,8 +22,8 @@ use crate::{
 pub struct Case {
     /// `area::what_is_tested`, unique among all cases of one kernel.
     pub name: &'static str,
-    /// The kernel of the case's contexts and queues. The case's `Display` appends `@threads` or
-    /// `@hybrid` to the name.
+    /// The kernel of the case's contexts and queues. The case's `Display` appends `@threads`,
+    /// `@hybrid` or `@sim` to the name.
     pub on: On,
     /// What is true of a kernel that passes, in one line.
     pub summary: &'static str,
@@ -81,6 +81,9 @@ impl Case {
         if let (Some(directory), true) = (&mut env.targets.directory, self.on != On::Native) {
             directory.push(self.on.to_string());
             fs::create_dir_all(directory)?;
+        }
+        if self.on == On::Sim {
+            simulated::start(env.targets.directory.as_deref())?;
         }
         raw::use_kernel(self.on);
         (self.run)(&env)

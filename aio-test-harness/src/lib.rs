@@ -62,6 +62,7 @@ mod raw;
 pub mod report;
 pub mod runner;
 pub mod saturate;
+mod simulated;
 pub mod stop;
 pub mod stress;
 mod sys;

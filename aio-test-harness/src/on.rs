@@ -1,6 +1,10 @@
 //! The kernels on which the cases run.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
 
 use aio_safe::{
     Queue,
@@ -8,6 +12,8 @@ use aio_safe::{
     kernel::{Hybrid, Kernel, Linux, Threads},
     queue::Builder,
 };
+
+use crate::simulated;
 
 /// What carries out the requests of a context, and the operations of a queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -20,11 +26,16 @@ pub enum On {
     /// The real kernel for what it serves asynchronously, and worker threads for the rest:
     /// [`Hybrid`].
     Hybrid,
+    /// The simulated kernel of `aio_sim`, for cases of single calls.
+    #[value(skip)]
+    Sim,
 }
 
 impl On {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Native, Self::Threads, Self::Hybrid];
+    pub const ALL: [Self; 4] = [Self::Native, Self::Threads, Self::Hybrid, Self::Sim];
+    /// Those that work on real files.
+    pub const REAL: [Self; 3] = [Self::Native, Self::Threads, Self::Hybrid];
 
     /// Makes a queue of this depth.
     ///
@@ -45,6 +56,18 @@ impl On {
             Self::Native => builder.build(),
             Self::Threads => builder.build_on(Threads::new()),
             Self::Hybrid => builder.hybrid().build(),
+            Self::Sim => builder.build_on(simulated::kernel()),
+        }
+    }
+
+    /// The time since some moment. It is virtual for the simulated kernel.
+    pub(crate) fn now(self) -> Duration {
+        static START: OnceLock<Instant> = OnceLock::new();
+        match self {
+            Self::Sim => simulated::now(),
+            Self::Native | Self::Threads | Self::Hybrid => {
+                START.get_or_init(Instant::now).elapsed()
+            }
         }
     }
 
@@ -54,6 +77,7 @@ impl On {
             Self::Native => Box::new(Linux),
             Self::Threads => Box::new(Threads::new()),
             Self::Hybrid => Box::new(Hybrid::new()),
+            Self::Sim => Box::new(simulated::kernel()),
         }
     }
 }
@@ -64,6 +88,7 @@ impl fmt::Display for On {
             Self::Native => "native",
             Self::Threads => "threads",
             Self::Hybrid => "hybrid",
+            Self::Sim => "sim",
         })
     }
 }

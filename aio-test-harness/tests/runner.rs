@@ -219,9 +219,9 @@ fn the_program_lists_what_it_would_run() {
         "{list}"
     );
     let on = |suffix| names.iter().filter(|name| name.ends_with(suffix)).count();
-    let (threads, hybrid) = (on("@threads"), on("@hybrid"));
-    let native = names.len() - threads - hybrid;
-    let all = format!("{:12}{native:>8}{threads:>8}{hybrid:>8}", "all");
+    let (threads, hybrid, sim) = (on("@threads"), on("@hybrid"), on("@sim"));
+    let native = names.len() - threads - hybrid - sim;
+    let all = format!("{:12}{native:>8}{threads:>8}{hybrid:>8}{sim:>8}", "all");
     assert_eq!(table.lines().last(), Some(all.as_str()), "{list}");
 }
 

@@ -1,4 +1,4 @@
-//! What is different on purpose when the real kernel doesn't carry operations out.
+//! What is different on purpose when the real kernel doesn't carry operations out, or is simulated.
 //!
 //! The list says which case isn't run on which kernel, and why. `aio-conformance --list` shows it.
 //! Where another case checks what is true instead, the reason names that case. The cases of
@@ -9,10 +9,13 @@ use crate::{case::Case, on::On};
 const THREADS: &[On] = &[On::Threads];
 const HYBRID: &[On] = &[On::Hybrid];
 const BOTH: &[On] = &[On::Threads, On::Hybrid];
+const SIM: &[On] = &[On::Sim];
+/// Those that are called through the seam.
+const SEAM: &[On] = &[On::Threads, On::Hybrid, On::Sim];
 
 /// What kind of difference it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
     /// The seam has no way to ask for it, or forbids it.
     Seam,
     /// It is about something that only the real kernel has.
@@ -25,6 +28,29 @@ pub(super) enum Kind {
     Long,
 }
 
+impl Kind {
+    /// Each kind, in the order of tables.
+    pub const ALL: [Self; 5] = [
+        Self::Answer,
+        Self::Own,
+        Self::Seam,
+        Self::Either,
+        Self::Long,
+    ];
+
+    /// What it means, in a few words.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Seam => "the seam has no way to ask",
+            Self::Own => "only the real kernel has it",
+            Self::Answer => "another answer",
+            Self::Either => "the answer varies",
+            Self::Long => "too long",
+        }
+    }
+}
+
 use Kind::{Answer, Either, Long, Own, Seam};
 
 /// Kind, kernels, reason, and the names of cases or areas.
@@ -34,7 +60,7 @@ const LIST: &[Entry] = &[
     // What the seam takes
     (
         Seam,
-        BOTH,
+        SEAM,
         "the seam returns the handle of a new context",
         &[
             "setup::unreadable_handle",
@@ -44,7 +70,7 @@ const LIST: &[Entry] = &[
     ),
     (
         Seam,
-        BOTH,
+        SEAM,
         "the seam takes slices, which have no negative lengths and can be accessed",
         &[
             "submit::nothing_of_an_array",
@@ -59,7 +85,7 @@ const LIST: &[Entry] = &[
     ),
     (
         Seam,
-        BOTH,
+        SEAM,
         "the seam takes iocbs that can be read and written to",
         &[
             "submit::unreadable_iocb",
@@ -69,13 +95,13 @@ const LIST: &[Entry] = &[
     ),
     (
         Seam,
-        BOTH,
+        SEAM,
         "the seam takes iovecs that can be read, and has them stay until the event",
         &["vectored::unreadable_array", "vectored::array_is_copied"],
     ),
     (
         Seam,
-        BOTH,
+        SEAM,
         "the seam takes a duration, which is never negative or unreadable",
         &[
             "events::unreadable_timeout",
@@ -85,23 +111,29 @@ const LIST: &[Entry] = &[
     ),
     (
         Seam,
-        BOTH,
+        SEAM,
         "the seam has one thread take a context's events at a time",
         &["events::several_waiters", "threads::all_do_both"],
     ),
     (
         Seam,
-        BOTH,
+        SEAM,
         "the seam has an eventfd stay open",
         &["eventfd::closed_meanwhile"],
     ),
-    (Seam, BOTH, "the seam has no io_pgetevents", &["masked"]),
+    (Seam, SEAM, "the seam has no io_pgetevents", &["masked"]),
     // The limit
     (
         Own,
         BOTH,
         "only the real kernel has a limit: queue::workers::beyond_the_limit",
         &["limits", "queue::limit"],
+    ),
+    (
+        Own,
+        SIM,
+        "the simulated kernel has a limit of its own: setup::more_than_the_limit",
+        &["limits"],
     ),
     (
         Answer,
@@ -344,6 +376,12 @@ const LIST: &[Entry] = &[
             "direct::many_in_flight_512",
         ],
     ),
+    (
+        Long,
+        SIM,
+        "so much data takes seconds where the processor is emulated: direct::round_trip_file",
+        &["direct::large_file"],
+    ),
     // Queues
     (
         Either,
@@ -357,6 +395,106 @@ const LIST: &[Entry] = &[
         "slots are the same on each kernel, and so many writes take minutes where the processor \
          is emulated",
         &["queue::slots"],
+    ),
+    // The simulation
+    (
+        Answer,
+        SIM,
+        "the simulation uses the memory as a program does, so a bad address is a SIGSEGV",
+        &[
+            "rw::unmapped_buffer",
+            "rw::read_only_buffer",
+            "direct::unmapped_buffer_file",
+        ],
+    ),
+    (
+        Answer,
+        SIM,
+        "of files that aren't of its world the simulation has polls alone: poll::waits",
+        &[
+            "rw::pipe",
+            "rw::empty_pipe",
+            "rw::interrupted",
+            "flags::nowait_of_a_file_that_cannot",
+            "flags::nowait_of_an_empty_pipe",
+        ],
+    ),
+    (
+        Answer,
+        SIM,
+        "whether a file is ready is asked with poll(2), which takes such files",
+        &["poll::several_wait_queues"],
+    ),
+    (
+        Answer,
+        SIM,
+        "no simulated file is append-only",
+        &["flags::noappend_of_an_append_only_file"],
+    ),
+    (
+        Answer,
+        SIM,
+        "a simulated process has no rights: priority::realtime_without_the_right",
+        &["priority::realtime_with_the_right"],
+    ),
+    (
+        Answer,
+        SIM,
+        "no signal reaches the simulated kernel; its fault InterruptedWait stands for one",
+        &[
+            "events::signal_without_events",
+            "events::signal_with_events",
+        ],
+    ),
+    (
+        Answer,
+        SIM,
+        "time passes in calls alone, and the case makes none: eventfd::counts",
+        &["eventfd::event_comes_first"],
+    ),
+    (
+        Answer,
+        SIM,
+        "the simulated kernel is memory of the process, which a child has, too",
+        &[
+            "fork::child_has_no_context",
+            "fork::parent_goes_on",
+            "fork::events_stay",
+        ],
+    ),
+    (
+        Own,
+        SIM,
+        "the simulated kernel and its files are memory of the process, and end with it",
+        &["exit"],
+    ),
+    (
+        Own,
+        SIM,
+        "the ring of a simulated kernel isn't a mapping of its own",
+        &["ring::unmapped", "ring::moved"],
+    ),
+    (
+        Own,
+        SIM,
+        "a simulated disk has a file system: direct::round_trip_file",
+        &[
+            "vectored::round_trip_disk",
+            "sync::disk",
+            "destroy::waits_for_disk_writes",
+            "direct::round_trip_512",
+            "direct::round_trip_4096",
+            "direct::many_in_flight_512",
+            "direct::many_in_flight_4096",
+            "direct::large_disk",
+            "direct::misaligned_512",
+            "direct::misaligned_4096",
+            "direct::end_of_disk_512",
+            "direct::end_of_disk_4096",
+            "direct::unmapped_buffer_disk",
+            "direct::partly_mapped_buffer",
+            "direct::read_only_disk",
+        ],
     ),
 ];
 

@@ -1,12 +1,15 @@
 //! Reads and writes with `O_DIRECT`: contents, alignment, and the end of the file or disk.
 
-use std::{fs::File, os::unix::fs::FileExt};
+use std::fs::File;
 
 use aio_sys::Errno;
 
 use crate::{
     case::{Case, CaseResult, skip},
-    cases::support::{BLOCK, LONG, complete, file_with, pattern, same_bytes},
+    cases::support::{
+        BLOCK, LONG, complete, contents, file_with, open_to_read, open_to_write, pattern, read_at,
+        real_file_with, same_bytes, write_at,
+    },
     check, check_eq,
     env::{Disk, Env, Requirement},
     raw::{Context, Memory, Request},
@@ -247,20 +250,17 @@ fn large(file: &File) -> CaseResult {
 fn seen_by_others(env: &Env) -> CaseResult {
     let context = Context::new(1)?;
     let direct = file_with(env, "seen", &[0; 2 * BLOCK], libc::O_DIRECT)?;
-    let path = env.directory()?.join("seen");
-    let buffered = File::options().read(true).write(true).open(path)?;
+    let reader = open_to_read(env, "seen")?;
     // Fills the page cache with contents that become out of date.
-    let mut cached = vec![0; 2 * BLOCK];
-    buffered.read_exact_at(&mut cached, 0)?;
+    read_at(env, &reader, 2 * BLOCK, 0)?;
 
     let written = pattern(9, BLOCK);
     let write = Request::write(&direct, Memory::from_bytes(&written)?, 0)?;
     check_eq!(complete(&context, &write)?, BLOCK as i64);
-    buffered.read_exact_at(&mut cached[..BLOCK], 0)?;
-    same_bytes(&cached[..BLOCK], &written)?;
+    same_bytes(&read_at(env, &reader, BLOCK, 0)?, &written)?;
 
     let other = pattern(10, BLOCK);
-    buffered.write_all_at(&other, BLOCK as u64)?;
+    write_at(env, &open_to_write(env, "seen")?, &other, BLOCK as u64)?;
     let back = Memory::zeroed(2 * BLOCK)?;
     check_eq!(
         complete(&context, &Request::read(&direct, back, 0)?)?,
@@ -290,10 +290,12 @@ fn misalignments(memory: Memory, block: usize) -> Vec<(&'static str, Memory, i64
 fn misaligned_file(env: &Env) -> CaseResult {
     let context = Context::new(1)?;
     let file = file_with(env, "misaligned", &[1; 4 * BLOCK], libc::O_DIRECT)?;
+    // The simulated kernel has to answer for its file as the real one does for this.
+    let real = real_file_with(env, "misaligned-real", &[1; 4 * BLOCK], libc::O_DIRECT)?;
     let memory = Memory::from_bytes(&[1; 4 * BLOCK])?;
     let mut refused = 0;
     for (what, part, offset) in misalignments(memory, BLOCK) {
-        let synchronous = sys::rw::read_at(&file, part, offset as i32, 0);
+        let synchronous = sys::rw::read_at(&real, part, offset as i32, 0);
         let answer = complete(&context, &Request::read(&file, part, offset)?)?;
         let expected = synchronous.map_or_else(
             |error| -i64::from(error.raw_os_error().unwrap_or(0)),
@@ -301,7 +303,7 @@ fn misaligned_file(env: &Env) -> CaseResult {
         );
         check_eq!(answer, expected, "read: {what}");
         refused += usize::from(answer == -i64::from(Errno::EINVAL.raw()));
-        let synchronous = sys::rw::write_at(&file, part, offset as i32, 0);
+        let synchronous = sys::rw::write_at(&real, part, offset as i32, 0);
         let answer = complete(&context, &Request::write(&file, part, offset)?)?;
         let expected = synchronous.map_or_else(
             |error| -i64::from(error.raw_os_error().unwrap_or(0)),
@@ -369,7 +371,7 @@ fn file_grows(env: &Env) -> CaseResult {
     )?;
     check_eq!(complete(&context, &write)?, 2 * BLOCK as i64);
     let expected = [[1; BLOCK], [0; BLOCK], [0; BLOCK], [2; BLOCK], [2; BLOCK]].concat();
-    same_bytes(&std::fs::read(env.directory()?.join("grows"))?, &expected)
+    same_bytes(&contents(env, "grows")?, &expected)
 }
 
 fn end_of_disk(disk: &Disk) -> CaseResult {

@@ -9,7 +9,7 @@ use aio_sys::Errno;
 
 use crate::{
     case::{Case, CaseResult},
-    cases::support::{BLOCK, LONG, complete, file_with, submit_one},
+    cases::support::{BLOCK, LONG, complete, failing, file_with, submit_one},
     check, check_eq,
     env::{Env, Requirement},
     raw::{Context, Memory, Request},
@@ -135,11 +135,9 @@ fn failed_requests(env: &Env) -> CaseResult {
     let context = Context::new(8)?;
     let eventfd = sys::fd::eventfd()?;
     let file = file_with(env, "failed", b"content!", 0)?;
-    let request = Request::read(&file, Memory::inaccessible()?, 0)?.resfd_of(&eventfd);
-    check_eq!(
-        complete(&context, &request)?,
-        -i64::from(Errno::EFAULT.raw())
-    );
+    let (request, errno) = failing(env, &file)?;
+    let request = request.resfd_of(&eventfd);
+    check_eq!(complete(&context, &request)?, -i64::from(errno.raw()));
     check_eq!(counted_soon(&eventfd, 1)?, 1);
     Ok(())
 }

@@ -5,10 +5,11 @@ use std::fs::{File, OpenOptions};
 use aio_sys::{Errno, abi::RwFlags};
 
 use crate::{
-    case::{Case, CaseResult, Stop, skip},
-    cases::support::{complete, file, file_with, one_event, same_bytes},
+    case::{Case, CaseResult, Stop, note, skip},
+    cases::support::{complete, contents, file, file_with, one_event, real_file_with, same_bytes},
     check, check_eq,
     env::{Env, Requirement},
+    on::On,
     raw::{Context, Memory, Request},
     sys,
 };
@@ -91,6 +92,12 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
+/// The flags that came after 5.10, and are accepted for any file. The simulated kernel knows all
+/// flags.
+const SINCE_6_9: RwFlags = RwFlags::NOAPPEND
+    .union(RwFlags::DONTCACHE)
+    .union(RwFlags::NOSIGNAL);
+
 #[derive(Clone, Copy)]
 enum Way {
     Read,
@@ -125,6 +132,9 @@ fn asynchronous(context: &Context, request: &Request) -> CaseResult<Answer> {
 fn as_synchronous(env: &Env, name: &str, open_flags: i32, way: Way) -> CaseResult {
     let context = Context::new(1)?;
     let file = file_with(env, name, &[7; 4096], open_flags)?;
+    // The simulated kernel has to answer for its file as the real one does for this.
+    let real = real_file_with(env, &format!("{name}-real"), &[7; 4096], open_flags)?;
+    let mut not_compared = RwFlags::empty();
     for bit in 0..32 {
         let flag = 1i32 << bit;
         let flags = RwFlags::from_bits_retain(flag);
@@ -133,10 +143,20 @@ fn as_synchronous(env: &Env, name: &str, open_flags: i32, way: Way) -> CaseResul
             Way::Read => Request::read(&file, memory, 0)?,
             Way::Write => Request::write(&file, memory, 0)?,
         };
-        let expected = synchronous(&file, flag, way, memory);
+        let expected = synchronous(&real, flag, way, memory);
         let got = asynchronous(&context, &request.rw_flags(flags))?;
+        let is_unknown = expected == -i64::from(libc::EOPNOTSUPP) && SINCE_6_9.contains(flags);
+        // Whether it would have to wait is another matter on another disk.
+        let would_wait = expected == -i64::from(libc::EAGAIN);
+        if env.on == On::Sim && (is_unknown || would_wait) {
+            not_compared |= flags;
+            continue;
+        }
         check_eq!(got, expected, "{flags:?}");
         check!(got == 4096 || got < 0, "{flags:?}: {got}");
+    }
+    if not_compared != RwFlags::empty() {
+        note(format_args!("not compared: {not_compared:?}"));
     }
     Ok(())
 }
@@ -195,14 +215,15 @@ fn append(env: &Env) -> CaseResult {
     let file = file_with(env, "append", b"first", 0)?;
     let write = Request::write(&file, Memory::from_bytes(b"second")?, 0)?;
     check_eq!(complete(&context, &write.rw_flags(RwFlags::APPEND))?, 6);
-    same_bytes(
-        &std::fs::read(env.directory()?.join("append"))?,
-        b"firstsecond",
-    )
+    same_bytes(&contents(env, "append")?, b"firstsecond")
 }
 
 /// Skips the case when `pwritev2` doesn't support the flag on files of this directory.
 fn wants(env: &Env, flags: RwFlags) -> CaseResult {
+    if env.on == On::Sim {
+        // It knows the flags of the newest kernel.
+        return Ok(());
+    }
     let file = file(env, "flags-probe")?;
     match synchronous(&file, flags.bits(), Way::Write, Memory::zeroed(1)?) {
         error if error == -i64::from(libc::EOPNOTSUPP) => {
@@ -228,10 +249,7 @@ fn noappend(env: &Env) -> CaseResult {
     wants(env, RwFlags::NOAPPEND)?;
     let write = Request::write(&file, Memory::from_bytes(b"A")?, 0)?;
     check_eq!(complete(&context, &write.rw_flags(RwFlags::NOAPPEND))?, 1);
-    same_bytes(
-        &std::fs::read(env.directory()?.join("noappend"))?,
-        b"A file",
-    )
+    same_bytes(&contents(env, "noappend")?, b"A file")
 }
 
 fn noappend_of_append_only(env: &Env) -> CaseResult {

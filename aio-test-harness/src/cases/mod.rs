@@ -11,6 +11,7 @@ mod eventfd;
 mod events;
 mod examples;
 mod exit;
+mod files;
 mod flags;
 mod fork;
 mod late;
@@ -25,12 +26,15 @@ mod ring;
 mod rw;
 mod sabotage;
 mod setup;
+mod sim;
 mod stress;
 mod submit;
 mod support;
 mod sync;
 mod threads;
 mod vectored;
+
+pub use differs::Kind;
 
 use crate::{case::Case, on::On};
 
@@ -58,6 +62,10 @@ const CALLS: &[&[Case]] = &[
     direct::CASES,
 ];
 
+/// Whether cases run on the simulated kernel. Its words have 64 bits, and none of its programs'
+/// addresses is one of the kernel's.
+const SIMULATED: bool = cfg!(all(target_pointer_width = "64", not(target_arch = "s390x")));
+
 /// All cases, in the order in which they run.
 pub fn all() -> impl Iterator<Item = Case> {
     everything().filter(|case| differs::why(case).is_none())
@@ -67,7 +75,7 @@ pub fn all() -> impl Iterator<Item = Case> {
 fn everything() -> impl Iterator<Item = Case> {
     CALLS
         .iter()
-        .chain(&[no_libc::CASES, examples::CASES])
+        .chain(&[no_libc::CASES, examples::CASES, sim::CASES])
         .copied()
         .flatten()
         .copied()
@@ -76,12 +84,14 @@ fn everything() -> impl Iterator<Item = Case> {
         .chain(queue::on_one())
 }
 
-/// The cases of single calls, on the kernels of aio-safe.
+/// The cases of single calls, on the kernels of aio-safe, and on the simulated one.
 fn through_the_seam() -> impl Iterator<Item = Case> {
-    [On::Threads, On::Hybrid].into_iter().flat_map(|on| {
+    let workers = [On::Threads, On::Hybrid].into_iter().flat_map(|on| {
         let areas = CALLS.iter().chain(&[late::CASES]).copied();
         areas.flatten().map(move |case| case.on(on))
-    })
+    });
+    let calls = CALLS.iter().copied().flatten();
+    workers.chain(calls.map(|case| case.on(On::Sim)).filter(|_| SIMULATED))
 }
 
 /// The cases of aio-safe, on each kernel.
@@ -90,7 +100,21 @@ fn on_each_kernel() -> impl Iterator<Item = Case> {
         .into_iter()
         .chain(queue::ON_EACH.iter().copied())
         .flatten()
-        .flat_map(|case| On::ALL.map(|on| case.on(on)))
+        .flat_map(|case| On::REAL.map(|on| case.on(on)))
+}
+
+/// The cases that run on the simulated kernel, each on the real kernel and then there.
+pub fn compared() -> impl Iterator<Item = Case> {
+    all()
+        .filter(|case| case.on == On::Sim)
+        .flat_map(|case| [case.on(On::Native), case])
+}
+
+/// The cases that aren't run on this kernel, each with the kind of the difference and the reason.
+pub fn differences_of(on: On) -> impl Iterator<Item = (Case, Kind, &'static str)> {
+    everything()
+        .filter(move |case| case.on == on)
+        .filter_map(|case| differs::why(&case).map(|(kind, why)| (case, kind, why)))
 }
 
 /// Why the case of this name isn't run on some kernels.
@@ -102,8 +126,7 @@ pub fn differences(name: &str) -> impl Iterator<Item = (On, &'static str)> {
 
 /// The cases that aren't run on their kernel because they would fail there, each time.
 pub fn answered_otherwise() -> impl Iterator<Item = Case> {
-    everything()
-        .filter(|case| differs::why(case).is_some_and(|(kind, _)| kind == differs::Kind::Answer))
+    everything().filter(|case| differs::why(case).is_some_and(|(kind, _)| kind == Kind::Answer))
 }
 
 /// The cases that go wrong on purpose, for testing the program that runs them. [`all`] has none of

@@ -1,7 +1,7 @@
 //! Reads and writes: the checks of `io_submit` that come after those of every request.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     time::{Duration, Instant},
 };
 
@@ -12,7 +12,9 @@ use aio_sys::{
 
 use crate::{
     case::{Case, CaseResult},
-    cases::support::{LAST_PAGE, complete, file, file_with},
+    cases::support::{
+        LAST_PAGE, complete, contents, file, file_with, open_directory, open_to_read, open_to_write,
+    },
     check, check_eq,
     env::{Env, Requirement},
     on::On,
@@ -135,9 +137,7 @@ fn kernel_addresses() -> CaseResult<&'static [u64]> {
 fn write_only(env: &Env) -> CaseResult {
     let context = Context::new(1)?;
     file(env, "write-only")?;
-    let file = OpenOptions::new()
-        .write(true)
-        .open(env.directory()?.join("write-only"))?;
+    let file = open_to_write(env, "write-only")?;
     let request = Request::read(&file, Memory::zeroed(8)?, 0)?;
     check_eq!(context.submit(&[&request]), Err(Errno::EBADF));
     Ok(())
@@ -146,7 +146,7 @@ fn write_only(env: &Env) -> CaseResult {
 fn read_only(env: &Env) -> CaseResult {
     let context = Context::new(1)?;
     file(env, "read-only")?;
-    let file = File::open(env.directory()?.join("read-only"))?;
+    let file = open_to_read(env, "read-only")?;
     let request = Request::write(&file, Memory::zeroed(8)?, 0)?;
     check_eq!(context.submit(&[&request]), Err(Errno::EBADF));
     Ok(())
@@ -154,7 +154,7 @@ fn read_only(env: &Env) -> CaseResult {
 
 fn directory(env: &Env) -> CaseResult {
     let context = Context::new(1)?;
-    let directory = File::open(env.directory()?)?;
+    let directory = open_directory(env)?;
     let request = Request::read(&directory, Memory::zeroed(8)?, 0)?;
     check_eq!(context.submit(&[&request]), Err(Errno::EINVAL));
     let request = Request::write(&directory, Memory::zeroed(8)?, 0)?;
@@ -219,15 +219,11 @@ fn offset_overflows(env: &Env) -> CaseResult {
 fn order_of_checks(env: &Env) -> CaseResult {
     let context = Context::new(1)?;
     file(env, "order-rw")?;
-    let path = env.directory()?.join("order-rw");
-    let (for_writing, directory) = (
-        OpenOptions::new().write(true).open(path)?,
-        File::open(env.directory()?)?,
-    );
+    let (for_writing, directory) = (open_to_write(env, "order-rw")?, open_directory(env)?);
     let wrong_priority = IoPrio::new(IoPrioClass::INVALID, 0);
     let unknown = RwFlags::from_bits_retain(1 << 30);
     let address = match env.on {
-        On::Native => kernel_addresses()?[0],
+        On::Native | On::Sim => kernel_addresses()?[0],
         On::Threads | On::Hybrid => LAST_PAGE,
     };
     let spoilt = |file: &File| -> CaseResult<Request> {
@@ -260,8 +256,8 @@ fn order_of_checks(env: &Env) -> CaseResult {
     );
     // Check 5 comes before check 6, on architectures that refuse addresses. A worker finds a bad
     // address after all of these checks.
-    if !cfg!(target_arch = "s390x") && env.on == On::Native {
-        let file = File::open(env.directory()?.join("order-rw"))?;
+    if !cfg!(target_arch = "s390x") && matches!(env.on, On::Native | On::Sim) {
+        let file = open_to_read(env, "order-rw")?;
         check_eq!(
             context.submit(&[&spoilt(&file)?]),
             Err(Errno::EFAULT),
@@ -302,7 +298,7 @@ fn no_bytes(env: &Env) -> CaseResult {
         let request = make(&file, Memory::zeroed(8)?.part(0, 0), 4)?;
         check_eq!(complete(&context, &request)?, 0);
     }
-    check_eq!(file.metadata()?.len(), 8);
+    check_eq!(contents(env, "no-bytes")?.len(), 8);
     Ok(())
 }
 

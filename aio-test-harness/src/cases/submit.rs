@@ -277,7 +277,7 @@ fn address_beyond_a_word(env: &Env) -> CaseResult {
     let file = file(env, "address")?;
     let words_have_64_bits = match env.on {
         On::Native => sys::process::kernel_has_64_bits()?,
-        On::Threads | On::Hybrid => size_of::<usize>() == size_of::<u64>(),
+        On::Threads | On::Hybrid | On::Sim => size_of::<usize>() == size_of::<u64>(),
     };
     if words_have_64_bits {
         // Every address fits, so this check refuses nothing. A bad address is found later: see

@@ -1,22 +1,22 @@
 //! Helpers for cases of several areas.
 
-use std::{
-    fs::{File, OpenOptions},
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
-};
+use std::fs::File;
 
 use aio_sys::{Errno, abi::IoEvent};
 
+pub(super) use super::files::{
+    contents, file, file_with, open_directory, open_to_read, open_to_write, read_at,
+    real_file_with, write_at,
+};
 use crate::{
     case::{CaseResult, Stop},
     env::Env,
+    on::On,
     raw::{Context, Memory, Request, Timeout},
 };
 
-/// The timeout for what has to happen. It is far longer than the slowest emulated machine needs,
-/// and shorter than the time limit of a case.
-pub(super) const LONG: Timeout = Timeout::Exactly(30, 0);
+/// The timeout for what has to happen.
+pub(super) const LONG: Timeout = Timeout::Long;
 
 /// The length and alignment of direct reads and writes, in bytes. It fits every disk.
 pub(super) const BLOCK: usize = 4096;
@@ -38,22 +38,19 @@ pub(super) fn pattern(seed: u64, length: usize) -> Vec<u8> {
         .collect()
 }
 
-/// Makes a file with this content, and opens it for reading and writing with these flags.
-pub(super) fn file_with(env: &Env, name: &str, content: &[u8], flags: i32) -> CaseResult<File> {
-    let path = env.directory()?.join(name);
-    let mut file = File::create(&path)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    Ok(OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(flags)
-        .open(path)?)
-}
-
-/// Makes an empty file, and opens it without `O_DIRECT`.
-pub(super) fn file(env: &Env, name: &str) -> CaseResult<File> {
-    file_with(env, name, b"", 0)
+/// Makes a request that is accepted, and whose event has this errno.
+pub(super) fn failing(env: &Env, file: &File) -> CaseResult<(Request, Errno)> {
+    Ok(match env.on {
+        // It uses the memory as the program does. No file system has room there.
+        On::Sim => {
+            let memory = Memory::zeroed(8)?;
+            (Request::write(file, memory, i64::MAX - 8)?, Errno::EFBIG)
+        }
+        _ => (
+            Request::read(file, Memory::inaccessible()?, 0)?,
+            Errno::EFAULT,
+        ),
+    })
 }
 
 /// Submits one request, which has to be accepted.

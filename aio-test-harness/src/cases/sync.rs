@@ -6,7 +6,7 @@ use aio_sys::{Errno, abi::RwFlags};
 
 use crate::{
     case::{Case, CaseResult},
-    cases::support::{complete, file, file_with},
+    cases::support::{complete, file, file_with, open_directory},
     check_eq,
     env::{Env, Requirement},
     raw::{Context, Memory, Request},
@@ -75,7 +75,7 @@ fn after_a_write(file: &File) -> CaseResult {
 
 fn directory(env: &Env) -> CaseResult {
     let context = Context::new(1)?;
-    let directory = File::open(env.directory()?)?;
+    let directory = open_directory(env)?;
     for make in BOTH {
         check_eq!(complete(&context, &make(&directory)?)?, 0);
     }

@@ -8,6 +8,8 @@ use crate::{filter::Filter, guest::sabotage::Sabotage};
 #[derive(Debug, PartialEq)]
 pub(super) struct Options {
     pub(super) filter: Filter,
+    /// Runs the cases of [`cases::compared`](crate::cases::compared) alone.
+    pub(super) compares: bool,
     pub(super) timeout: Duration,
     pub(super) sabotage: Sabotage,
     /// The arguments of the program that runs instead of the cases.
@@ -29,6 +31,7 @@ impl FromStr for Options {
     fn from_str(line: &str) -> Result<Self, String> {
         let mut options = Self {
             filter: Filter::default(),
+            compares: false,
             timeout: Duration::from_secs(60),
             sabotage: Sabotage::None,
             errand: None,
@@ -41,6 +44,7 @@ impl FromStr for Options {
             let wrong = || format!("kernel command line: {word} is not understood");
             match name {
                 "case" => options.filter = Filter::new(value),
+                "compare" if value == "sim" => options.compares = true,
                 "timeout" => {
                     options.timeout = Duration::from_secs(value.parse().map_err(|_| wrong())?);
                 }
@@ -69,6 +73,9 @@ mod tests {
         let options: Options = "console=ttyS0".parse().unwrap();
         assert_eq!(options.filter, Filter::default());
         assert_eq!(options.sabotage, Sabotage::None);
+        assert!(!options.compares);
+        let options: Options = "aio.compare=sim".parse().unwrap();
+        assert!(options.compares);
     }
 
     #[test]
@@ -80,7 +87,12 @@ mod tests {
 
     #[test]
     fn a_wrong_word_of_ours_is_named() {
-        for word in ["aio.sabotage=x", "aio.timeout=soon", "aio.cases=1"] {
+        for word in [
+            "aio.sabotage=x",
+            "aio.timeout=soon",
+            "aio.compare=x",
+            "aio.cases=1",
+        ] {
             assert!(word.parse::<Options>().unwrap_err().contains(word));
         }
     }

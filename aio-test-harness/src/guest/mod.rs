@@ -21,7 +21,8 @@
 //! With `aio.run=ARGUMENT,ARGUMENT...` on the kernel's command line, it runs itself with these
 //! arguments instead of the cases. If the first argument is an absolute path, it runs that program
 //! with the other arguments. `disk:SERIAL` and `dir:ext4` stand for their paths. `aio.case=FILTER`
-//! picks cases, and `aio.timeout=SECONDS` limits each case (60 otherwise).
+//! picks cases, and `aio.timeout=SECONDS` limits each case (60 otherwise). `aio.compare=sim` picks
+//! the cases of the simulated kernel, to be run on it and on the guest's kernel.
 //! `aio.sabotage=fail|hang|panic|die` breaks the guest, for testing the program that watches it.
 //! `fail` adds a case that fails. The others hang, panic the kernel, or switch the machine off just
 //! after the first line.
@@ -88,9 +89,12 @@ fn run() -> io::Result<()> {
         drop(port);
         return disks::release();
     }
-    let cases = options
-        .filter
-        .pick(cases::all().chain(options.sabotage.extra_case()));
+    let cases = match options.compares {
+        true => cases::compared().collect(),
+        false => options
+            .filter
+            .pick(cases::all().chain(options.sabotage.extra_case())),
+    };
     let runner = Runner {
         program: INIT.into(),
         env,

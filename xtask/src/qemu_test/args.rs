@@ -40,9 +40,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
 
+    /// Run only the cases of the simulated kernel, there and on the guests' kernels, and write a
+    /// table of what they share to this file.
+    #[arg(long, value_name = "FILE", conflicts_with = "case")]
+    pub(crate) parity: Option<PathBuf>,
+
     /// Test this command instead of the kernels: boot guests that fail, hang, panic and die on
     /// purpose, and check that each is reported correctly.
-    #[arg(long, conflicts_with_all = ["case", "json", "keep"])]
+    #[arg(long, conflicts_with_all = ["case", "json", "keep", "parity"])]
     pub(crate) self_check: bool,
 
     /// What the guest does wrong on purpose.

@@ -6,6 +6,7 @@ mod guest;
 mod initramfs;
 mod kernel;
 mod matrix;
+mod parity;
 mod report;
 mod self_check;
 
@@ -97,6 +98,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     print!("{}{}", report.notes(), report.text());
     if let Some(file) = &args.json {
         report.write_json(file)?;
+    }
+    if let Some(file) = &args.parity {
+        parity::write(&report, file)?;
     }
     report.exit_code()
 }
@@ -206,12 +210,16 @@ impl Work {
         };
         words.extend(word("case", &args.case));
         words.extend(word("sabotage", &args.sabotage));
+        if args.parity.is_some() {
+            words.push("aio.compare=sim".to_owned());
+        }
         Self {
             words,
             limit: Duration::from_secs(args.timeout),
             slow_iops: Some(SLOW_IOPS),
             timed: false,
-            examples: runs_examples(args.case.as_deref().unwrap_or_default()),
+            examples: args.parity.is_none()
+                && runs_examples(args.case.as_deref().unwrap_or_default()),
             programs: Programs::new(),
         }
     }
