@@ -9,6 +9,7 @@ mod arch;
 mod asan;
 mod attack;
 mod bench;
+mod c_faces;
 mod cross;
 mod frames;
 mod interrupt;
@@ -51,6 +52,7 @@ enum Command {
     Loom(loom::Args),
     Lint(lint::Args),
     Bench(bench::Args),
+    CFaces(c_faces::Args),
 }
 
 fn main() -> ExitCode {
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         Command::Loom(args) => loom::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::CFaces(args) => c_faces::run(&args),
     };
     match done {
         Ok(code) => code,

@@ -1,0 +1,95 @@
+//! Builds the libraries.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+
+use super::symbols;
+use crate::{process, progress::Progress, workspace};
+
+const BUILD: Duration = Duration::from_secs(300);
+
+/// The name that programs look for.
+pub(super) const SONAME: &str = "libaio.so.1";
+/// The name that programs look for which were linked on Debian 13 or later.
+pub(super) const SONAME_SINCE_DEBIAN_13: &str = "libaio.so.1t64";
+
+/// What was built.
+pub(super) struct Libraries {
+    pub(super) shared: PathBuf,
+    pub(super) archive: PathBuf,
+}
+
+/// The directory with the crate.
+pub(super) fn face() -> PathBuf {
+    workspace::root().join("aio-libaio")
+}
+
+/// The directory that the libraries are built in.
+pub(super) fn target_dir() -> PathBuf {
+    workspace::target_dir().join("c-faces")
+}
+
+/// Builds both libraries.
+pub(super) fn build(progress: &Progress) -> Result<Libraries> {
+    let _line = progress.line("building libaio");
+    let archive = target_dir().join("libaio.a");
+    fs::copy(objects("static")?, &archive)
+        .with_context(|| format!("can't write {}", archive.display()))?;
+    let shared = target_dir().join(SONAME);
+    link(&objects("shared")?, &shared)?;
+    let other_name = target_dir().join(SONAME_SINCE_DEBIAN_13);
+    if !other_name.exists() {
+        symlink(SONAME, &other_name)
+            .with_context(|| format!("can't make {}", other_name.display()))?;
+    }
+    Ok(Libraries { shared, archive })
+}
+
+/// Compiles the crate for one of the libraries. Returns an archive of objects.
+fn objects(library: &str) -> Result<PathBuf> {
+    let dir = target_dir().join(library);
+    let mut cargo = workspace::cargo();
+    cargo
+        .args(["rustc", "--quiet", "--release", "--package", "aio-libaio"])
+        .args(["--lib", "--crate-type", "staticlib"])
+        .env("CARGO_TARGET_DIR", &dir)
+        // The assembler takes versions of symbols that are in the same object: one unit.
+        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1")
+        .env("CARGO_PROFILE_RELEASE_PANIC", "abort")
+        .env(
+            "RUSTFLAGS",
+            format!(
+                "--cfg aio_libaio --cfg aio_libaio=\"{library}\" -C relocation-model=pic \
+                 -C embed-bitcode=no"
+            ),
+        );
+    process::run(&mut cargo, BUILD)?;
+    Ok(dir.join("release").join("libaio_libaio.a"))
+}
+
+/// Links the shared library. The objects hold the standard library's core as well, of which nothing
+/// is needed.
+fn link(objects: &Path, shared: &Path) -> Result<()> {
+    let mut cc = Command::new("cc");
+    cc.arg("-shared").arg("-o").arg(shared);
+    cc.arg(format!("-Wl,-soname,{SONAME}"));
+    cc.arg(format!(
+        "-Wl,--version-script,{}",
+        face().join("libaio.map").display()
+    ));
+    // An archive's object is linked if something asks for a symbol of it.
+    for symbol in symbols::inside() {
+        cc.arg(format!("-Wl,-u,{symbol}"));
+    }
+    cc.arg(objects);
+    cc.args(["-Wl,--gc-sections", "-Wl,-z,now", "-Wl,-z,relro"])
+        .args(["-Wl,-z,defs", "-Wl,-z,noexecstack", "-Wl,--strip-all"]);
+    process::run(&mut cc, BUILD)
+}
