@@ -40,14 +40,14 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "name")]
     weaken: bool,
 
-    /// With --weaken, only what is in files with this in their path.
+    /// With --weaken, only what is in files with this in their path. May be given several times.
     #[arg(long, value_name = "FILE", requires = "weaken")]
-    file: Option<String>,
+    file: Vec<String>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if args.weaken {
-        return weaken::run(args.file.as_deref());
+        return weaken::run(&args.file);
     }
     let progress = Progress::default();
     let start = Instant::now();

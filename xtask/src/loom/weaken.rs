@@ -2,7 +2,7 @@
 //!
 //! Each worker has its own copy of the sources and its own build directory, so nothing in the
 //! workspace changes. For each mutation models are run until one fails. Models that have noticed
-//! other mutations of the same file come first.
+//! other mutations of the same file come first, and then those that are named after the file.
 
 use std::{
     collections::HashMap,
@@ -39,9 +39,9 @@ enum Verdict {
     },
 }
 
-pub(super) fn run(file: Option<&str>) -> Result<ExitCode> {
+pub(super) fn run(files: &[String]) -> Result<ExitCode> {
     let start = Instant::now();
-    let mutations = mutations(file)?;
+    let mutations = mutations(files)?;
     let progress = Progress::default();
     // Another run would change the workers' copies.
     let _lock = Lock::take(&workspace::target_dir().join("loom-weaken.lock"), &progress)?;
@@ -112,15 +112,15 @@ fn row(mutation: &Mutation, verdict: &Verdict) -> String {
     format!("{:<22} {change:<44} {verdict}", place(mutation))
 }
 
-/// Everything that can be weakened in the crate.
-fn mutations(only: Option<&str>) -> Result<Vec<Mutation>> {
+/// Everything that can be weakened in the crate, or in files with one of these in their path.
+fn mutations(only: &[String]) -> Result<Vec<Mutation>> {
     let root = workspace::root().join(CRATE);
     let mut files = Vec::new();
     sources(&root, Path::new("src"), &mut files)?;
     files.sort();
     let mut all = Vec::new();
     for file in files {
-        if only.is_some_and(|only| !file.contains(only)) {
+        if !only.is_empty() && !only.iter().any(|only| file.contains(only)) {
             continue;
         }
         let source =
@@ -194,7 +194,7 @@ impl Order {
                 let key = (model.name.clone(), file.to_owned());
                 noticed.get(&key).copied().unwrap_or(0)
             };
-            std::cmp::Reverse(in_file(file))
+            std::cmp::Reverse((in_file(file), is_named_after(model, file)))
         });
         models
     }
@@ -204,6 +204,13 @@ impl Order {
         let mut noticed = self.noticed.lock().expect("no worker panics");
         *noticed.entry(key).or_default() += 1;
     }
+}
+
+/// Whether the model's module has the name of the file, or of a directory that the file is in.
+fn is_named_after(model: &Model, file: &str) -> bool {
+    let module = model.name.split("::").next();
+    let parts = Path::new(file).with_extension("");
+    parts.iter().any(|part| part.to_str() == module)
 }
 
 /// A copy of the workspace's sources that can be changed.
@@ -285,7 +292,21 @@ mod tests {
 
     #[test]
     fn every_mark_in_the_crate_has_its_mechanism() {
-        let all = mutations(None).unwrap();
+        let all = mutations(&[]).unwrap();
         assert!(all.iter().any(|mutation| mutation.from == "the kick"));
+    }
+
+    #[test]
+    fn a_model_belongs_to_the_file_or_directory_of_its_name() {
+        let model = Model {
+            name: "threads::two_workers".into(),
+        };
+        assert!(is_named_after(&model, "src/kernel/threads/workers.rs"));
+        assert!(is_named_after(&model, "src/threads.rs"));
+        assert!(!is_named_after(
+            &model,
+            "src/kernel/threads_of_old/workers.rs"
+        ));
+        assert!(!is_named_after(&model, "src/engine/gate.rs"));
     }
 }
