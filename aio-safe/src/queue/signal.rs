@@ -57,8 +57,12 @@ impl Signal {
         Self { value, ..self }
     }
 
-    /// Sends it. An error is ignored: there is no such signal or thread, or no room.
-    fn send(self) {
+    /// Sends it now. An operation's signal is sent by itself: see
+    /// [`Pending::signal`](super::Pending::signal). This is for what a program does when several
+    /// operations are over.
+    ///
+    /// An error is ignored: there is no such signal or thread, or no room.
+    pub fn send(self) {
         let info = SigInfo {
             info: Info {
                 si_signo: self.number,

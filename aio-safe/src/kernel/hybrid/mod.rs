@@ -9,6 +9,7 @@ mod way;
 use std::{
     fmt,
     mem::MaybeUninit,
+    num::NonZero,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -23,6 +24,7 @@ use super::{
         context::Context,
         files::{self, Class, Files, Look},
         kernel::pool_of_process,
+        pool::Pool,
         submit::Submission,
     },
 };
@@ -81,6 +83,8 @@ use super::{
 /// What [`Threads`](super::Threads) says of order and of differences holds for what workers carry
 /// out.
 pub struct Hybrid {
+    /// How many workers of its own it has. `None`: it uses the process's.
+    limit: Option<NonZero<usize>>,
     counts: Counts,
     parts: OnceLock<Parts>,
 }
@@ -122,8 +126,18 @@ impl Hybrid {
     /// Uses the process's own workers, as [`Threads::new`](super::Threads::new).
     pub fn new() -> Self {
         Self {
+            limit: None,
             counts: Counts::default(),
             parts: OnceLock::new(),
+        }
+    }
+
+    /// Has workers of its own, at most as many as `limit`, as
+    /// [`Threads::with_limit`](super::Threads::with_limit).
+    pub fn with_limit(limit: NonZero<usize>) -> Self {
+        Self {
+            limit: Some(limit),
+            ..Self::new()
         }
     }
 
@@ -278,7 +292,11 @@ unsafe impl Kernel for Hybrid {
             Err(errno) => return Err(errno),
         };
         let outside = native.clone().ok().map(|native| native as _);
-        let own = Context::setup(&pool_of_process(), nr_events, outside);
+        let pool = match self.limit {
+            Some(limit) => Arc::new(Pool::new(Files::new(), limit)),
+            None => pool_of_process(),
+        };
+        let own = Context::setup(&pool, nr_events, outside);
         let parts = own.map(|own| {
             self.parts.get_or_init(|| {
                 made = true;
