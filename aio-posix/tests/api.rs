@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{PipeReader, PipeWriter, Write, pipe},
+    io::Write,
     num::NonZero,
     sync::mpsc,
     time::{Duration, Instant},
@@ -21,8 +21,9 @@ fn file() -> Result<File> {
     Ok(tempfile::tempfile()?)
 }
 
-fn empty_pipe() -> Result<(PipeReader, PipeWriter)> {
-    Ok(pipe()?)
+fn empty_pipe() -> Result<(File, File)> {
+    let (reader, writer) = rustix::pipe::pipe()?;
+    Ok((reader.into(), writer.into()))
 }
 
 #[test]

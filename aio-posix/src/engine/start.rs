@@ -168,6 +168,9 @@ impl Engine {
     }
 }
 
+/// A request from the backlog: its key, its number, what is to be done, and its file.
+type Next = (usize, u64, Box<dyn Job>, Arc<OwnedFd>);
+
 impl State {
     /// The queue has a request, if it isn't over already.
     fn submitted(&mut self, key: usize, number: u64, cancel: Box<dyn super::Cancel>) {
@@ -187,7 +190,7 @@ impl State {
     }
 
     /// Takes the request out of the backlog that goes next.
-    fn next(&mut self) -> Option<(usize, u64, Box<dyn Job>, Arc<OwnedFd>)> {
+    fn next(&mut self) -> Option<Next> {
         let (_, key) = self.backlog.pop_first()?;
         let request = self.requests.get_mut(&key)?;
         match std::mem::replace(&mut request.stage, Stage::Taken) {
