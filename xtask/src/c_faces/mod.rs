@@ -1,9 +1,12 @@
 //! `cargo xtask c-faces`: the C libraries, built, compared with the originals, and installed.
 
 mod build;
+mod counts;
 mod existing;
+mod group;
 mod install;
 mod programs;
+mod suites;
 mod symbols;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -29,10 +32,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PREFIX")]
     install: Option<PathBuf>,
 
-    /// Also run fio and qemu-img with the shared library, and check what they read and wrote.
+    /// Also run programs that exist with the shared library, and check what they read and wrote:
+    /// those that are named, or all.
+    ///
     /// Installs them with apt if they are missing, after printing the command.
-    #[arg(long)]
-    programs: bool,
+    #[arg(long, value_name = "NAME", num_args = 0.., value_delimiter = ',')]
+    programs: Option<Vec<existing::Program>>,
+
+    #[command(flatten)]
+    suites: suites::Wanted,
 
     /// Install no packages: when a program is missing, say what to type.
     #[arg(long)]
@@ -45,12 +53,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let libraries = build::build(&progress)?;
     let mut differences = symbols::check(&libraries.shared)?;
     differences += programs::run(&libraries, &progress)?;
-    if args.programs {
-        let install = match args.no_install {
-            true => Install::No,
-            false => Install::Yes,
-        };
-        differences += existing::run(&libraries.shared, install, &progress)?;
+    let install = match args.no_install {
+        true => Install::No,
+        false => Install::Yes,
+    };
+    differences += suites::run(&args.suites, &libraries, install, &progress)?;
+    if let Some(names) = &args.programs {
+        differences += existing::run(names, &libraries.shared, install, &progress)?;
     }
     if differences > 0 {
         return Ok(ExitCode::FAILURE);
