@@ -203,7 +203,7 @@ impl<'a> Database<'a> {
         self.query("CREATE DATABASE sb")?;
         self.lab.said(&self.sysbench("prepare"), LIMIT)?;
         self.query(
-            "CREATE TABLE sb.ledger (n INT PRIMARY KEY, text CHAR(32) NOT NULL) ENGINE=InnoDB",
+            "CREATE TABLE sb.ledger (n INT PRIMARY KEY, text BINARY(32) NOT NULL) ENGINE=InnoDB",
         )?;
         Ok(())
     }

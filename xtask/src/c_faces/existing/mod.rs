@@ -5,7 +5,6 @@ mod mariadb;
 mod qemu_guest;
 mod qemu_img;
 mod stress_ng;
-mod sysbench;
 
 use std::{
     fs,
@@ -39,8 +38,6 @@ pub(super) enum Program {
     QemuGuest,
     /// A database that is loaded, killed, recovered and checked.
     Mariadb,
-    /// Writes and reads files, and compares their contents.
-    Sysbench,
     /// Its stressor of libaio.
     StressNg,
 }
@@ -53,7 +50,6 @@ impl Program {
             // qemu-test installs what its guests need.
             Self::QemuGuest => &[],
             Self::Mariadb => &mariadb::TOOLS,
-            Self::Sysbench => &sysbench::TOOLS,
             Self::StressNg => &stress_ng::TOOLS,
         }
     }
@@ -103,7 +99,6 @@ pub(super) fn run(
             Program::QemuImg => qemu_img::run(&mut lab)?,
             Program::QemuGuest => qemu_guest::run(&mut lab)?,
             Program::Mariadb => mariadb::run(&mut lab)?,
-            Program::Sysbench => sysbench::run(&mut lab)?,
             Program::StressNg => stress_ng::run(&mut lab)?,
         }
     }
