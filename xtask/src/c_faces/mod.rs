@@ -5,15 +5,18 @@ mod counts;
 mod existing;
 mod group;
 mod install;
+mod other;
 mod programs;
 mod suites;
 mod symbols;
+mod types;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 
 use crate::{interrupt, packages::Install, progress::Progress};
+use build::For;
 
 /// Builds libaio.so.1 and libaio.a from the crate aio-libaio, and checks them.
 ///
@@ -39,6 +42,19 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", num_args = 0.., value_delimiter = ',')]
     programs: Option<Vec<existing::Program>>,
 
+    /// Also build the libraries for this architecture, and compare symbols and types with those of
+    /// Debian's packages for it. Can be repeated.
+    ///
+    /// The packages are downloaded and unpacked, not installed. A missing cross compiler is
+    /// installed with apt, after printing the command.
+    #[arg(long = "arch", value_name = "ARCH", value_parser = other::values())]
+    archs: Vec<String>,
+
+    /// The Debian archive to get standard libraries and packages from, instead of the one in apt's
+    /// configuration.
+    #[arg(long, value_name = "URI")]
+    mirror: Option<String>,
+
     #[command(flatten)]
     suites: suites::Wanted,
 
@@ -50,13 +66,18 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     interrupt::catch()?;
     let progress = Progress::default();
-    let libraries = build::build(&progress)?;
-    let mut differences = symbols::check(&libraries.shared)?;
+    let libraries = build::build(For::Here, &progress)?;
+    let originals = Vec::from_iter(symbols::original()?);
+    let mut differences = symbols::check(&libraries.shared, &originals)?;
+    differences += types::check_installed(&progress)?;
     differences += programs::run(&libraries, &progress)?;
     let install = match args.no_install {
         true => Install::No,
         false => Install::Yes,
     };
+    if !args.archs.is_empty() {
+        differences += other::run(&args.archs, args.mirror.as_deref(), install, &progress)?;
+    }
     differences += suites::run(&args.suites, &libraries, install, &progress)?;
     if let Some(names) = &args.programs {
         differences += existing::run(names, &libraries.shared, install, &progress)?;
