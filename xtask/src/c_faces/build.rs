@@ -53,10 +53,13 @@ impl For<'_> {
         })
     }
 
-    fn dir(self) -> PathBuf {
+    /// The directory that the libraries are built in.
+    pub(super) fn dir(self) -> PathBuf {
         match self {
             Self::Here => target_dir(),
-            Self::Other(_, arch) => target_dir().join(arch.name),
+            // Not the name alone: a program that looks for a library in a directory also looks
+            // below it, in a directory with the name of the processor.
+            Self::Other(_, arch) => target_dir().join(format!("for-{}", arch.name)),
         }
     }
 }

@@ -62,7 +62,7 @@ pub(super) fn run(
         println!("\n{}:", arch.name);
         let target = For::Other(&toolchains, arch);
         let libraries = build::build(target, progress)?;
-        let debian = Originals::get(arch, &mirror, progress)?;
+        let debian = Originals::get(arch, &target.dir().join("debian"), &mirror, progress)?;
         differences += symbols::check(&libraries.shared, &debian.libraries)?;
         differences += types::check(target, &debian.include, progress)?;
     }
@@ -76,12 +76,12 @@ struct Originals {
 }
 
 impl Originals {
-    fn get(arch: &Arch, mirror: &Mirror, progress: &Progress) -> Result<Self> {
-        let dir = target_dir().join(arch.name).join("debian");
+    /// From an earlier run in `dir`, or from the archive.
+    fn get(arch: &Arch, dir: &Path, mirror: &Mirror, progress: &Progress) -> Result<Self> {
         let dirs = [&[HEADER], LIBRARIES.as_slice()].concat().into_iter();
         let dirs: Vec<PathBuf> = dirs.map(|name| dir.join(name)).collect();
         if !dirs[0].exists() {
-            download(arch, &dir, mirror, progress)?;
+            download(arch, dir, mirror, progress)?;
         }
         let libraries = dirs[1..].iter().filter_map(|dir| library(dir)).collect();
         Ok(Self {
