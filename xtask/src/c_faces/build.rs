@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use super::symbols;
-use crate::{arch::Arch, process, progress::Progress, toolchain::Toolchains, workspace};
+use crate::{arch::Arch, asan, process, progress::Progress, toolchain::Toolchains, workspace};
 
 const BUILD: Duration = Duration::from_secs(300);
 
@@ -85,21 +85,29 @@ pub(super) fn build(target: For<'_>, progress: &Progress) -> Result<Libraries> {
     Ok(Libraries { shared, archive })
 }
 
+/// Builds the archive with the address sanitizer, if a toolchain has that.
+pub(super) fn with_asan(progress: &Progress) -> Result<Option<PathBuf>> {
+    let Some((toolchain, target)) = asan::toolchain()? else {
+        return Ok(None);
+    };
+    let _line = progress.line("building libaio with the address sanitizer");
+    let dir = target_dir().join("asan");
+    let mut cargo = asan::on(&toolchain, "cargo");
+    crate_to_build(&mut cargo, &dir);
+    cargo
+        // Named, so that build scripts are built without the sanitizer.
+        .args(["--target", &target])
+        .env("RUSTFLAGS", format!("{} {}", asan::FLAGS, flags("static")));
+    process::run(&mut cargo, BUILD)?;
+    Ok(Some(dir.join(target).join("release/libaio_libaio.a")))
+}
+
 /// Compiles the crate for one of the libraries. Returns an archive of objects.
 fn objects(library: &str, target: For<'_>) -> Result<PathBuf> {
     let mut dir = target.dir().join(library);
     let mut cargo = workspace::cargo();
-    cargo
-        .args(["rustc", "--quiet", "--release", "--package", "aio-libaio"])
-        .args(["--lib", "--crate-type", "staticlib"])
-        .env("CARGO_TARGET_DIR", &dir)
-        // The assembler takes versions of symbols that are in the same object: one unit.
-        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1")
-        .env("CARGO_PROFILE_RELEASE_PANIC", "abort");
-    let flags = format!(
-        "--cfg aio_libaio --cfg aio_libaio=\"{library}\" -C relocation-model=pic \
-         -C embed-bitcode=no"
-    );
+    crate_to_build(&mut cargo, &dir);
+    let flags = flags(library);
     match target {
         For::Here => {
             cargo.env("RUSTFLAGS", flags);
@@ -111,6 +119,23 @@ fn objects(library: &str, target: For<'_>) -> Result<PathBuf> {
     }
     process::run(&mut cargo, BUILD)?;
     Ok(dir.join("release").join("libaio_libaio.a"))
+}
+
+fn crate_to_build(cargo: &mut Command, dir: &Path) {
+    cargo
+        .args(["rustc", "--quiet", "--release", "--package", "aio-libaio"])
+        .args(["--lib", "--crate-type", "staticlib"])
+        .env("CARGO_TARGET_DIR", dir)
+        // The assembler takes versions of symbols that are in the same object: one unit.
+        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1")
+        .env("CARGO_PROFILE_RELEASE_PANIC", "abort");
+}
+
+fn flags(library: &str) -> String {
+    format!(
+        "--cfg aio_libaio --cfg aio_libaio=\"{library}\" -C relocation-model=pic \
+         -C embed-bitcode=no"
+    )
 }
 
 /// Links the shared library. The objects hold the standard library's core as well, of which nothing

@@ -4,9 +4,11 @@ mod build;
 mod counts;
 mod existing;
 mod group;
+mod guests;
 mod install;
 mod other;
 mod programs;
+mod storm;
 mod suites;
 mod symbols;
 mod types;
@@ -42,6 +44,19 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", num_args = 0.., value_delimiter = ',')]
     programs: Option<Vec<existing::Program>>,
 
+    /// For how long the library is stressed, in seconds, in each of the ways to use it.
+    #[arg(long, value_name = "SECONDS", default_value = "2")]
+    seconds: u64,
+
+    /// Also stress it under the address sanitizer. Needs a nightly toolchain.
+    #[arg(long)]
+    asan: bool,
+
+    /// Also run the C programs in guests of both main architectures, with the oldest and the newest
+    /// kernel, as `cargo xtask qemu-test` boots them.
+    #[arg(long)]
+    guests: bool,
+
     /// Also build the libraries for this architecture, and compare symbols and types with those of
     /// Debian's packages for it. Can be repeated.
     ///
@@ -71,12 +86,16 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut differences = symbols::check(&libraries.shared, &originals)?;
     differences += types::check_installed(&progress)?;
     differences += programs::run(&libraries, &progress)?;
+    differences += storm::run(args.seconds, args.asan, &libraries, &progress)?;
     let install = match args.no_install {
         true => Install::No,
         false => Install::Yes,
     };
     if !args.archs.is_empty() {
         differences += other::run(&args.archs, args.mirror.as_deref(), install, &progress)?;
+    }
+    if args.guests {
+        differences += guests::run(args.mirror.as_deref(), install, &progress)?;
     }
     differences += suites::run(&args.suites, &libraries, install, &progress)?;
     if let Some(names) = &args.programs {
