@@ -40,6 +40,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
 
+    /// Write the results to this directory as well: a page (`index.html`), JUnit XML (`junit.xml`)
+    /// and a picture of the grid (`grid.svg`). It is made if it is missing.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) report: Option<PathBuf>,
+
     /// Run only the cases of the simulated kernel, there and on the guests' kernels, and write a
     /// table of what they share to this file.
     #[arg(long, value_name = "FILE", conflicts_with = "case")]
@@ -47,7 +52,7 @@ pub(crate) struct Args {
 
     /// Test this command instead of the kernels: boot guests that fail, hang, panic and die on
     /// purpose, and check that each is reported correctly.
-    #[arg(long, conflicts_with_all = ["case", "json", "keep", "parity"])]
+    #[arg(long, conflicts_with_all = ["case", "json", "keep", "parity", "report"])]
     pub(crate) self_check: bool,
 
     /// What the guest does wrong on purpose.

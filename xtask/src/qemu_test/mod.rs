@@ -36,8 +36,8 @@ use crate::{
 pub(crate) use args::{Args, Guests};
 use guest::{Accel, Files, Limits, Machine, Observed, Outcome, Verdict};
 use matrix::{Plan, Planned};
-use report::Guest;
 pub(crate) use report::Report;
+use report::{Clock, Guest};
 
 /// What runs in the guests.
 const CONFORMANCE: Program = Program {
@@ -93,11 +93,19 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         return self_check::run(args);
     }
     interrupt::catch()?;
+    let clock = Clock::start();
+    if let Some(dir) = &args.report {
+        // Before the run: a directory that can't be made would lose its results.
+        report::make(dir)?;
+    }
     let work = Work::cases(args);
     let report = boot(&args.guests, &args.guests.kernels, &work)?;
     print!("{}{}", report.notes(), report.text());
     if let Some(file) = &args.json {
         report.write_json(file)?;
+    }
+    if let Some(dir) = &args.report {
+        report.write_to(dir, &clock.stop(args.case.clone()))?;
     }
     if let Some(file) = &args.parity {
         parity::write(&report, file)?;

@@ -1,9 +1,22 @@
-//! The results of a run of guests: a table for people, JSON for programs.
+//! The results of a run of guests: a table and a page for people, JSON and XML for programs.
 
-use std::{fs, path::Path, process::ExitCode};
+mod grid;
+mod junit;
+mod page;
+mod palette;
+mod picture;
+mod words;
+
+use std::{
+    fs,
+    path::Path,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use aio_test_harness::report::{Outcome as CaseOutcome, Totals};
 use anyhow::{Context, Result, bail};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::guest::{Case, Outcome, Verdict, rounded};
@@ -11,12 +24,22 @@ use super::guest::{Case, Outcome, Verdict, rounded};
 /// How many lines of a console are shown.
 const TAIL: usize = 25;
 
+/// The storage of every guest so far.
+pub(crate) const USUAL_STORAGE: &str = "virtio-blk";
+
+fn is_usual(storage: &str) -> bool {
+    storage == USUAL_STORAGE
+}
+
 /// One guest's results.
 #[derive(Debug, Serialize)]
 pub(crate) struct Guest {
     pub(crate) arch: String,
     pub(crate) series: String,
     pub(crate) release: String,
+    /// How its disks are attached. JSON has it where it isn't the usual one.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub(crate) storage: String,
     pub(crate) outcome: Outcome,
     pub(crate) reason: Option<String>,
     #[serde(flatten)]
@@ -39,6 +62,7 @@ impl Guest {
             arch: arch.to_owned(),
             series: series.to_owned(),
             release: verdict.release.unwrap_or_else(|| release.to_owned()),
+            storage: USUAL_STORAGE.to_owned(),
             outcome: verdict.outcome,
             reason: verdict.reason,
             totals: verdict.totals,
@@ -113,6 +137,12 @@ impl Report {
                 .all(|guest| guest.outcome == Outcome::Passed)
     }
 
+    /// How many guests passed.
+    fn passed(&self) -> usize {
+        let passed = |guest: &&Guest| guest.outcome == Outcome::Passed;
+        self.guests.iter().filter(passed).count()
+    }
+
     /// The failures, the table and the totals, in this order.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
@@ -127,11 +157,7 @@ impl Report {
             text += &guest.line();
             text.push('\n');
         }
-        let passed = self
-            .guests
-            .iter()
-            .filter(|guest| guest.outcome == Outcome::Passed)
-            .count();
+        let passed = self.passed();
         text += &format!(
             "\n{passed} of {} guests passed; cases:\n",
             self.guests.len()
@@ -175,6 +201,60 @@ impl Report {
     pub(crate) fn write_json(&self, file: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self)? + "\n";
         fs::write(file, text).with_context(|| format!("can't write {}", file.display()))
+    }
+
+    /// Writes the page, the XML and the picture to a directory.
+    pub(crate) fn write_to(&self, dir: &Path, about: &About) -> Result<()> {
+        make(dir)?;
+        let files = [
+            ("index.html", page::text(self, about)),
+            ("junit.xml", junit::text(self)?),
+            ("grid.svg", picture::text(self)),
+        ];
+        for (name, text) in files {
+            let file = dir.join(name);
+            fs::write(&file, text).with_context(|| format!("can't write {}", file.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes the directory of a report, if it is missing.
+pub(crate) fn make(dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir).with_context(|| format!("can't make {}", dir.display()))
+}
+
+/// A run, as the page tells of it.
+#[derive(Debug)]
+pub(crate) struct About {
+    pub(crate) started: DateTime<Utc>,
+    pub(crate) took: Duration,
+    /// What cases were picked by, if not all were.
+    pub(crate) filter: Option<String>,
+}
+
+/// A run that goes on.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    started: DateTime<Utc>,
+    since: Instant,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Self {
+            started: Utc::now(),
+            since: Instant::now(),
+        }
+    }
+
+    /// The run ends now.
+    pub(crate) fn stop(&self, filter: Option<String>) -> About {
+        About {
+            started: self.started,
+            took: self.since.elapsed(),
+            filter,
+        }
     }
 }
 
@@ -220,102 +300,4 @@ fn failure(guest: &Guest) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn guest(outcome: Outcome, cases: &[(&str, CaseOutcome)]) -> Guest {
-        let mut totals = Totals::default();
-        let cases = cases
-            .iter()
-            .map(|&(name, outcome)| {
-                totals.count(outcome);
-                let reason = (outcome == CaseOutcome::Failed).then(|| "it broke".to_owned());
-                Case {
-                    name: name.to_owned(),
-                    outcome,
-                    reason,
-                    seconds: 0.012_345,
-                }
-            })
-            .collect();
-        Guest {
-            arch: "x86_64".into(),
-            series: "5.10".into(),
-            release: "5.10.0-32-cloud-amd64".into(),
-            outcome,
-            reason: None,
-            totals,
-            seconds: 4.099_999,
-            cases,
-            console: "first\nlast words\n".into(),
-        }
-    }
-
-    fn report(guests: Vec<Guest>) -> Report {
-        Report::new(guests, Vec::new())
-    }
-
-    #[test]
-    fn the_json_has_the_agreed_shape() {
-        let report = report(vec![guest(Outcome::Passed, &[("a", CaseOutcome::Passed)])]);
-        let json: serde_json::Value = serde_json::to_value(&report).unwrap();
-        let expected = serde_json::json!({
-            "guests": [{
-                "arch": "x86_64", "series": "5.10", "release": "5.10.0-32-cloud-amd64",
-                "outcome": "passed", "reason": null,
-                "passed": 1, "failed": 0, "skipped": 0, "seconds": 4.1,
-                "cases": [{"name": "a", "outcome": "passed", "reason": null, "seconds": 0.012}],
-            }],
-            "passed": 1, "failed": 0, "skipped": 0,
-        });
-        assert_eq!(json, expected);
-    }
-
-    #[test]
-    fn failures_are_shown_with_the_console() {
-        let failed = guest(
-            Outcome::Failed,
-            &[("a", CaseOutcome::Passed), ("b", CaseOutcome::Failed)],
-        );
-        let report = report(vec![
-            failed,
-            guest(Outcome::Passed, &[("a", CaseOutcome::Passed)]),
-        ]);
-        let text = report.text();
-        assert!(!report.all_passed());
-        assert!(text.contains("  FAILED b: it broke\n"), "{text}");
-        assert!(text.contains("  | last words\n"), "{text}");
-        assert!(text.contains("1 of 2 guests passed"), "{text}");
-        assert!(
-            text.ends_with("\n2 passed, 1 failed, 0 skipped\n"),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn only_guests_that_all_passed_are_a_success() {
-        assert!(!report(Vec::new()).all_passed());
-        let passed = || guest(Outcome::Passed, &[("a", CaseOutcome::Passed)]);
-        assert!(report(vec![passed(), passed()]).all_passed());
-        for outcome in [
-            Outcome::Failed,
-            Outcome::Timeout,
-            Outcome::Panic,
-            Outcome::Lost,
-        ] {
-            assert!(!report(vec![passed(), guest(outcome, &[])]).all_passed());
-        }
-    }
-
-    #[test]
-    fn a_kernel_that_is_not_available_is_an_error_and_in_the_report() {
-        let passed = vec![guest(Outcome::Passed, &[("a", CaseOutcome::Passed)])];
-        let why = "kernel series 7.0 isn't available";
-        let report = Report::new(passed, vec![why.to_owned()]);
-        let error = report.exit_code().unwrap_err().to_string();
-        assert!(error.contains(why), "{error}");
-        let json = serde_json::to_value(&report).unwrap();
-        assert_eq!(json["unavailable"], serde_json::json!([why]));
-        assert_eq!(json["passed"], 1);
-    }
-}
+mod tests;
