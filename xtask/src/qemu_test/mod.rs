@@ -5,6 +5,7 @@ mod disk;
 mod guest;
 mod initramfs;
 mod kernel;
+mod live;
 mod matrix;
 mod parity;
 mod report;
@@ -23,7 +24,12 @@ use std::{
     time::Duration,
 };
 
-use aio_test_harness::{cases, env::Requirement, filter::Filter, report::Line};
+use aio_test_harness::{
+    cases,
+    env::Requirement,
+    filter::Filter,
+    report::{Line, Outcome as CaseOutcome},
+};
 use anyhow::{Context, Result};
 
 use crate::{
@@ -35,6 +41,7 @@ use crate::{
 };
 pub(crate) use args::{Args, Guests};
 use guest::{Accel, Files, Limits, Machine, Observed, Outcome, Verdict};
+use live::Live;
 use matrix::{Plan, Planned};
 pub(crate) use report::Report;
 use report::{Clock, Guest};
@@ -255,19 +262,30 @@ struct Lab<'a> {
     noticed: AtomicBool,
 }
 
+/// A guest's place in the grid on the terminal.
+#[derive(Debug, Clone, Copy)]
+struct Seat<'a> {
+    live: &'a Live,
+    place: usize,
+}
+
 impl Lab<'_> {
     /// Boots the guests, `jobs` of them at a time.
     fn boot_all(&self, guests: &[Planned]) -> Result<Vec<Guest>> {
         let next = AtomicUsize::new(0);
         let done = Mutex::new(Vec::new());
+        let live = Live::new(guests, self.progress);
         thread::scope(|scope| {
             for _ in 0..self.jobs.min(guests.len()) {
                 scope.spawn(|| {
                     while let Some((place, guest)) = Some(next.fetch_add(1, Ordering::Relaxed))
                         .and_then(|n| Some((n, guests.get(n)?)))
                     {
-                        let result = self.boot(guest);
+                        let seat = Seat { live: &live, place };
+                        let result = self.boot(guest, seat);
                         if let Ok(guest) = &result {
+                            let took = Duration::try_from_secs_f64(guest.seconds);
+                            live.ends(place, guest.outcome, took.unwrap_or_default());
                             self.progress.say(guest.line().trim_end());
                         }
                         done.lock()
@@ -284,10 +302,10 @@ impl Lab<'_> {
     }
 
     /// Boots one guest. If hardware acceleration turns out not to work, boots it again without.
-    fn boot(&self, guest: &Planned) -> Result<Guest> {
+    fn boot(&self, guest: &Planned, seat: Seat<'_>) -> Result<Guest> {
         interrupt::check()?;
         if self.work.timed {
-            return self.boot_with(guest, Accel::Counted);
+            return self.boot_with(guest, seat, Accel::Counted);
         }
         let (mut accel, notice) = Accel::offered(guest.arch.platform);
         if let Some(notice) = notice.filter(|_| !self.noticed.swap(true, Ordering::Relaxed)) {
@@ -296,7 +314,7 @@ impl Lab<'_> {
         if self.kvm_failed.load(Ordering::Relaxed) {
             accel = Accel::Emulation;
         }
-        let result = self.boot_with(guest, accel)?;
+        let result = self.boot_with(guest, seat, accel)?;
         // The program reported nothing at all, so the machine itself didn't work.
         let said_nothing = result.outcome != Outcome::Passed && result.cases.is_empty();
         if accel == Accel::Emulation || !said_nothing || interrupt::requested() {
@@ -306,12 +324,12 @@ impl Lab<'_> {
             self.progress
                 .say("notice: a guest didn't start with /dev/kvm: emulating");
         }
-        self.boot_with(guest, Accel::Emulation)
+        self.boot_with(guest, seat, Accel::Emulation)
     }
 
     /// Boots one guest. If QEMU crashes before the guest has reported anything, boots it once more.
-    fn boot_with(&self, guest: &Planned, accel: Accel) -> Result<Guest> {
-        let mut seen = self.boot_once(guest, accel)?;
+    fn boot_with(&self, guest: &Planned, seat: Seat<'_>, accel: Accel) -> Result<Guest> {
+        let mut seen = self.boot_once(guest, seat, accel)?;
         if seen.qemu_crashed_early() {
             self.progress.say(format!(
                 "notice: QEMU crashed while it booted {} {}, so it is booted once more: {}",
@@ -319,7 +337,7 @@ impl Lab<'_> {
                 guest.kernel.release,
                 seen.qemu.trim()
             ));
-            seen = self.boot_once(guest, accel)?;
+            seen = self.boot_once(guest, seat, accel)?;
         }
         let Planned { arch, kernel } = guest;
         let verdict = Verdict::new(&seen);
@@ -332,10 +350,12 @@ impl Lab<'_> {
         ))
     }
 
-    fn boot_once(&self, guest: &Planned, accel: Accel) -> Result<Observed> {
+    fn boot_once(&self, guest: &Planned, seat: Seat<'_>, accel: Accel) -> Result<Observed> {
         let Planned { arch, kernel } = guest;
         let name = format!("{} {}", arch.name, kernel.release);
         let line = self.progress.line(format!("{name}: booting"));
+        let Seat { live, place } = seat;
+        live.boots(place);
         let dir = self.dir.join(format!("{}-{}", arch.name, kernel.series));
         if dir.exists() {
             fs::remove_dir_all(&dir)?;
@@ -361,11 +381,17 @@ impl Lab<'_> {
             &files,
             limits,
             |said| match said {
-                Line::Hello { cases: n, .. } => cases = *n,
+                Line::Hello { cases: n, .. } => {
+                    cases = *n;
+                    live.says_hello(place, cases);
+                }
                 Line::Start { name: case } => {
                     line.set(format!("{name}: case {} of {cases}, {case}", ended + 1));
                 }
-                Line::Case { .. } => ended += 1,
+                Line::Case { outcome, .. } => {
+                    ended += 1;
+                    live.ends_case(place, *outcome == CaseOutcome::Failed);
+                }
                 Line::End(_) => {}
             },
         )

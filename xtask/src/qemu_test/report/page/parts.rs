@@ -66,7 +66,7 @@ fn table(grid: &Grid<'_>) -> Markup {
         // It scrolls sideways on narrow screens, also by keyboard.
         div.scroll tabindex="0" role="region" aria-label="Grid of guests" {
             table.grid {
-                caption { "A row is a kernel's series, a column an architecture with its storage." }
+                caption { "Guests by kernel and architecture" }
                 thead {
                     tr {
                         th scope="col" { "Kernel" }
@@ -168,7 +168,7 @@ fn failure(cell: &Cell<'_>, grid: &Grid<'_>) -> Markup {
                 p { "Nothing was printed on its console." }
             } @else {
                 p { "The end of its console:" }
-                (console(&last, &format!("End of the console of {}", name(guest, grid))))
+                (console(&last, &format!("End of the console of {}", name(guest, grid)), true))
             }
             @if more {
                 details {
@@ -176,17 +176,19 @@ fn failure(cell: &Cell<'_>, grid: &Grid<'_>) -> Markup {
                         @if cut { "The last " (CONSOLE) " lines of its console" }
                         @else { "The whole console, " (count(all.len(), "line")) }
                     }
-                    (console(&all, &format!("Console of {}", name(guest, grid))))
+                    (console(&all, &format!("Console of {}", name(guest, grid)), false))
                 }
             }
         }
     }
 }
 
-/// It scrolls, also by keyboard.
-fn console(lines: &[&str], label: &str) -> Markup {
+/// The whole of it scrolls, also by keyboard. The end is what one looks for, so it doesn't.
+fn console(lines: &[&str], label: &str, is_tail: bool) -> Markup {
     html! {
-        pre tabindex="0" role="region" aria-label=(label) { (visible(&lines.join("\n"))) }
+        pre.tail[is_tail] tabindex="0" role="region" aria-label=(label) {
+            (visible(&lines.join("\n")))
+        }
     }
 }
 
