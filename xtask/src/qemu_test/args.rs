@@ -66,8 +66,13 @@ pub(crate) struct Guests {
     #[arg(long, value_name = "ARCH", value_parser = arch::values(), help = arch_help())]
     arch: Vec<String>,
 
-    #[arg(long = "kernel", value_name = "SERIES", help = kernel_help())]
+    #[arg(long = "kernel", value_name = "KERNEL", help = kernel_help())]
     pub(crate) kernels: Vec<String>,
+
+    /// The modules of the kernel that `--kernel` gives by its path: its `lib/modules/VERSION`. By
+    /// default they are looked for beside the kernel, in the usual places.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) modules: Option<PathBuf>,
 
     /// How many guests run at once [default: two for each processor].
     #[arg(long, value_name = "N")]
@@ -96,9 +101,10 @@ fn arch_help() -> String {
 
 fn kernel_help() -> String {
     format!(
-        "The kernel series to boot: a number such as 6.1, or oldest, or newest. The newest \
-         complete release of the series is used. Can be repeated [default: {} and newest on {}, \
-         {} on the others]",
+        "The kernel to boot. A series of the archive: a number such as 6.1, or oldest, or newest, \
+         or all. The newest complete release of the series is used. `-16k` behind it stands for \
+         kernels with such pages (aarch64): 6.12-16k, all-16k. Or the path of a kernel, with a \
+         slash: see --modules. Can be repeated [default: {} and newest on {}, {} on the others]",
         LONG_LIVED.join(", "),
         main_names(),
         arch::STABLE_SERIES
@@ -124,6 +130,7 @@ impl Guests {
         Self {
             arch: archs.iter().map(|arch| arch.name.to_owned()).collect(),
             kernels: Vec::new(),
+            modules: None,
             jobs: None,
             keep: false,
             mirror,

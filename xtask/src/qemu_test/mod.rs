@@ -42,7 +42,7 @@ use crate::{
 pub(crate) use args::{Args, Guests};
 use guest::{Accel, Files, Limits, Machine, Observed, Outcome, Verdict};
 use live::Live;
-use matrix::{Plan, Planned};
+use matrix::{Named, Plan, Planned};
 pub(crate) use report::Report;
 use report::{Clock, Guest};
 
@@ -135,6 +135,8 @@ fn prepare(
     progress: &Progress,
 ) -> Result<Parts> {
     let archs = wanted.archs();
+    // First, because nothing has to be installed to find that a path is wrong.
+    let kernels = Named::read(kernels, wanted.modules.as_deref(), &archs)?;
     // Collected first, so that one command installs all that are missing.
     let mut tools = TOOLS.to_vec();
     for arch in &archs {
@@ -142,7 +144,7 @@ fn prepare(
     }
     let mirror = Mirror::find(wanted.mirror.as_deref())?;
     let toolchains = Toolchains::get(&archs, &tools, &mirror, wanted.install(), progress)?;
-    let plan = matrix::plan(&archs, kernels, &mirror, progress)?;
+    let plan = matrix::plan(&archs, &kernels, &mirror, progress)?;
     for why in &plan.unavailable {
         progress.say(format!("notice: {why}"));
     }
