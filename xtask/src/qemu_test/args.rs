@@ -23,6 +23,17 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) guests: Guests,
 
+    /// Boot everything that the archive has whole: `--kernel all`, and `all-16k` where there are
+    /// such kernels. Says at the start how long that takes, if earlier runs tell.
+    #[arg(long, conflicts_with = "kernels")]
+    pub(crate) full: bool,
+
+    /// Go on with a run that was interrupted: boot only the guests that hadn't ended. Results, also
+    /// those of guests that failed, are kept in cargo's build directory. They hold as long as the
+    /// tested programs, the kernel and this command are the same.
+    #[arg(long)]
+    pub(crate) resume: bool,
+
     /// Run only the cases whose name contains this.
     #[arg(long, value_name = "FILTER", value_parser = one_word)]
     pub(crate) case: Option<String>,
@@ -52,7 +63,7 @@ pub(crate) struct Args {
 
     /// Test this command instead of the kernels: boot guests that fail, hang, panic and die on
     /// purpose, and check that each is reported correctly.
-    #[arg(long, conflicts_with_all = ["case", "json", "keep", "parity", "report"])]
+    #[arg(long, conflicts_with_all = ["case", "full", "json", "keep", "parity", "report", "resume"])]
     pub(crate) self_check: bool,
 
     /// What the guest does wrong on purpose.
@@ -122,6 +133,25 @@ fn one_word(filter: &str) -> Result<String> {
         bail!("a filter is part of a case's name, without spaces or quotes");
     }
     Ok(filter.to_owned())
+}
+
+impl Args {
+    /// The kernels that were asked for. None at all are the default ones.
+    pub(crate) fn kernels(&self) -> Vec<String> {
+        if !self.full {
+            return self.guests.kernels.clone();
+        }
+        let mut kernels = vec!["all".to_owned()];
+        for arch in self.guests.archs() {
+            for (size, _) in arch.platform.other_pages {
+                let name = format!("all-{size}");
+                if !kernels.contains(&name) {
+                    kernels.push(name);
+                }
+            }
+        }
+        kernels
+    }
 }
 
 impl Guests {
@@ -196,6 +226,17 @@ mod tests {
         for unknown in ["vax", "every"] {
             assert!(Cli::try_parse_from(["qemu-test", "--arch", unknown]).is_err());
         }
+    }
+
+    #[test]
+    fn full_is_every_kernel_that_there_is() {
+        let kernels = |line: &[&str]| {
+            let cli = Cli::try_parse_from([&["qemu-test", "--full"], line].concat());
+            cli.unwrap().args.kernels()
+        };
+        assert_eq!(kernels(&[]), ["all", "all-16k"]);
+        assert_eq!(kernels(&["--arch", "x86_64"]), ["all"]);
+        assert!(Cli::try_parse_from(["qemu-test", "--full", "--kernel", "6.1"]).is_err());
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod args;
 mod disk;
 mod guest;
 mod initramfs;
+mod kept;
 mod kernel;
 mod live;
 mod matrix;
@@ -41,10 +42,11 @@ use crate::{
 };
 pub(crate) use args::{Args, Guests};
 use guest::{Accel, Files, Limits, Machine, Observed, Outcome, Verdict};
+use kept::{Kept, Key, Prints};
 use live::Live;
 use matrix::{Named, Plan, Planned};
 pub(crate) use report::Report;
-use report::{Clock, Guest};
+use report::{Clock, Guest, count, time};
 
 /// What runs in the guests.
 const CONFORMANCE: Program = Program {
@@ -106,13 +108,19 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         report::make(dir)?;
     }
     let work = Work::cases(args);
-    let report = boot(&args.guests, &args.guests.kernels, &work)?;
+    let kernels = args.kernels();
+    let run = Run {
+        kept: Some(Kept::open()?),
+        resume: args.resume,
+        says_how_long: args.full,
+    };
+    let (report, resumed) = boot_in(&args.guests, &kernels, &work, &run)?;
     print!("{}{}", report.notes(), report.text());
     if let Some(file) = &args.json {
         report.write_json(file)?;
     }
     if let Some(dir) = &args.report {
-        report.write_to(dir, &clock.stop(args.case.clone()))?;
+        report.write_to(dir, &clock.stop(args.case.clone(), resumed))?;
     }
     if let Some(file) = &args.parity {
         parity::write(&report, file)?;
@@ -170,13 +178,38 @@ fn prepare(
     Ok(Parts { plan, programs })
 }
 
+/// What a run does with the results of earlier ones.
+#[derive(Debug, Default)]
+struct Run {
+    /// Where results are kept, if they are.
+    kept: Option<Kept>,
+    /// Whether kept results are taken over.
+    resume: bool,
+    says_how_long: bool,
+}
+
 /// Boots all guests, and returns the results.
 pub(crate) fn boot(wanted: &Guests, kernels: &[String], work: &Work) -> Result<Report> {
+    let (report, _) = boot_in(wanted, kernels, work, &Run::default())?;
+    Ok(report)
+}
+
+/// Boots all guests. Returns the results, and how many of them were kept ones.
+fn boot_in(wanted: &Guests, kernels: &[String], work: &Work, run: &Run) -> Result<(Report, usize)> {
     let progress = Progress::default();
     let mut parts = prepare(wanted, kernels, work.examples, &progress)?;
     for (arch, programs) in &mut parts.programs {
         programs.extend_from_slice(work.programs.get(arch).map_or(&[], Vec::as_slice));
     }
+    let guests = &parts.plan.guests;
+    let prints = Prints::new(work, &parts.programs);
+    let keys = match run.kept {
+        Some(_) => guests.iter().map(|guest| prints.key(guest)).collect(),
+        None => Ok(Vec::new()),
+    };
+    let keys: Vec<Key> = keys?;
+    let taken = run.take(guests.len(), &keys)?;
+    run.say(&taken, &keys, wanted.jobs(), &progress);
     let dir = tempfile::Builder::new().prefix("aio-guests-").tempdir()?;
     let lab = Lab {
         jobs: wanted.jobs(),
@@ -184,14 +217,51 @@ pub(crate) fn boot(wanted: &Guests, kernels: &[String], work: &Work) -> Result<R
         programs: &parts.programs,
         dir: dir.path(),
         progress: &progress,
+        kept: run.kept.as_ref().map(|kept| (kept, keys.as_slice())),
         kvm_failed: AtomicBool::new(false),
         noticed: AtomicBool::new(false),
     };
-    let guests = lab.boot_all(&parts.plan.guests)?;
+    let resumed = taken.iter().flatten().count();
+    let guests = lab.boot_all(guests, taken)?;
     if wanted.keep {
         progress.say(format!("kept: {}", dir.keep().display()));
     }
-    Ok(Report::new(guests, parts.plan.unavailable))
+    Ok((Report::new(guests, parts.plan.unavailable), resumed))
+}
+
+impl Run {
+    /// The kept results, one for each guest that has one. A run from the start has none.
+    fn take(&self, guests: usize, keys: &[Key]) -> Result<Vec<Option<Guest>>> {
+        match &self.kept {
+            Some(kept) if self.resume => Ok(keys.iter().map(|key| kept.take(key)).collect()),
+            Some(kept) => {
+                kept.forget(keys)?;
+                Ok(vec![None; guests])
+            }
+            None => Ok(vec![None; guests]),
+        }
+    }
+
+    /// Says what is left to do, and how long that takes.
+    fn say(&self, taken: &[Option<Guest>], keys: &[Key], jobs: usize, progress: &Progress) {
+        for guest in taken.iter().flatten() {
+            progress.say(format!("from the run before: {}", guest.line().trim_end()));
+        }
+        let Some(kept) = self.kept.as_ref().filter(|_| self.says_how_long) else {
+            return;
+        };
+        let left = keys.iter().zip(taken).filter(|(_, taken)| taken.is_none());
+        let left: Vec<Key> = left.map(|(key, _)| key.clone()).collect();
+        let guests = count(left.len(), "guest");
+        progress.say(match kept.estimate(&left, jobs) {
+            _ if left.is_empty() => "no guest is left to boot".to_owned(),
+            Some(seconds) => format!(
+                "{guests} to boot, {jobs} at a time: about {}, by earlier runs",
+                time(seconds)
+            ),
+            None => format!("{guests} to boot, {jobs} at a time: no earlier run says how long"),
+        });
+    }
 }
 
 /// What the guests of a run do.
@@ -258,6 +328,8 @@ struct Lab<'a> {
     programs: &'a Programs,
     dir: &'a Path,
     progress: &'a Progress,
+    /// Where results are kept, with the guests' keys.
+    kept: Option<(&'a Kept, &'a [Key])>,
     /// Set when a guest has shown that hardware acceleration doesn't work here.
     kvm_failed: AtomicBool,
     /// Set when the notice about hardware acceleration has been printed.
@@ -272,22 +344,30 @@ struct Seat<'a> {
 }
 
 impl Lab<'_> {
-    /// Boots the guests, `jobs` of them at a time.
-    fn boot_all(&self, guests: &[Planned]) -> Result<Vec<Guest>> {
+    /// Boots the guests that have no result yet, `jobs` of them at a time.
+    fn boot_all(&self, guests: &[Planned], taken: Vec<Option<Guest>>) -> Result<Vec<Guest>> {
         let next = AtomicUsize::new(0);
-        let done = Mutex::new(Vec::new());
         let live = Live::new(guests, self.progress);
+        let mut done = Vec::new();
+        for (place, guest) in taken.into_iter().enumerate() {
+            if let Some(guest) = guest {
+                live.ends(place, guest.outcome, guest.took());
+                done.push((place, Ok(guest)));
+            }
+        }
+        let left: Vec<usize> = (0..guests.len())
+            .filter(|place| !done.iter().any(|(taken, _)| taken == place))
+            .collect();
+        let done = Mutex::new(done);
         thread::scope(|scope| {
-            for _ in 0..self.jobs.min(guests.len()) {
+            for _ in 0..self.jobs.min(left.len()) {
                 scope.spawn(|| {
-                    while let Some((place, guest)) = Some(next.fetch_add(1, Ordering::Relaxed))
-                        .and_then(|n| Some((n, guests.get(n)?)))
-                    {
+                    while let Some(&place) = left.get(next.fetch_add(1, Ordering::Relaxed)) {
                         let seat = Seat { live: &live, place };
-                        let result = self.boot(guest, seat);
+                        let result = self.boot(&guests[place], seat);
+                        let result = result.and_then(|guest| self.keep(place, guest));
                         if let Ok(guest) = &result {
-                            let took = Duration::try_from_secs_f64(guest.seconds);
-                            live.ends(place, guest.outcome, took.unwrap_or_default());
+                            live.ends(place, guest.outcome, guest.took());
                             self.progress.say(guest.line().trim_end());
                         }
                         done.lock()
@@ -301,6 +381,14 @@ impl Lab<'_> {
         let mut done = done.into_inner().expect("all threads are done");
         done.sort_by_key(|(place, _)| *place);
         done.into_iter().map(|(_, result)| result).collect()
+    }
+
+    /// Keeps the result of a guest that has ended by itself.
+    fn keep(&self, place: usize, guest: Guest) -> Result<Guest> {
+        if let Some((kept, keys)) = self.kept.filter(|_| !interrupt::requested()) {
+            kept.put(&keys[place], &guest)?;
+        }
+        Ok(guest)
     }
 
     /// Boots one guest. If hardware acceleration turns out not to work, boots it again without.

@@ -17,7 +17,9 @@ use std::{
 use aio_test_harness::report::{Outcome as CaseOutcome, Totals};
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use words::{count, time};
 
 use super::guest::{Case, Outcome, Verdict, rounded};
 
@@ -31,14 +33,18 @@ fn is_usual(storage: &str) -> bool {
     storage == USUAL_STORAGE
 }
 
+fn usual() -> String {
+    USUAL_STORAGE.to_owned()
+}
+
 /// One guest's results.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Guest {
     pub(crate) arch: String,
     pub(crate) series: String,
     pub(crate) release: String,
     /// How its disks are attached. JSON has it where it isn't the usual one.
-    #[serde(skip_serializing_if = "is_usual")]
+    #[serde(default = "usual", skip_serializing_if = "is_usual")]
     pub(crate) storage: String,
     pub(crate) outcome: Outcome,
     pub(crate) reason: Option<String>,
@@ -62,7 +68,7 @@ impl Guest {
             arch: arch.to_owned(),
             series: series.to_owned(),
             release: verdict.release.unwrap_or_else(|| release.to_owned()),
-            storage: USUAL_STORAGE.to_owned(),
+            storage: usual(),
             outcome: verdict.outcome,
             reason: verdict.reason,
             totals: verdict.totals,
@@ -70,6 +76,11 @@ impl Guest {
             cases: verdict.cases,
             console,
         }
+    }
+
+    /// How long it took.
+    pub(crate) fn took(&self) -> Duration {
+        Duration::try_from_secs_f64(self.seconds).unwrap_or_default()
     }
 
     /// One line about it.
@@ -231,6 +242,8 @@ pub(crate) struct About {
     pub(crate) took: Duration,
     /// What cases were picked by, if not all were.
     pub(crate) filter: Option<String>,
+    /// How many guests' results are from a run that was interrupted.
+    pub(crate) resumed: usize,
 }
 
 /// A run that goes on.
@@ -249,11 +262,12 @@ impl Clock {
     }
 
     /// The run ends now.
-    pub(crate) fn stop(&self, filter: Option<String>) -> About {
+    pub(crate) fn stop(&self, filter: Option<String>, resumed: usize) -> About {
         About {
             started: self.started,
             took: self.since.elapsed(),
             filter,
+            resumed,
         }
     }
 }
@@ -300,4 +314,4 @@ fn failure(guest: &Guest) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,6 +1,6 @@
 use super::*;
 
-pub(super) fn guest(outcome: Outcome, cases: &[(&str, CaseOutcome)]) -> Guest {
+pub(in super::super) fn guest(outcome: Outcome, cases: &[(&str, CaseOutcome)]) -> Guest {
     let mut totals = Totals::default();
     let cases = cases
         .iter()
@@ -105,6 +105,7 @@ fn about() -> About {
         started: DateTime::UNIX_EPOCH,
         took: Duration::from_secs(83),
         filter: Some("<setup>".into()),
+        resumed: 2,
     }
 }
 
@@ -164,6 +165,10 @@ fn the_page_shows_what_a_guest_wrote_and_no_more() {
     assert!(page.matches(escaped).count() >= 6, "{page}");
     assert!(page.contains("Only cases with “&lt;setup&gt;”"), "{page}");
     assert!(page.contains("took 1 min 23 s"), "{page}");
+    assert!(
+        page.contains("results of 2 guests are from a run"),
+        "{page}"
+    );
 }
 
 #[test]

@@ -49,13 +49,13 @@ pub(super) fn last_lines(text: &str, most: usize) -> (Vec<&str>, bool) {
 }
 
 /// A number of things: `1 case`, `2 cases`.
-pub(super) fn count(n: usize, thing: &str) -> String {
+pub(crate) fn count(n: usize, thing: &str) -> String {
     let ending = if n == 1 { "" } else { "s" };
     format!("{n} {thing}{ending}")
 }
 
 /// A time as people say it.
-pub(super) fn time(seconds: f64) -> String {
+pub(crate) fn time(seconds: f64) -> String {
     if seconds < 60.0 {
         return format!("{seconds:.1} s");
     }

@@ -105,5 +105,9 @@ fn about_run(report: &Report, about: &About) -> String {
     if let Some(filter) = &about.filter {
         text += &format!(" Only cases with “{filter}” in their names.");
     }
+    if about.resumed > 0 {
+        let guests = count(about.resumed, "guest");
+        text += &format!(" The results of {guests} are from a run that was interrupted.");
+    }
     text
 }
