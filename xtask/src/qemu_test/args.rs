@@ -10,6 +10,10 @@ use crate::{
     packages::Install,
 };
 
+/// What says something of the run of cases, which isn't one run then.
+const NOT_WITH_SELF_CHECK: [&str; 7] =
+    ["case", "full", "json", "keep", "parity", "report", "resume"];
+
 /// Boots kernels in QEMU and runs the conformance program on each.
 ///
 /// Installs QEMU and cross compilers with apt when they are missing, after printing the command.
@@ -51,8 +55,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
 
-    /// Write the results to this directory as well: a page (`index.html`), JUnit XML (`junit.xml`)
-    /// and a picture of the grid (`grid.svg`). It is made if it is missing.
+    /// Write the results to this directory as well: a page (`index.html`), XML for build servers
+    /// (`junit.xml`) and a picture of the grid (`grid.svg`). It is made if it is missing.
     #[arg(long, value_name = "DIR")]
     pub(crate) report: Option<PathBuf>,
 
@@ -63,7 +67,7 @@ pub(crate) struct Args {
 
     /// Test this command instead of the kernels: boot guests that fail, hang, panic and die on
     /// purpose, and check that each is reported correctly.
-    #[arg(long, conflicts_with_all = ["case", "full", "json", "keep", "parity", "report", "resume"])]
+    #[arg(long, conflicts_with_all = NOT_WITH_SELF_CHECK)]
     pub(crate) self_check: bool,
 
     /// What the guest does wrong on purpose.

@@ -1,5 +1,5 @@
-//! Results of guests that have ended, kept in the build directory: a run that was interrupted can go
-//! on, and the next one can say how long it will take.
+//! Results of guests that have ended, kept in the build directory: a run that was interrupted can
+//! go on, and the next one can say how long it will take.
 
 use std::{
     cell::RefCell,

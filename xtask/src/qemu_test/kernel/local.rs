@@ -28,7 +28,7 @@ pub(crate) fn load(file: &Path, given: Option<&Path>) -> Result<Local> {
     let file = std::path::absolute(file)?;
     let facts = image::read(&file)?;
     let dir = match given {
-        Some(dir) => existing(dir)?,
+        Some(dir) => existing(dir, facts.release.as_deref())?,
         None => find(&file, facts.release.as_deref())?,
     };
     let found =
@@ -59,9 +59,14 @@ pub(crate) fn load(file: &Path, given: Option<&Path>) -> Result<Local> {
     })
 }
 
-fn existing(dir: &Path) -> Result<PathBuf> {
+/// The directory that was given; or the one in it that `make modules_install` made for a release.
+fn existing(dir: &Path, release: Option<&str>) -> Result<PathBuf> {
     if !dir.is_dir() {
         bail!("there is no directory {}: {HOW}", dir.display());
+    }
+    let made = release.map(|release| dir.join("lib/modules").join(release));
+    if let Some(made) = made.filter(|made| made.is_dir()) {
+        return Ok(made);
     }
     let nothing = fs::read_dir(dir)?.next().is_none();
     if !nothing && !has_modules(dir) {
@@ -72,9 +77,19 @@ fn existing(dir: &Path) -> Result<PathBuf> {
 
 /// Whether it is what `make modules_install` makes, or has modules in any other order.
 fn has_modules(dir: &Path) -> bool {
-    let is_module = |file: &Path| unpack::module_of(file).is_some();
-    dir.join("modules.builtin").exists()
-        || files(dir).is_ok_and(|all| all.iter().any(|f| is_module(f)))
+    let any = || files(dir).is_ok_and(|files| files.iter().any(|file| is_module(file)));
+    dir.join("modules.builtin").exists() || any()
+}
+
+/// Whether a file is a module, however it is compressed.
+fn is_module(file: &Path) -> bool {
+    unpack::module_of(file).is_some() || is_unreadable(file)
+}
+
+/// Whether it is a module that is compressed in a way that isn't known here.
+fn is_unreadable(file: &Path) -> bool {
+    let name = file.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.ends_with(".ko.gz") || name.ends_with(".ko.zst"))
 }
 
 /// Looks for the modules where they usually are, seen from the kernel.
@@ -92,14 +107,14 @@ fn find(file: &Path, release: Option<&str>) -> Result<PathBuf> {
     {
         tried.push(beside.to_owned());
     }
-    for version in release.into_iter().chain(named) {
+    let other = named.filter(|named| Some(*named) != release);
+    for version in release.into_iter().chain(other) {
         for root in [Some(beside), beside.parent()].into_iter().flatten() {
             tried.push(root.join("lib/modules").join(version));
             tried.push(root.join("usr/lib/modules").join(version));
         }
     }
     tried.push(beside.join("modules"));
-    tried.dedup();
     if let Some(dir) = tried.iter().find(|dir| dir.is_dir() && has_modules(dir)) {
         return Ok(dir.clone());
     }
@@ -129,6 +144,13 @@ struct Found {
 fn modules_in(dir: &Path) -> Result<Found> {
     let mut all = BTreeMap::new();
     for file in files(dir)? {
+        if is_unreadable(&file) {
+            bail!(
+                "{}: of compressed modules, only those with xz can be read; install them with \
+                 CONFIG_MODULE_COMPRESS_NONE",
+                file.display()
+            );
+        }
         if let Some((name, packed)) = unpack::module_of(&file) {
             all.insert(name, (file, packed));
         }
@@ -258,10 +280,24 @@ mod tests {
         let place = Place::new();
         let file = place.kernel("elsewhere/6.12.1-mine");
         let text = error(&file, None);
+        assert_eq!(
+            text.matches("boot/lib/modules/6.12.1-mine").count(),
+            1,
+            "{text}"
+        );
         assert!(text.contains("give --modules DIR"), "{text}");
         assert!(text.contains("/lib/modules/6.12.1-mine, nor in "), "{text}");
         let dir = place.path("elsewhere/6.12.1-mine");
         assert_eq!(load(&file, Some(&dir)).unwrap().kernel.modules.len(), 1);
+    }
+
+    #[test]
+    fn the_directory_of_all_releases_is_searched_for_the_right_one() {
+        let place = Place::new();
+        place.kernel("mine/lib/modules/6.11.9");
+        let file = place.kernel("mine/lib/modules/6.12.1-mine");
+        let local = load(&file, Some(&place.path("mine"))).unwrap();
+        assert_eq!(local.kernel.modules.len(), 1);
     }
 
     #[test]
@@ -287,6 +323,12 @@ mod tests {
         let text = error(&file, Some(&place.path("elsewhere/6.11.9")));
         assert!(text.contains("is of release 6.12.1-mine"), "{text}");
         assert!(text.contains("of release 6.11.9: give --modules"), "{text}");
+        place.write("elsewhere/6.12.1-mine/kernel/ext4.ko.zst", b"");
+        let text = error(&file, Some(&place.path("elsewhere/6.12.1-mine")));
+        assert!(
+            text.contains("ext4.ko.zst: of compressed modules"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The results as JUnit XML, which build servers read.
+//! The results as XML of the kind that `JUnit` writes, which build servers read.
 //!
 //! A guest is a suite. What went wrong with the guest itself is an error of a case that has the
 //! suite's name, so a guest that died before its first case is an error, too.

@@ -91,7 +91,7 @@ impl Guest {
             skipped,
         } = self.totals;
         format!(
-            "{:<12} {:<6} {:<28} {:<8} {passed:>6} {failed:>6} {skipped:>7} {:>7.1}",
+            "{:<12} {:<10} {:<28} {:<8} {passed:>6} {failed:>6} {skipped:>7} {:>7.1}",
             self.arch,
             self.series,
             self.release,
@@ -161,7 +161,7 @@ impl Report {
             text += &failure(guest);
         }
         text += &format!(
-            "\n{:<12} {:<6} {:<28} {:<8} {:>6} {:>6} {:>7} {:>7}\n",
+            "\n{:<12} {:<10} {:<28} {:<8} {:>6} {:>6} {:>7} {:>7}\n",
             "arch", "series", "kernel", "outcome", "passed", "failed", "skipped", "seconds"
         );
         for guest in &self.guests {

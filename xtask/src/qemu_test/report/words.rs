@@ -56,8 +56,11 @@ pub(crate) fn count(n: usize, thing: &str) -> String {
 
 /// A time as people say it.
 pub(crate) fn time(seconds: f64) -> String {
-    if seconds < 60.0 {
+    if seconds < 10.0 {
         return format!("{seconds:.1} s");
+    }
+    if seconds < 59.5 {
+        return format!("{seconds:.0} s");
     }
     // At most a few days.
     #[expect(
@@ -97,7 +100,9 @@ mod tests {
     #[test]
     fn times_have_the_units_that_fit() {
         assert_eq!(time(0.04), "0.0 s");
-        assert_eq!(time(59.94), "59.9 s");
+        assert_eq!(time(9.04), "9.0 s");
+        assert_eq!(time(59.4), "59 s");
+        assert_eq!(time(59.94), "1 min 00 s");
         assert_eq!(time(61.0), "1 min 01 s");
         assert_eq!(time(3725.0), "1 h 02 min");
     }
