@@ -14,7 +14,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aio_test_harness::report::{Outcome as CaseOutcome, Totals};
+use aio_test_harness::{
+    features::{self, Features},
+    report::{Outcome as CaseOutcome, Totals},
+};
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -52,6 +55,9 @@ pub(crate) struct Guest {
     pub(crate) totals: Totals,
     #[serde(serialize_with = "rounded")]
     pub(crate) seconds: f64,
+    /// What its storages support, if the cases were run that find it out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) features: Vec<Features>,
     pub(crate) cases: Vec<Case>,
     #[serde(skip)]
     pub(crate) console: String,
@@ -73,9 +79,18 @@ impl Guest {
             reason: verdict.reason,
             totals: verdict.totals,
             seconds,
+            features: found_out(&verdict.cases),
             cases: verdict.cases,
             console,
         }
+    }
+
+    /// What cases that passed have said, except what its storages support.
+    fn notes(&self) -> impl Iterator<Item = (&str, &str)> {
+        let passed = |case: &&Case| case.outcome == CaseOutcome::Passed;
+        let other = |case: &&Case| !case.name.starts_with(features::AREA);
+        let cases = self.cases.iter().filter(passed).filter(other);
+        cases.filter_map(|case| Some((case.name.as_str(), case.reason.as_deref()?)))
     }
 
     /// How long it took.
@@ -99,6 +114,17 @@ impl Guest {
             self.seconds,
         )
     }
+}
+
+/// What cases have found out about storages.
+fn found_out(cases: &[Case]) -> Vec<Features> {
+    let ask =
+        |case: &&Case| case.name.starts_with(features::AREA) && case.outcome == CaseOutcome::Passed;
+    let notes = cases
+        .iter()
+        .filter(ask)
+        .filter_map(|case| case.reason.as_ref());
+    notes.filter_map(|note| note.parse().ok()).collect()
 }
 
 /// All guests' results.
@@ -186,11 +212,9 @@ impl Report {
     pub(crate) fn notes(&self) -> String {
         let mut text = String::new();
         for guest in &self.guests {
-            for case in &guest.cases {
-                if let (CaseOutcome::Passed, Some(note)) = (case.outcome, &case.reason) {
-                    let Guest { arch, release, .. } = guest;
-                    text += &format!("{arch} {release}: {}: {note}\n", case.name);
-                }
+            for (case, note) in guest.notes() {
+                let Guest { arch, release, .. } = guest;
+                text += &format!("{arch} {release}: {case}: {note}\n");
             }
         }
         text

@@ -24,6 +24,7 @@ pub(in super::super) fn guest(outcome: Outcome, cases: &[(&str, CaseOutcome)]) -
         reason: None,
         totals,
         seconds: 4.099_999,
+        features: Vec::new(),
         cases,
         console: "first\nlast words\n".into(),
     }
@@ -359,6 +360,54 @@ fn the_files_are_written_and_written_again() {
     for name in ["index.html", "junit.xml", "grid.svg"] {
         assert!(fs::metadata(dir.join(name)).unwrap().len() > 1000, "{name}");
     }
+}
+
+#[test]
+fn what_storages_support_is_a_table_and_no_note() {
+    let case = |name: &str, outcome, reason: &str| Case {
+        name: name.into(),
+        outcome,
+        reason: Some(reason.into()),
+        seconds: 0.0,
+    };
+    let text = "<ext4>: direct I/O = yes; poll = no (EINVAL)";
+    let verdict = Verdict {
+        outcome: Outcome::Passed,
+        reason: None,
+        release: None,
+        cases: vec![
+            case("features::directory", CaseOutcome::Passed, text),
+            case("features::other", CaseOutcome::Skipped, "tmpfs: poll = yes"),
+            case("a::b", CaseOutcome::Passed, "half: full = of it"),
+        ],
+        totals: Totals::default(),
+    };
+    let guest = Guest::new(("x86_64", "6.12", "6.12.1"), verdict, 1.0, String::new());
+    let storages: Vec<&str> = guest
+        .features
+        .iter()
+        .map(|one| one.storage.as_str())
+        .collect();
+    assert_eq!(storages, ["<ext4>"]);
+    let report = report(vec![guest]);
+    assert_eq!(report.notes(), "x86_64 6.12.1: a::b: half: full = of it\n");
+    let json = serde_json::to_value(&report).unwrap();
+    let expected = serde_json::json!([{"storage": "<ext4>", "answers": [
+        {"feature": "direct I/O", "answer": "yes"},
+        {"feature": "poll", "answer": "no (EINVAL)"},
+    ]}]);
+    assert_eq!(json["guests"][0]["features"], expected);
+    let page = page::text(&report, &about());
+    assert!(page.contains("<caption>&lt;ext4&gt;</caption>"), "{page}");
+    assert!(
+        page.contains("<span class=\"mark good\">yes</span>"),
+        "{page}"
+    );
+    assert!(
+        page.contains("<span class=\"mark open\">no (EINVAL)</span>"),
+        "{page}"
+    );
+    assert!(!page.contains("tmpfs</caption>"), "{page}");
 }
 
 #[test]

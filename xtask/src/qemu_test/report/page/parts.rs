@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use aio_test_harness::{
     cases,
+    features::Features,
     report::{Outcome as CaseOutcome, Totals},
 };
 use maud::{Markup, html};
@@ -38,6 +39,7 @@ pub(super) fn sections(report: &Report, grid: &Grid<'_>) -> Vec<Section> {
     };
     add("missing", "Not available", missing(report));
     add("failures", "Failures", failures(grid));
+    add("features", "What storages support", supported(grid));
     add("skipped", "Skipped", skipped(grid));
     add("notes", "Notes", notes(grid));
     add("slowest", "Slowest cases", slowest(grid));
@@ -245,14 +247,77 @@ fn skipped(grid: &Grid<'_>) -> Option<Markup> {
     })
 }
 
+fn supported(grid: &Grid<'_>) -> Option<Markup> {
+    let mut storages: BTreeMap<&str, Vec<(&Cell<'_>, &Features)>> = BTreeMap::new();
+    for cell in grid.cells() {
+        for features in &cell.guest.features {
+            let of_it = storages.entry(&features.storage).or_default();
+            of_it.push((cell, features));
+        }
+    }
+    (!storages.is_empty()).then(|| {
+        html! {
+            p { "Probed in the guest. Flags are those of requests of native AIO." }
+            @for (storage, guests) in storages { (support(storage, &guests, grid)) }
+        }
+    })
+}
+
+fn support(storage: &str, guests: &[(&Cell<'_>, &Features)], grid: &Grid<'_>) -> Markup {
+    let mut names: Vec<&str> = Vec::new();
+    for answer in guests.iter().flat_map(|(_, features)| &features.answers) {
+        if !names.contains(&answer.feature.as_str()) {
+            names.push(&answer.feature);
+        }
+    }
+    html! {
+        div.scroll tabindex="0" role="region" aria-label={ "Features of " (visible(storage)) } {
+            table.features {
+                caption { (visible(storage)) }
+                thead {
+                    tr {
+                        th scope="col" { "Guest" }
+                        @for name in &names { th scope="col" { (visible(name)) } }
+                    }
+                }
+                tbody {
+                    @for (cell, features) in guests {
+                        tr {
+                            th scope="row" { (link(cell, grid)) }
+                            @for name in &names { (answer_of(name, features)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn answer_of(name: &str, features: &Features) -> Markup {
+    let answer = features
+        .answers
+        .iter()
+        .find(|answer| answer.feature == *name);
+    html! {
+        td {
+            @match answer {
+                Some(answer) => {
+                    span.mark.good[answer.is_yes()].open[!answer.is_yes()] {
+                        (visible(&answer.answer))
+                    }
+                }
+                None => "not asked",
+            }
+        }
+    }
+}
+
 fn notes(grid: &Grid<'_>) -> Option<Markup> {
     let mut said: Said<'_> = BTreeMap::new();
     for cell in grid.cells() {
-        for case in &cell.guest.cases {
-            if let (CaseOutcome::Passed, Some(note)) = (case.outcome, &case.reason) {
-                let by_note = said.entry(&case.name).or_default();
-                by_note.entry(note).or_default().push(cell);
-            }
+        for (case, note) in cell.guest.notes() {
+            let by_note = said.entry(case).or_default();
+            by_note.entry(note).or_default().push(cell);
         }
     }
     (!said.is_empty()).then(|| {
