@@ -295,6 +295,7 @@ mod tests {
     fn the_directory_of_all_releases_is_searched_for_the_right_one() {
         let place = Place::new();
         place.kernel("mine/lib/modules/6.11.9");
+        place.write("mine/lib/modules/6.11.9/kernel/ext4.ko", b"no ELF");
         let file = place.kernel("mine/lib/modules/6.12.1-mine");
         let local = load(&file, Some(&place.path("mine"))).unwrap();
         assert_eq!(local.kernel.modules.len(), 1);

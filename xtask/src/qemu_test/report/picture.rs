@@ -73,7 +73,7 @@ fn place(cell: Option<&Cell<'_>>, x: usize, y: usize) -> Markup {
             (sign) " " (guest.outcome.name())
         }
         text class=(colour) x=(x + 10) y=(y + 37) {
-            (totals.passed) " cases" (failed) ", " (time(guest.seconds))
+            (totals.passed) " passed" (failed) ", " (time(guest.seconds))
         }
     }
 }

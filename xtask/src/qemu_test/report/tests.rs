@@ -348,6 +348,8 @@ fn the_picture_is_xml_with_a_cell_for_each_guest() {
     assert_eq!(count("panel"), 2);
     assert!(texts > 10, "{picture}");
     assert!(picture.contains("3 of 4 guests failed"), "{picture}");
+    assert!(picture.contains(">1 passed, 1 failed, 4.1 s<"), "{picture}");
+    assert!(picture.contains(">1 passed, 4.1 s<"), "{picture}");
 }
 
 #[test]
