@@ -97,7 +97,13 @@ mod tests {
 
     #[test]
     fn another_text_names_no_features() {
-        for text in ["", "took 3 s", "not compared: all", "ext4: a = yes; b"] {
+        for text in [
+            "",
+            "a = yes",
+            "took 3 s",
+            "not compared: all",
+            "ext4: a = yes; b",
+        ] {
             assert_eq!(text.parse::<Features>(), Err(NoFeatures), "{text}");
         }
     }

@@ -1,5 +1,5 @@
 //! The grid of guests on a terminal, while they run: a line for each kernel, a column for each
-//! architecture.
+//! architecture; or a line for each guest, where that would be too wide.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -10,7 +10,13 @@ use super::{guest::Outcome, matrix::Planned};
 use crate::progress::{Line, Progress};
 
 /// The width of a column.
-const WIDE: usize = 22;
+const WIDE: usize = 26;
+
+/// The most columns that have room on a terminal of 80.
+const COLUMNS: usize = 2;
+
+/// The width of the lines' heads.
+const HEAD: usize = 20;
 
 /// What a guest is doing.
 #[derive(Debug, Clone, Copy, Default)]
@@ -50,6 +56,47 @@ impl State {
     }
 }
 
+/// What is in a place of the grid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cell {
+    Name(&'static str),
+    /// The guest in this place of the list.
+    Guest(usize),
+    Nothing,
+}
+
+/// The heads of the lines, and their cells. More columns than a terminal has room for become lines.
+fn rows(guests: &[Planned]) -> Vec<(String, Vec<Cell>)> {
+    let mut archs: Vec<&'static str> = Vec::new();
+    let mut kernels: Vec<&str> = Vec::new();
+    for guest in guests {
+        if !archs.contains(&guest.arch.name) {
+            archs.push(guest.arch.name);
+        }
+        if !kernels.contains(&guest.kernel.series.as_str()) {
+            kernels.push(&guest.kernel.series);
+        }
+    }
+    if archs.len() > COLUMNS {
+        let line = |(place, guest): (usize, &Planned)| {
+            let head = format!("{} {}", guest.arch.name, guest.kernel.series);
+            (head, vec![Cell::Guest(place)])
+        };
+        return guests.iter().enumerate().map(line).collect();
+    }
+    let head = archs.iter().map(|arch| Cell::Name(arch)).collect();
+    let line = |kernel: &str| {
+        let cell = |arch: &&'static str| {
+            let is_it = |one: &Planned| one.arch.name == *arch && one.kernel.series == kernel;
+            let place = guests.iter().position(is_it);
+            place.map_or(Cell::Nothing, Cell::Guest)
+        };
+        (kernel.to_owned(), archs.iter().map(cell).collect())
+    };
+    let lines = kernels.into_iter().map(line);
+    [(String::new(), head)].into_iter().chain(lines).collect()
+}
+
 /// The grid. It goes away when it is dropped.
 #[derive(Debug)]
 pub(super) struct Live {
@@ -61,35 +108,18 @@ impl Live {
     /// The grid of these guests, all waiting.
     pub(super) fn new(guests: &[Planned], progress: &Progress) -> Self {
         let states = Arc::new(Mutex::new(vec![State::Waiting; guests.len()]));
-        let mut archs: Vec<&str> = Vec::new();
-        let mut kernels: Vec<&str> = Vec::new();
-        for guest in guests {
-            if !archs.contains(&guest.arch.name) {
-                archs.push(guest.arch.name);
-            }
-            if !kernels.contains(&guest.kernel.series.as_str()) {
-                kernels.push(&guest.kernel.series);
-            }
-        }
         let mut lines = Vec::new();
-        let head = row("", archs.iter().map(|&arch| arch.to_owned()));
-        lines.push(progress.drawn(move || head.clone()));
-        for kernel in kernels {
-            let place = |arch: &&str| {
-                let is_it = |one: &Planned| one.arch.name == *arch && one.kernel.series == kernel;
-                guests.iter().position(is_it)
-            };
-            let places: Vec<Option<usize>> = archs.iter().map(place).collect();
+        for (head, cells) in rows(guests) {
             let states = Arc::clone(&states);
-            let kernel = kernel.to_owned();
             lines.push(progress.drawn(move || {
                 let states = locked(&states);
                 let now = Instant::now();
-                let cell = |place: &Option<usize>| place.map(|place| states[place].text(now));
-                row(
-                    &kernel,
-                    places.iter().map(|place| cell(place).unwrap_or_default()),
-                )
+                let cell = |cell: &Cell| match cell {
+                    Cell::Name(name) => (*name).to_owned(),
+                    Cell::Guest(place) => states[*place].text(now),
+                    Cell::Nothing => String::new(),
+                };
+                row(&head, cells.iter().map(cell))
             }));
         }
         Self {
@@ -149,12 +179,15 @@ fn locked(states: &Mutex<Vec<State>>) -> MutexGuard<'_, Vec<State>> {
 
 fn row(head: &str, cells: impl Iterator<Item = String>) -> String {
     let cells: String = cells.map(|cell| format!("{cell:<WIDE$}")).collect();
-    format!("{head:<14}{cells}").trim_end().to_owned()
+    format!("{head:<HEAD$}{cells}").trim_end().to_owned()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
+    use crate::{arch, qemu_test::kernel::Kernel};
 
     #[test]
     fn a_cell_says_what_its_guest_does() {
@@ -172,6 +205,39 @@ mod tests {
         assert_eq!(running(2).text(now), "12/345 (2 failed), 41 s");
         let ended = State::Ended(Outcome::Lost, Duration::from_secs(7));
         assert_eq!(ended.text(now), "lost, 7 s");
+    }
+
+    fn planned(arch: &str, series: &str) -> Planned {
+        let kernel = Kernel {
+            release: series.into(),
+            series: series.into(),
+            image: PathBuf::new(),
+            modules: Vec::new(),
+            unpacked: None,
+        };
+        Planned {
+            arch: arch::named(&[arch.to_owned()])[0],
+            kernel: Arc::new(kernel),
+        }
+    }
+
+    #[test]
+    fn each_guest_has_a_place() {
+        let two = [("x86_64", "6.1"), ("x86_64", "6.12"), ("aarch64", "6.12")];
+        let two = two.map(|(arch, series)| planned(arch, series));
+        let expected = [
+            (
+                String::new(),
+                vec![Cell::Name("x86_64"), Cell::Name("aarch64")],
+            ),
+            ("6.1".to_owned(), vec![Cell::Guest(0), Cell::Nothing]),
+            ("6.12".to_owned(), vec![Cell::Guest(1), Cell::Guest(2)]),
+        ];
+        assert_eq!(rows(&two), expected);
+        let three = ["x86_64", "s390x", "armhf"].map(|arch| planned(arch, "6.12"));
+        let expected = [("x86_64 6.12", 0), ("s390x 6.12", 1), ("armhf 6.12", 2)];
+        let expected = expected.map(|(head, place)| (head.to_owned(), vec![Cell::Guest(place)]));
+        assert_eq!(rows(&three), expected);
     }
 
     #[test]
