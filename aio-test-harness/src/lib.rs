@@ -53,6 +53,7 @@ pub mod attack;
 pub mod case;
 pub mod cases;
 pub mod env;
+pub mod features;
 pub mod filter;
 pub mod guest;
 pub mod on;

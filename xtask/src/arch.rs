@@ -35,6 +35,8 @@ pub(crate) struct Platform {
     pub(crate) deb: &'static str,
     /// The end of the names of the kernels' packages.
     pub(crate) flavour: &'static str,
+    /// The same for kernels whose pages aren't of 4 KiB, with the pages' size.
+    pub(crate) other_pages: &'static [(&'static str, &'static str)],
     pub(crate) qemu: Tool,
     /// QEMU's options for the machine, without its accelerator, memory and devices.
     pub(crate) machine: &'static [&'static str],
@@ -98,6 +100,7 @@ const SERIAL: &[&str] = &["-serial", "chardev:console"];
 static AMD64: Platform = Platform {
     deb: "amd64",
     flavour: "cloud-amd64",
+    other_pages: &[],
     qemu: Tool {
         program: "qemu-system-x86_64",
         packages: &["qemu-system-x86"],
@@ -117,6 +120,7 @@ static AMD64: Platform = Platform {
 static ARM64: Platform = Platform {
     deb: "arm64",
     flavour: "cloud-arm64",
+    other_pages: &[("16k", "arm64-16k")],
     qemu: Tool {
         program: "qemu-system-aarch64",
         packages: &["qemu-system-arm"],
@@ -135,6 +139,7 @@ static ARM64: Platform = Platform {
 static RISCV64: Platform = Platform {
     deb: "riscv64",
     flavour: "riscv64",
+    other_pages: &[],
     qemu: Tool {
         program: "qemu-system-riscv64",
         packages: &["qemu-system-riscv", "qemu-system-misc"],
@@ -151,6 +156,7 @@ static RISCV64: Platform = Platform {
 static S390X: Platform = Platform {
     deb: "s390x",
     flavour: "s390x",
+    other_pages: &[],
     qemu: Tool {
         program: "qemu-system-s390x",
         packages: &["qemu-system-s390x", "qemu-system-misc"],
@@ -167,6 +173,7 @@ static S390X: Platform = Platform {
 static PPC64EL: Platform = Platform {
     deb: "ppc64el",
     flavour: "powerpc64le",
+    other_pages: &[],
     qemu: Tool {
         program: "qemu-system-ppc64",
         packages: &["qemu-system-ppc"],

@@ -1,8 +1,8 @@
 //! Progress on a terminal: one line for each piece of long work, which goes when the work is done.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 /// A set of lines below the output. They are drawn only if standard error is a terminal; what
 /// [`Progress::say`] prints is always shown.
@@ -19,6 +19,20 @@ impl Progress {
         let bar = self.lines.add(ProgressBar::new_spinner().with_style(style));
         bar.set_message(what);
         bar.enable_steady_tick(Duration::from_millis(200));
+        Line(bar)
+    }
+
+    /// A new line that is drawn several times a second, with what `draw` returns then. It goes away
+    /// when it is dropped.
+    pub(crate) fn drawn(&self, draw: impl Fn() -> String + Clone + Send + Sync + 'static) -> Line {
+        let draw = move |_: &ProgressState, out: &mut dyn fmt::Write| {
+            // Nothing can be done about a terminal that doesn't take it.
+            out.write_str(&draw()).ok();
+        };
+        let style = ProgressStyle::with_template("{drawn}").expect("the template is a constant");
+        let style = style.with_key("drawn", draw);
+        let bar = self.lines.add(ProgressBar::new_spinner().with_style(style));
+        bar.enable_steady_tick(Duration::from_millis(500));
         Line(bar)
     }
 

@@ -105,7 +105,7 @@ enum Way {
 }
 
 /// The kernel's answer: a count of bytes, or an errno times -1.
-type Answer = i64;
+pub(super) type Answer = i64;
 
 fn synchronous(file: &File, flags: i32, way: Way, memory: Memory) -> Answer {
     let result = match way {
@@ -119,7 +119,7 @@ fn synchronous(file: &File, flags: i32, way: Way, memory: Memory) -> Answer {
 }
 
 /// The answer of `io_submit` or of the event. A file may refuse a flag in either.
-fn asynchronous(context: &Context, request: &Request) -> CaseResult<Answer> {
+pub(super) fn asynchronous(context: &Context, request: &Request) -> CaseResult<Answer> {
     match context.submit(&[request]) {
         Ok(1) => Ok(one_event(context)?.res),
         Err(errno) => Ok(-i64::from(errno.raw())),

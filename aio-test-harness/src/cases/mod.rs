@@ -11,6 +11,7 @@ mod eventfd;
 mod events;
 mod examples;
 mod exit;
+mod features;
 mod files;
 mod flags;
 mod fork;
@@ -75,7 +76,7 @@ pub fn all() -> impl Iterator<Item = Case> {
 fn everything() -> impl Iterator<Item = Case> {
     CALLS
         .iter()
-        .chain(&[no_libc::CASES, examples::CASES, sim::CASES])
+        .chain(&[no_libc::CASES, examples::CASES, sim::CASES, features::CASES])
         .copied()
         .flatten()
         .copied()

@@ -10,6 +10,10 @@ use crate::{
     packages::Install,
 };
 
+/// What says something of the run of cases, which isn't one run then.
+const NOT_WITH_SELF_CHECK: [&str; 7] =
+    ["case", "full", "json", "keep", "parity", "report", "resume"];
+
 /// Boots kernels in QEMU and runs the conformance program on each.
 ///
 /// Installs QEMU and cross compilers with apt when they are missing, after printing the command.
@@ -22,6 +26,17 @@ use crate::{
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) guests: Guests,
+
+    /// Boot everything that the archive has whole: `--kernel all`, and `all-16k` where there are
+    /// such kernels. Says at the start how long that takes, if earlier runs tell.
+    #[arg(long, conflicts_with = "kernels")]
+    pub(crate) full: bool,
+
+    /// Go on with a run that was interrupted: boot only the guests that hadn't ended. Results, also
+    /// those of guests that failed, are kept in cargo's build directory. They hold as long as the
+    /// tested programs, the kernel and this command are the same.
+    #[arg(long)]
+    pub(crate) resume: bool,
 
     /// Run only the cases whose name contains this.
     #[arg(long, value_name = "FILTER", value_parser = one_word)]
@@ -40,6 +55,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
 
+    /// Write the results to this directory as well: a page (`index.html`), XML for build servers
+    /// (`junit.xml`) and a picture of the grid (`grid.svg`). It is made if it is missing.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) report: Option<PathBuf>,
+
     /// Run only the cases of the simulated kernel, there and on the guests' kernels, and write a
     /// table of what they share to this file.
     #[arg(long, value_name = "FILE", conflicts_with = "case")]
@@ -47,7 +67,7 @@ pub(crate) struct Args {
 
     /// Test this command instead of the kernels: boot guests that fail, hang, panic and die on
     /// purpose, and check that each is reported correctly.
-    #[arg(long, conflicts_with_all = ["case", "json", "keep", "parity"])]
+    #[arg(long, conflicts_with_all = NOT_WITH_SELF_CHECK)]
     pub(crate) self_check: bool,
 
     /// What the guest does wrong on purpose.
@@ -61,8 +81,13 @@ pub(crate) struct Guests {
     #[arg(long, value_name = "ARCH", value_parser = arch::values(), help = arch_help())]
     arch: Vec<String>,
 
-    #[arg(long = "kernel", value_name = "SERIES", help = kernel_help())]
+    #[arg(long = "kernel", value_name = "KERNEL", help = kernel_help())]
     pub(crate) kernels: Vec<String>,
+
+    /// The modules of the kernel that `--kernel` gives by its path: its `lib/modules/VERSION`. By
+    /// default they are looked for beside the kernel, in the usual places.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) modules: Option<PathBuf>,
 
     /// How many guests run at once [default: two for each processor].
     #[arg(long, value_name = "N")]
@@ -91,9 +116,10 @@ fn arch_help() -> String {
 
 fn kernel_help() -> String {
     format!(
-        "The kernel series to boot: a number such as 6.1, or oldest, or newest. The newest \
-         complete release of the series is used. Can be repeated [default: {} and newest on {}, \
-         {} on the others]",
+        "The kernel to boot. A series of the archive: a number such as 6.1, or oldest, or newest, \
+         or all. The newest complete release of the series is used. `-16k` behind it stands for \
+         kernels with such pages (aarch64): 6.12-16k, all-16k. Or the path of a kernel, with a \
+         slash: see --modules. Can be repeated [default: {} and newest on {}, {} on the others]",
         LONG_LIVED.join(", "),
         main_names(),
         arch::STABLE_SERIES
@@ -113,12 +139,32 @@ fn one_word(filter: &str) -> Result<String> {
     Ok(filter.to_owned())
 }
 
+impl Args {
+    /// The kernels that were asked for. None at all are the default ones.
+    pub(crate) fn kernels(&self) -> Vec<String> {
+        if !self.full {
+            return self.guests.kernels.clone();
+        }
+        let mut kernels = vec!["all".to_owned()];
+        for arch in self.guests.archs() {
+            for (size, _) in arch.platform.other_pages {
+                let name = format!("all-{size}");
+                if !kernels.contains(&name) {
+                    kernels.push(name);
+                }
+            }
+        }
+        kernels
+    }
+}
+
 impl Guests {
     /// Guests of these architectures.
     pub(crate) fn of(archs: &[&'static Arch], mirror: Option<String>, install: Install) -> Self {
         Self {
             arch: archs.iter().map(|arch| arch.name.to_owned()).collect(),
             kernels: Vec::new(),
+            modules: None,
             jobs: None,
             keep: false,
             mirror,
@@ -184,6 +230,17 @@ mod tests {
         for unknown in ["vax", "every"] {
             assert!(Cli::try_parse_from(["qemu-test", "--arch", unknown]).is_err());
         }
+    }
+
+    #[test]
+    fn full_is_every_kernel_that_there_is() {
+        let kernels = |line: &[&str]| {
+            let cli = Cli::try_parse_from([&["qemu-test", "--full"], line].concat());
+            cli.unwrap().args.kernels()
+        };
+        assert_eq!(kernels(&[]), ["all", "all-16k"]);
+        assert_eq!(kernels(&["--arch", "x86_64"]), ["all"]);
+        assert!(Cli::try_parse_from(["qemu-test", "--full", "--kernel", "6.1"]).is_err());
     }
 
     #[test]

@@ -4,7 +4,9 @@ mod args;
 mod disk;
 mod guest;
 mod initramfs;
+mod kept;
 mod kernel;
+mod live;
 mod matrix;
 mod parity;
 mod report;
@@ -23,7 +25,12 @@ use std::{
     time::Duration,
 };
 
-use aio_test_harness::{cases, env::Requirement, filter::Filter, report::Line};
+use aio_test_harness::{
+    cases,
+    env::Requirement,
+    filter::Filter,
+    report::{Line, Outcome as CaseOutcome},
+};
 use anyhow::{Context, Result};
 
 use crate::{
@@ -36,9 +43,11 @@ use crate::{
 };
 pub(crate) use args::{Args, Guests};
 use guest::{Accel, Files, Limits, Machine, Observed, Outcome, Verdict};
-use matrix::{Plan, Planned};
-use report::Guest;
+use kept::{Kept, Key, Prints};
+use live::Live;
+use matrix::{Named, Plan, Planned};
 pub(crate) use report::Report;
+use report::{Clock, Guest, count, time};
 
 /// What runs in the guests.
 const CONFORMANCE: Program = Program {
@@ -94,11 +103,25 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         return self_check::run(args);
     }
     interrupt::catch()?;
+    let clock = Clock::start();
+    if let Some(dir) = &args.report {
+        // Before the run: a directory that can't be made would lose its results.
+        report::make(dir)?;
+    }
     let work = Work::cases(args);
-    let report = boot(&args.guests, &args.guests.kernels, &work)?;
+    let kernels = args.kernels();
+    let run = Run {
+        kept: Some(Kept::open()?),
+        resume: args.resume,
+        says_how_long: args.full,
+    };
+    let (report, resumed) = boot_in(&args.guests, &kernels, &work, &run)?;
     print!("{}{}", report.notes(), report.text());
     if let Some(file) = &args.json {
         report.write_json(file)?;
+    }
+    if let Some(dir) = &args.report {
+        report.write_to(dir, &clock.stop(args.case.clone(), resumed))?;
     }
     if let Some(file) = &args.parity {
         parity::write(&report, file)?;
@@ -121,6 +144,8 @@ fn prepare(
     progress: &Progress,
 ) -> Result<Parts> {
     let archs = wanted.archs();
+    // First, because nothing has to be installed to find that a path is wrong.
+    let kernels = Named::read(kernels, wanted.modules.as_deref(), &archs)?;
     // Collected first, so that one command installs all that are missing.
     let mut tools = TOOLS.to_vec();
     for arch in &archs {
@@ -128,7 +153,7 @@ fn prepare(
     }
     let mirror = Mirror::find(wanted.mirror.as_deref())?;
     let toolchains = Toolchains::get(&archs, &tools, &mirror, wanted.install(), progress)?;
-    let plan = matrix::plan(&archs, kernels, &mirror, progress)?;
+    let plan = matrix::plan(&archs, &kernels, &mirror, progress)?;
     for why in &plan.unavailable {
         progress.say(format!("notice: {why}"));
     }
@@ -154,13 +179,38 @@ fn prepare(
     Ok(Parts { plan, programs })
 }
 
+/// What a run does with the results of earlier ones.
+#[derive(Debug, Default)]
+struct Run {
+    /// Where results are kept, if they are.
+    kept: Option<Kept>,
+    /// Whether kept results are taken over.
+    resume: bool,
+    says_how_long: bool,
+}
+
 /// Boots all guests, and returns the results.
 pub(crate) fn boot(wanted: &Guests, kernels: &[String], work: &Work) -> Result<Report> {
+    let (report, _) = boot_in(wanted, kernels, work, &Run::default())?;
+    Ok(report)
+}
+
+/// Boots all guests. Returns the results, and how many of them were kept ones.
+fn boot_in(wanted: &Guests, kernels: &[String], work: &Work, run: &Run) -> Result<(Report, usize)> {
     let progress = Progress::default();
     let mut parts = prepare(wanted, kernels, work.examples, &progress)?;
     for (arch, programs) in &mut parts.programs {
         programs.extend_from_slice(work.programs.get(arch).map_or(&[], Vec::as_slice));
     }
+    let guests = &parts.plan.guests;
+    let prints = Prints::new(work, &parts.programs);
+    let keys = match run.kept {
+        Some(_) => guests.iter().map(|guest| prints.key(guest)).collect(),
+        None => Ok(Vec::new()),
+    };
+    let keys: Vec<Key> = keys?;
+    let taken = run.take(guests.len(), &keys)?;
+    run.say(&taken, &keys, wanted.jobs(), &progress);
     let mut dir = tempfile::Builder::new();
     dir.prefix("aio-guests-");
     // The directory for temporary files may be on a file system without O_DIRECT.
@@ -174,14 +224,51 @@ pub(crate) fn boot(wanted: &Guests, kernels: &[String], work: &Work) -> Result<R
         programs: &parts.programs,
         dir: dir.path(),
         progress: &progress,
+        kept: run.kept.as_ref().map(|kept| (kept, keys.as_slice())),
         kvm_failed: AtomicBool::new(false),
         noticed: AtomicBool::new(false),
     };
-    let guests = lab.boot_all(&parts.plan.guests)?;
+    let resumed = taken.iter().flatten().count();
+    let guests = lab.boot_all(guests, taken)?;
     if wanted.keep {
         progress.say(format!("kept: {}", dir.keep().display()));
     }
-    Ok(Report::new(guests, parts.plan.unavailable))
+    Ok((Report::new(guests, parts.plan.unavailable), resumed))
+}
+
+impl Run {
+    /// The kept results, one for each guest that has one. A run from the start has none.
+    fn take(&self, guests: usize, keys: &[Key]) -> Result<Vec<Option<Guest>>> {
+        match &self.kept {
+            Some(kept) if self.resume => Ok(keys.iter().map(|key| kept.take(key)).collect()),
+            Some(kept) => {
+                kept.forget(keys)?;
+                Ok(vec![None; guests])
+            }
+            None => Ok(vec![None; guests]),
+        }
+    }
+
+    /// Says what is left to do, and how long that takes.
+    fn say(&self, taken: &[Option<Guest>], keys: &[Key], jobs: usize, progress: &Progress) {
+        for guest in taken.iter().flatten() {
+            progress.say(format!("from the run before: {}", guest.line().trim_end()));
+        }
+        let Some(kept) = self.kept.as_ref().filter(|_| self.says_how_long) else {
+            return;
+        };
+        let left = keys.iter().zip(taken).filter(|(_, taken)| taken.is_none());
+        let left: Vec<Key> = left.map(|(key, _)| key.clone()).collect();
+        let guests = count(left.len(), "guest");
+        progress.say(match kept.estimate(&left, jobs) {
+            _ if left.is_empty() => "no guest is left to boot".to_owned(),
+            Some(seconds) => format!(
+                "{guests} to boot, {jobs} at a time: about {}, by earlier runs",
+                time(seconds)
+            ),
+            None => format!("{guests} to boot, {jobs} at a time: no earlier run says how long"),
+        });
+    }
 }
 
 /// What the guests of a run do.
@@ -252,25 +339,46 @@ struct Lab<'a> {
     programs: &'a Programs,
     dir: &'a Path,
     progress: &'a Progress,
+    /// Where results are kept, with the guests' keys.
+    kept: Option<(&'a Kept, &'a [Key])>,
     /// Set when a guest has shown that hardware acceleration doesn't work here.
     kvm_failed: AtomicBool,
     /// Set when the notice about hardware acceleration has been printed.
     noticed: AtomicBool,
 }
 
+/// A guest's place in the grid on the terminal.
+#[derive(Debug, Clone, Copy)]
+struct Seat<'a> {
+    live: &'a Live,
+    place: usize,
+}
+
 impl Lab<'_> {
-    /// Boots the guests, `jobs` of them at a time.
-    fn boot_all(&self, guests: &[Planned]) -> Result<Vec<Guest>> {
+    /// Boots the guests that have no result yet, `jobs` of them at a time.
+    fn boot_all(&self, guests: &[Planned], taken: Vec<Option<Guest>>) -> Result<Vec<Guest>> {
         let next = AtomicUsize::new(0);
-        let done = Mutex::new(Vec::new());
+        let live = Live::new(guests, self.progress);
+        let mut done = Vec::new();
+        for (place, guest) in taken.into_iter().enumerate() {
+            if let Some(guest) = guest {
+                live.ends(place, guest.outcome, guest.took());
+                done.push((place, Ok(guest)));
+            }
+        }
+        let left: Vec<usize> = (0..guests.len())
+            .filter(|place| !done.iter().any(|(taken, _)| taken == place))
+            .collect();
+        let done = Mutex::new(done);
         thread::scope(|scope| {
-            for _ in 0..self.jobs.min(guests.len()) {
+            for _ in 0..self.jobs.min(left.len()) {
                 scope.spawn(|| {
-                    while let Some((place, guest)) = Some(next.fetch_add(1, Ordering::Relaxed))
-                        .and_then(|n| Some((n, guests.get(n)?)))
-                    {
-                        let result = self.boot(guest);
+                    while let Some(&place) = left.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let seat = Seat { live: &live, place };
+                        let result = self.boot(&guests[place], seat);
+                        let result = result.and_then(|guest| self.keep(place, guest));
                         if let Ok(guest) = &result {
+                            live.ends(place, guest.outcome, guest.took());
                             self.progress.say(guest.line().trim_end());
                         }
                         done.lock()
@@ -286,11 +394,19 @@ impl Lab<'_> {
         done.into_iter().map(|(_, result)| result).collect()
     }
 
+    /// Keeps the result of a guest that has ended by itself.
+    fn keep(&self, place: usize, guest: Guest) -> Result<Guest> {
+        if let Some((kept, keys)) = self.kept.filter(|_| !interrupt::requested()) {
+            kept.put(&keys[place], &guest)?;
+        }
+        Ok(guest)
+    }
+
     /// Boots one guest. If hardware acceleration turns out not to work, boots it again without.
-    fn boot(&self, guest: &Planned) -> Result<Guest> {
+    fn boot(&self, guest: &Planned, seat: Seat<'_>) -> Result<Guest> {
         interrupt::check()?;
         if self.work.timed {
-            return self.boot_with(guest, Accel::Counted);
+            return self.boot_with(guest, seat, Accel::Counted);
         }
         let (mut accel, notice) = Accel::offered(guest.arch.platform);
         if let Some(notice) = notice.filter(|_| !self.noticed.swap(true, Ordering::Relaxed)) {
@@ -299,7 +415,7 @@ impl Lab<'_> {
         if self.kvm_failed.load(Ordering::Relaxed) {
             accel = Accel::Emulation;
         }
-        let result = self.boot_with(guest, accel)?;
+        let result = self.boot_with(guest, seat, accel)?;
         // The program reported nothing at all, so the machine itself didn't work.
         let said_nothing = result.outcome != Outcome::Passed && result.cases.is_empty();
         if accel == Accel::Emulation || !said_nothing || interrupt::requested() {
@@ -309,12 +425,12 @@ impl Lab<'_> {
             self.progress
                 .say("notice: a guest didn't start with /dev/kvm: emulating");
         }
-        self.boot_with(guest, Accel::Emulation)
+        self.boot_with(guest, seat, Accel::Emulation)
     }
 
     /// Boots one guest. If QEMU crashes before the guest has reported anything, boots it once more.
-    fn boot_with(&self, guest: &Planned, accel: Accel) -> Result<Guest> {
-        let mut seen = self.boot_once(guest, accel)?;
+    fn boot_with(&self, guest: &Planned, seat: Seat<'_>, accel: Accel) -> Result<Guest> {
+        let mut seen = self.boot_once(guest, seat, accel)?;
         if seen.qemu_crashed_early() {
             self.progress.say(format!(
                 "notice: QEMU crashed while it booted {} {}, so it is booted once more: {}",
@@ -322,7 +438,7 @@ impl Lab<'_> {
                 guest.kernel.release,
                 seen.qemu.trim()
             ));
-            seen = self.boot_once(guest, accel)?;
+            seen = self.boot_once(guest, seat, accel)?;
         }
         let Planned { arch, kernel } = guest;
         let verdict = Verdict::new(&seen);
@@ -334,10 +450,12 @@ impl Lab<'_> {
         })
     }
 
-    fn boot_once(&self, guest: &Planned, accel: Accel) -> Result<Observed> {
+    fn boot_once(&self, guest: &Planned, seat: Seat<'_>, accel: Accel) -> Result<Observed> {
         let Planned { arch, kernel } = guest;
         let name = format!("{} {}", arch.name, kernel.release);
         let line = self.progress.line(format!("{name}: booting"));
+        let Seat { live, place } = seat;
+        live.boots(place);
         let dir = self.dir.join(format!("{}-{}", arch.name, kernel.series));
         if dir.exists() {
             fs::remove_dir_all(&dir)?;
@@ -364,11 +482,17 @@ impl Lab<'_> {
             &files,
             limits,
             |said| match said {
-                Line::Hello { cases: n, .. } => cases = *n,
+                Line::Hello { cases: n, .. } => {
+                    cases = *n;
+                    live.says_hello(place, cases);
+                }
                 Line::Start { name: case } => {
                     line.set(format!("{name}: case {} of {cases}, {case}", ended + 1));
                 }
-                Line::Case { .. } => ended += 1,
+                Line::Case { outcome, .. } => {
+                    ended += 1;
+                    live.ends_case(place, *outcome == CaseOutcome::Failed);
+                }
                 Line::End(_) => {}
             },
         )

@@ -138,6 +138,9 @@ impl Check<'_> {
         for series in self.kernels {
             command.args(["--kernel", series]);
         }
+        if let Some(dir) = &args.guests.modules {
+            command.arg("--modules").arg(dir);
+        }
         if let Some(mirror) = &args.guests.mirror {
             command.args(["--mirror", mirror]);
         }

@@ -1,12 +1,12 @@
 //! Judging a guest by what was seen of it.
 
 use aio_test_harness::report::{Line, Outcome as CaseOutcome, Totals};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{End, Observed};
 
 /// How a guest ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Outcome {
     /// It ran all cases, and none failed.
@@ -34,7 +34,7 @@ impl Outcome {
 }
 
 /// How a case ended.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) outcome: CaseOutcome,

@@ -108,8 +108,8 @@ fn depends_on(stanza: &Stanza, name: &str) -> Option<(String, String)> {
 }
 
 /// `6.12` of `6.12.107+deb13`.
-fn series(number: &str) -> Option<String> {
-    let mut parts = number.split(['.', '+']);
+pub(super) fn series(number: &str) -> Option<String> {
+    let mut parts = number.split(['.', '+', '-']);
     let (major, minor) = (parts.next()?, parts.next()?);
     (major.parse::<u32>().is_ok() && minor.parse::<u32>().is_ok())
         .then(|| format!("{major}.{minor}"))
@@ -221,6 +221,13 @@ impl Index {
     /// The oldest series with a released kernel that is complete.
     pub(crate) fn oldest_series(&self) -> Option<&str> {
         self.available().next()
+    }
+
+    /// Each series with a released kernel that is complete, oldest first.
+    pub(crate) fn all_series(&self) -> Vec<&str> {
+        let mut all: Vec<&str> = self.available().collect();
+        all.dedup();
+        all
     }
 
     /// The series of each released kernel that is complete, oldest first.

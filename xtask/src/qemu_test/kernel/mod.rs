@@ -1,6 +1,8 @@
-//! Kernels of the Debian archive: listing and downloading them.
+//! Kernels: those of the Debian archive, listed and downloaded, and those that somebody has built.
 
+mod image;
 mod index;
+mod local;
 mod modules;
 mod unpack;
 
@@ -21,6 +23,10 @@ use crate::{
 };
 
 pub(crate) use index::{Index, Release};
+pub(crate) use local::load as load_local;
+
+#[cfg(test)]
+pub(crate) use image::tests::x86 as image_for_x86;
 
 /// The modules that a guest needs. A kernel that lacks one of them has it built in.
 const WANTED: [&str; 5] = [
@@ -40,6 +46,9 @@ pub(crate) struct Kernel {
     pub(crate) image: PathBuf,
     /// The modules that a guest loads, in this order.
     pub(crate) modules: Vec<PathBuf>,
+    /// Where they were unpacked, if that goes away with the kernel.
+    #[expect(dead_code, reason = "the directory is removed when this is dropped")]
+    pub(crate) unpacked: Option<tempfile::TempDir>,
 }
 
 /// The archive's kernels of one platform.
@@ -47,6 +56,7 @@ pub(crate) struct Kernel {
 pub(crate) struct Archive {
     platform: &'static Platform,
     root: Root,
+    dir: PathBuf,
     kernels: PathBuf,
     index: Index,
     /// Only one run at a time changes the cache of a platform.
@@ -72,6 +82,7 @@ impl Archive {
         Ok(Self {
             platform,
             root,
+            dir,
             kernels,
             index,
             _lock: lock,
@@ -82,9 +93,24 @@ impl Archive {
         &self.index
     }
 
-    /// The newest kernel of a series, from the cache or the archive.
-    pub(crate) fn kernel(&self, series: &str, progress: &Progress) -> Result<Kernel> {
-        let release = self.index.newest_of(series, self.platform.deb)?;
+    /// The index of the kernels with pages of another size; `None` if there is no such flavour.
+    pub(crate) fn index_of_pages(&self, size: &str, progress: &Progress) -> Result<Option<Index>> {
+        let flavours = self.platform.other_pages.iter();
+        let Some((_, flavour)) = flavours.copied().find(|(one, _)| *one == size) else {
+            return Ok(None);
+        };
+        let file = self.dir.join(format!("kernels-{size}.json"));
+        Index::load(&file, &self.root, flavour, progress).map(Some)
+    }
+
+    /// The newest kernel of a series in an index of this archive, from the cache or the archive.
+    pub(crate) fn kernel(
+        &self,
+        index: &Index,
+        series: &str,
+        progress: &Progress,
+    ) -> Result<Kernel> {
+        let release = index.newest_of(series, self.platform.deb)?;
         let dir = self.kernels.join(&release.release);
         if !is_whole(&dir) {
             let _line = progress.line(format!("kernel {}", release.release));
@@ -131,5 +157,6 @@ fn load(dir: &Path, release: &Release) -> Result<Kernel> {
         series: release.series.clone(),
         image: dir.join("image"),
         modules: text.lines().map(|name| dir.join(name)).collect(),
+        unpacked: None,
     })
 }

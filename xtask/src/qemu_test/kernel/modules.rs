@@ -7,13 +7,26 @@ use object::read::{Object, ObjectSection};
 /// The names of the modules that have to be loaded before this one: its dependencies (`depends`)
 /// and its soft dependencies (`softdep`), from its `.modinfo` section.
 pub(super) fn needs(module: &[u8]) -> Vec<String> {
-    let Ok(file) = object::File::parse(module) else {
-        return Vec::new();
-    };
-    let info = file
-        .section_by_name(".modinfo")
-        .and_then(|section| section.data().ok());
-    info.map_or_else(Vec::new, needs_of_info)
+    with_info(module, needs_of_info).unwrap_or_default()
+}
+
+/// The kernel's release that a module is built for, from its `vermagic`.
+pub(super) fn release(module: &[u8]) -> Option<String> {
+    with_info(module, release_of_info)?
+}
+
+fn with_info<T>(module: &[u8], read: impl FnOnce(&[u8]) -> T) -> Option<T> {
+    let file = object::File::parse(module).ok()?;
+    let section = file.section_by_name(".modinfo")?;
+    Some(read(section.data().ok()?))
+}
+
+fn release_of_info(info: &[u8]) -> Option<String> {
+    info.split(|&byte| byte == 0).find_map(|entry| {
+        let entry = String::from_utf8_lossy(entry);
+        let words = entry.strip_prefix("vermagic=")?;
+        words.split_whitespace().next().map(str::to_owned)
+    })
 }
 
 fn needs_of_info(info: &[u8]) -> Vec<String> {
@@ -72,6 +85,13 @@ mod tests {
         assert_eq!(needs_of_info(info), ["crc32c", "mbcache", "jbd2", "crc_16"]);
         assert!(needs_of_info(b"depends=\0name=a\0").is_empty());
         assert!(needs(b"not a module").is_empty());
+    }
+
+    #[test]
+    fn reads_what_a_module_is_built_for() {
+        let info = b"name=ext4\0vermagic=6.12.1-mine SMP preempt mod_unload \0depends=\0";
+        assert_eq!(release_of_info(info).as_deref(), Some("6.12.1-mine"));
+        assert_eq!(release_of_info(b"name=ext4\0"), None);
     }
 
     #[test]

@@ -95,8 +95,9 @@ fn is_image(path: &Path, name: &str) -> bool {
     matches!(stem, "vmlinuz" | "vmlinux") && (in_boot || name == stem)
 }
 
+/// How a module is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Packed {
+pub(super) enum Packed {
     No,
     Xz,
 }
@@ -110,7 +111,12 @@ fn module_name(file: &str) -> Option<(String, Packed)> {
     Some((name.replace('-', "_"), packed))
 }
 
-fn decompress(mut module: impl Read, packed: Packed) -> Result<Vec<u8>> {
+/// What [`module_name`] says of a file.
+pub(super) fn module_of(file: &Path) -> Option<(String, Packed)> {
+    module_name(file.file_name()?.to_str()?)
+}
+
+pub(super) fn decompress(mut module: impl Read, packed: Packed) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     match packed {
         Packed::No => {

@@ -53,6 +53,14 @@ fn error_of(index: &Index, series: &str) -> String {
 }
 
 #[test]
+fn all_series_are_the_released_ones_that_are_complete_each_once() {
+    let text = whole() + &split_release("6.19.6+deb13", "6.19.6-1", &["binary"]);
+    assert_eq!(index(&text).all_series(), ["5.10", "6.12"]);
+    let text = whole() + &split_release("7.2.9+deb13", "7.2.9-1", ALL_PARTS);
+    assert_eq!(index(&text).all_series(), ["5.10", "6.12", "7.2"]);
+}
+
+#[test]
 fn the_newest_of_a_series_is_by_version_not_by_name() {
     let index = index(&whole());
     assert_eq!(release_of(&index, "5.10"), "5.10.0-32-cloud-amd64");

@@ -1,28 +1,63 @@
-//! The results of a run of guests: a table for people, JSON for programs.
+//! The results of a run of guests: a table and a page for people, JSON and XML for programs.
 
-use std::{fs, path::Path, process::ExitCode};
+mod grid;
+mod junit;
+mod page;
+mod palette;
+mod picture;
+mod words;
 
-use aio_test_harness::report::{Outcome as CaseOutcome, Totals};
+use std::{
+    fs,
+    path::Path,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use aio_test_harness::{
+    features::{self, Features},
+    report::{Outcome as CaseOutcome, Totals},
+};
 use anyhow::{Context, Result, bail};
-use serde::Serialize;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+pub(crate) use words::{count, time};
 
 use super::guest::{Case, Outcome, Verdict, rounded};
 
 /// How many lines of a console are shown.
 const TAIL: usize = 25;
 
+/// The storage of every guest so far.
+pub(crate) const USUAL_STORAGE: &str = "virtio-blk";
+
+fn is_usual(storage: &str) -> bool {
+    storage == USUAL_STORAGE
+}
+
+fn usual() -> String {
+    USUAL_STORAGE.to_owned()
+}
+
 /// One guest's results.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Guest {
     pub(crate) arch: String,
     pub(crate) series: String,
     pub(crate) release: String,
+    /// How its disks are attached. JSON has it where it isn't the usual one.
+    #[serde(default = "usual", skip_serializing_if = "is_usual")]
+    pub(crate) storage: String,
     pub(crate) outcome: Outcome,
     pub(crate) reason: Option<String>,
     #[serde(flatten)]
     pub(crate) totals: Totals,
     #[serde(serialize_with = "rounded")]
     pub(crate) seconds: f64,
+    /// What its storages support, if the cases were run that find it out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) features: Vec<Features>,
     pub(crate) cases: Vec<Case>,
     #[serde(skip)]
     pub(crate) console: String,
@@ -42,14 +77,29 @@ impl Guest {
             arch: arch.to_owned(),
             series: series.to_owned(),
             release: verdict.release.unwrap_or_else(|| release.to_owned()),
+            storage: usual(),
             outcome: verdict.outcome,
             reason: verdict.reason,
             totals: verdict.totals,
             seconds,
+            features: found_out(&verdict.cases),
             cases: verdict.cases,
             console,
             qemu: String::new(),
         }
+    }
+
+    /// What cases that passed have said, except what its storages support.
+    fn notes(&self) -> impl Iterator<Item = (&str, &str)> {
+        let passed = |case: &&Case| case.outcome == CaseOutcome::Passed;
+        let other = |case: &&Case| !case.name.starts_with(features::AREA);
+        let cases = self.cases.iter().filter(passed).filter(other);
+        cases.filter_map(|case| Some((case.name.as_str(), case.reason.as_deref()?)))
+    }
+
+    /// How long it took.
+    pub(crate) fn took(&self) -> Duration {
+        Duration::try_from_secs_f64(self.seconds).unwrap_or_default()
     }
 
     /// One line about it.
@@ -60,7 +110,7 @@ impl Guest {
             skipped,
         } = self.totals;
         format!(
-            "{:<12} {:<6} {:<28} {:<8} {passed:>6} {failed:>6} {skipped:>7} {:>7.1}",
+            "{:<12} {:<10} {:<28} {:<8} {passed:>6} {failed:>6} {skipped:>7} {:>7.1}",
             self.arch,
             self.series,
             self.release,
@@ -68,6 +118,17 @@ impl Guest {
             self.seconds,
         )
     }
+}
+
+/// What cases have found out about storages.
+fn found_out(cases: &[Case]) -> Vec<Features> {
+    let ask =
+        |case: &&Case| case.name.starts_with(features::AREA) && case.outcome == CaseOutcome::Passed;
+    let notes = cases
+        .iter()
+        .filter(ask)
+        .filter_map(|case| case.reason.as_ref());
+    notes.filter_map(|note| note.parse().ok()).collect()
 }
 
 /// All guests' results.
@@ -117,6 +178,12 @@ impl Report {
                 .all(|guest| guest.outcome == Outcome::Passed)
     }
 
+    /// How many guests passed.
+    fn passed(&self) -> usize {
+        let passed = |guest: &&Guest| guest.outcome == Outcome::Passed;
+        self.guests.iter().filter(passed).count()
+    }
+
     /// The failures, the table and the totals, in this order.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
@@ -124,18 +191,14 @@ impl Report {
             text += &failure(guest);
         }
         text += &format!(
-            "\n{:<12} {:<6} {:<28} {:<8} {:>6} {:>6} {:>7} {:>7}\n",
+            "\n{:<12} {:<10} {:<28} {:<8} {:>6} {:>6} {:>7} {:>7}\n",
             "arch", "series", "kernel", "outcome", "passed", "failed", "skipped", "seconds"
         );
         for guest in &self.guests {
             text += &guest.line();
             text.push('\n');
         }
-        let passed = self
-            .guests
-            .iter()
-            .filter(|guest| guest.outcome == Outcome::Passed)
-            .count();
+        let passed = self.passed();
         text += &format!(
             "\n{passed} of {} guests passed; cases:\n",
             self.guests.len()
@@ -153,11 +216,9 @@ impl Report {
     pub(crate) fn notes(&self) -> String {
         let mut text = String::new();
         for guest in &self.guests {
-            for case in &guest.cases {
-                if let (CaseOutcome::Passed, Some(note)) = (case.outcome, &case.reason) {
-                    let Guest { arch, release, .. } = guest;
-                    text += &format!("{arch} {release}: {}: {note}\n", case.name);
-                }
+            for (case, note) in guest.notes() {
+                let Guest { arch, release, .. } = guest;
+                text += &format!("{arch} {release}: {case}: {note}\n");
             }
         }
         text
@@ -179,6 +240,63 @@ impl Report {
     pub(crate) fn write_json(&self, file: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self)? + "\n";
         fs::write(file, text).with_context(|| format!("can't write {}", file.display()))
+    }
+
+    /// Writes the page, the XML and the picture to a directory.
+    pub(crate) fn write_to(&self, dir: &Path, about: &About) -> Result<()> {
+        make(dir)?;
+        let files = [
+            ("index.html", page::text(self, about)),
+            ("junit.xml", junit::text(self)?),
+            ("grid.svg", picture::text(self)),
+        ];
+        for (name, text) in files {
+            let file = dir.join(name);
+            fs::write(&file, text).with_context(|| format!("can't write {}", file.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes the directory of a report, if it is missing.
+pub(crate) fn make(dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir).with_context(|| format!("can't make {}", dir.display()))
+}
+
+/// A run, as the page tells of it.
+#[derive(Debug)]
+pub(crate) struct About {
+    pub(crate) started: DateTime<Utc>,
+    pub(crate) took: Duration,
+    /// What cases were picked by, if not all were.
+    pub(crate) filter: Option<String>,
+    /// How many guests' results are from a run that was interrupted.
+    pub(crate) resumed: usize,
+}
+
+/// A run that goes on.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    started: DateTime<Utc>,
+    since: Instant,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Self {
+            started: Utc::now(),
+            since: Instant::now(),
+        }
+    }
+
+    /// The run ends now.
+    pub(crate) fn stop(&self, filter: Option<String>, resumed: usize) -> About {
+        About {
+            started: self.started,
+            took: self.since.elapsed(),
+            filter,
+            resumed,
+        }
     }
 }
 
@@ -224,103 +342,4 @@ fn failure(guest: &Guest) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn guest(outcome: Outcome, cases: &[(&str, CaseOutcome)]) -> Guest {
-        let mut totals = Totals::default();
-        let cases = cases
-            .iter()
-            .map(|&(name, outcome)| {
-                totals.count(outcome);
-                let reason = (outcome == CaseOutcome::Failed).then(|| "it broke".to_owned());
-                Case {
-                    name: name.to_owned(),
-                    outcome,
-                    reason,
-                    seconds: 0.012_345,
-                }
-            })
-            .collect();
-        Guest {
-            arch: "x86_64".into(),
-            series: "5.10".into(),
-            release: "5.10.0-32-cloud-amd64".into(),
-            outcome,
-            reason: None,
-            totals,
-            seconds: 4.099_999,
-            cases,
-            console: "first\nlast words\n".into(),
-            qemu: String::new(),
-        }
-    }
-
-    fn report(guests: Vec<Guest>) -> Report {
-        Report::new(guests, Vec::new())
-    }
-
-    #[test]
-    fn the_json_has_the_agreed_shape() {
-        let report = report(vec![guest(Outcome::Passed, &[("a", CaseOutcome::Passed)])]);
-        let json: serde_json::Value = serde_json::to_value(&report).unwrap();
-        let expected = serde_json::json!({
-            "guests": [{
-                "arch": "x86_64", "series": "5.10", "release": "5.10.0-32-cloud-amd64",
-                "outcome": "passed", "reason": null,
-                "passed": 1, "failed": 0, "skipped": 0, "seconds": 4.1,
-                "cases": [{"name": "a", "outcome": "passed", "reason": null, "seconds": 0.012}],
-            }],
-            "passed": 1, "failed": 0, "skipped": 0,
-        });
-        assert_eq!(json, expected);
-    }
-
-    #[test]
-    fn failures_are_shown_with_the_console() {
-        let failed = guest(
-            Outcome::Failed,
-            &[("a", CaseOutcome::Passed), ("b", CaseOutcome::Failed)],
-        );
-        let report = report(vec![
-            failed,
-            guest(Outcome::Passed, &[("a", CaseOutcome::Passed)]),
-        ]);
-        let text = report.text();
-        assert!(!report.all_passed());
-        assert!(text.contains("  FAILED b: it broke\n"), "{text}");
-        assert!(text.contains("  | last words\n"), "{text}");
-        assert!(text.contains("1 of 2 guests passed"), "{text}");
-        assert!(
-            text.ends_with("\n2 passed, 1 failed, 0 skipped\n"),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn only_guests_that_all_passed_are_a_success() {
-        assert!(!report(Vec::new()).all_passed());
-        let passed = || guest(Outcome::Passed, &[("a", CaseOutcome::Passed)]);
-        assert!(report(vec![passed(), passed()]).all_passed());
-        for outcome in [
-            Outcome::Failed,
-            Outcome::Timeout,
-            Outcome::Panic,
-            Outcome::Lost,
-        ] {
-            assert!(!report(vec![passed(), guest(outcome, &[])]).all_passed());
-        }
-    }
-
-    #[test]
-    fn a_kernel_that_is_not_available_is_an_error_and_in_the_report() {
-        let passed = vec![guest(Outcome::Passed, &[("a", CaseOutcome::Passed)])];
-        let why = "kernel series 7.0 isn't available";
-        let report = Report::new(passed, vec![why.to_owned()]);
-        let error = report.exit_code().unwrap_err().to_string();
-        assert!(error.contains(why), "{error}");
-        let json = serde_json::to_value(&report).unwrap();
-        assert_eq!(json["unavailable"], serde_json::json!([why]));
-        assert_eq!(json["passed"], 1);
-    }
-}
+pub(super) mod tests;
