@@ -152,8 +152,8 @@ fn now() -> i128 {
     nanoseconds(time.tv_sec, time.tv_nsec)
 }
 
-/// Runs the handlers of pending signals as the kernel's call does: with the mask `wanted` for as long
-/// as they run, and one for each kind of signal. Returns whether one ran.
+/// Runs the handlers of pending signals as the kernel's call does: with the mask `wanted` while
+/// they run, and one for each kind of signal. Returns whether one ran.
 ///
 /// # Errors
 ///
