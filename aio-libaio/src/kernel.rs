@@ -129,7 +129,8 @@ pub unsafe extern "C" fn io_getevents(
 /// Where the kernel doesn't have this call (before Linux 4.18) or a seccomp filter forbids it, the
 /// library does the same by other calls. It blocks all signals, and looks for signals and for
 /// events every few milliseconds. So a signal ends the wait up to 5 ms later than with the kernel's
-/// call. No signal is lost.
+/// call. No signal is lost. Handlers run with the mask that they have in the kernel's call. The
+/// library needs `ppoll` for that: where it is forbidden too, its error is the result.
 ///
 /// Returns what [`io_getevents`] returns, and `-EFAULT` also if `mask` can't be read.
 ///

@@ -38,7 +38,7 @@
 //!
 //! # Targets
 //!
-//! Linux on 64-bit architectures, with glibc. It was tried on `x86_64`.
+//! Linux on 64-bit architectures, with glibc. It was tried on `x86_64` and `aarch64`.
 
 #![no_std]
 #![cfg_attr(

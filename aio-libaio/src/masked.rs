@@ -41,13 +41,18 @@ pub(crate) unsafe fn wait(
     timeout: *mut PgetEventsTimespec,
     mask: *mut Sigset,
 ) -> Result<usize, Errno> {
-    // The kernel checks the arguments and waits for nothing, as `min` and `nr` are 0.
-    // SAFETY: `timeout` is readable, null or unmapped, which the caller promises. No event is
-    // written.
-    unsafe { aio_sys::io_getevents(ctx, 0, 0, ptr::null_mut(), timeout) }?;
     if mask.is_null() {
         // SAFETY: the caller promises what `io_getevents` requires.
         return unsafe { aio_sys::io_getevents(ctx, min, nr, events, timeout) };
+    }
+    // The kernel checks the arguments and waits for nothing, as `min` and `nr` are 0.
+    // SAFETY: `timeout` is readable, null or unmapped, which the caller promises. No event is
+    // written.
+    match unsafe { aio_sys::io_getevents(ctx, 0, 0, ptr::null_mut(), timeout) } {
+        // The arguments are good, and a signal came that the thread doesn't block. It came before
+        // the wait.
+        Ok(_) | Err(Errno::EINTR) => {}
+        Err(errno) => return Err(errno),
     }
     let time = if timeout.is_null() {
         None
@@ -147,8 +152,8 @@ fn now() -> i128 {
     nanoseconds(time.tv_sec, time.tv_nsec)
 }
 
-/// Runs the handlers of pending signals as the kernel's call does: with the mask `wanted` for as long
-/// as they run, and one for each kind of signal. Returns whether one ran.
+/// Runs the handlers of pending signals as the kernel's call does: with the mask `wanted` while
+/// they run, and one for each kind of signal. Returns whether one ran.
 ///
 /// # Errors
 ///

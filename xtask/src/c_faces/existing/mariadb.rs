@@ -1,5 +1,5 @@
-//! `MariaDB`: a database is loaded, its server is killed while clients write, and is recovered. Then
-//! all that the server had acknowledged has to be there.
+//! `MariaDB`: a database is loaded, its server is killed while clients write, and is recovered.
+//! Then all that the server had acknowledged has to be there.
 
 use std::{
     fs,
@@ -208,8 +208,8 @@ impl<'a> Database<'a> {
         Ok(())
     }
 
-    /// Writes with sysbench and to the ledger, and kills the server meanwhile. Returns how many rows
-    /// of the ledger the server had acknowledged.
+    /// Writes with sysbench and to the ledger, and kills the server meanwhile. Returns how many
+    /// rows of the ledger the server had acknowledged.
     fn write_until_killed(&self, server: Server) -> Result<u32> {
         let place = self.place.path();
         let sysbench = Group::start(&self.sysbench("run"), &place.join("sysbench"))?;

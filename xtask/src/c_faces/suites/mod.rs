@@ -262,7 +262,6 @@ impl Suite {
         ours: &Ran,
         original: Option<&Ran>,
     ) -> Result<Option<String>> {
-        let passed = |ran: &Ran| matches!(ran.end, End::Exit(code) if (self.verdict)(code) == Verdict::Passed);
         if let Some(library) = self.ours.tells {
             let program = fs::read(&test.program)
                 .with_context(|| format!("can't read {}", test.program.display()))?;
@@ -277,18 +276,18 @@ impl Suite {
             ));
         }
         Ok(match original {
-            _ if passed(ours) => None,
+            _ if ours.is(Verdict::Passed, self) => None,
             Some(original) if original.end == ours.end => None,
             Some(_) => Some("it ends otherwise than with the original".to_owned()),
-            None if ours.end_is_skip(self) => None,
+            None if ours.is(Verdict::Skipped, self) => None,
             None => Some("it didn't pass, and there is no original to compare".to_owned()),
         })
     }
 }
 
 impl Ran {
-    fn end_is_skip(&self, suite: &Suite) -> bool {
-        matches!(self.end, End::Exit(code) if (suite.verdict)(code) == Verdict::Skipped)
+    fn is(&self, verdict: Verdict, suite: &Suite) -> bool {
+        matches!(self.end, End::Exit(code) if (suite.verdict)(code) == verdict)
     }
 }
 
