@@ -47,7 +47,8 @@ use super::{
 /// |---|---|
 /// | transfer with `O_DIRECT` | the real kernel |
 /// | the same, of a [`fs::File`] | also; a worker if it can't be carried out without waiting |
-/// | read of a file in the page cache | at once if the data is there, otherwise a worker |
+/// | read of a file in the page cache, up to 64 KiB | at once if the data is there, otherwise a worker |
+/// | larger read of such a file | a worker |
 /// | write to a file in the page cache | a worker |
 /// | transfer of a pipe, a socket, a terminal | a worker, when the file is ready |
 /// | sync of a file in the page cache | a worker, after the writes that were submitted before it |
@@ -73,8 +74,8 @@ use super::{
 /// descriptor may be closed when the answer comes.
 ///
 /// Looking into the page cache starts to read what isn't there (`preadv2` with `RWF_NOWAIT`). That
-/// may wait for room in the device's queue. One worker then takes the data of all such reads of up
-/// to 64 KiB, one after the other. If a millisecond passes without progress, each gets a worker.
+/// may wait for room in the device's queue. One worker then takes the data of all such reads, one
+/// after the other. If a millisecond passes without progress, each gets a worker.
 ///
 /// # One queue
 ///

@@ -293,6 +293,10 @@ pub(super) unsafe fn read_cached(iocb: &Iocb) -> Look {
         };
         (&raw const one, 1, one.iov_len)
     };
+    // Copying it would hold the submitter up, and several workers copy at the same time.
+    if wanted > SHORT {
+        return MISSED;
+    }
     // A worker refuses what is wrong, in the kernel's order.
     if iocb.aio_offset < 0 || iocb.aio_reserved2 != 0 || iocb.aio_flags.contains(IocbFlags::IOPRIO)
     {
@@ -310,13 +314,11 @@ pub(super) unsafe fn read_cached(iocb: &Iocb) -> Look {
     match usize::try_from(n) {
         Ok(n) if n == wanted => Look::Read(n as i64),
         Err(_) if last_errno() != Errno::EAGAIN => MISSED,
-        _ => Look::Missed {
-            started: wanted <= SHORT,
-        },
+        _ => Look::Missed { started: true },
     }
 }
 
-/// Copying more than this takes so long that several workers are of use.
+/// Copying this much from the page cache takes some microseconds.
 const SHORT: usize = 64 << 10;
 
 /// Makes what was written durable.

@@ -121,7 +121,7 @@ pub(crate) enum Look {
     Read(i64),
     /// A worker has to read it.
     Missed {
-        /// The kernel reads what is missing already, and it is little.
+        /// The kernel reads what is missing already.
         started: bool,
     },
 }
