@@ -54,6 +54,25 @@ pub struct Sigevent {
     rest: [usize; 4],
 }
 
+// glibc's numbers: `tests/types.c` has the same.
+const _: () = {
+    assert!(size_of::<Aiocb>() == 168);
+    assert!(offset_of!(Aiocb, aio_fildes) == 0);
+    assert!(offset_of!(Aiocb, aio_lio_opcode) == 4);
+    assert!(offset_of!(Aiocb, aio_reqprio) == 8);
+    assert!(offset_of!(Aiocb, aio_buf) == 16);
+    assert!(offset_of!(Aiocb, aio_nbytes) == 24);
+    assert!(offset_of!(Aiocb, aio_sigevent) == 32);
+    assert!(offset_of!(Aiocb, error_code) == 112);
+    assert!(offset_of!(Aiocb, return_value) == 120);
+    assert!(offset_of!(Aiocb, aio_offset) == 128);
+    assert!(size_of::<Sigevent>() == 64);
+    assert!(offset_of!(Sigevent, sigev_signo) == 8);
+    assert!(offset_of!(Sigevent, sigev_notify) == 12);
+    assert!(offset_of!(Sigevent, function) == 16);
+    assert!(offset_of!(Sigevent, attributes) == 24);
+};
+
 // The C library's types, as far as the crate libc shows them.
 const _: () = {
     assert!(size_of::<Aiocb>() == size_of::<libc::aiocb>());

@@ -56,9 +56,11 @@ fn answer(result: Result<(), Errno>) -> c_int {
 /// over. A function in its `aio_sigevent` may be called in a new thread.
 #[cfg_attr(aio_posix, unsafe(no_mangle))]
 pub unsafe extern "C" fn aio_read(aiocbp: *mut Aiocb) -> c_int {
-    count(Count::Reads);
     // SAFETY: the caller promises what `transfer` requires.
-    answer(unsafe { transfer(What::Read, aiocbp, true, None) })
+    let done = unsafe { transfer(What::Read, aiocbp, true, None) };
+    // The first request finds out whether anybody wants to know.
+    count(Count::Reads);
+    answer(done)
 }
 
 /// Writes a buffer while the program goes on. As [`aio_read`].
@@ -68,9 +70,11 @@ pub unsafe extern "C" fn aio_read(aiocbp: *mut Aiocb) -> c_int {
 /// As for [`aio_read`].
 #[cfg_attr(aio_posix, unsafe(no_mangle))]
 pub unsafe extern "C" fn aio_write(aiocbp: *mut Aiocb) -> c_int {
-    count(Count::Writes);
     // SAFETY: the caller promises what `transfer` requires.
-    answer(unsafe { transfer(What::Write, aiocbp, true, None) })
+    let done = unsafe { transfer(What::Write, aiocbp, true, None) };
+    // The first request finds out whether anybody wants to know.
+    count(Count::Writes);
+    answer(done)
 }
 
 /// Begins a transfer. `tells`: its own `aio_sigevent` counts.
@@ -185,9 +189,11 @@ unsafe fn borrow(fd: RawFd) -> BorrowedFd<'static> {
 /// As for [`aio_read`].
 #[cfg_attr(aio_posix, unsafe(no_mangle))]
 pub unsafe extern "C" fn aio_fsync(op: c_int, aiocbp: *mut Aiocb) -> c_int {
-    count(Count::Syncs);
     // SAFETY: the caller promises what `sync` requires.
-    answer(unsafe { sync(op, aiocbp) })
+    let done = unsafe { sync(op, aiocbp) };
+    // The first request finds out whether anybody wants to know.
+    count(Count::Syncs);
+    answer(done)
 }
 
 /// # Safety

@@ -47,9 +47,10 @@ pub unsafe extern "C" fn lio_listio(
     nent: c_int,
     sig: *mut Sigevent,
 ) -> c_int {
-    count(Count::Lists);
     // SAFETY: the caller promises what `lio_listio` requires.
-    match unsafe { try_list(mode, list, nent, sig) } {
+    let done = unsafe { try_list(mode, list, nent, sig) };
+    count(Count::Lists);
+    match done {
         Ok(()) => 0,
         Err(errno) => fail(errno),
     }

@@ -4,9 +4,12 @@ use std::{fs, os::unix::fs::symlink, path::Path};
 
 use anyhow::{Context, Result};
 
-use super::build::{Libraries, SONAME, SONAME_SINCE_DEBIAN_13, face};
+use super::{
+    build::{Libraries, SONAME, SONAME_SINCE_DEBIAN_13, face},
+    posix,
+};
 
-pub(super) fn install(libraries: &Libraries, prefix: &Path) -> Result<()> {
+pub(super) fn install(libraries: &Libraries, for_posix: &Path, prefix: &Path) -> Result<()> {
     let prefix = std::path::absolute(prefix)?;
     let (lib, include) = (prefix.join("lib"), prefix.join("include"));
     let pkgconfig = lib.join("pkgconfig");
@@ -18,6 +21,9 @@ pub(super) fn install(libraries: &Libraries, prefix: &Path) -> Result<()> {
     link(SONAME, &lib.join("libaio.so"))?;
     link(SONAME, &lib.join(SONAME_SINCE_DEBIAN_13))?;
     put(&face().join("include/libaio.h"), &include.join("libaio.h"))?;
+    put(for_posix, &lib.join(posix::NAME))?;
+    let vxworks = posix::face().join("include/aio_vx.h");
+    put(&vxworks, &include.join("aio_vx.h"))?;
     let text = fs::read_to_string(face().join("libaio.pc.in"))?;
     let text = text.replace(
         "@PREFIX@",

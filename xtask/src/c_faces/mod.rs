@@ -7,6 +7,7 @@ mod group;
 mod guests;
 mod install;
 mod other;
+mod posix;
 mod programs;
 mod storm;
 mod suites;
@@ -20,7 +21,8 @@ use anyhow::Result;
 use crate::{interrupt, packages::Install, progress::Progress};
 use build::For;
 
-/// Builds libaio.so.1 and libaio.a from the crate aio-libaio, and checks them.
+/// Builds libaio.so.1 and libaio.a from the crate aio-libaio, and `libaio_posix.so` from aio-posix,
+/// and checks them.
 ///
 /// The shared library's symbols, with their versions, are compared with the list that the crate
 /// promises, and with those of the original where that is installed. A C program that uses every
@@ -33,7 +35,8 @@ pub(crate) struct Args {
     ///
     /// Programs find the library there with `LD_LIBRARY_PATH=PREFIX/lib`. Programs are compiled
     /// with the flags that `PKG_CONFIG_PATH=PREFIX/lib/pkgconfig pkg-config --cflags --libs libaio`
-    /// prints.
+    /// prints. A program for POSIX AIO uses our functions with
+    /// `LD_PRELOAD=PREFIX/lib/libaio_posix.so`.
     #[arg(long, value_name = "PREFIX")]
     install: Option<PathBuf>,
 
@@ -86,6 +89,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut differences = symbols::check(&libraries.shared, &originals)?;
     differences += types::check_installed(&progress)?;
     differences += programs::run(&libraries, &progress)?;
+    let posix = posix::build(&progress)?;
+    differences += posix::check(&posix, &progress)?;
     differences += storm::run(args.seconds, args.asan, &libraries, &progress)?;
     let install = match args.no_install {
         true => Install::No,
@@ -97,15 +102,15 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if args.guests {
         differences += guests::run(args.mirror.as_deref(), install, &progress)?;
     }
-    differences += suites::run(&args.suites, &libraries, install, &progress)?;
+    differences += suites::run(&args.suites, &libraries, &posix, install, &progress)?;
     if let Some(names) = &args.programs {
-        differences += existing::run(names, &libraries.shared, install, &progress)?;
+        differences += existing::run(names, &libraries.shared, &posix, install, &progress)?;
     }
     if differences > 0 {
         return Ok(ExitCode::FAILURE);
     }
     if let Some(prefix) = &args.install {
-        install::install(&libraries, prefix)?;
+        install::install(&libraries, &posix, prefix)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,7 @@
 //! Runs programs that exist with the shared library, and looks at what they read and wrote.
 
 mod fio;
+mod fio_posix;
 mod mariadb;
 mod qemu_guest;
 mod qemu_img;
@@ -32,6 +33,8 @@ use crate::{
 pub(super) enum Program {
     /// Writes blocks, reads them and compares them, in two ways to take events.
     Fio,
+    /// The same, by POSIX AIO.
+    FioPosix,
     /// Reads an image, and converts one.
     QemuImg,
     /// Boots a guest whose disks it reads and writes with native AIO.
@@ -45,7 +48,7 @@ pub(super) enum Program {
 impl Program {
     fn tools(self) -> &'static [Tool] {
         match self {
-            Self::Fio => &fio::TOOLS,
+            Self::Fio | Self::FioPosix => &fio::TOOLS,
             Self::QemuImg => &qemu_img::TOOLS,
             // qemu-test installs what its guests need.
             Self::QemuGuest => &[],
@@ -59,6 +62,8 @@ impl Program {
 struct Lab<'a> {
     /// The directory with the library.
     library: &'a Path,
+    /// The library of POSIX AIO.
+    for_posix: &'a Path,
     /// A directory for their files.
     work: TempDir,
     install: Install,
@@ -70,6 +75,7 @@ struct Lab<'a> {
 pub(super) fn run(
     programs: &[Program],
     library: &Path,
+    for_posix: &Path,
     install: Install,
     progress: &Progress,
 ) -> Result<usize> {
@@ -85,6 +91,7 @@ pub(super) fn run(
     packages::ensure(&tools, install, progress)?;
     let mut lab = Lab {
         library: library.parent().context("a library without a directory")?,
+        for_posix,
         work: tempfile::Builder::new()
             .prefix("programs-")
             .tempdir_in(super::build::target_dir())?,
@@ -96,6 +103,7 @@ pub(super) fn run(
         interrupt::check()?;
         match program {
             Program::Fio => fio::run(&mut lab)?,
+            Program::FioPosix => fio_posix::run(&mut lab)?,
             Program::QemuImg => qemu_img::run(&mut lab)?,
             Program::QemuGuest => qemu_guest::run(&mut lab)?,
             Program::Mariadb => mariadb::run(&mut lab)?,

@@ -76,6 +76,7 @@ pub(super) fn suite(
         tests,
         verdict,
         furnish,
+        otherwise: &[],
     })
 }
 

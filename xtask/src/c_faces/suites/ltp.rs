@@ -105,6 +105,7 @@ pub(super) fn suite(
         tests,
         verdict,
         furnish: |_| Ok(()),
+        otherwise: &[],
     })
 }
 
