@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::{
     build::{Libraries, SONAME, face, target_dir},
@@ -129,9 +129,16 @@ pub(super) fn run(
         suites.push(ltp::suite(dir, work.path(), &prefix, install, progress)?);
         suites.push(posix::suite(dir, work.path(), for_posix, progress)?);
     }
-    let mut wrong = 0;
     for suite in &mut suites {
         suite.tests.retain(|test| test.name.contains(&args.test));
+    }
+    ensure!(
+        suites.iter().any(|suite| !suite.tests.is_empty()),
+        "no test has that in its name: {}",
+        args.test
+    );
+    let mut wrong = 0;
+    for suite in &suites {
         wrong += suite.run(work.path(), progress)?;
     }
     Ok(wrong)
