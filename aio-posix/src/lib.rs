@@ -52,11 +52,13 @@ mod config;
 mod control;
 mod engine;
 mod fd;
+mod foreign;
 mod group;
 mod list;
 mod progress;
 mod show;
 mod sigevent;
+mod signals;
 
 /// Compiles and runs the code of the README.
 #[cfg(doctest)]

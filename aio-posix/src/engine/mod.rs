@@ -4,7 +4,8 @@
 //! with the lock. So whoever has the lock sees requests that are in flight, and no others. A key is
 //! an address: that of the request's status.
 //!
-//! No foreign code runs with the lock. A queue's functions run in its driver's thread.
+//! No foreign code runs with the lock, and none stops the engine when it panics. A queue's functions
+//! run in its driver's thread, or in the thread that submits.
 
 mod cancel;
 mod duplicates;
@@ -28,7 +29,7 @@ use aio_safe::{Errno, Queue, error::SetupError, kernel::Hybrid, queue::Driver};
 use self::duplicates::Duplicates;
 pub(crate) use self::{
     cancel::Cancelled,
-    job::{Job, Outcome, Sink, typed},
+    job::{Job, NotSubmitted, Outcome, Sink, typed},
     show::{InFlight, Stage as Shown},
 };
 use crate::{blocks::BLOCKS, config::Config, progress::PROGRESS};
@@ -190,8 +191,8 @@ impl Engine {
         drop(state);
         for key in keys {
             let job = self.lock().take_back(key);
-            if let Some(job) = job {
-                job.give_up(self, Errno::ECANCELED);
+            if job.is_some_and(|job| !job.give_up(self, Errno::ECANCELED)) {
+                return;
             }
         }
         // What the queue says of its end changes nothing here.
