@@ -40,7 +40,8 @@
 //! # Order
 //!
 //! Writes with `O_APPEND`, and transfers of a stream, are carried out in the order of their
-//! submission. A sync begins when the writes to its file are over that were submitted before it.
+//! submission. If more requests are in flight than there are [slots](Config::depth), those that wait
+//! are ordered by their priority first. A sync begins when the writes to its file are over that were submitted before it.
 //! Other requests are carried out at the same time, in any order.
 
 mod aio;

@@ -48,8 +48,8 @@ impl Engine {
             What::Sync => sync::writes_before(&mut state, key, number, about.fd),
             What::Read | What::Write => 0,
         };
-        // Those that wait go first.
-        let waits = writes > 0 || !state.backlog.is_empty();
+        // Those that wait go first. While the backlog is handed over, the last one may be on its way.
+        let waits = writes > 0 || state.pumps || !state.backlog.is_empty();
         let file_of_its_own = match begun {
             Ok(()) if waits => state.duplicates.of(file).map(Some),
             Ok(()) => Ok(None),
@@ -154,6 +154,7 @@ impl Engine {
             state.pumps = true;
             state.pumps_again = false;
             drop(state);
+            let had_others = self.queue.in_flight() > 0;
             match job.submit(self, file.as_fd()) {
                 Ok(cancel) => {
                     state = self.lock();
@@ -168,13 +169,15 @@ impl Engine {
                         break;
                     }
                 }
-                // What is in flight makes room in the kernel, and calls this.
+                // What is in flight makes room in the kernel, and calls this. If it is over already,
+                // this tries again at once.
                 Err(NotSubmitted::Refused(job, QueueError::Again))
-                    if self.queue.in_flight() > 0 =>
+                    if had_others || self.queue.in_flight() > 0 =>
                 {
+                    let has_others = self.queue.in_flight() > 0;
                     state = self.lock();
                     state.put_back(key, job, file);
-                    if !state.pumps_again {
+                    if has_others && !state.pumps_again {
                         break;
                     }
                 }
