@@ -12,6 +12,7 @@ mod duplicates;
 mod job;
 mod show;
 mod start;
+mod starved;
 mod sync;
 
 use std::{
@@ -26,12 +27,12 @@ use std::{
 
 use aio_safe::{Errno, Queue, error::SetupError, kernel::Hybrid, queue::Driver};
 
-use self::duplicates::Duplicates;
 pub(crate) use self::{
     cancel::Cancelled,
     job::{Job, NotSubmitted, Outcome, Sink, typed},
     show::{InFlight, Stage as Shown},
 };
+use self::{duplicates::Duplicates, starved::Starved};
 use crate::{blocks::BLOCKS, config::Config, progress::PROGRESS};
 
 /// See the [module](self).
@@ -55,6 +56,7 @@ struct State {
     pumps: bool,
     /// Another thread has asked for that meanwhile.
     pumps_again: bool,
+    starved: Starved,
     /// How many requests there were.
     count: u64,
     /// Nothing is submitted any more.
@@ -132,6 +134,7 @@ impl Engine {
                 duplicates: Duplicates::default(),
                 pumps: false,
                 pumps_again: false,
+                starved: Starved::default(),
                 count: 0,
                 closed: false,
             }),

@@ -158,6 +158,7 @@ impl Engine {
             match job.submit(self, file.as_fd()) {
                 Ok(cancel) => {
                     state = self.lock();
+                    state.starved.ends();
                     state.submitted(key, number, cancel);
                 }
                 Err(NotSubmitted::Refused(job, QueueError::QueueFull)) => {
@@ -169,13 +170,19 @@ impl Engine {
                         break;
                     }
                 }
-                // What is in flight makes room in the kernel, and calls this. If it is over already,
-                // this tries again at once.
-                Err(NotSubmitted::Refused(job, QueueError::Again))
-                    if had_others || self.queue.in_flight() > 0 =>
-                {
+                // What is in flight makes room, and calls this. If it is over already, this tries
+                // again at once.
+                Err(NotSubmitted::Refused(job, QueueError::Again)) if had_others => {
                     let has_others = self.queue.in_flight() > 0;
                     state = self.lock();
+                    if has_others && !state.starved.waits(self) {
+                        drop(state);
+                        if !job.give_up(self, Errno::EAGAIN) {
+                            return;
+                        }
+                        state = self.lock();
+                        continue;
+                    }
                     state.put_back(key, job, file);
                     if has_others && !state.pumps_again {
                         break;
