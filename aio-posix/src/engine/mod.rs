@@ -10,6 +10,7 @@
 mod cancel;
 mod duplicates;
 mod job;
+mod reaps;
 mod show;
 mod start;
 mod starved;
@@ -116,16 +117,16 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// As [`Queue::new`].
+    /// As [`Queue::new`]. [`SetupError::Os`] if the thread that reaps can't be started.
     pub(crate) fn new(config: Config) -> Result<Arc<Self>, SetupError> {
         let kernel = match config.workers {
             Some(workers) => Hybrid::with_limit(workers),
             None => Hybrid::new(),
         };
         let queue = Queue::builder(config.depth)
-            .driver(Driver::Thread)
+            .driver(Driver::Caller)
             .build_on(kernel)?;
-        Ok(Arc::new(Self {
+        let engine = Arc::new(Self {
             config,
             queue,
             state: Mutex::new(State {
@@ -140,7 +141,9 @@ impl Engine {
             }),
             lists: AtomicUsize::new(0),
             process: std::process::id(),
-        }))
+        });
+        reaps::start(&engine)?;
+        Ok(engine)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
