@@ -84,7 +84,7 @@ impl Aio {
     /// # Errors
     ///
     /// As [`Queue::new`](aio_safe::Queue::new), but for a kernel that has no native AIO, or has no
-    /// room: then worker threads carry all requests out. [`SetupError::Os`] with EAGAIN if the
+    /// room: then worker threads carry all requests out. [`SetupError::Threads`] if the
     /// thread that reaps can't be started.
     pub fn with_config(config: Config) -> Result<Self, SetupError> {
         let engine = Engine::new(config)?;

@@ -4,29 +4,31 @@ use std::{
     cell::Cell,
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
+    process,
 };
 
 thread_local! {
-    /// This thread is in such a call. It may be the thread that reaps, so it must not wait for
-    /// requests.
-    static IS_INSIDE: Cell<bool> = const { Cell::new(false) };
+    /// The process in which this thread is in such a call, or 0. It may be the thread that reaps, so
+    /// it must not wait for requests. A child has other requests.
+    static INSIDE: Cell<u32> = const { Cell::new(0) };
 }
 
 /// Calls foreign code. If it panics, the panic hook reports that, and the panic ends here: what
 /// other requests need is done after this.
 pub(crate) fn call(function: impl FnOnce()) {
     // A thread that is ending has a destroyed flag. It isn't the one that reaps.
-    let before = IS_INSIDE.try_with(|is_inside| is_inside.replace(true));
+    let before = INSIDE.try_with(|inside| inside.replace(process::id()));
     if let Err(panic) = catch_unwind(AssertUnwindSafe(function)) {
         // Its destructor may panic as well.
         mem::forget(panic);
     }
     if let Ok(before) = before {
-        IS_INSIDE.set(before);
+        INSIDE.set(before);
     }
 }
 
 /// Whether this thread is in foreign code that was called from here.
 pub(crate) fn is_inside() -> bool {
-    IS_INSIDE.try_with(Cell::get).unwrap_or(false)
+    let inside = INSIDE.try_with(Cell::get).unwrap_or(0);
+    inside != 0 && inside == process::id()
 }

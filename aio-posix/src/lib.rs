@@ -60,6 +60,8 @@ mod progress;
 mod show;
 mod sigevent;
 mod signals;
+#[cfg(doctest)]
+mod variance;
 
 /// Compiles and runs the code of the README.
 #[cfg(doctest)]

@@ -147,8 +147,13 @@ impl<P: Payload, S: Sink<P>> Job for Typed<P, S> {
 
 /// Tells the program. False if that has forked, and this is the child.
 fn tell<P: Payload, S: Sink<P>>(engine: &Engine, sink: S) -> bool {
-    foreign::call(|| sink.tell());
-    !S::IS_FOREIGN || engine.is_current()
+    if S::IS_FOREIGN {
+        foreign::call(|| sink.tell());
+        engine.is_current()
+    } else {
+        sink.tell();
+        true
+    }
 }
 
 /// An operation that the queue has. If a method of its buffer panics when it is over, the queue

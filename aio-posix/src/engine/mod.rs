@@ -117,7 +117,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// As [`Queue::new`]. [`SetupError::Os`] if the thread that reaps can't be started.
+    /// As [`Queue::new`]. [`SetupError::Threads`] if the thread that reaps can't be started.
     pub(crate) fn new(config: Config) -> Result<Arc<Self>, SetupError> {
         let kernel = match config.workers {
             Some(workers) => Hybrid::with_limit(workers),

@@ -30,7 +30,10 @@ pub(super) fn start(engine: &Arc<Engine>) -> Result<(), SetupError> {
     let thread = thread::Builder::new().name("aio-posix".to_owned());
     let started = thread.spawn(move || reap_until_closed(&reaper, &engine));
     drop(blocked);
-    started.map_or_else(|error| Err(SetupError::Os(errno_of(&error))), |_| Ok(()))
+    started.map_or_else(
+        |error| Err(SetupError::Threads(errno_of(&error))),
+        |_| Ok(()),
+    )
 }
 
 fn reap_until_closed(reaper: &Reaper, engine: &Weak<Engine>) {
