@@ -21,7 +21,7 @@ use std::{
 use aio_posix::c::{
     Aiocb, aio_cancel, aio_error, aio_fsync, aio_read, aio_return, aio_suspend, aio_write,
 };
-use common::PATIENCE;
+use common::{PATIENCE, pipe};
 
 struct Shared(UnsafeCell<Aiocb>);
 
@@ -97,13 +97,14 @@ fn a_block_that_is_used_again_at_once_is_always_known() {
         scope.spawn(cancels);
         let started = Instant::now();
         while started.elapsed() < Duration::from_secs(3) {
-            // SAFETY: the buffer is left alone until the request is over.
-            let answer = unsafe {
-                match rounds.fetch_add(1, Relaxed) % 3 {
-                    0 => aio_write(block.at()),
-                    1 => aio_read(block.at()),
-                    _ => aio_fsync(libc::O_DSYNC, block.at()),
-                }
+            let at = block.at();
+            let answer = match rounds.fetch_add(1, Relaxed) % 3 {
+                // SAFETY: the buffer is left alone until the request is over.
+                0 => unsafe { aio_write(at) },
+                // SAFETY: as above.
+                1 => unsafe { aio_read(at) },
+                // SAFETY: as above.
+                _ => unsafe { aio_fsync(libc::O_DSYNC, at) },
             };
             assert_eq!(answer, 0, "{}", last_error());
             while block.error() == libc::EINPROGRESS {
@@ -123,7 +124,7 @@ fn a_block_that_is_used_again_at_once_is_always_known() {
 fn syncs_end_whatever_becomes_of_the_writes_before_them() {
     let dir = tempfile::tempdir().unwrap();
     let file = std::fs::File::create(dir.path().join("file")).unwrap();
-    let (_reader, writer) = std::io::pipe().unwrap();
+    let (_reader, writer) = pipe();
     let bytes = vec![1_u8; 1 << 20];
     for round in 0..200 {
         let blocks: Vec<_> = (0..8).map(|_| Shared::new()).collect();

@@ -6,7 +6,7 @@
 mod common;
 
 use std::{
-    io::{Write, pipe},
+    io::Write,
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -17,7 +17,7 @@ use std::{
 };
 
 use aio_posix::{Aio, Cancel, Config, Control, Errno, List, Sigevent, SyncMode, aio_suspend};
-use common::{Bad, PATIENCE, until, within};
+use common::{Bad, PATIENCE, pipe, until, within};
 
 /// Ends with 0 if the function returns, and by a signal if it hangs.
 fn run_child(function: impl FnOnce()) -> ! {
@@ -69,7 +69,7 @@ fn a_child_does_everything_with_what_its_parent_has() {
             let mut config = Config::default();
             config.depth = 3;
             let aio = Aio::with_config(config).unwrap();
-            let (reader, mut writer) = pipe().unwrap();
+            let (reader, mut writer) = pipe();
             let file = tempfile::tempfile().unwrap();
             let drops = Arc::new(AtomicUsize::new(0));
             let over = aio.aio_write(&file, Control::new("over", 0)).unwrap();
@@ -165,7 +165,7 @@ fn a_destructor_forks_in_the_thread_that_reaps() {
             let mut config = Config::default();
             config.depth = 2;
             let aio = Aio::with_config(config).unwrap();
-            let (reader, mut writer) = pipe().unwrap();
+            let (reader, mut writer) = pipe();
             let drops = Arc::new(AtomicUsize::new(0));
             let forks = Forks::new();
             let (in_drop, again) = (forks.clone(), aio.clone());
@@ -204,7 +204,7 @@ fn a_destructor_forks_in_a_cancel() {
         let mut config = Config::default();
         config.depth = 1;
         let aio = Aio::with_config(config).unwrap();
-        let (reader, mut writer) = pipe().unwrap();
+        let (reader, mut writer) = pipe();
         let file = tempfile::tempfile().unwrap();
         let drops = Arc::new(AtomicUsize::new(0));
         let first = aio.aio_read(&reader, Control::new(vec![0; 1], 0)).unwrap();

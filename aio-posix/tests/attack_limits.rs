@@ -8,14 +8,14 @@ mod common;
 
 use std::{
     fs::File,
-    io::{PipeReader, Write, pipe},
+    io::Write,
     num::NonZero,
     process::Command,
     time::{Duration, Instant},
 };
 
 use aio_posix::{Aio, Config, Control, Errno, List, Sigevent, Status, SyncMode, aio_suspend};
-use common::{PATIENCE, within};
+use common::{PATIENCE, pipe, within};
 
 /// Runs a test of this program again, in a process of its own.
 fn alone(test: &str, function: impl FnOnce()) {
@@ -57,7 +57,7 @@ fn limit(what: libc::__rlimit_resource_t, to: u64) {
 }
 
 /// Does what there is, and waits for all that was taken. Returns how many were refused.
-fn everything(aio: &Aio, file: &File, reader: &PipeReader) -> usize {
+fn everything(aio: &Aio, file: &File, reader: &File) -> usize {
     let mut refused = 0;
     let mut taken = Vec::new();
     let mut syncs = Vec::new();
@@ -118,7 +118,7 @@ fn descriptors_may_be_used_up_at_each_step() {
         for spare in [0, 1, 3, 6, 10] {
             within("descriptors", move || {
                 let file = tempfile::tempfile().unwrap();
-                let (reader, _writer) = pipe().unwrap();
+                let (reader, _writer) = pipe();
                 let next = file.try_clone().unwrap();
                 let free = std::os::fd::AsRawFd::as_raw_fd(&next) as u64;
                 drop(next);
@@ -151,10 +151,10 @@ fn threads_may_be_used_up() {
                 assert_eq!(unsafe { libc::syscall(call, id, id, id) }, 0);
             }
         }
-        let (file, (reader, mut writer)) = (tempfile::tempfile().unwrap(), pipe().unwrap());
+        let (file, (reader, mut writer)) = (tempfile::tempfile().unwrap(), pipe());
         let before = Aio::new().unwrap();
         // It starts the threads that all engines share.
-        let (other, _writer) = pipe().unwrap();
+        let (other, _writer) = pipe();
         let held = before
             .aio_read(&other, Control::new(vec![0; 2], 0))
             .unwrap();
@@ -210,7 +210,7 @@ fn numbers_that_are_too_large_are_answered() {
                 .aio_write(&file, Control::new("text", u64::MAX))
                 .unwrap();
             assert!(far.wait().unwrap().result.is_err());
-            let (reader, _writer) = pipe().unwrap();
+            let (reader, _writer) = pipe();
             let read = aio.aio_read(&reader, Control::new(vec![0; 1], 0)).unwrap();
             assert_eq!(
                 aio_suspend(&[&read], Some(Duration::ZERO)),

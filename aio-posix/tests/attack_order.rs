@@ -2,14 +2,10 @@
 
 mod common;
 
-use std::{
-    fs::OpenOptions,
-    io::{Write, pipe},
-    thread,
-};
+use std::{fs::OpenOptions, io::Write, thread};
 
 use aio_posix::{Aio, Config, Control};
-use common::within;
+use common::{pipe, within};
 
 fn with_depth(depth: u32) -> Aio {
     let mut config = Config::default();
@@ -58,7 +54,7 @@ fn reads_of_a_pipe_keep_their_order_when_the_backlog_comes_and_goes() {
     for depth in [2, 3, 5] {
         within("reads", move || {
             let aio = with_depth(depth);
-            let (reader, mut writer) = pipe().unwrap();
+            let (reader, mut writer) = pipe();
             let count = 30_000_u32;
             let feeder = thread::spawn(move || {
                 for n in 0..count {

@@ -5,7 +5,7 @@ mod common;
 
 use std::{
     fs::File,
-    io::{Write, pipe},
+    io::Write,
     panic::{AssertUnwindSafe, catch_unwind, panic_any},
     sync::{
         Arc,
@@ -17,7 +17,7 @@ use std::{
 use aio_posix::{
     Aio, Aiocb, Cancel, Config, Control, Errno, List, Sigevent, Status, SyncMode, aio_suspend,
 };
-use common::{Bad, PATIENCE, until, within};
+use common::{Bad, PATIENCE, pipe, until, within};
 
 fn with_depth(depth: u32) -> Aio {
     let mut config = Config::default();
@@ -116,7 +116,7 @@ fn a_buffer_that_waits_for_a_slot_may_panic_at_each_call() {
     for panics_at in 1..6 {
         within("a slot is freed", move || {
             let aio = with_depth(1);
-            let (reader, mut writer) = pipe().unwrap();
+            let (reader, mut writer) = pipe();
             let file = tempfile::tempfile().unwrap();
             let drops = Arc::new(AtomicUsize::new(0));
             let first = aio.aio_read(&reader, Control::new(vec![0; 1], 0)).unwrap();
@@ -178,7 +178,7 @@ impl Drop for PanicsAgain {
 fn destructors_that_panic_hold_nobody_up() {
     within("requests behind them", || {
         let aio = with_depth(1);
-        let (reader, mut writer) = pipe().unwrap();
+        let (reader, mut writer) = pipe();
         let file = tempfile::tempfile().unwrap();
         let drops = Arc::new(AtomicUsize::new(0));
         let first = aio.aio_read(&reader, Control::new(vec![0; 1], 0)).unwrap();
@@ -196,7 +196,7 @@ fn destructors_that_panic_hold_nobody_up() {
 fn destructors_that_panic_are_cancelled_all_the_same() {
     within("cancel", || {
         let aio = with_depth(1);
-        let (reader, _writer) = pipe().unwrap();
+        let (reader, _writer) = pipe();
         let file = tempfile::tempfile().unwrap();
         let drops = Arc::new(AtomicUsize::new(0));
         let first = aio.aio_read(&reader, Control::new(vec![0; 1], 0)).unwrap();
@@ -216,7 +216,7 @@ fn destructors_that_panic_are_cancelled_all_the_same() {
 fn destructors_that_panic_end_with_the_engine() {
     within("drop", || {
         let aio = with_depth(1);
-        let (reader, _writer) = pipe().unwrap();
+        let (reader, _writer) = pipe();
         let drops = Arc::new(AtomicUsize::new(0));
         abandon(&aio, &reader, 10, &drops);
         let last = aio.aio_read(&reader, Control::new(vec![0; 1], 0)).unwrap();
@@ -239,7 +239,7 @@ impl Drop for Captured {
 fn functions_that_panic_hold_nobody_up() {
     within("functions", || {
         let aio = with_depth(1);
-        let (reader, mut writer) = pipe().unwrap();
+        let (reader, mut writer) = pipe();
         let file = tempfile::tempfile().unwrap();
         let first = aio.aio_read(&reader, Control::new(vec![0; 1], 0)).unwrap();
         for n in 0..10 {

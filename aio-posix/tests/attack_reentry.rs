@@ -3,7 +3,7 @@
 mod common;
 
 use std::{
-    io::{Write, pipe},
+    io::Write,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -12,7 +12,7 @@ use std::{
 };
 
 use aio_posix::{Aio, Cancel, Config, Control, Errno, List, Sigevent, Status, aio_suspend};
-use common::{Bad, PATIENCE, until, within};
+use common::{Bad, PATIENCE, pipe, until, within};
 
 fn with_depth(depth: u32) -> Aio {
     let mut config = Config::default();
@@ -22,7 +22,7 @@ fn with_depth(depth: u32) -> Aio {
 
 /// Runs a function in the destructor of a buffer that the engine drops when its request is over.
 fn in_a_destructor(aio: &Aio, function: impl FnOnce() + Send + 'static) {
-    let (reader, mut writer) = pipe().unwrap();
+    let (reader, mut writer) = pipe();
     let drops = Arc::new(AtomicUsize::new(0));
     let (sender, receiver) = mpsc::channel();
     let bad = Bad::new(1, 0, &drops).at_drop(move || {
@@ -61,7 +61,7 @@ fn a_destructor_submits() {
 fn a_destructor_cancels() {
     within("a destructor cancels", || {
         let aio = with_depth(64);
-        let (reader, _writer) = pipe().unwrap();
+        let (reader, _writer) = pipe();
         let reads: Vec<_> = (0..10)
             .map(|_| aio.aio_read(&reader, Control::new(vec![0; 1], 0)).unwrap())
             .collect();
@@ -87,7 +87,7 @@ fn a_destructor_cancels() {
 fn a_destructor_that_waits_is_told_that_it_would_wait_for_itself() {
     within("a destructor waits", || {
         let aio = Aio::new().unwrap();
-        let (reader, mut writer) = pipe().unwrap();
+        let (reader, mut writer) = pipe();
         let read = || aio.aio_read(&reader, Control::new(vec![0; 1], 0)).unwrap();
         let (one, other) = (read(), read());
         let again = aio.clone();
@@ -116,8 +116,8 @@ fn a_destructor_drops_the_last_one() {
     for held in [0, 1, 5] {
         within("a destructor drops the last one", move || {
             let aio = with_depth(3);
-            let (reader, writer) = pipe().unwrap();
-            let (last, mut first) = pipe().unwrap();
+            let (reader, writer) = pipe();
+            let (last, mut first) = pipe();
             let drops = Arc::new(AtomicUsize::new(0));
             let again = aio.clone();
             let (sender, receiver) = mpsc::channel();
@@ -146,7 +146,7 @@ fn a_function_drops_the_last_one_and_submits_and_cancels() {
         for _ in 0..20 {
             // The reads that nothing ends leave room for the list.
             let aio = with_depth(9);
-            let (reader, mut writer) = pipe().unwrap();
+            let (reader, mut writer) = pipe();
             let (sender, receiver) = mpsc::channel();
             let again = aio.clone();
             let same = reader.try_clone().unwrap();
@@ -185,7 +185,7 @@ fn all_signals_are_blocked_in_a_functions_thread() {
         let aio = Aio::new().unwrap();
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"text").unwrap();
-        let (reader, mut writer) = pipe().unwrap();
+        let (reader, mut writer) = pipe();
         let (sender, receiver) = mpsc::channel();
         let tell = || {
             let sender = sender.clone();

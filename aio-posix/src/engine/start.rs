@@ -214,6 +214,9 @@ impl Engine {
     }
 }
 
+/// A request that goes next: its key and number, its job, and its file.
+type Next = (usize, u64, Box<dyn Job>, Arc<OwnedFd>);
+
 impl State {
     /// The queue has a request, if it isn't over already.
     fn submitted(&mut self, key: usize, number: u64, cancel: Box<dyn super::Cancel>) {
@@ -233,7 +236,7 @@ impl State {
     }
 
     /// Takes the request out of the backlog that goes next.
-    fn next(&mut self) -> Option<(usize, u64, Box<dyn Job>, Arc<OwnedFd>)> {
+    fn next(&mut self) -> Option<Next> {
         let (_, key) = self.backlog.pop_first()?;
         let request = self.requests.get_mut(&key)?;
         match mem::replace(&mut request.stage, Stage::Taken) {

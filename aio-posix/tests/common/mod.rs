@@ -4,6 +4,7 @@
 #![allow(unsafe_code, reason = "implements a buffer's traits")]
 
 use std::{
+    fs::File,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -30,13 +31,18 @@ pub(crate) fn within<R: Send + 'static>(
         let _ = sender.send(());
         result
     });
-    if receiver.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
-        panic!("it hangs: {what}");
-    }
+    let ended = receiver.recv_timeout(PATIENCE) != Err(mpsc::RecvTimeoutError::Timeout);
+    assert!(ended, "it hangs: {what}");
     thread.join().unwrap_or_else(|panic| {
         eprintln!("in: {what}");
         std::panic::resume_unwind(panic)
     })
+}
+
+/// A pipe: what is read from, and what is written to.
+pub(crate) fn pipe() -> (File, File) {
+    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+    (reader.into(), writer.into())
 }
 
 /// Waits until something is so.
