@@ -16,7 +16,7 @@ use crate::{
     Aiocb, Cancel, Config, Control, Done, PRIO_DELTA_MAX, Refused, Sigevent,
     aiocb::{Inner, ToAiocb},
     engine::{About, Engine, What, typed},
-    fd,
+    fd, foreign,
     group::{Group, Member},
     list::{Entry, List, ListError},
     progress::PROGRESS,
@@ -33,6 +33,14 @@ use crate::{
 /// When the last clone is dropped, requests that wait in user space are cancelled, and the drop
 /// waits until all others are over. Requests on pipes, sockets and terminals that nothing would end
 /// are cancelled.
+///
+/// # The program's code
+///
+/// The thread that reaps, or one that submits or cancels, drops the buffer of a request whose
+/// [`Aiocb`] was dropped. It also drops what belongs to a [`Sigevent`], and calls its function if no
+/// thread can be started. Such code may submit and cancel. It can't wait for requests, because its
+/// own thread may have to end them: calls that wait return EDEADLK there, and a cancelled request
+/// may be over a moment later. If it panics, the panic hook reports it, and the panic ends there.
 ///
 /// # Forking
 ///
@@ -76,7 +84,8 @@ impl Aio {
     /// # Errors
     ///
     /// As [`Queue::new`](aio_safe::Queue::new), but for a kernel that has no native AIO, or has no
-    /// room: then worker threads carry all requests out.
+    /// room: then worker threads carry all requests out. [`SetupError::Threads`] if the
+    /// thread that reaps can't be started.
     pub fn with_config(config: Config) -> Result<Self, SetupError> {
         let engine = Engine::new(config)?;
         Ok(Self {
@@ -258,6 +267,10 @@ impl Aio {
     ///
     /// [`ListError`] hands the list back.
     ///
+    /// # Panics
+    ///
+    /// When all requests are over, if a method of a buffer has panicked.
+    ///
     /// ```
     /// use aio_posix::{Aio, Control, List};
     /// # let dir = tempfile::tempdir()?;
@@ -277,14 +290,17 @@ impl Aio {
         &self,
         list: List<'_, B>,
     ) -> Result<Vec<Done<B>>, ListError<B>> {
+        if foreign::is_inside() {
+            return Err(ListError::new(Errno::EDEADLK, list));
+        }
         let (member, begun) = self.list(list, Notify::None)?;
         let group = Arc::clone(&member.group);
         drop(member);
-        PROGRESS.wait_until(|| group.is_over());
+        PROGRESS.wait_until(|| group.is_over() || !self.engine().is_current());
         let take = |begun: Result<Aiocb<B>, Refused<B>>| match begun {
             Ok(aiocb) => match aiocb.aio_return() {
                 Ok(done) => done,
-                Err(_) => unreachable!("the list is over"),
+                Err(_) => panic!("a method of the buffer has panicked, or this is a child"),
             },
             Err(Refused { errno, buffer }) => Done {
                 result: Err(errno),

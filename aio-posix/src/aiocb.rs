@@ -19,6 +19,7 @@ use aio_safe::{
 
 use crate::{
     engine::{Cancelled, Engine, Outcome, Sink},
+    foreign,
     group::Member,
     progress::{PROGRESS, Waited},
     sigevent::Notify,
@@ -94,7 +95,8 @@ impl<B> Aiocb<B> {
     ///
     /// # Errors
     ///
-    /// The control block, if the request is in progress.
+    /// The control block, if the request is in progress; also if a method of the buffer has
+    /// panicked, so that there is no buffer any more: then the status is EFAULT.
     pub fn aio_return(self) -> Result<Done<B>, Self> {
         match self.status.take() {
             Some(done) => Ok(done),
@@ -117,10 +119,17 @@ impl<B> Aiocb<B> {
     ///
     /// # Errors
     ///
-    /// The control block, in a child of the process that submitted the request.
+    /// The control block:
+    ///
+    /// - in a child of the process that submitted the request;
+    /// - if the request isn't over, and this is called [within](crate::Aio#the-programs-code) the
+    ///   engine;
+    /// - if the buffer was [lost](Self::aio_return).
     pub fn wait(self) -> Result<Done<B>, Self> {
-        if self.engine.is_current() {
-            PROGRESS.wait_until(|| self.status.get() != Status::InProgress);
+        let is_over = || self.status.get() != Status::InProgress;
+        if !foreign::is_inside() {
+            // A signal handler may fork.
+            PROGRESS.wait_until(|| is_over() || !self.engine.is_current());
         }
         self.aio_return()
     }
@@ -155,6 +164,11 @@ impl<B> Inner<B> {
         done.take()
     }
 
+    /// There is no buffer any more.
+    fn lose(&self) {
+        self.error.store(Errno::EFAULT.raw(), Release);
+    }
+
     fn store(&self, result: Result<usize, Errno>, buffer: B) {
         let raw = result.err().map_or(0, Errno::raw);
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
@@ -184,6 +198,12 @@ impl<B: Send + 'static> Sink<Transfer<B>> for ToAiocb<B>
 where
     Transfer<B>: Payload<Output = BufResult<usize, B>>,
 {
+    const IS_FOREIGN: bool = true;
+
+    fn lose(&mut self) {
+        self.status.lose();
+    }
+
     fn store(&mut self, outcome: Outcome<Transfer<B>>) {
         let (result, buffer) = match outcome {
             Outcome::Over(done) => (done.result.map_err(OpError::errno), done.buffer),
@@ -198,6 +218,12 @@ where
 }
 
 impl Sink<FileSync> for ToAiocb<()> {
+    const IS_FOREIGN: bool = true;
+
+    fn lose(&mut self) {
+        self.status.lose();
+    }
+
     fn store(&mut self, outcome: Outcome<FileSync>) {
         let result = match outcome {
             Outcome::Over(result) => result.map(|()| 0).map_err(OpError::errno),
@@ -241,6 +267,7 @@ impl<B> Request for Aiocb<B> {}
 /// - EAGAIN: none was over when the time was up.
 /// - EINTR: a signal handler ran. One with `SA_RESTART` doesn't end a wait without a timeout.
 /// - EINVAL: a request is of the parent of this process.
+/// - EDEADLK: none is over, and this is called [within](crate::Aio#the-programs-code) the engine.
 pub fn aio_suspend(
     requests: &[&dyn Request],
     timeout: Option<std::time::Duration>,
@@ -248,7 +275,11 @@ pub fn aio_suspend(
     if !requests.iter().all(|request| request.is_current()) {
         return Err(Errno::EINVAL);
     }
-    match PROGRESS.wait(timeout, || requests.iter().any(|request| request.is_over())) {
+    let is_over = || requests.iter().any(|request| request.is_over());
+    if foreign::is_inside() && !is_over() {
+        return Err(Errno::EDEADLK);
+    }
+    match PROGRESS.wait(timeout, is_over) {
         Waited::Reached => Ok(()),
         Waited::TimedOut => Err(Errno::EAGAIN),
         Waited::Interrupted => Err(Errno::EINTR),

@@ -11,6 +11,8 @@ pub(crate) struct Blocks {
     places: [AtomicUsize; PLACES],
     /// How many addresses in flight found no place.
     without: AtomicUsize,
+    /// How many addresses were ever added.
+    added: AtomicUsize,
 }
 
 /// The control blocks of this process.
@@ -26,6 +28,7 @@ impl Blocks {
         Self {
             places: [const { AtomicUsize::new(0) }; PLACES],
             without: AtomicUsize::new(0),
+            added: AtomicUsize::new(0),
         }
     }
 
@@ -38,6 +41,8 @@ impl Blocks {
 
     /// Adds an address that isn't in it, before its status says that it is in progress.
     pub(crate) fn insert(&self, address: usize) {
+        // Before anything else of the request can be seen.
+        self.added.fetch_add(1, AcqRel);
         let empty =
             |place: &&AtomicUsize| (place.compare_exchange(0, address, AcqRel, Relaxed)).is_ok();
         if self.window(address).find(empty).is_none() {
@@ -60,6 +65,12 @@ impl Blocks {
     /// Whether an address is in it. If not, and it was in it, its status was stored.
     pub(crate) fn contains(&self, address: usize) -> bool {
         (self.window(address)).any(|place| place.load(Acquire) == address)
+    }
+
+    /// How many addresses were ever added. Between two equal answers, none was.
+    pub(crate) fn added(&self) -> usize {
+        // Acquire, as for all other loads: they are made in their order.
+        self.added.load(Acquire)
     }
 
     /// Whether all addresses in flight are in it.

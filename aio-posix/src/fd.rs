@@ -61,7 +61,12 @@ pub(crate) fn flags_of(fd: RawFd) -> Result<i32, Errno> {
 
 /// The errno of this thread's last call.
 pub(crate) fn last_errno() -> Errno {
-    std::io::Error::last_os_error()
+    errno_of(&std::io::Error::last_os_error())
+}
+
+/// The errno of an error.
+pub(crate) fn errno_of(error: &std::io::Error) -> Errno {
+    error
         .raw_os_error()
         .and_then(Errno::from_raw)
         .unwrap_or(Errno::EIO)

@@ -40,7 +40,8 @@
 //! # Order
 //!
 //! Writes with `O_APPEND`, and transfers of a stream, are carried out in the order of their
-//! submission. A sync begins when the writes to its file are over that were submitted before it.
+//! submission. If more requests are in flight than there are [slots](Config::depth), those that wait
+//! are ordered by their priority first. A sync begins when the writes to its file are over that were submitted before it.
 //! Other requests are carried out at the same time, in any order.
 
 mod aio;
@@ -52,11 +53,15 @@ mod config;
 mod control;
 mod engine;
 mod fd;
+mod foreign;
 mod group;
 mod list;
 mod progress;
 mod show;
 mod sigevent;
+mod signals;
+#[cfg(doctest)]
+mod variance;
 
 /// Compiles and runs the code of the README.
 #[cfg(doctest)]

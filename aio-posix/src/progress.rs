@@ -15,22 +15,24 @@ use std::{
 
 use aio_safe::Errno;
 
-/// A number that changes with each request that is over.
+/// A number that changes with each request that is over, and whether a thread sleeps until then.
+///
+/// Both are in one word, on which threads sleep. So whatever takes the note away that a thread
+/// sleeps changes the word as well, and the kernel lets no thread fall asleep on the word that was.
 #[derive(Debug)]
-pub(crate) struct Progress {
-    /// It grows by 2. The lowest bit says that a thread may be asleep. Both are in one word, so that
-    /// whoever clears the bit changes the number: a thread that sets the bit again after that has
-    /// seen the new number.
-    count: AtomicU32,
+pub(crate) struct Progress<W = Futex> {
+    word: W,
     /// How many threads wait.
     waiting: AtomicUsize,
 }
 
-/// A thread may be asleep.
+/// In the word: a thread may be asleep.
 const SLEEPS: u32 = 1;
+/// What a request that is over adds to the word.
+const OVER: u32 = 2;
 
 /// That of this process.
-pub(crate) static PROGRESS: Progress = Progress::new();
+pub(crate) static PROGRESS: Progress = Progress::new(Futex(AtomicU32::new(0)));
 
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,23 +42,39 @@ pub(crate) enum Waited {
     Interrupted,
 }
 
-impl Progress {
-    const fn new() -> Self {
+/// A word on which threads can sleep.
+pub(crate) trait Word {
+    /// Acquire.
+    fn load(&self) -> u32;
+
+    /// Acquire and Release. The error is the word that was found instead.
+    fn exchange(&self, before: u32, after: u32) -> Result<(), u32>;
+
+    /// Sleeps until it is woken, unless the word is another one.
+    fn sleep(&self, word: u32, deadline: Option<Duration>) -> Result<(), Errno>;
+
+    /// Wakes all threads that sleep.
+    fn wake(&self);
+}
+
+impl<W: Word> Progress<W> {
+    const fn new(word: W) -> Self {
         Self {
-            count: AtomicU32::new(0),
+            word,
             waiting: AtomicUsize::new(0),
         }
     }
 
     /// A request is over. Its status was stored before.
     pub(crate) fn made(&self) {
-        // AcqRel: whoever sees the new number sees the status.
-        let next = |count: u32| Some((count | SLEEPS).wrapping_add(1));
-        let before = self.count.fetch_update(AcqRel, Relaxed, next);
-        if before.is_ok_and(|before| before & SLEEPS != 0) {
-            let (wake, all) = (libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, i32::MAX);
-            // SAFETY: the futex is this value's, and the call touches no other memory.
-            unsafe { libc::syscall(libc::SYS_futex, self.count.as_ptr(), wake, all) };
+        let mut word = self.word.load();
+        // Release: whoever finds the new word sees the status. Whoever doesn't, and sleeps, has
+        // left a note in the word that is replaced here.
+        while let Err(found) = (self.word).exchange(word, word.wrapping_add(OVER) & !SLEEPS) {
+            word = found;
+        }
+        if word & SLEEPS != 0 {
+            self.word.wake();
         }
     }
 
@@ -70,18 +88,15 @@ impl Progress {
         let deadline = timeout.map(|timeout| now().saturating_add(timeout));
         self.waiting.fetch_add(1, Relaxed);
         let waited = loop {
-            // Acquire: what was over before this number was reached is seen.
-            let count = self.count.load(Acquire);
+            let word = self.word.load();
             if is_reached() {
                 break Waited::Reached;
             }
-            let asleep = count | SLEEPS;
-            let marked = self.count.compare_exchange(count, asleep, Relaxed, Relaxed);
-            // A request was over meanwhile, or another thread has set the bit.
-            if marked.is_err() {
+            let asleep = word | SLEEPS;
+            if word != asleep && self.word.exchange(word, asleep).is_err() {
                 continue;
             }
-            match self.sleep(asleep, deadline) {
+            match self.word.sleep(asleep, deadline) {
                 Err(Errno::ETIMEDOUT) => {
                     break match is_reached() {
                         true => Waited::Reached,
@@ -92,7 +107,9 @@ impl Progress {
                 _ => {}
             }
         };
-        self.waiting.fetch_sub(1, Relaxed);
+        // A signal handler may have forked: in the child it is 0 already.
+        let one_less = |waiting: usize| waiting.checked_sub(1);
+        let _ = self.waiting.fetch_update(Relaxed, Relaxed, one_less);
         waited
     }
 
@@ -109,11 +126,23 @@ impl Progress {
     /// No other thread waits: this is the child of the process that they are in.
     pub(crate) fn forget_others(&self) {
         self.waiting.store(0, Relaxed);
-        self.count.fetch_and(!SLEEPS, Relaxed);
+    }
+}
+
+/// A word of this process.
+#[derive(Debug)]
+pub(crate) struct Futex(AtomicU32);
+
+impl Word for Futex {
+    fn load(&self) -> u32 {
+        self.0.load(Acquire)
     }
 
-    /// Sleeps as long as the count is this one.
-    fn sleep(&self, count: u32, deadline: Option<Duration>) -> Result<(), Errno> {
+    fn exchange(&self, before: u32, after: u32) -> Result<(), u32> {
+        (self.0.compare_exchange(before, after, AcqRel, Acquire)).map(|_| ())
+    }
+
+    fn sleep(&self, word: u32, deadline: Option<Duration>) -> Result<(), Errno> {
         let deadline = deadline.map(|deadline| libc::timespec {
             tv_sec: libc::time_t::try_from(deadline.as_secs()).unwrap_or(libc::time_t::MAX),
             tv_nsec: deadline.subsec_nanos().into(),
@@ -124,14 +153,20 @@ impl Progress {
         // The deadline is on the monotonic clock.
         let wait = libc::FUTEX_WAIT_BITSET | libc::FUTEX_PRIVATE_FLAG;
         let none = std::ptr::null::<u32>();
-        let (futex, any) = (self.count.as_ptr(), libc::FUTEX_BITSET_MATCH_ANY);
+        let (futex, any) = (self.0.as_ptr(), libc::FUTEX_BITSET_MATCH_ANY);
         // SAFETY: the futex is this value's, and the deadline is readable during the call.
         let answer =
-            unsafe { libc::syscall(libc::SYS_futex, futex, wait, count, deadline, none, any) };
+            unsafe { libc::syscall(libc::SYS_futex, futex, wait, word, deadline, none, any) };
         match answer {
             0 => Ok(()),
             _ => Err(crate::fd::last_errno()),
         }
+    }
+
+    fn wake(&self) {
+        let (wake, all) = (libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, i32::MAX);
+        // SAFETY: the futex is this value's, and the call touches no other memory.
+        unsafe { libc::syscall(libc::SYS_futex, self.0.as_ptr(), wake, all) };
     }
 }
 
@@ -148,39 +183,90 @@ fn now() -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        sync::{atomic::Ordering::SeqCst, mpsc},
+    use std::sync::{Arc, PoisonError};
+
+    use loom::{
+        model::Builder,
+        sync::{Condvar, Mutex, atomic},
         thread,
     };
 
     use super::*;
 
-    /// A thread waits for every third request. Another one ends three, and goes on when the thread
-    /// has noticed. So nothing else wakes the thread if it sleeps through the third.
+    /// What the kernel does for a futex.
+    struct Modelled {
+        word: atomic::AtomicU32,
+        bucket: Mutex<()>,
+        sleepers: Condvar,
+    }
+
+    impl Word for Modelled {
+        fn load(&self) -> u32 {
+            self.word.load(Acquire)
+        }
+
+        fn exchange(&self, before: u32, after: u32) -> Result<(), u32> {
+            (self.word.compare_exchange(before, after, AcqRel, Acquire)).map(|_| ())
+        }
+
+        fn sleep(&self, word: u32, _: Option<Duration>) -> Result<(), Errno> {
+            let bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+            // The kernel's own look at the word comes before or after each change of it, whatever
+            // the changes' orderings are: it is a read-modify-write here.
+            if self.word.fetch_add(0, AcqRel) == word {
+                drop(self.sleepers.wait(bucket));
+            }
+            Ok(())
+        }
+
+        fn wake(&self) {
+            drop(self.bucket.lock());
+            self.sleepers.notify_all();
+        }
+    }
+
+    /// So many requests are over, each in its thread. A thread waits for each of them.
+    fn model(requests: usize) {
+        let progress = Arc::new(Progress::new(Modelled {
+            word: atomic::AtomicU32::new(0),
+            bucket: Mutex::new(()),
+            sleepers: Condvar::new(),
+        }));
+        let threads: Vec<_> = (1..requests)
+            .map(|_| {
+                let over = Arc::new(atomic::AtomicBool::new(false));
+                let (made, stored) = (Arc::clone(&progress), Arc::clone(&over));
+                let thread = thread::spawn(move || {
+                    stored.store(true, Relaxed);
+                    made.made();
+                });
+                (over, thread)
+            })
+            .collect();
+        let last = Arc::new(atomic::AtomicBool::new(false));
+        let (waits, awaited) = (Arc::clone(&progress), Arc::clone(&last));
+        let waiter = thread::spawn(move || {
+            waits.wait_until(|| awaited.load(Relaxed));
+        });
+        last.store(true, Relaxed);
+        progress.made();
+        for (over, thread) in threads {
+            progress.wait_until(|| over.load(Relaxed));
+            thread.join().unwrap();
+        }
+        waiter.join().unwrap();
+        assert_eq!(progress.waiting(), 0);
+    }
+
     #[test]
-    fn no_thread_sleeps_through_what_it_waits_for() {
-        const REQUESTS: usize = 300_000;
-        static MADE: Progress = Progress::new();
-        static OVER: AtomicUsize = AtomicUsize::new(0);
-        static NOTICED: AtomicUsize = AtomicUsize::new(0);
-        let (sender, receiver) = mpsc::channel();
-        thread::spawn(move || {
-            for request in (3..=REQUESTS).step_by(3) {
-                MADE.wait_until(|| OVER.load(SeqCst) >= request);
-                NOTICED.store(request, SeqCst);
-            }
-            sender.send(())
-        });
-        thread::spawn(|| {
-            for request in 1..=REQUESTS {
-                OVER.store(request, SeqCst);
-                MADE.made();
-                while request % 3 == 0 && NOTICED.load(SeqCst) < request {
-                    thread::yield_now();
-                }
-            }
-        });
-        let waited = receiver.recv_timeout(Duration::from_secs(60));
-        assert_eq!(waited, Ok(()), "after {} requests", NOTICED.load(SeqCst));
+    fn a_thread_that_waits_is_woken() {
+        loom::model(|| model(1));
+    }
+
+    #[test]
+    fn two_threads_that_wait_are_woken_by_two_requests() {
+        let mut builder = Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(|| model(2));
     }
 }

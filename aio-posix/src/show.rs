@@ -70,8 +70,9 @@ impl fmt::Display for Snapshot {
             let (fd, offset, len, prio) = (about.fd, about.offset, about.len, about.reqprio);
             write!(
                 f,
-                "{number:>10}  {key:#018x}  {fd:>5}  {what:<5}  {offset:>14}  {len:>10}  {prio:>4}  "
+                "{number:>10}  {key:#018x}  {fd:>5}  {what:<5}  {offset:>14}  {len:>10}  "
             )?;
+            write!(f, "{prio:>4}  ")?;
             match stage {
                 Shown::Submitted => writeln!(f, "submitted")?,
                 Shown::Backlog => writeln!(f, "waits for a slot")?,

@@ -2,11 +2,12 @@
 
 use std::{
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use aio_safe::queue::Signal;
+
+use crate::{foreign, signals::Blocked};
 
 /// What happens when a request or a list is over, besides that its status says so.
 #[derive(Default)]
@@ -71,15 +72,17 @@ fn call_in_thread(function: Box<dyn FnOnce() + Send>) {
     };
     let of_thread = Arc::clone(&function);
     let builder = std::thread::Builder::new().name("aio-notify".to_owned());
+    // The request may have ended in a thread of the program, where signals aren't blocked.
+    let blocked = Blocked::all();
     let started = builder.spawn(move || {
         if let Some(function) = take(&of_thread) {
             function();
         }
     });
+    drop(blocked);
     if started.is_err() {
         if let Some(function) = take(&function) {
-            // The panic hook reports a panic. It isn't the reaping thread's.
-            let _ = catch_unwind(AssertUnwindSafe(function));
+            foreign::call(function);
         }
     }
 }

@@ -48,8 +48,8 @@ pub enum SetupError {
     /// The runtime's reactor didn't take the eventfd. Most often the limit on watched files,
     /// `fs.epoll.max_user_watches`, leaves no room (ENOSPC).
     Reactor(Errno),
-    /// A [completion pool](crate::queue::CompletionPool) got no thread. With EINVAL, 0 threads were
-    /// asked for. Otherwise a thread couldn't be started, most often because of the limit on
+    /// A [completion pool](crate::queue::CompletionPool), or what else needs threads of its own, got
+    /// none. With EINVAL, 0 threads were asked for. Otherwise a thread couldn't be started, most often because of the limit on
     /// processes or on memory (EAGAIN).
     Threads(Errno),
     /// Any other error of `io_setup`.
@@ -144,7 +144,7 @@ impl fmt::Display for SetupError {
             }
             Self::Threads(Errno::EINVAL) => f.write_str("a completion pool needs a thread"),
             Self::Threads(errno) => {
-                write!(f, "a completion pool's thread couldn't be started: {errno}")
+                write!(f, "a thread couldn't be started: {errno}")
             }
             Self::Os(errno) => write!(f, "io_setup: {errno}"),
         }

@@ -169,7 +169,8 @@ impl Block {
             return Err(Errno::EFAULT);
         }
         // SAFETY: the block is writable, as the kernel has just said. The program keeps it so.
-        unsafe { self.store(Errno::EINPROGRESS.raw(), 0, Relaxed) };
+        // Release: whoever sees this finds the address among those in flight.
+        unsafe { self.store(Errno::EINPROGRESS.raw(), 0, Release) };
         Ok(())
     }
 
@@ -205,20 +206,27 @@ impl Block {
     /// EINVAL if no block is there, or if it says EINPROGRESS and its request isn't in flight.
     pub(super) fn status(self) -> Result<c_int, Errno> {
         let in_progress = Errno::EINPROGRESS.raw();
-        if BLOCKS.contains(self.key()) {
-            return Ok(in_progress);
-        }
-        match self.stored_error()? {
-            // It was submitted, or ended, after this looked.
-            error if error == in_progress => {}
-            error => return Ok(error),
-        }
-        if BLOCKS.contains(self.key()) || !BLOCKS.are_all() {
-            return Ok(in_progress);
-        }
-        match self.stored_error()? {
-            error if error == in_progress => Err(Errno::EINVAL),
-            error => Ok(error),
+        loop {
+            let added = BLOCKS.added();
+            if BLOCKS.contains(self.key()) {
+                return Ok(in_progress);
+            }
+            match self.stored_error()? {
+                // It was submitted, or ended, after this looked.
+                error if error == in_progress => {}
+                error => return Ok(error),
+            }
+            if BLOCKS.contains(self.key()) || !BLOCKS.are_all() {
+                return Ok(in_progress);
+            }
+            match self.stored_error()? {
+                error if error == in_progress => {}
+                error => return Ok(error),
+            }
+            // Another thread may have used the block for a second request meanwhile.
+            if BLOCKS.added() == added {
+                return Err(Errno::EINVAL);
+            }
         }
     }
 

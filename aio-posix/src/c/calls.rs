@@ -264,6 +264,12 @@ impl ToBlock {
 }
 
 impl Sink<Transfer<Foreign>> for ToBlock {
+    const IS_FOREIGN: bool = false;
+
+    fn lose(&mut self) {
+        self.store(Err(Errno::EFAULT));
+    }
+
     fn begin(&mut self) -> Result<(), Errno> {
         self.begin()
     }
@@ -281,6 +287,12 @@ impl Sink<Transfer<Foreign>> for ToBlock {
 }
 
 impl Sink<FileSync> for ToBlock {
+    const IS_FOREIGN: bool = false;
+
+    fn lose(&mut self) {
+        self.store(Err(Errno::EFAULT));
+    }
+
     fn begin(&mut self) -> Result<(), Errno> {
         self.begin()
     }

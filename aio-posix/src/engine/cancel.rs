@@ -1,11 +1,11 @@
 //! Cancelling.
 
-use std::{os::fd::RawFd, sync::Arc};
+use std::{mem, os::fd::RawFd, sync::Arc};
 
 use aio_safe::Errno;
 
 use super::{Engine, Stage};
-use crate::progress::PROGRESS;
+use crate::{foreign, progress::PROGRESS};
 
 /// What became of an attempt to cancel requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(crate) enum Cancelled {
 
 impl Engine {
     /// Cancels requests on a descriptor: the one with this key, or all. Waits until those that it
-    /// cancels are over.
+    /// cancels are over, unless it is called by [foreign code](foreign).
     pub(crate) fn cancel(self: &Arc<Self>, fd: RawFd, key: Option<usize>) -> Cancelled {
         let mut taken = Vec::new();
         let mut asked = Vec::new();
@@ -47,11 +47,20 @@ impl Engine {
         }
         drop(state);
         let cancelled = taken.len() + asked.len();
-        for job in taken {
-            job.give_up(self, Errno::ECANCELED);
+        let mut taken = taken.into_iter();
+        while let Some(job) = taken.next() {
+            if !job.give_up(self, Errno::ECANCELED) {
+                // In a child, the others are the parent's.
+                taken.for_each(mem::forget);
+                return Cancelled::NotAll;
+            }
         }
         self.pump();
+        // A thread that may be the one that reaps can't wait for itself.
         PROGRESS.wait_until(|| {
+            if foreign::is_inside() || !self.is_current() {
+                return true;
+            }
             let state = self.lock();
             let is_over = |&(key, number): &(usize, u64)| {
                 (state.requests.get(&key)).is_none_or(|request| request.number != number)

@@ -1,6 +1,13 @@
 //! An operation with what becomes of its result.
 
-use std::{mem, os::fd::BorrowedFd, sync::Arc};
+use std::{
+    any::Any,
+    marker::PhantomData,
+    mem,
+    os::fd::BorrowedFd,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::Arc,
+};
 
 use aio_safe::{
     Errno, Op, Queue,
@@ -10,9 +17,13 @@ use aio_safe::{
 };
 
 use super::{Cancel, Engine};
+use crate::foreign;
 
 /// Takes the outcome of an operation.
 pub(crate) trait Sink<P: Payload>: Send + 'static {
+    /// Whether telling may call code of a Rust program, which may do anything.
+    const IS_FOREIGN: bool;
+
     /// Stores that the operation is in progress. Called with the engine's lock.
     ///
     /// # Errors
@@ -24,6 +35,10 @@ pub(crate) trait Sink<P: Payload>: Send + 'static {
 
     /// Stores the status, and what else there is to store. Called with the engine's lock.
     fn store(&mut self, outcome: Outcome<P>);
+
+    /// Stores that the operation is over and that its payload is lost: a method of the buffer has
+    /// panicked. Called with the engine's lock.
+    fn lose(&mut self);
 
     /// Tells the program. Called without the lock, after the status was stored.
     fn tell(self);
@@ -46,15 +61,26 @@ pub(crate) trait Job: Send {
     fn begin(&mut self) -> Result<(), Errno>;
 
     /// Stores that it was refused. The program is told by the call that submits. What is left is
-    /// to be dropped without the engine's lock.
+    /// to be dropped as [foreign code](foreign), without the engine's lock.
     fn refuse(self: Box<Self>, errno: Errno) -> Box<dyn Send>;
 
-    /// Ends it with an errno, and tells the program.
-    fn give_up(self: Box<Self>, engine: &Arc<Engine>, errno: Errno);
+    /// Ends it with an errno, and tells the program. False if the program's code has forked, and
+    /// this is the child.
+    fn give_up(self: Box<Self>, engine: &Arc<Engine>, errno: Errno) -> bool;
 }
 
 /// What came of submitting.
-pub(crate) type Submitted = Result<Box<dyn Cancel>, (Box<dyn Job>, QueueError)>;
+pub(crate) type Submitted = Result<Box<dyn Cancel>, NotSubmitted>;
+
+/// Why the queue doesn't have an operation.
+pub(crate) enum NotSubmitted {
+    Refused(Box<dyn Job>, QueueError),
+    /// A method of the buffer has panicked. The request is over. What tells the program is left.
+    Panicked {
+        panic: Box<dyn Any + Send>,
+        tell: Box<dyn FnOnce() + Send>,
+    },
+}
 
 /// A job of an operation.
 pub(crate) fn typed<P: Payload, S: Sink<P>>(key: usize, op: Op<P>, sink: S) -> Box<dyn Job> {
@@ -71,20 +97,34 @@ impl<P: Payload, S: Sink<P>> Job for Typed<P, S> {
     fn submit(self: Box<Self>, engine: &Arc<Engine>, file: BorrowedFd<'_>) -> Submitted {
         let queue: &Queue = &engine.queue;
         let Self { key, op, mut sink } = *self;
-        let unless_panics = OverIfPanics { engine, key };
-        let submitted = queue.submit(file, op);
-        mem::forget(unless_panics);
-        match submitted {
-            Ok(pending) => {
-                let engine = Arc::clone(engine);
-                let callback = pending.then(move |output| {
-                    engine.over(key, || sink.store(Outcome::Over(output)));
-                    sink.tell();
-                    engine.pump();
-                });
-                Ok(Box::new(callback))
+        let pending = match catch_unwind(AssertUnwindSafe(|| queue.submit(file, op))) {
+            Ok(Ok(pending)) => pending,
+            Ok(Err(error)) => {
+                let job = typed(key, error.op, sink);
+                return Err(NotSubmitted::Refused(job, error.reason));
             }
-            Err(error) => Err((typed(key, error.op, sink), error.reason)),
+            // It has forked as well. Nobody waits here for the parent's request.
+            Err(panic) if !engine.is_current() => resume_unwind(panic),
+            Err(panic) => {
+                engine.over(key, || sink.lose());
+                let tell = Box::new(move || sink.tell());
+                return Err(NotSubmitted::Panicked { panic, tell });
+            }
+        };
+        let running = Running {
+            engine: Arc::clone(engine),
+            key,
+            sink: Some(sink),
+            payload: PhantomData,
+        };
+        let then = || pending.then(move |output| running.end(output));
+        match catch_unwind(AssertUnwindSafe(then)) {
+            Ok(callback) => Ok(Box::new(callback)),
+            // The request was over at once, and its end has panicked. The hook has reported that.
+            Err(panic) => {
+                mem::forget(panic);
+                Ok(Box::new(()))
+            }
         }
     }
 
@@ -98,10 +138,58 @@ impl<P: Payload, S: Sink<P>> Job for Typed<P, S> {
         Box::new(sink)
     }
 
-    fn give_up(self: Box<Self>, engine: &Arc<Engine>, errno: Errno) {
+    fn give_up(self: Box<Self>, engine: &Arc<Engine>, errno: Errno) -> bool {
         let Self { key, op, mut sink } = *self;
         engine.over(key, || sink.store(Outcome::NotSubmitted(op, errno)));
+        tell::<P, S>(engine, sink)
+    }
+}
+
+/// Tells the program. False if that has forked, and this is the child.
+fn tell<P: Payload, S: Sink<P>>(engine: &Engine, sink: S) -> bool {
+    if S::IS_FOREIGN {
+        foreign::call(|| sink.tell());
+        engine.is_current()
+    } else {
         sink.tell();
+        true
+    }
+}
+
+/// An operation that the queue has. If a method of its buffer panics when it is over, the queue
+/// drops this.
+struct Running<P: Payload, S: Sink<P>> {
+    engine: Arc<Engine>,
+    key: usize,
+    sink: Option<S>,
+    payload: PhantomData<fn(P)>,
+}
+
+impl<P: Payload, S: Sink<P>> Running<P, S> {
+    fn end(mut self, output: P::Output) {
+        if let Some(mut sink) = self.sink.take() {
+            (self.engine).over(self.key, || sink.store(Outcome::Over(output)));
+            self.tell(sink);
+        }
+    }
+
+    fn tell(&self, sink: S) {
+        if tell::<P, S>(&self.engine, sink) {
+            self.engine.pump();
+        }
+    }
+}
+
+impl<P: Payload, S: Sink<P>> Drop for Running<P, S> {
+    fn drop(&mut self) {
+        let Some(mut sink) = self.sink.take() else {
+            return;
+        };
+        // In a child the request is the parent's.
+        if self.engine.is_current() {
+            self.engine.over(self.key, || sink.lose());
+            self.tell(sink);
+        }
     }
 }
 
@@ -111,14 +199,9 @@ impl<P: Payload> Cancel for Callback<P> {
     }
 }
 
-/// A buffer's method may panic while the buffer is submitted. Then the buffer is dropped.
-struct OverIfPanics<'e> {
-    engine: &'e Engine,
-    key: usize,
-}
-
-impl Drop for OverIfPanics<'_> {
-    fn drop(&mut self) {
-        self.engine.over(self.key, || ());
+/// A request that is over.
+impl Cancel for () {
+    fn cancel(&self) -> bool {
+        false
     }
 }

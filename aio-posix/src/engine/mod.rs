@@ -4,13 +4,16 @@
 //! with the lock. So whoever has the lock sees requests that are in flight, and no others. A key is
 //! an address: that of the request's status.
 //!
-//! No foreign code runs with the lock. A queue's functions run in its driver's thread.
+//! No foreign code runs with the lock, and none stops the engine when it panics. A queue's functions
+//! run in its driver's thread, or in the thread that submits.
 
 mod cancel;
 mod duplicates;
 mod job;
+mod reaps;
 mod show;
 mod start;
+mod starved;
 mod sync;
 
 use std::{
@@ -25,12 +28,12 @@ use std::{
 
 use aio_safe::{Errno, Queue, error::SetupError, kernel::Hybrid, queue::Driver};
 
-use self::duplicates::Duplicates;
 pub(crate) use self::{
     cancel::Cancelled,
-    job::{Job, Outcome, Sink, typed},
+    job::{Job, NotSubmitted, Outcome, Sink, typed},
     show::{InFlight, Stage as Shown},
 };
+use self::{duplicates::Duplicates, starved::Starved};
 use crate::{blocks::BLOCKS, config::Config, progress::PROGRESS};
 
 /// See the [module](self).
@@ -54,6 +57,7 @@ struct State {
     pumps: bool,
     /// Another thread has asked for that meanwhile.
     pumps_again: bool,
+    starved: Starved,
     /// How many requests there were.
     count: u64,
     /// Nothing is submitted any more.
@@ -113,16 +117,16 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// As [`Queue::new`].
+    /// As [`Queue::new`]. [`SetupError::Threads`] if the thread that reaps can't be started.
     pub(crate) fn new(config: Config) -> Result<Arc<Self>, SetupError> {
         let kernel = match config.workers {
             Some(workers) => Hybrid::with_limit(workers),
             None => Hybrid::new(),
         };
         let queue = Queue::builder(config.depth)
-            .driver(Driver::Thread)
+            .driver(Driver::Caller)
             .build_on(kernel)?;
-        Ok(Arc::new(Self {
+        let engine = Arc::new(Self {
             config,
             queue,
             state: Mutex::new(State {
@@ -131,12 +135,15 @@ impl Engine {
                 duplicates: Duplicates::default(),
                 pumps: false,
                 pumps_again: false,
+                starved: Starved::default(),
                 count: 0,
                 closed: false,
             }),
             lists: AtomicUsize::new(0),
             process: std::process::id(),
-        }))
+        });
+        reaps::start(&engine)?;
+        Ok(engine)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -190,8 +197,8 @@ impl Engine {
         drop(state);
         for key in keys {
             let job = self.lock().take_back(key);
-            if let Some(job) = job {
-                job.give_up(self, Errno::ECANCELED);
+            if job.is_some_and(|job| !job.give_up(self, Errno::ECANCELED)) {
+                return;
             }
         }
         // What the queue says of its end changes nothing here.

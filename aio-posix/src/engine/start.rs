@@ -1,14 +1,16 @@
 //! From a request to the queue.
 
 use std::{
+    mem,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    panic::resume_unwind,
     sync::Arc,
 };
 
 use aio_safe::{Errno, error::QueueError};
 
-use super::{About, Engine, Job, Request, Stage, State, What, sync};
-use crate::blocks::BLOCKS;
+use super::{About, Engine, Job, NotSubmitted, Request, Stage, State, What, sync};
+use crate::{blocks::BLOCKS, foreign};
 
 impl Engine {
     /// Takes a request, and begins its status. If the queue is full, or if it is a sync and writes
@@ -34,7 +36,8 @@ impl Engine {
         }
         if state.closed {
             drop(state);
-            drop(job.refuse(Errno::ECANCELED));
+            let left = job.refuse(Errno::ECANCELED);
+            foreign::call(|| drop(left));
             return Err(Errno::ECANCELED);
         }
         BLOCKS.insert(key);
@@ -45,8 +48,8 @@ impl Engine {
             What::Sync => sync::writes_before(&mut state, key, number, about.fd),
             What::Read | What::Write => 0,
         };
-        // Those that wait go first.
-        let waits = writes > 0 || !state.backlog.is_empty();
+        // Those that wait go first. While the backlog is handed over, the last one may be on its way.
+        let waits = writes > 0 || state.pumps || !state.backlog.is_empty();
         let file_of_its_own = match begun {
             Ok(()) if waits => state.duplicates.of(file).map(Some),
             Ok(()) => Ok(None),
@@ -62,7 +65,8 @@ impl Engine {
             Err(errno) => {
                 BLOCKS.remove(key);
                 drop(state);
-                drop(job.refuse(errno));
+                let left = job.refuse(errno);
+                foreign::call(|| drop(left));
                 return Err(errno);
             }
         };
@@ -104,7 +108,20 @@ impl Engine {
                 self.lock().submitted(key, number, cancel);
                 return Ok(());
             }
-            Err((job, QueueError::QueueFull | QueueError::Again)) => {
+            Err(NotSubmitted::Panicked { panic, tell }) => {
+                // The caller learns of it by the panic. Nobody else is told.
+                foreign::call(|| drop(tell));
+                self.pump();
+                resume_unwind(panic);
+            }
+            // The request is the parent's, and the engine's lock may be held by another thread of
+            // it.
+            Err(NotSubmitted::Refused(job, QueueError::Forked)) => {
+                let left = job.refuse(Errno::EINVAL);
+                foreign::call(|| drop(left));
+                return Err(Errno::EINVAL);
+            }
+            Err(NotSubmitted::Refused(job, QueueError::QueueFull | QueueError::Again)) => {
                 let mut state = self.lock();
                 match state.duplicates.of(file) {
                     Ok(file) => {
@@ -117,9 +134,10 @@ impl Engine {
                     Err(errno) => (job, errno),
                 }
             }
-            Err((job, reason)) => (job, reason.errno()),
+            Err(NotSubmitted::Refused(job, reason)) => (job, reason.errno()),
         };
-        drop(self.over(key, || job.refuse(errno)));
+        let left = self.over(key, || job.refuse(errno));
+        foreign::call(|| drop(left));
         self.pump();
         Err(errno)
     }
@@ -136,12 +154,14 @@ impl Engine {
             state.pumps = true;
             state.pumps_again = false;
             drop(state);
+            let had_others = self.queue.in_flight() > 0;
             match job.submit(self, file.as_fd()) {
                 Ok(cancel) => {
                     state = self.lock();
+                    state.starved.ends();
                     state.submitted(key, number, cancel);
                 }
-                Err((job, QueueError::QueueFull)) => {
+                Err(NotSubmitted::Refused(job, QueueError::QueueFull)) => {
                     state = self.lock();
                     state.put_back(key, job, file);
                     // Whoever frees a slot calls this after that. If that was meanwhile, it has
@@ -150,16 +170,42 @@ impl Engine {
                         break;
                     }
                 }
-                // What is in flight makes room in the kernel, and calls this.
-                Err((job, QueueError::Again)) if self.queue.in_flight() > 0 => {
+                // What is in flight makes room, and calls this. If it is over already, this tries
+                // again at once.
+                Err(NotSubmitted::Refused(job, QueueError::Again)) if had_others => {
+                    let has_others = self.queue.in_flight() > 0;
                     state = self.lock();
+                    if has_others && !state.starved.waits(self) {
+                        drop(state);
+                        if !job.give_up(self, Errno::EAGAIN) {
+                            return;
+                        }
+                        state = self.lock();
+                        continue;
+                    }
                     state.put_back(key, job, file);
-                    if !state.pumps_again {
+                    if has_others && !state.pumps_again {
                         break;
                     }
                 }
-                Err((job, reason)) => {
-                    job.give_up(self, reason.errno());
+                // A child of the process whose requests these are.
+                Err(NotSubmitted::Refused(job, QueueError::Forked)) => {
+                    mem::forget(job);
+                    return;
+                }
+                Err(NotSubmitted::Refused(job, reason)) => {
+                    if !job.give_up(self, reason.errno()) {
+                        return;
+                    }
+                    state = self.lock();
+                }
+                // The hook has reported it. Whoever waits for the request learns of it.
+                Err(NotSubmitted::Panicked { panic, tell }) => {
+                    mem::forget(panic);
+                    foreign::call(tell);
+                    if !self.is_current() {
+                        return;
+                    }
                     state = self.lock();
                 }
             }
@@ -168,7 +214,7 @@ impl Engine {
     }
 }
 
-/// A request from the backlog: its key, its number, what is to be done, and its file.
+/// A request that goes next: its key and number, its job, and its file.
 type Next = (usize, u64, Box<dyn Job>, Arc<OwnedFd>);
 
 impl State {
@@ -193,7 +239,7 @@ impl State {
     fn next(&mut self) -> Option<Next> {
         let (_, key) = self.backlog.pop_first()?;
         let request = self.requests.get_mut(&key)?;
-        match std::mem::replace(&mut request.stage, Stage::Taken) {
+        match mem::replace(&mut request.stage, Stage::Taken) {
             Stage::Backlog(job, file) => Some((key, request.number, job, file)),
             stage => {
                 request.stage = stage;

@@ -10,7 +10,8 @@ use crate::{c_faces::build::For, process, progress::Progress};
 
 const COMPILE: Duration = Duration::from_secs(60);
 
-/// Compiles the assertions, and the header for the functions of `VxWorks`. An error says which fails.
+/// Compiles the assertions, and the header for the functions of `VxWorks`. An error says which one
+/// fails.
 pub(super) fn check(target: For<'_>, progress: &Progress) -> Result<()> {
     let _line = progress.line("comparing the types of <aio.h>");
     for (language, standard) in [("c", "gnu11"), ("c++", "gnu++17")] {
