@@ -293,8 +293,9 @@ impl Sink<FileSync> for ToBlock {
 
 /// The status of a request: 0, EINPROGRESS, or the errno with which it failed. Async-signal-safe.
 ///
-/// Returns EINVAL if no control block is at the address, or if the block says EINPROGRESS and its
-/// request is another process's. For a block that was never used it returns what is stored there.
+/// Returns -1 with EINVAL if no control block is at the address, or if the block says EINPROGRESS
+/// and its request is another process's. For a block that was never used it returns what is stored
+/// there.
 ///
 /// # Safety
 ///
@@ -302,13 +303,7 @@ impl Sink<FileSync> for ToBlock {
 #[cfg_attr(aio_posix, unsafe(no_mangle))]
 pub unsafe extern "C" fn aio_error(aiocbp: *const Aiocb) -> c_int {
     let status = Block::at(aiocbp).ok_or(Errno::EINVAL);
-    match status.and_then(Block::status) {
-        Ok(status) => status,
-        Err(errno) => {
-            fail(errno);
-            errno.raw()
-        }
-    }
+    status.and_then(Block::status).unwrap_or_else(fail)
 }
 
 /// What the request's `read`, `write` or `fsync` returned: a number of bytes, 0, or -1 if it has
