@@ -123,6 +123,7 @@ pub(super) unsafe fn transfer(
     };
     let sink = ToBlock {
         block,
+        fd: copy.aio_fildes,
         notify,
         member: list.map(Member::another),
         begun: false,
@@ -213,6 +214,7 @@ unsafe fn sync(op: c_int, aiocbp: *mut Aiocb) -> Result<(), Errno> {
     };
     let sink = ToBlock {
         block,
+        fd: copy.aio_fildes,
         // SAFETY: the caller promises what is required of the function and the attributes.
         notify: unsafe { notify(&copy.aio_sigevent) },
         member: None,
@@ -226,6 +228,7 @@ unsafe fn sync(op: c_int, aiocbp: *mut Aiocb) -> Result<(), Errno> {
 /// Where the outcome of a C program's request goes.
 struct ToBlock {
     block: Block,
+    fd: RawFd,
     notify: Notify,
     member: Option<Member>,
     /// The block can be written: it says that the request is in progress.
@@ -263,10 +266,15 @@ impl Sink<Transfer<Foreign>> for ToBlock {
     }
 
     fn store(&mut self, outcome: Outcome<Transfer<Foreign>>) {
-        self.store(match outcome {
+        let result = match outcome {
             Outcome::Over(BufResult { result, .. }) => result.map_err(OpError::errno),
             Outcome::NotSubmitted(_, errno) => Err(errno),
-        });
+        };
+        self.store(result.map_err(|errno| match errno {
+            // Native AIO says EINVAL. The standard wants the errno of `read`.
+            Errno::EINVAL if fd::is_directory(self.fd) => Errno::EISDIR,
+            errno => errno,
+        }));
     }
 
     fn tell(self) {
