@@ -67,6 +67,16 @@ pub(crate) fn aio_suspend(
     answer(unsafe { c::aio_suspend(list, nent, timeout) })
 }
 
+/// As [`aio_suspend`], with the address of a timeout.
+pub(crate) fn aio_suspend_at(
+    list: *const *const Aiocb,
+    nent: c_int,
+    timeout: *const libc::timespec,
+) -> Answer {
+    // SAFETY: the array, the blocks and the time are what the types say, or nothing is there.
+    answer(unsafe { c::aio_suspend(list, nent, timeout) })
+}
+
 pub(crate) fn aio_cancel(fd: c_int, block: *mut Aiocb) -> Answer {
     // SAFETY: it is a control block, or nothing is there.
     answer(unsafe { c::aio_cancel(fd, block) })

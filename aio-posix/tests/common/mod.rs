@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 pub(crate) use self::{
     calls::{
         Answer, aio_cancel, aio_error, aio_fsync, aio_init, aio_read, aio_return, aio_suspend,
-        aio_write, errno, lio_listio, set_errno,
+        aio_suspend_at, aio_write, errno, lio_listio, set_errno,
     },
     children::{alone, exit, in_child},
     files::{Scratch, direct_file, fill, pattern, pipe},
