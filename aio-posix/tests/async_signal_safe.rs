@@ -26,7 +26,7 @@ use common::{
 };
 
 /// How often the handler runs.
-const HANDLERS: usize = 20_000;
+const HANDLERS: usize = 5000;
 
 /// A request that is over, one that isn't, and one that is submitted again and again.
 static OVER: AtomicPtr<Aiocb> = AtomicPtr::new(ptr::null_mut());
@@ -40,7 +40,7 @@ static WRONG: AtomicU32 = AtomicU32::new(0);
 /// Makes the calls. It checks without panicking: a panic isn't async-signal-safe.
 extern "C" fn handler(_: c_int) {
     let before = errno();
-    let run = RUNS.fetch_add(1, SeqCst);
+    let run = RUNS.load(SeqCst);
     let [over, in_flight, busy] = [&OVER, &IN_FLIGHT, &BUSY].map(|block| block.load(SeqCst));
     let suspend =
         |list: &[*const Aiocb], timeout| aio_suspend(list.as_ptr(), list.len() as c_int, timeout);
@@ -68,6 +68,7 @@ extern "C" fn handler(_: c_int) {
         WRONG.store(wrong as u32 + 1, SeqCst);
     }
     set_errno(before);
+    RUNS.store(run + 1, SeqCst);
 }
 
 /// Installs the handler, runs something while signals come to this thread, and checks that the
@@ -99,10 +100,12 @@ fn interrupted(mut work: impl FnMut()) {
                 while RUNS.load(SeqCst) == runs && sent.elapsed() < Duration::from_millis(1) {
                     thread::yield_now();
                 }
+                // The thread goes on a little. Otherwise it would never get anything done.
+                thread::sleep(Duration::from_micros(10));
             }
         });
         let started = Instant::now();
-        while RUNS.load(SeqCst) < HANDLERS && started.elapsed() < Duration::from_secs(4) {
+        while RUNS.load(SeqCst) < HANDLERS && started.elapsed() < Duration::from_secs(3) {
             work();
         }
         stops.store(true, SeqCst);
@@ -110,7 +113,7 @@ fn interrupted(mut work: impl FnMut()) {
     assert_eq!(WRONG.load(SeqCst), 0, "the number of the check");
     // On a slow machine it may be fewer than wished.
     assert!(RUNS.load(SeqCst) > 100);
-    assert!(PATIENCE > Duration::from_secs(4));
+    assert!(PATIENCE > Duration::from_secs(3));
 }
 
 #[test]
