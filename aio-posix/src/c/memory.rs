@@ -18,7 +18,7 @@ use crate::fd::last_errno;
 /// How many bytes the kernel looks at.
 const LOOKED_AT: usize = size_of::<libc::epoll_event>();
 /// The smallest page there is.
-const PAGE: usize = 4096;
+pub(super) const PAGE: usize = 4096;
 
 /// Whether this process can read so many bytes at an address. Async-signal-safe, and leaves `errno`
 /// alone.
