@@ -2,7 +2,7 @@
 
 #![cfg(target_pointer_width = "64")]
 
-mod common;
+mod program;
 
 use std::{
     fs::File,
@@ -14,7 +14,7 @@ use std::{
     ptr,
 };
 
-use common::{
+use program::{
     Answer, Pages, Request, Scratch, aio_cancel, aio_return, catch, direct_file, fill, pipe,
     signal, until,
 };

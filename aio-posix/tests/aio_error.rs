@@ -2,12 +2,12 @@
 
 #![cfg(target_pointer_width = "64")]
 
-mod common;
+mod program;
 
 use std::{fs::File, io::Write, os::fd::AsRawFd, thread};
 
 use aio_posix::c::Aiocb;
-use common::{
+use program::{
     PAGE, Pages, Request, Scratch, aio_cancel, aio_error, aio_fsync, aio_return, errno, pipe,
     set_errno, until,
 };

@@ -2,11 +2,11 @@
 
 #![cfg(target_pointer_width = "64")]
 
-mod common;
+mod program;
 
 use std::{fs::File, io::Read, os::fd::AsRawFd};
 
-use common::{Request, Scratch, aio_cancel, aio_fsync, catch, direct_file, fill, signal, until};
+use program::{Request, Scratch, aio_cancel, aio_fsync, catch, direct_file, fill, signal, until};
 
 const OPS: [i32; 2] = [libc::O_SYNC, libc::O_DSYNC];
 
@@ -43,7 +43,7 @@ fn it_waits_for_direct_writes() {
     let Some(file) = direct_file(&[]) else {
         return;
     };
-    let memory = common::Pages::new(1);
+    let memory = program::Pages::new(1);
     for op in OPS.repeat(5) {
         let writes: Vec<_> = (0..16)
             .map(|n| {

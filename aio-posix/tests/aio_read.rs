@@ -2,7 +2,7 @@
 
 #![cfg(target_pointer_width = "64")]
 
-mod common;
+mod program;
 
 use std::{
     fs::File,
@@ -14,7 +14,7 @@ use std::{
 };
 
 use aio_posix::c::AioInit;
-use common::{
+use program::{
     PAGE, Pages, Request, Scratch, aio_init, alone, direct_file, errno, pattern, pipe, until,
 };
 
@@ -84,7 +84,7 @@ fn the_opcode_means_nothing() {
     let file = scratch.file("file", b"text");
     for opcode in [libc::LIO_NOP, libc::LIO_WRITE, 77, -1] {
         let read = Request::read(&file, 4, 0).with(|block| block.aio_lio_opcode = opcode);
-        assert_eq!(common::aio_read(read.at()), Ok(0));
+        assert_eq!(program::aio_read(read.at()), Ok(0));
         assert_eq!(read.result(), Ok(4));
         assert_eq!(read.bytes(), b"text");
     }
@@ -264,7 +264,7 @@ fn a_block_in_flight_is_refused_and_goes_on() {
     let (reader, mut writer) = pipe();
     let read = Request::read(&reader, 4, 0).submitted();
     assert_eq!(read.submit(), Err(libc::EINVAL));
-    assert_eq!(common::aio_write(read.at()), Err(libc::EINVAL));
+    assert_eq!(program::aio_write(read.at()), Err(libc::EINVAL));
     assert_eq!(read.status(), libc::EINPROGRESS);
     writer.write_all(b"text").unwrap();
     assert_eq!(read.result(), Ok(4));

@@ -2,12 +2,12 @@
 
 #![cfg(target_pointer_width = "64")]
 
-mod common;
+mod program;
 
 use std::io::Write;
 
 use aio_posix::c::Aiocb;
-use common::{PAGE, Pages, Request, Scratch, aio_fsync, aio_return, pipe};
+use program::{PAGE, Pages, Request, Scratch, aio_fsync, aio_return, pipe};
 
 #[test]
 fn it_is_what_the_call_would_have_returned() {

@@ -2,7 +2,7 @@
 
 #![cfg(target_pointer_width = "64")]
 
-mod common;
+mod program;
 
 use std::{
     io::Write,
@@ -19,7 +19,7 @@ use std::{
 };
 
 use aio_posix::c::Aiocb;
-use common::{
+use program::{
     Answer, PATIENCE, Request, Scratch, aio_suspend, catch, kill, my_thread, pipe, signal, time,
 };
 
@@ -171,7 +171,7 @@ fn the_signal_of_a_request_may_end_it() {
             other => panic!("{other:?}"),
         }
         assert_eq!(read.result(), Ok(4));
-        common::until("the signal comes", || caught.count() == n);
+        program::until("the signal comes", || caught.count() == n);
     }
 }
 

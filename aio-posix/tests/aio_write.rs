@@ -2,7 +2,7 @@
 
 #![cfg(target_pointer_width = "64")]
 
-mod common;
+mod program;
 
 use std::{
     fs::{File, OpenOptions},
@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-use common::{Pages, Request, Scratch, alone, direct_file, errno, fill, pattern, pipe};
+use program::{Pages, Request, Scratch, alone, direct_file, errno, fill, pattern, pipe};
 
 #[test]
 fn it_returns_before_there_is_room() {
@@ -148,7 +148,7 @@ fn the_opcode_means_nothing() {
     let file = scratch.file("file", b"0123");
     for opcode in [libc::LIO_NOP, libc::LIO_READ, 77, -1] {
         let write = Request::write(&file, b"text", 0).with(|block| block.aio_lio_opcode = opcode);
-        assert_eq!(common::aio_write(write.at()), Ok(0));
+        assert_eq!(program::aio_write(write.at()), Ok(0));
         assert_eq!(write.result(), Ok(4));
     }
     assert_eq!(std::fs::read(scratch.path("file")).unwrap(), b"text");

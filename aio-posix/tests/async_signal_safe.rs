@@ -3,7 +3,7 @@
 #![cfg(target_pointer_width = "64")]
 #![allow(unsafe_code, reason = "makes C calls that std doesn't have")]
 
-mod common;
+mod program;
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +20,7 @@ use std::{
 };
 
 use aio_posix::c::Aiocb;
-use common::{
+use program::{
     PATIENCE, Request, Scratch, aio_error, aio_return, aio_suspend, alone, errno, kill, my_thread,
     pipe, set_errno, time,
 };
@@ -141,7 +141,7 @@ fn a_handler_may_interrupt_the_library() {
         interrupted(|| {
             assert_eq!(busy.submit(), Ok(0));
             let others = [(); 4].map(|()| Request::read(&file, 64, 0).submitted());
-            let _ = common::aio_cancel(file.as_raw_fd(), others[0].at());
+            let _ = program::aio_cancel(file.as_raw_fd(), others[0].at());
             while !busy.is_over() {
                 thread::yield_now();
             }

@@ -2,7 +2,7 @@
 
 #![cfg(target_pointer_width = "64")]
 
-mod common;
+mod program;
 
 use std::{
     ffi::c_int,
@@ -13,7 +13,7 @@ use std::{
 };
 
 use aio_posix::c::{AioInit, Aiocb, Sigevent, aioPxLibInit, aioSysInit};
-use common::{
+use program::{
     Answer, PAGE, Pages, Request, Scratch, aio_cancel, aio_error, aio_fsync, aio_init, aio_read,
     aio_return, aio_suspend, aio_suspend_at, aio_write, alone, direct_file, lio_listio, pipe,
     signal,
@@ -52,7 +52,7 @@ impl World {
         let file = scratch.file("file", &[1; 20_000]);
         let (pipe, mut writer) = pipe();
         writer.write_all(&[2; 1000]).unwrap();
-        let empty = common::pipe();
+        let empty = program::pipe();
         let in_flight = Request::read(&empty.0, 4, 0).submitted();
         let over = Request::read(&file, 4, 0);
         assert_eq!(over.done(), Ok(4));
@@ -370,10 +370,10 @@ const FIELDS: &[Case] = &[
         w.read(|block| block.aio_sigevent = signal(-1, 0))
     }),
     ("read notify 99", Ok(100), |w| {
-        w.read(|block| block.aio_sigevent = common::event(99))
+        w.read(|block| block.aio_sigevent = program::event(99))
     }),
     ("read thread without function", Ok(100), |w| {
-        w.read(|block| block.aio_sigevent = common::event(libc::SIGEV_THREAD))
+        w.read(|block| block.aio_sigevent = program::event(libc::SIGEV_THREAD))
     }),
 ];
 

@@ -3,7 +3,7 @@
 #![cfg(target_pointer_width = "64")]
 #![allow(unsafe_code, reason = "calls sysconf")]
 
-mod common;
+mod program;
 
 use std::mem::offset_of;
 
@@ -11,7 +11,7 @@ use aio_posix::{
     PRIO_DELTA_MAX,
     c::{Aiocb, Sigevent},
 };
-use common::{Request, Scratch, blocks, lio_listio};
+use program::{Request, Scratch, blocks, lio_listio};
 
 fn sysconf(name: i32) -> i64 {
     // SAFETY: the function takes any number.

@@ -2,7 +2,7 @@
 
 #![cfg(target_pointer_width = "64")]
 
-mod common;
+mod program;
 
 use std::{
     ffi::c_int,
@@ -19,7 +19,7 @@ use std::{
 };
 
 use aio_posix::c::{Sigevent, aioPxLibInit};
-use common::{
+use program::{
     Answer, PATIENCE, Request, Scratch, aio_cancel, alone, blocks, catch, kill, lio_listio,
     my_thread, pattern, pipe, signal, until,
 };

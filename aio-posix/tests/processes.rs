@@ -3,7 +3,7 @@
 #![cfg(target_pointer_width = "64")]
 #![allow(unsafe_code, reason = "makes C calls that std doesn't have")]
 
-mod common;
+mod program;
 
 use std::{
     fs::File,
@@ -16,7 +16,7 @@ use std::{
 };
 
 use aio_posix::c::AioInit;
-use common::{
+use program::{
     Request, Scratch, aio_cancel, aio_error, aio_init, aio_return, aio_suspend, alone, blocks,
     direct_file, exit, in_child, lio_listio, pipe,
 };

@@ -3,12 +3,12 @@
 #![cfg(target_pointer_width = "64")]
 #![allow(unsafe_code, reason = "makes C calls that std doesn't have")]
 
-mod common;
+mod program;
 
 use std::{ffi::c_void, io::Write, mem::MaybeUninit, ptr, sync::mpsc, thread, time::Duration};
 
 use aio_posix::c::{Aiocb, Sigevent};
-use common::{
+use program::{
     PATIENCE, Request, Scratch, aio_error, alone, catch, event, in_child, my_thread, pipe, signal,
     until,
 };
@@ -107,7 +107,7 @@ fn a_signal_that_is_blocked_stays_pending() {
             let read = Request::read(&file, 4, 0).notify(signal(signo, 77));
             assert_eq!(read.done(), Ok(4));
             let mut info = MaybeUninit::<libc::siginfo_t>::uninit();
-            let timeout = common::time(PATIENCE);
+            let timeout = program::time(PATIENCE);
             let place = info.as_mut_ptr();
             // SAFETY: the set and the time are valid, and `info` is writable.
             let came = unsafe { libc::sigtimedwait(&raw const set, place, &raw const timeout) };
@@ -169,7 +169,7 @@ fn a_signal_goes_to_the_thread_that_is_named() {
 #[derive(Debug)]
 struct Seen {
     thread: libc::pid_t,
-    status: common::Answer,
+    status: program::Answer,
     stack: usize,
     blocks_signals: bool,
 }
@@ -273,7 +273,7 @@ fn a_list_is_also_told_of_by_a_thread() {
     let watched = Watched { block, sender };
     let mut event = call(&watched, ptr::null());
     let list = [block];
-    let answer = common::lio_listio(libc::LIO_NOWAIT, list.as_ptr(), 1, &raw mut event);
+    let answer = program::lio_listio(libc::LIO_NOWAIT, list.as_ptr(), 1, &raw mut event);
     assert_eq!(answer, Ok(0));
     assert_eq!(receiver.recv_timeout(PATIENCE).unwrap().status, Ok(0));
 }
