@@ -44,7 +44,7 @@ typedef enum io_iocb_cmd {
 #if BYTE_ORDER == LITTLE_ENDIAN
 #define AIO_LIBAIO_HALF(type, name, pad) \
     type name; \
-    unsigned pad
+    type pad
 #else
 #define AIO_LIBAIO_HALF(type, name, pad) \
     unsigned pad; \

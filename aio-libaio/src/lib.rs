@@ -46,6 +46,7 @@
     allow(unsafe_code, reason = "exports symbols that C programs look for")
 )]
 
+mod by_libc;
 mod counters;
 #[cfg(aio_libaio = "shared")]
 mod exported;

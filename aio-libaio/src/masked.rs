@@ -2,22 +2,21 @@
 //!
 //! Changing the mask, waiting with `io_getevents` and changing it back would lose a signal that
 //! arrives between the first two. So all signals stay blocked during the wait. A signal that
-//! arrives is pending then. The wait is cut into slices, and after each the pending signals are
-//! looked at. Those that the caller's mask doesn't block are unblocked for a moment, so that their
-//! handlers run.
+//! arrives is pending then. The wait is cut into slices. After each, a poll that doesn't wait runs
+//! the handlers of the pending signals that the caller's mask doesn't block: `ppoll` changes the
+//! mask and looks for signals in one step.
 
 #![allow(
     unsafe_code,
     reason = "makes system calls, and reads what the caller points to"
 )]
 
-use core::{
-    ffi::{c_int, c_long},
-    ptr,
-};
+use core::{ffi::c_int, ptr};
 
 use aio_abi::{AioContext, IoEvent, Sigset, Timespec};
 use aio_sys::{Errno, PgetEventsTimespec};
+
+use crate::by_libc::system_call;
 
 /// For how long a signal may wait for its handler, in nanoseconds.
 const SLICE: i128 = 5_000_000;
@@ -50,9 +49,14 @@ pub(crate) unsafe fn wait(
         // SAFETY: the caller promises what `io_getevents` requires.
         return unsafe { aio_sys::io_getevents(ctx, min, nr, events, timeout) };
     }
-    // SAFETY: the kernel read the timeout just now, so it is readable if it isn't null.
-    let timeout = unsafe { timeout.as_ref() };
-    let time = timeout.map(|time| nanoseconds(time.tv_sec as i64, time.tv_nsec as i64));
+    let time = if timeout.is_null() {
+        None
+    } else {
+        // SAFETY: the kernel read the timeout just now, so it is readable. Like the kernel, this
+        // takes any alignment.
+        let time = unsafe { timeout.read_unaligned() };
+        Some(nanoseconds(time.tv_sec as i64, time.tv_nsec as i64))
+    };
     // The kernel waits without limit if the time is negative.
     let until = time.filter(|time| *time >= 0).map(|time| now() + time);
     let own = change(libc::SIG_SETMASK, &raw const ALL)?;
@@ -88,7 +92,11 @@ unsafe fn slices(
 ) -> Result<usize, Errno> {
     let mut taken = 0_usize;
     loop {
-        let has_run = let_handlers_run(wanted);
+        let has_run = match let_handlers_run(wanted) {
+            Ok(has_run) => has_run,
+            Err(_) if taken > 0 => return Ok(taken),
+            Err(errno) => return Err(errno),
+        };
         let left = until.map_or(SLICE, |until| until - now());
         let is_last = has_run || left <= SLICE && until.is_some();
         let slice = if has_run { 0 } else { left.clamp(0, SLICE) };
@@ -139,34 +147,30 @@ fn now() -> i128 {
     nanoseconds(time.tv_sec, time.tv_nsec)
 }
 
-/// Unblocks the pending signals that the mask `wanted` doesn't block, for a moment. Returns whether
-/// one has a handler, which ran then.
-fn let_handlers_run(wanted: u64) -> bool {
-    let deliver = pending() & !wanted;
-    if deliver == 0 {
-        return false;
+/// Runs the handlers of pending signals as the kernel's call does: with the mask `wanted` for as long
+/// as they run, and one for each kind of signal. Returns whether one ran.
+///
+/// # Errors
+///
+/// Those of `ppoll`, as where a filter forbids it.
+fn let_handlers_run(wanted: u64) -> Result<bool, Errno> {
+    let now = [0_u64; 2];
+    let arguments = [
+        0,
+        0,
+        (&raw const now).expose_provenance(),
+        (&raw const wanted).expose_provenance(),
+        size_of::<u64>(),
+    ];
+    // A poll of nothing that doesn't wait. The kernel sets the mask for it, and answers EINTR if a
+    // handler has run.
+    // SAFETY: the time and the mask are readable, and nothing is polled or written: the kernel
+    // leaves a time of zero alone.
+    match unsafe { system_call(libc::SYS_ppoll, arguments) } {
+        Ok(()) => Ok(false),
+        Err(Errno::EINTR) => Ok(true),
+        Err(errno) => Err(errno),
     }
-    let has_handler = (1..=64).any(|signal| deliver & bit(signal) != 0 && is_handled(signal));
-    // Only these: another signal that arrives meanwhile would run its handler unnoticed.
-    let rest = !deliver;
-    // Neither can fail: the masks are variables.
-    let _ = change(libc::SIG_SETMASK, &raw const rest);
-    let _ = change(libc::SIG_SETMASK, &raw const ALL);
-    has_handler
-}
-
-const fn bit(signal: c_int) -> u64 {
-    1 << (signal - 1)
-}
-
-/// Whether a signal has a handler.
-fn is_handled(signal: c_int) -> bool {
-    let mut action = core::mem::MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: the action is writable, and nothing is changed.
-    let result = unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) };
-    // SAFETY: all zeros is a valid value, which the call may have overwritten.
-    let action = unsafe { action.assume_init() };
-    result == 0 && ![libc::SIG_DFL, libc::SIG_IGN].contains(&action.sa_sigaction)
 }
 
 /// Changes the thread's mask, and returns what it was.
@@ -182,49 +186,12 @@ fn change(how: c_int, mask: *const u64) -> Result<u64, Errno> {
     unsafe {
         system_call(
             libc::SYS_rt_sigprocmask,
-            [how as usize, mask, address(&mut old), size],
+            [how as usize, mask, address(&mut old), size, 0],
         )
     }
     .map(|()| old)
 }
 
-/// The signals that are pending.
-fn pending() -> u64 {
-    let mut set = 0_u64;
-    // SAFETY: the kernel writes the set, which has the size that it is told.
-    let result = unsafe {
-        let size = size_of::<u64>();
-        system_call(libc::SYS_rt_sigpending, [address(&mut set), size, 0, 0])
-    };
-    if result.is_ok() { set } else { 0 }
-}
-
 fn address(set: &mut u64) -> usize {
     (&raw mut *set).expose_provenance()
-}
-
-/// Makes a system call, and leaves `errno` alone.
-///
-/// # Errors
-///
-/// Those of the call.
-///
-/// # Safety
-///
-/// The call does with these arguments only what Rust allows.
-unsafe fn system_call(number: c_long, arguments: [usize; 4]) -> Result<(), Errno> {
-    // SAFETY: the function takes nothing, and its result is always valid for this thread.
-    let errno = unsafe { libc::__errno_location() };
-    // SAFETY: this thread's `errno` is readable.
-    let before = unsafe { errno.read() };
-    let [a, b, c, d] = arguments;
-    // SAFETY: the caller promises it.
-    if unsafe { libc::syscall(number, a, b, c, d) } == 0 {
-        return Ok(());
-    }
-    // SAFETY: this thread's `errno` is readable.
-    let error = unsafe { errno.read() };
-    // SAFETY: this thread's `errno` is writable.
-    unsafe { errno.write(before) };
-    Err(Errno::from_raw(error).unwrap_or(Errno::EINVAL))
 }

@@ -10,7 +10,10 @@ use core::{
 use aio_abi::{AioContext, IoEvent, Iocb, Timespec};
 use aio_sys::{Errno, GetEventsTimespec};
 
-use crate::kernel::{answer, io_destroy, io_getevents, io_setup};
+use crate::{
+    by_libc::probe,
+    kernel::{answer, io_destroy, io_getevents, io_setup},
+};
 
 /// What [`io_queue_run`] calls for an event: the context, the iocb, `res` and `res2`.
 pub type IoCallback = unsafe extern "C" fn(AioContext, *mut Iocb, c_long, c_long);
@@ -21,16 +24,17 @@ pub type IoCallback = unsafe extern "C" fn(AioContext, *mut Iocb, c_long, c_long
 ///
 /// # Safety
 ///
-/// `ctxp` is valid for writes.
+/// `ctxp` is valid for reads and writes, or nothing is mapped there.
 #[cfg_attr(aio_libaio, unsafe(no_mangle))]
 pub unsafe extern "C" fn io_queue_init(maxevents: c_int, ctxp: *mut AioContext) -> c_int {
     if maxevents <= 0 {
         return answer(Err(Errno::EINVAL));
     }
-    if ctxp.is_null() {
-        return answer(Err(Errno::EFAULT));
+    // SAFETY: `ctxp` is valid for writes or nothing is mapped there, which the caller promises.
+    if let Err(errno) = unsafe { probe(ctxp) } {
+        return answer(Err(errno));
     }
-    // SAFETY: `ctxp` is valid for writes, which the caller promises.
+    // SAFETY: the kernel has written there just now.
     unsafe { ctxp.write_unaligned(AioContext::NONE) };
     // SAFETY: `ctxp` is valid for reads and writes, which the caller promises.
     unsafe { io_setup(maxevents, ctxp) }

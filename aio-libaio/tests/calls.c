@@ -4,13 +4,17 @@
  * the number of cases; exits with 1 if there was such a line.
  *
  * Cases that begin with '!' are those in which the original libaio crashes or doesn't notice the
- * error. With the argument "original", they have to answer otherwise than expected.
+ * error. With the argument "original", they have to answer otherwise than expected. Files are made in
+ * /tmp, or in the directory that is the first argument.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <libaio.h>
 #include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdint.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,10 +24,7 @@
 #include <unistd.h>
 
 #ifdef AIO_FILTER
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
+#include "filter.h"
 #endif
 
 /* Where the kernel has the fields: see linux/aio_abi.h. */
@@ -148,6 +149,24 @@ static long init(void)
 {
     io_context_t made = (io_context_t)WILD;
     return io_queue_init(1, &made);
+}
+static long init_wild(void) { return io_queue_init(1, WILD); }
+static long init_read_only(void)
+{
+    void *page = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return io_queue_init(1, page);
+}
+/* The first half of the handle's place is there, the second isn't. */
+static long init_at_the_end(void)
+{
+    char *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    munmap(pages + 4096, 4096);
+    return io_queue_init(1, (io_context_t *)(pages + 4092));
+}
+static long init_unaligned(void)
+{
+    static char place[16];
+    return io_queue_init(1, (io_context_t *)(place + 1));
 }
 static long init_zero(void) { return io_queue_init(0, &none); }
 static long init_negative(void) { return io_queue_init(-5, &none); }
@@ -351,14 +370,70 @@ static long get_interrupted(void)
     ualarm(20000, 0);
     return io_getevents(ctx, 1, 1, events, NULL);
 }
-static long get_in_child(void)
+/* What a forked child gets that does this. */
+static long in_child(long (*call)(void))
 {
     pid_t child = fork();
     if (child == 0)
-        _exit(-io_getevents(ctx, 0, 1, events, &now));
+        _exit(-call());
     int status;
     waitpid(child, &status, 0);
     return WIFEXITED(status) ? -WEXITSTATUS(status) : -1000 - WTERMSIG(status);
+}
+static long get_now(void) { return io_getevents(ctx, 0, 1, events, &now); }
+static long get_in_child(void) { return in_child(get_now); }
+static long submit_here(void) { return submit_to(ctx); }
+static long submit_in_child(void) { return in_child(submit_here); }
+static long cancel_here(void) { return io_cancel(ctx, &polls[0], &event); }
+static long cancel_in_child(void)
+{
+    poll_for_ever(0);
+    return in_child(cancel_here);
+}
+static long destroy_in_child(void) { return in_child(destroy); }
+static long run_here(void) { return io_queue_run(ctx); }
+static long run_in_child(void) { return in_child(run_here); }
+/* A child can make a context of its own, and the parent's still works. */
+static long setup_in_child(void)
+{
+    long result = in_child(setup);
+    return result == 0 ? submit_to(ctx) : result;
+}
+static void *destroy_soon(void *unused)
+{
+    usleep(50000);
+    io_destroy(ctx);
+    return unused;
+}
+static long get_destroyed_meanwhile(void)
+{
+    pthread_t thread;
+    pthread_create(&thread, NULL, destroy_soon, NULL);
+    long result = io_getevents(ctx, 1, 1, events, NULL);
+    pthread_join(thread, NULL);
+    return result;
+}
+/* A context of another process, whose address nobody else has. */
+static long get_of_other_process(void)
+{
+    int ends[2], done[2];
+    io_context_t theirs = NULL;
+    if (pipe(ends) != 0 || pipe(done) != 0)
+        exit(99);
+    if (fork() == 0) {
+        io_context_t many[8];
+        close(done[1]);
+        for (int n = 0; n < 8; n++)
+            many[n] = context();
+        if (write(ends[1], &many[7], sizeof many[7]) < 0 || read(done[0], &theirs, 1) < 0)
+            _exit(1);
+        _exit(0);
+    }
+    close(done[0]);
+    close(ends[1]);
+    if (read(ends[0], &theirs, sizeof theirs) != sizeof theirs)
+        exit(99);
+    return io_getevents(theirs, 0, 1, events, &soon);
 }
 
 /* io_pgetevents */
@@ -420,6 +495,203 @@ static long pget_ignored(void)
     if (fork() == 0)
         _exit(0);
     return pget(&mask);
+}
+
+static long pget_destroyed_meanwhile(void)
+{
+    pthread_t thread;
+    sigset_t mask;
+    sigemptyset(&mask);
+    pthread_create(&thread, NULL, destroy_soon, NULL);
+    long result = io_pgetevents(ctx, 1, 1, events, NULL, &mask);
+    pthread_join(thread, NULL);
+    return result;
+}
+static long pget_here(void)
+{
+    sigset_t mask;
+    sigemptyset(&mask);
+    return io_pgetevents(ctx, 1, 1, events, &now, &mask);
+}
+static long pget_in_child(void) { return in_child(pget_here); }
+/* Neither the time nor the mask is where their types have to be. */
+static long pget_unaligned(void)
+{
+    static char places[2][256];
+    struct timespec *timeout = (struct timespec *)(places[0] + 1);
+    sigset_t *mask = (sigset_t *)(places[1] + 3);
+    memcpy(timeout, &soon, sizeof soon);
+    return io_pgetevents(ctx, 1, 1, events, timeout, mask);
+}
+/* These times never come. */
+static long pget_with(time_t sec, long nsec)
+{
+    struct timespec time = {sec, nsec};
+    sigset_t mask;
+    sigemptyset(&mask);
+    submit_to(ctx);
+    return io_pgetevents(ctx, 1, 1, events, &time, &mask);
+}
+static long pget_negative_time(void) { return pget_with(-1, 0); }
+static long pget_most_negative_time(void) { return pget_with(INT64_MIN, INT64_MIN); }
+static long pget_huge_time(void) { return pget_with(INT64_MAX, INT64_MAX); }
+static long pget_more_than_fit(void)
+{
+    sigset_t mask;
+    sigemptyset(&mask);
+    return io_pgetevents(ctx, 2, 1, events, NULL, &mask);
+}
+static long pget_negative(void)
+{
+    sigset_t mask;
+    sigemptyset(&mask);
+    return io_pgetevents(ctx, 0, -1, events, NULL, &mask);
+}
+static long pget_to_wild(void)
+{
+    sigset_t mask;
+    sigemptyset(&mask);
+    submit_to(ctx);
+    return io_pgetevents(ctx, 1, 1, WILD, NULL, &mask);
+}
+/* An event is there, but not as many as asked for, when the signal comes. */
+static long pget_some_and_a_signal(void)
+{
+    sigset_t mask;
+    catch_usr1();
+    sigemptyset(&mask);
+    submit_to(ctx);
+    if (fork() == 0) {
+        usleep(50000);
+        kill(getppid(), SIGUSR1);
+        _exit(0);
+    }
+    long result = io_pgetevents(ctx, 2, 4, events, NULL, &mask);
+    return handled == 1 && is_usr1_blocked() ? result : -999;
+}
+/* Each call runs the handler once, however many signals of a kind are queued. */
+static void count(int signal) { handled += signal == SIGRTMIN; }
+static long pget_queued(void)
+{
+    struct sigaction action = {.sa_handler = count};
+    sigset_t set, mask;
+    sigemptyset(&set);
+    sigaddset(&set, SIGRTMIN);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    sigaction(SIGRTMIN, &action, NULL);
+    for (int n = 0; n < 3; n++)
+        sigqueue(getpid(), SIGRTMIN, (union sigval){n});
+    sigemptyset(&mask);
+    for (int n = 1; n <= 3; n++) {
+        long result = io_pgetevents(ctx, 1, 1, events, NULL, &mask);
+        if (result != -EINTR || handled != n)
+            return -900 - handled;
+    }
+    return io_pgetevents(ctx, 1, 1, events, &soon, &mask);
+}
+/* A handler runs with the mask of the call, and its own signal. */
+static sigset_t in_handler;
+static void look(int signal)
+{
+    handled += signal == SIGUSR1;
+    sigprocmask(SIG_BLOCK, NULL, &in_handler);
+}
+static long pget_mask_in_handler(void)
+{
+    struct sigaction action = {.sa_handler = look};
+    sigset_t mask;
+    catch_usr1();
+    sigaction(SIGUSR1, &action, NULL);
+    raise(SIGUSR1);
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGUSR2);
+    long result = io_pgetevents(ctx, 1, 1, events, NULL, &mask);
+    int is_right = sigismember(&in_handler, SIGUSR1) && sigismember(&in_handler, SIGUSR2) &&
+                   !sigismember(&in_handler, SIGALRM) && !sigismember(&in_handler, SIGTERM);
+    return handled == 1 && is_right ? result : -999;
+}
+static sigjmp_buf before;
+static void jump(int signal) { siglongjmp(before, signal); }
+static long pget_jump_out(void)
+{
+    struct sigaction action = {.sa_handler = jump};
+    sigset_t mask, after;
+    catch_usr1();
+    sigaction(SIGUSR1, &action, NULL);
+    sigemptyset(&mask);
+    if (sigsetjmp(before, 1) == 0) {
+        raise(SIGUSR1);
+        return io_pgetevents(ctx, 1, 1, events, NULL, &mask);
+    }
+    sigprocmask(SIG_BLOCK, NULL, &after);
+    return sigismember(&after, SIGUSR1) && !sigismember(&after, SIGUSR2) ? submit_to(ctx) : -999;
+}
+/* A handler may wait itself. */
+static void wait_inside(int signal)
+{
+    sigset_t mask;
+    sigemptyset(&mask);
+    handled += signal == SIGUSR1 && io_pgetevents(ctx, 1, 1, events, &soon, &mask) == 0;
+}
+static long pget_in_handler(void)
+{
+    struct sigaction action = {.sa_handler = wait_inside};
+    sigset_t mask;
+    catch_usr1();
+    sigaction(SIGUSR1, &action, NULL);
+    raise(SIGUSR1);
+    sigemptyset(&mask);
+    long result = io_pgetevents(ctx, 1, 1, events, NULL, &mask);
+    return handled == 1 && is_usr1_blocked() ? result : -999;
+}
+/* A signal without a handler ends the process, though it is blocked outside of the call. */
+static long pget_killed(void)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        sigset_t set, mask;
+        sigemptyset(&set);
+        sigaddset(&set, SIGTERM);
+        sigprocmask(SIG_BLOCK, &set, NULL);
+        sigemptyset(&mask);
+        raise(SIGTERM);
+        io_context_t own = context();
+        _exit(-io_pgetevents(own, 1, 1, events, NULL, &mask));
+    }
+    int status;
+    waitpid(child, &status, 0);
+    return WIFSIGNALED(status) ? WTERMSIG(status) : -999;
+}
+/*
+ * The C library has two signals of its own, which it sends to all threads when one changes the
+ * user. Whoever changes it must not wait for the end of this call.
+ */
+static void *change_user(void *unused)
+{
+    for (int n = 0; n < 5; n++) {
+        usleep(20000);
+        if (setreuid(-1, -1) != 0)
+            handled = -1;
+    }
+    handled++;
+    return unused;
+}
+static long pget_change_of_user(void)
+{
+    pthread_t thread;
+    sigset_t mask;
+    long result;
+    sigfillset(&mask);
+    pthread_create(&thread, NULL, change_user, NULL);
+    errno = 77;
+    do {
+        result = io_pgetevents(ctx, 1, 1, events, &(struct timespec){0, 300000000}, &mask);
+    } while (result == -EINTR);
+    if (errno != 77)
+        return -998;
+    int has_changed = handled;
+    pthread_join(thread, NULL);
+    return has_changed == 1 ? result : -999;
 }
 
 /* io_queue_wait, io_queue_run */
@@ -600,6 +872,10 @@ static const struct {
     CASE(setup_wild, -EFAULT),
     CASE(setup_read_only, -EFAULT),
     CASE(init, 0),
+    BETTER(init_wild, -EFAULT),
+    BETTER(init_read_only, -EFAULT),
+    BETTER(init_at_the_end, -EFAULT),
+    CASE(init_unaligned, 0),
     CASE(init_zero, -EINVAL),
     CASE(init_negative, -EINVAL),
     BETTER(init_null, -EFAULT),
@@ -656,6 +932,13 @@ static const struct {
     CASE(get_to_wild, -EFAULT),
     CASE(get_interrupted, -EINTR),
     BETTER(get_in_child, -EINVAL),
+    CASE(submit_in_child, -EINVAL),
+    CASE(cancel_in_child, -EINVAL),
+    CASE(destroy_in_child, -EINVAL),
+    BETTER(run_in_child, -EINVAL),
+    CASE(setup_in_child, 1),
+    CASE(get_destroyed_meanwhile, -EINVAL),
+    BETTER(get_of_other_process, -EINVAL),
     CASE(pget_no_mask, 0),
     CASE(pget_wild_mask, -EFAULT),
     CASE(pget_none, -EINVAL),
@@ -666,6 +949,22 @@ static const struct {
     CASE(pget_interrupted, -EINTR),
     CASE(pget_still_blocked, 0),
     CASE(pget_ignored, 0),
+    CASE(pget_destroyed_meanwhile, -EINVAL),
+    BETTER(pget_in_child, -EINVAL),
+    CASE(pget_unaligned, 0),
+    CASE(pget_negative_time, 1),
+    CASE(pget_most_negative_time, 1),
+    CASE(pget_huge_time, 1),
+    CASE(pget_more_than_fit, -EINVAL),
+    CASE(pget_negative, -EINVAL),
+    CASE(pget_to_wild, -EFAULT),
+    CASE(pget_some_and_a_signal, 1),
+    CASE(pget_queued, 0),
+    CASE(pget_mask_in_handler, -EINTR),
+    CASE(pget_jump_out, 1),
+    CASE(pget_in_handler, -EINTR),
+    CASE(pget_killed, SIGTERM),
+    CASE(pget_change_of_user, 0),
     CASE(wait_none, -EINVAL),
     CASE(wait_for_nothing, 0),
     CASE(run_empty, 0),
@@ -698,26 +997,13 @@ static const struct {
     CASE(submit_a_poll, 1),
 };
 
-#ifdef AIO_FILTER
-/* io_pgetevents answers EPERM from now on, as under a container's filter. */
-static void filter(void)
-{
-    struct sock_filter program[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_pgetevents, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog all = {sizeof program / sizeof program[0], program};
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &all))
-        exit(99);
-}
-#endif
+static const char *directory = "/tmp";
 
 /* Runs a case in this process, which is its own. */
 static void child(int n, int pipe)
 {
-    char path[] = "/tmp/aio-libaio-XXXXXX";
+    char path[256];
+    snprintf(path, sizeof path, "%s/aio-libaio-XXXXXX", directory);
     file = mkstemp(path);
     unlink(path);
     if (file < 0 || write(file, block, sizeof block) != sizeof block)
@@ -740,6 +1026,8 @@ static void child(int n, int pipe)
 int main(int argc, char **argv)
 {
     int is_original = argc > 1 && strcmp(argv[1], "original") == 0;
+    if (argc > 1 && argv[1][0] == '/')
+        directory = argv[1];
     int count = sizeof cases / sizeof cases[0], wrong = 0;
     for (int n = 0; n < count; n++) {
         int ends[2], status;

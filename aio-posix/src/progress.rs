@@ -7,8 +7,8 @@
 
 use std::{
     sync::atomic::{
-        AtomicBool, AtomicU32, AtomicUsize,
-        Ordering::{Relaxed, SeqCst},
+        AtomicU32, AtomicUsize,
+        Ordering::{AcqRel, Acquire, Relaxed},
     },
     time::Duration,
 };
@@ -18,12 +18,16 @@ use aio_safe::Errno;
 /// A number that changes with each request that is over.
 #[derive(Debug)]
 pub(crate) struct Progress {
+    /// It grows by 2. The lowest bit says that a thread may be asleep. Both are in one word, so that
+    /// whoever clears the bit changes the number: a thread that sets the bit again after that has
+    /// seen the new number.
     count: AtomicU32,
-    /// A thread may be asleep.
-    sleeps: AtomicBool,
     /// How many threads wait.
     waiting: AtomicUsize,
 }
+
+/// A thread may be asleep.
+const SLEEPS: u32 = 1;
 
 /// That of this process.
 pub(crate) static PROGRESS: Progress = Progress::new();
@@ -40,17 +44,16 @@ impl Progress {
     const fn new() -> Self {
         Self {
             count: AtomicU32::new(0),
-            sleeps: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
         }
     }
 
     /// A request is over. Its status was stored before.
     pub(crate) fn made(&self) {
-        // Either this sees that a thread sleeps, or that thread sees the new count, and the status
-        // with it: all four accesses are SeqCst.
-        self.count.fetch_add(1, SeqCst);
-        if self.sleeps.load(SeqCst) && self.sleeps.swap(false, SeqCst) {
+        // AcqRel: whoever sees the new number sees the status.
+        let next = |count: u32| Some((count | SLEEPS).wrapping_add(1));
+        let before = self.count.fetch_update(AcqRel, Relaxed, next);
+        if before.is_ok_and(|before| before & SLEEPS != 0) {
             let (wake, all) = (libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, i32::MAX);
             // SAFETY: the futex is this value's, and the call touches no other memory.
             unsafe { libc::syscall(libc::SYS_futex, self.count.as_ptr(), wake, all) };
@@ -67,15 +70,18 @@ impl Progress {
         let deadline = timeout.map(|timeout| now().saturating_add(timeout));
         self.waiting.fetch_add(1, Relaxed);
         let waited = loop {
-            let count = self.count.load(SeqCst);
+            // Acquire: what was over before this number was reached is seen.
+            let count = self.count.load(Acquire);
             if is_reached() {
                 break Waited::Reached;
             }
-            self.sleeps.store(true, SeqCst);
-            if self.count.load(SeqCst) != count {
+            let asleep = count | SLEEPS;
+            let marked = self.count.compare_exchange(count, asleep, Relaxed, Relaxed);
+            // A request was over meanwhile, or another thread has set the bit.
+            if marked.is_err() {
                 continue;
             }
-            match self.sleep(count, deadline) {
+            match self.sleep(asleep, deadline) {
                 Err(Errno::ETIMEDOUT) => {
                     break match is_reached() {
                         true => Waited::Reached,
@@ -103,7 +109,7 @@ impl Progress {
     /// No other thread waits: this is the child of the process that they are in.
     pub(crate) fn forget_others(&self) {
         self.waiting.store(0, Relaxed);
-        self.sleeps.store(false, Relaxed);
+        self.count.fetch_and(!SLEEPS, Relaxed);
     }
 
     /// Sleeps as long as the count is this one.
@@ -138,4 +144,43 @@ fn now() -> Duration {
     // SAFETY: `now` is writable.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{atomic::Ordering::SeqCst, mpsc},
+        thread,
+    };
+
+    use super::*;
+
+    /// A thread waits for every third request. Another one ends three, and goes on when the thread
+    /// has noticed. So nothing else wakes the thread if it sleeps through the third.
+    #[test]
+    fn no_thread_sleeps_through_what_it_waits_for() {
+        const REQUESTS: usize = 300_000;
+        static MADE: Progress = Progress::new();
+        static OVER: AtomicUsize = AtomicUsize::new(0);
+        static NOTICED: AtomicUsize = AtomicUsize::new(0);
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            for request in (3..=REQUESTS).step_by(3) {
+                MADE.wait_until(|| OVER.load(SeqCst) >= request);
+                NOTICED.store(request, SeqCst);
+            }
+            sender.send(())
+        });
+        thread::spawn(|| {
+            for request in 1..=REQUESTS {
+                OVER.store(request, SeqCst);
+                MADE.made();
+                while request % 3 == 0 && NOTICED.load(SeqCst) < request {
+                    thread::yield_now();
+                }
+            }
+        });
+        let waited = receiver.recv_timeout(Duration::from_secs(60));
+        assert_eq!(waited, Ok(()), "after {} requests", NOTICED.load(SeqCst));
+    }
 }

@@ -113,6 +113,7 @@ fn in_guests(args: &Args) -> Result<ExitCode> {
         limit: args.limit(),
         slow_iops: None,
         timed: false,
+        native: None,
         examples: false,
         programs: BTreeMap::new(),
     };

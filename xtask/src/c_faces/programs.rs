@@ -5,8 +5,8 @@ use std::{path::Path, process::Command, time::Duration};
 use anyhow::Result;
 
 use super::{
-    build::{Libraries, face, target_dir},
-    symbols,
+    build::{For, Libraries, face, target_dir},
+    storm, symbols,
 };
 use crate::{process, progress::Progress};
 
@@ -51,7 +51,14 @@ pub(super) fn run(libraries: &Libraries, progress: &Progress) -> Result<usize> {
     let mut wrong = 0;
     for variant in variants {
         let _line = progress.line(format!("calls.c: {}", variant.name));
-        let program = compile(&variant)?;
+        let program = target_dir().join("calls");
+        storm::compile(
+            For::Here,
+            "calls.c",
+            variant.flags,
+            variant.library,
+            &program,
+        )?;
         let mut command = Command::new(&program);
         command.args(variant.arguments);
         if let Some(dir) = variant.library.parent() {
@@ -62,20 +69,6 @@ pub(super) fn run(libraries: &Libraries, progress: &Progress) -> Result<usize> {
         wrong += usize::from(code != Some(0));
     }
     Ok(wrong)
-}
-
-fn compile(variant: &Variant<'_>) -> Result<std::path::PathBuf> {
-    let program = target_dir().join("calls");
-    let mut cc = Command::new("cc");
-    cc.args(["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror"])
-        .arg(format!("-I{}", face().join("include").display()))
-        .args(variant.flags)
-        .arg(face().join("tests").join("calls.c"))
-        .arg(variant.library)
-        .arg("-o")
-        .arg(&program);
-    process::run(&mut cc, COMPILE)?;
-    Ok(program)
 }
 
 /// The header alone, in C and in C++.

@@ -48,32 +48,28 @@ pub(super) fn inside() -> impl Iterator<Item = String> {
     })
 }
 
-/// Compares the library's symbols with the list, and with the original's. Returns the number of
+/// Compares the library's symbols with the list, and with the originals'. Returns the number of
 /// differences.
-pub(super) fn check(library: &Path) -> Result<usize> {
+pub(super) fn check(library: &Path, originals: &[PathBuf]) -> Result<usize> {
     let has = of(library)?;
     let listed = SYMBOLS.map(|(name, version, default)| shown(name, version, default));
     let mut differences = compare(&has, &listed.into(), "the list");
-    println!(
-        "{}: {} symbols, {} bytes",
-        library.display(),
-        has.len(),
-        size(library)?
-    );
-    match original()? {
-        None => println!("the original libaio isn't installed, so nothing is compared with it"),
-        Some(path) => {
-            let original = of(&path)?;
-            println!(
-                "{}: {} symbols, {} bytes",
-                path.display(),
-                original.len(),
-                size(&path)?
-            );
-            differences += compare(&has, &original, "the original");
-        }
+    say(library, &has)?;
+    if originals.is_empty() {
+        println!("the original libaio isn't installed, so nothing is compared with it");
+    }
+    for path in originals {
+        let original = of(path)?;
+        say(path, &original)?;
+        differences += compare(&has, &original, "the original");
     }
     Ok(differences)
+}
+
+fn say(library: &Path, symbols: &BTreeSet<String>) -> Result<()> {
+    let (path, count) = (library.display(), symbols.len());
+    println!("{path}: {count} symbols, {} bytes", size(library)?);
+    Ok(())
 }
 
 fn compare(has: &BTreeSet<String>, wanted: &BTreeSet<String>, whose: &str) -> usize {

@@ -34,6 +34,7 @@ pub(super) fn boot(
         limit: LIMIT,
         slow_iops: None,
         timed: false,
+        native: None,
         examples: false,
         programs: programs.collect(),
     };

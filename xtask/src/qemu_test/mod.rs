@@ -32,6 +32,7 @@ use crate::{
     packages::Tool,
     progress::Progress,
     toolchain::{Program, Target, Toolchains},
+    workspace,
 };
 pub(crate) use args::{Args, Guests};
 use guest::{Accel, Files, Limits, Machine, Observed, Outcome, Verdict};
@@ -160,7 +161,13 @@ pub(crate) fn boot(wanted: &Guests, kernels: &[String], work: &Work) -> Result<R
     for (arch, programs) in &mut parts.programs {
         programs.extend_from_slice(work.programs.get(arch).map_or(&[], Vec::as_slice));
     }
-    let dir = tempfile::Builder::new().prefix("aio-guests-").tempdir()?;
+    let mut dir = tempfile::Builder::new();
+    dir.prefix("aio-guests-");
+    // The directory for temporary files may be on a file system without O_DIRECT.
+    let dir = match &work.native {
+        None => dir.tempdir()?,
+        Some(_) => dir.tempdir_in(workspace::target_dir())?,
+    };
     let lab = Lab {
         jobs: wanted.jobs(),
         work,
@@ -188,6 +195,9 @@ pub(crate) struct Work {
     pub(crate) slow_iops: Option<u32>,
     /// Whether the guest measures processor time: its clock then counts instructions.
     pub(crate) timed: bool,
+    /// QEMU itself reads and writes the disks with native AIO, through the libaio in this
+    /// directory.
+    pub(crate) native: Option<PathBuf>,
     /// Whether guests of the main architectures have the examples that cases run.
     pub(crate) examples: bool,
     /// More programs for the guests.
@@ -218,6 +228,7 @@ impl Work {
             limit: Duration::from_secs(args.timeout),
             slow_iops: Some(SLOW_IOPS),
             timed: false,
+            native: None,
             examples: args.parity.is_none()
                 && runs_examples(args.case.as_deref().unwrap_or_default()),
             programs: Programs::new(),
@@ -316,12 +327,11 @@ impl Lab<'_> {
         let Planned { arch, kernel } = guest;
         let verdict = Verdict::new(&seen);
         let named = (arch.name, kernel.series.as_str(), kernel.release.as_str());
-        Ok(Guest::new(
-            named,
-            verdict,
-            seen.took.as_secs_f64(),
-            seen.console,
-        ))
+        let guest = Guest::new(named, verdict, seen.took.as_secs_f64(), seen.console);
+        Ok(Guest {
+            qemu: seen.qemu,
+            ..guest
+        })
     }
 
     fn boot_once(&self, guest: &Planned, accel: Accel) -> Result<Observed> {
@@ -345,6 +355,7 @@ impl Lab<'_> {
             initramfs: &initramfs,
             disks: &disks,
             words: &self.work.words,
+            native: self.work.native.as_deref(),
         };
         let mut cases = 0;
         let mut ended = 0;

@@ -26,6 +26,9 @@ pub(crate) struct Guest {
     pub(crate) cases: Vec<Case>,
     #[serde(skip)]
     pub(crate) console: String,
+    /// What QEMU itself printed.
+    #[serde(skip)]
+    pub(crate) qemu: String,
 }
 
 impl Guest {
@@ -45,6 +48,7 @@ impl Guest {
             seconds,
             cases: verdict.cases,
             console,
+            qemu: String::new(),
         }
     }
 
@@ -248,6 +252,7 @@ mod tests {
             seconds: 4.099_999,
             cases,
             console: "first\nlast words\n".into(),
+            qemu: String::new(),
         }
     }
 

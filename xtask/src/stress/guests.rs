@@ -28,6 +28,7 @@ pub(super) fn stress(args: &Args) -> Result<ExitCode> {
         limit: Duration::from_secs(args.seconds) + MORE,
         slow_iops: None,
         timed: false,
+        native: None,
         examples: false,
         programs: BTreeMap::new(),
     };
@@ -46,6 +47,7 @@ pub(super) fn saturation(args: &Args) -> Result<ExitCode> {
         limit: MORE,
         slow_iops: Some(IOPS),
         timed: true,
+        native: None,
         examples: false,
         programs: BTreeMap::new(),
     };

@@ -220,17 +220,31 @@ impl Toolchains {
             let (option, name) = program.target.option();
             cargo.args(["--package", program.package, option, name]);
         }
-        cargo
-            .args(["--target", arch.triple])
-            .env("CARGO_TARGET_DIR", &target_dir)
-            // Either would replace the flags for this target.
-            .env_remove("RUSTFLAGS")
-            .env_remove("CARGO_ENCODED_RUSTFLAGS");
+        cargo.env("CARGO_TARGET_DIR", &target_dir);
         let mut flags = more_flags.join(" ");
         if linking == Linking::Static {
             flags += " -Ctarget-feature=+crt-static";
         }
-        if let Compiler::Debian(sysroot) = compiler {
+        self.aim(&mut cargo, arch, &flags);
+        let names = programs.map(|program| program.target.option().1);
+        Build {
+            cargo,
+            what: format!("{} for {}", names.join(", "), arch.name),
+            files: programs.map(|program| release.join(program.target.below())),
+        }
+    }
+}
+
+impl Toolchains {
+    /// Makes a command of cargo compile for one of the architectures, with these flags.
+    pub(crate) fn aim(&self, cargo: &mut Command, arch: &Arch, flags: &str) {
+        cargo
+            .args(["--target", arch.triple])
+            // Either would replace the flags for this target.
+            .env_remove("RUSTFLAGS")
+            .env_remove("CARGO_ENCODED_RUSTFLAGS");
+        let mut flags = flags.to_owned();
+        if let Compiler::Debian(sysroot) = &self.compilers[arch.name] {
             cargo.env("RUSTC", debian::RUSTC.program);
             flags += &format!(" --sysroot={}", sysroot.display());
         }
@@ -239,12 +253,6 @@ impl Toolchains {
         }
         if !flags.is_empty() {
             cargo.env(variable(arch, "RUSTFLAGS"), flags.trim_start());
-        }
-        let names = programs.map(|program| program.target.option().1);
-        Build {
-            cargo,
-            what: format!("{} for {}", names.join(", "), arch.name),
-            files: programs.map(|program| release.join(program.target.below())),
         }
     }
 }

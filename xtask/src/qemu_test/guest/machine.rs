@@ -72,6 +72,8 @@ pub(crate) struct Machine<'a> {
     pub(crate) disks: &'a [Disk],
     /// `aio.NAME=VALUE` words for the program.
     pub(crate) words: &'a [String],
+    /// The directory of the libaio through which QEMU reads and writes the disks.
+    pub(crate) native: Option<&'a Path>,
 }
 
 /// The name of the port that the program reports on.
@@ -90,6 +92,10 @@ impl Machine<'_> {
             }
             None => Command::new(platform.qemu.program),
         };
+        if let Some(dir) = self.native {
+            qemu.env("LD_LIBRARY_PATH", dir)
+                .env("AIO_LIBAIO_COUNTERS", "1");
+        }
         qemu.args([
             "-nodefaults",
             "-no-user-config",
@@ -143,9 +149,10 @@ impl Machine<'_> {
             let throttle = iops
                 .map(|iops| format!(",throttling.iops-total={iops}"))
                 .unwrap_or_default();
+            let native = self.native.map_or("", |_| ",cache=none,aio=native");
             qemu.args([
                 "-drive",
-                &format!("if=none,id={serial},format=raw,file={path}{throttle}"),
+                &format!("if=none,id={serial},format=raw,file={path}{throttle}{native}"),
             ]);
             let device = format!(
                 "virtio-blk-{},drive={serial},serial={serial},\
