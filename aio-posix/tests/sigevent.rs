@@ -183,8 +183,10 @@ extern "C" fn function(value: usize) {
     let watched = unsafe { &*ptr::with_exposed_provenance::<Watched>(value) };
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
     let (mut start, mut stack) = (ptr::null_mut::<c_void>(), 0);
-    // SAFETY: `attributes` is writable.
-    let done = unsafe { libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) };
+    // SAFETY: the function takes nothing.
+    let me = unsafe { libc::pthread_self() };
+    // SAFETY: the thread is this one, and `attributes` is writable.
+    let done = unsafe { libc::pthread_getattr_np(me, attributes.as_mut_ptr()) };
     assert_eq!(done, 0);
     let attributes = attributes.as_mut_ptr();
     // SAFETY: the attributes were written, and both places are writable.
@@ -244,17 +246,14 @@ fn the_thread_has_the_attributes() {
         let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
         let attributes = attributes.as_mut_ptr();
         // SAFETY: `attributes` is writable.
-        assert_eq!(unsafe { libc::pthread_attr_init(attributes) }, 0);
+        let done = unsafe { libc::pthread_attr_init(attributes) };
+        assert_eq!(done, 0);
         // SAFETY: the attributes were written.
-        assert_eq!(
-            unsafe { libc::pthread_attr_setstacksize(attributes, STACK) },
-            0
-        );
+        let done = unsafe { libc::pthread_attr_setstacksize(attributes, STACK) };
+        assert_eq!(done, 0);
         // SAFETY: the attributes were written.
-        assert_eq!(
-            unsafe { libc::pthread_attr_setdetachstate(attributes, state) },
-            0
-        );
+        let done = unsafe { libc::pthread_attr_setdetachstate(attributes, state) };
+        assert_eq!(done, 0);
         for _ in 0..10 {
             assert_eq!(told_by_thread(attributes).stack, STACK);
         }
