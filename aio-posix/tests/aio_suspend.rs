@@ -20,7 +20,8 @@ use std::{
 
 use aio_posix::c::Aiocb;
 use program::{
-    Answer, PATIENCE, Request, Scratch, aio_suspend, catch, kill, my_thread, pipe, signal, time,
+    Answer, PATIENCE, Request, Scratch, aio_suspend, alone, catch, kill, my_thread, pipe, signal,
+    time,
 };
 
 fn list<const N: usize>(requests: [&Request; N]) -> [*const Aiocb; N] {
@@ -159,20 +160,22 @@ fn a_handler_with_sa_restart_ends_it_if_it_has_a_timeout() {
 
 #[test]
 fn the_signal_of_a_request_may_end_it() {
-    let (signo, caught) = catch(4, 0);
-    let scratch = Scratch::new();
-    let file = scratch.file("file", b"text");
-    for n in 1..=200 {
-        let read = Request::read(&file, 4, 0)
-            .notify(signal(signo, 0))
-            .submitted();
-        match suspend(&list([&read]), Some(PATIENCE)) {
-            Ok(0) | Err(libc::EINTR) => {}
-            other => panic!("{other:?}"),
+    // Such a signal may come to any thread, and so end other tests' waits.
+    alone("the_signal_of_a_request_may_end_it", || {
+        let (signo, caught) = catch(4, 0);
+        let scratch = Scratch::new();
+        let file = scratch.file("file", b"text");
+        for n in 1..=200 {
+            let read = Request::read(&file, 4, 0).notify(signal(signo, 0));
+            let read = read.submitted();
+            match suspend(&list([&read]), Some(PATIENCE)) {
+                Ok(0) | Err(libc::EINTR) => {}
+                other => panic!("{other:?}"),
+            }
+            assert_eq!(read.result(), Ok(4));
+            program::until("the signal comes", || caught.count() == n);
         }
-        assert_eq!(read.result(), Ok(4));
-        program::until("the signal comes", || caught.count() == n);
-    }
+    });
 }
 
 #[test]
@@ -183,9 +186,12 @@ fn all_threads_that_wait_are_woken() {
         thread::scope(|scope| {
             let waits = [(); 8].map(|()| scope.spawn(|| suspend(&list([&read]), Some(PATIENCE))));
             writer.write_all(b"text").unwrap();
+            let started = Instant::now();
             for waits in waits {
                 assert_eq!(waits.join().unwrap(), Ok(0));
             }
+            // Whoever isn't woken waits for the timeout.
+            assert!(started.elapsed() < PATIENCE / 2);
         });
     }
 }
@@ -196,7 +202,10 @@ fn a_wait_is_never_missed() {
     let file = scratch.file("file", &[1; 8192]);
     for n in 0..2000 {
         let write = Request::write(&file, [2; 16], n).submitted();
+        let started = Instant::now();
         assert_eq!(suspend(&list([&write]), Some(PATIENCE)), Ok(0));
+        // A wait that is missed ends with the timeout.
+        assert!(started.elapsed() < PATIENCE / 2);
         assert_eq!(write.status(), 0);
     }
 }

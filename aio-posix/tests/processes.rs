@@ -6,7 +6,8 @@
 mod program;
 
 use std::{
-    fs::File,
+    collections::BTreeMap,
+    fs,
     io::{Read, Write},
     os::fd::AsRawFd,
     process::Command,
@@ -18,7 +19,7 @@ use std::{
 use aio_posix::c::AioInit;
 use program::{
     Request, Scratch, aio_cancel, aio_error, aio_init, aio_return, aio_suspend, alone, blocks,
-    direct_file, exit, in_child, lio_listio, pipe,
+    direct_file, exit, in_child, lio_listio, pipe, until,
 };
 
 #[test]
@@ -217,34 +218,49 @@ fn writes_to_a_file_that_is_closed_are_carried_out() {
     assert_eq!(bytes, [1; 5000]);
 }
 
+/// The descriptors of this process, and whether a program that is started gets them.
+fn descriptors() -> BTreeMap<i32, bool> {
+    let numbers: Vec<i32> = fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .map(|entry| {
+            entry
+                .unwrap()
+                .file_name()
+                .to_str()
+                .unwrap()
+                .parse()
+                .unwrap()
+        })
+        .collect();
+    let flags_of = |number| {
+        // SAFETY: the call touches no memory.
+        let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+        // The directory's own descriptor is closed.
+        (flags >= 0).then_some((number, flags & libc::FD_CLOEXEC == 0))
+    };
+    numbers.into_iter().filter_map(flags_of).collect()
+}
+
 #[test]
 fn the_library_opens_no_file_that_a_program_inherits() {
-    let scratch = Scratch::new();
-    let file = scratch.file("file", b"text");
-    let (reader, mut writer) = pipe();
-    let read = Request::read(&reader, 4, 0).submitted();
-    assert_eq!(Request::read(&file, 4, 0).done(), Ok(4));
-    let output = Command::new("/bin/ls")
-        .arg("/proc/self/fd")
-        .output()
-        .unwrap();
-    let listed = String::from_utf8(output.stdout).unwrap();
-    // Its own three and the directory. Others may come from whoever started this test.
-    let inherited = |number: &&str| {
-        let number = number.parse::<i32>().unwrap();
-        number > 2
-            && File::open(format!("/proc/self/fdinfo/{number}")).is_ok_and(|mut info| {
-                let mut text = String::new();
-                info.read_to_string(&mut text).unwrap();
-                // The flags are octal, and O_CLOEXEC is 02000000.
-                let flags = text.lines().find_map(|line| line.strip_prefix("flags:"));
-                let flags = u32::from_str_radix(flags.unwrap().trim(), 8).unwrap();
-                flags & libc::O_CLOEXEC as u32 != 0
-            })
-    };
-    // `ls` has the directory open by the lowest number that is free.
-    let wrong: Vec<_> = listed.lines().filter(inherited).collect();
-    assert!(wrong.len() <= 1, "{wrong:?}");
-    writer.write_all(b"text").unwrap();
-    assert_eq!(read.result(), Ok(4));
+    alone("the_library_opens_no_file_that_a_program_inherits", || {
+        let before = descriptors();
+        let init = AioInit {
+            aio_num: 2,
+            ..AioInit::default()
+        };
+        aio_init(&raw const init);
+        let scratch = Scratch::new();
+        let _requests = in_flight(&scratch);
+        until("a stream is waited for", || {
+            let fds = descriptors().into_keys();
+            let link = |fd| fs::read_link(format!("/proc/self/fd/{fd}"));
+            fds.filter_map(|fd| link(fd).ok())
+                .any(|link| link.to_str().is_some_and(|link| link.contains("eventpoll")))
+        });
+        let mut now = descriptors();
+        now.retain(|number, _| !before.contains_key(number));
+        assert!(now.len() > 3, "{now:?}");
+        assert!(now.values().all(|is_inherited| !is_inherited), "{now:?}");
+    });
 }
