@@ -36,6 +36,11 @@ pub(crate) fn identity_of(fd: RawFd) -> Option<Identity> {
     })
 }
 
+/// Whether a directory is open by that number.
+pub(crate) fn is_directory(fd: RawFd) -> bool {
+    stat(fd).is_some_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFDIR)
+}
+
 fn stat(fd: RawFd) -> Option<libc::stat> {
     let mut stat = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: `stat` is writable.

@@ -159,14 +159,20 @@ impl Block {
     ///
     /// # Errors
     ///
-    /// EFAULT if the block can't be written.
+    /// EINVAL if the block can't be written.
     ///
     /// # Safety
     ///
     /// The block is readable, and no request with it is in flight.
     pub(super) unsafe fn begin(self) -> Result<(), Errno> {
-        if !memory::is_writable(self.return_value().cast()) {
-            return Err(Errno::EFAULT);
+        let (error, value) = (
+            self.error_code().cast::<u64>(),
+            self.return_value().cast::<u64>(),
+        );
+        // A look at one of them is enough if they are in one page.
+        let are_apart = error.addr() / memory::PAGE != value.addr() / memory::PAGE;
+        if !memory::is_writable(value) || (are_apart && !memory::is_writable(error)) {
+            return Err(Errno::EINVAL);
         }
         // SAFETY: the block is writable, as the kernel has just said. The program keeps it so.
         // Release: whoever sees this finds the address among those in flight.

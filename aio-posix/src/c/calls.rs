@@ -127,6 +127,7 @@ pub(super) unsafe fn transfer(
     };
     let sink = ToBlock {
         block,
+        fd: copy.aio_fildes,
         notify,
         member: list.map(Member::another),
         begun: false,
@@ -219,6 +220,7 @@ unsafe fn sync(op: c_int, aiocbp: *mut Aiocb) -> Result<(), Errno> {
     };
     let sink = ToBlock {
         block,
+        fd: copy.aio_fildes,
         // SAFETY: the caller promises what is required of the function and the attributes.
         notify: unsafe { notify(&copy.aio_sigevent) },
         member: None,
@@ -232,6 +234,7 @@ unsafe fn sync(op: c_int, aiocbp: *mut Aiocb) -> Result<(), Errno> {
 /// Where the outcome of a C program's request goes.
 struct ToBlock {
     block: Block,
+    fd: RawFd,
     notify: Notify,
     member: Option<Member>,
     /// The block can be written: it says that the request is in progress.
@@ -275,10 +278,15 @@ impl Sink<Transfer<Foreign>> for ToBlock {
     }
 
     fn store(&mut self, outcome: Outcome<Transfer<Foreign>>) {
-        self.store(match outcome {
+        let result = match outcome {
             Outcome::Over(BufResult { result, .. }) => result.map_err(OpError::errno),
             Outcome::NotSubmitted(_, errno) => Err(errno),
-        });
+        };
+        self.store(result.map_err(|errno| match errno {
+            // Native AIO says EINVAL. The standard wants the errno of `read`.
+            Errno::EINVAL if fd::is_directory(self.fd) => Errno::EISDIR,
+            errno => errno,
+        }));
     }
 
     fn tell(self) {
@@ -311,8 +319,9 @@ impl Sink<FileSync> for ToBlock {
 
 /// The status of a request: 0, EINPROGRESS, or the errno with which it failed. Async-signal-safe.
 ///
-/// Returns EINVAL if no control block is at the address, or if the block says EINPROGRESS and its
-/// request is another process's. For a block that was never used it returns what is stored there.
+/// Returns -1 with EINVAL if no control block is at the address, or if the block says EINPROGRESS
+/// and its request is another process's. For a block that was never used it returns what is stored
+/// there.
 ///
 /// # Safety
 ///
@@ -320,13 +329,7 @@ impl Sink<FileSync> for ToBlock {
 #[cfg_attr(aio_posix, unsafe(no_mangle))]
 pub unsafe extern "C" fn aio_error(aiocbp: *const Aiocb) -> c_int {
     let status = Block::at(aiocbp).ok_or(Errno::EINVAL);
-    match status.and_then(Block::status) {
-        Ok(status) => status,
-        Err(errno) => {
-            fail(errno);
-            errno.raw()
-        }
-    }
+    status.and_then(Block::status).unwrap_or_else(fail)
 }
 
 /// What the request's `read`, `write` or `fsync` returned: a number of bytes, 0, or -1 if it has

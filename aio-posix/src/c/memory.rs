@@ -18,7 +18,7 @@ use crate::fd::last_errno;
 /// How many bytes the kernel looks at.
 const LOOKED_AT: usize = size_of::<libc::epoll_event>();
 /// The smallest page there is.
-const PAGE: usize = 4096;
+pub(super) const PAGE: usize = 4096;
 
 /// Whether this process can read so many bytes at an address. Async-signal-safe, and leaves `errno`
 /// alone.
@@ -27,13 +27,16 @@ pub(super) fn is_readable<T>(address: *const T, len: usize) -> bool {
     let Some(last) = start.checked_add(len.saturating_sub(1)) else {
         return false;
     };
+    // A look that would go beyond the end goes back instead. If it begins before the start then,
+    // it does so in the page of the start.
+    let end = last.saturating_sub(LOOKED_AT - 1);
+    let crosses = start % PAGE > PAGE - LOOKED_AT;
+    let first = if crosses { start.min(end) } else { start };
     // One look into each page.
-    let pages = (start / PAGE + 1..=last / PAGE).map(|page| page * PAGE);
-    let looks = std::iter::once(start).chain(pages);
+    let pages = (start / PAGE + 1..=last / PAGE).map(|page| (page * PAGE).min(end));
     errno::keep(|| {
-        looks
-            // The bytes that are looked at lie in the same page, as far as they are asked for.
-            .map(|look| look.min((last + 1).saturating_sub(LOOKED_AT).max(start)))
+        std::iter::once(first)
+            .chain(pages)
             .all(|look| can_copy(address.with_addr(look).cast()))
     })
 }
@@ -130,4 +133,52 @@ unsafe impl IoBufMut for Foreign {
 pub(super) fn timespec(address: *const libc::timespec) -> Option<libc::timespec> {
     // SAFETY: all bits are a value of the type. The program doesn't write it meanwhile.
     unsafe { read(address) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page_size() -> usize {
+        // SAFETY: the function takes any number.
+        let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+        usize::try_from(size).unwrap()
+    }
+
+    /// Pages of which the second one can't be read.
+    const PAGES: usize = 3 * PAGE;
+
+    #[test]
+    fn what_is_asked_for_is_looked_at_and_no_page_besides() {
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // A page may be larger than the smallest one.
+        let scale = page_size() / PAGE;
+        // SAFETY: asks for new memory.
+        let start =
+            unsafe { libc::mmap(std::ptr::null_mut(), PAGES * scale, access, flags, -1, 0) };
+        assert_ne!(start, libc::MAP_FAILED);
+        let start = start.cast::<u8>();
+        let hole = PAGE * scale..2 * PAGE * scale;
+        // SAFETY: the memory is this test's.
+        let done = unsafe {
+            libc::mprotect(
+                start.wrapping_add(hole.start).cast(),
+                PAGE * scale,
+                libc::PROT_NONE,
+            )
+        };
+        assert_eq!(done, 0);
+        for edge in [hole.start, hole.end] {
+            for from in edge - 64..edge + 64 {
+                for len in 1..80 {
+                    let expected = from + len <= hole.start || from >= hole.end;
+                    let address = start.wrapping_add(from);
+                    assert_eq!(is_readable(address, len), expected, "{from} {len}");
+                }
+            }
+        }
+        // SAFETY: the memory is this test's, which is over.
+        unsafe { libc::munmap(start.cast(), PAGES * scale) };
+    }
 }
