@@ -8,8 +8,8 @@ use std::{
 
 thread_local! {
     /// This thread is in such a call. It may be the thread that reaps, so it must not wait for
-    /// requests. Neither may it in a child that was forked in such a call: requests that are over at
-    /// once are ended when the call has returned, there too.
+    /// requests. Neither may it in a child that was forked in such a call: requests that are over
+    /// at once are ended when the call has returned, there too.
     static IS_INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
