@@ -37,10 +37,11 @@ use crate::{
 /// # The program's code
 ///
 /// The thread that reaps, or one that submits or cancels, drops the buffer of a request whose
-/// [`Aiocb`] was dropped. It also drops what belongs to a [`Sigevent`], and calls its function if no
-/// thread can be started. Such code may submit and cancel. It can't wait for requests, because its
-/// own thread may have to end them: calls that wait return EDEADLK there, and a cancelled request
-/// may be over a moment later. If it panics, the panic hook reports it, and the panic ends there.
+/// [`Aiocb`] was dropped. It also drops what belongs to a [`Sigevent`], and calls its function if
+/// no thread can be started. Such code may submit and cancel. It can't wait for requests, because
+/// its own thread may have to end them: calls that wait return EDEADLK there, and a cancelled
+/// request may be over a moment later. The same holds in a child that such code forks. If it
+/// panics, the panic hook reports it, and the panic ends there.
 ///
 /// # Forking
 ///

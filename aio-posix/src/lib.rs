@@ -40,9 +40,16 @@
 //! # Order
 //!
 //! Writes with `O_APPEND`, and transfers of a stream, are carried out in the order of their
-//! submission. If more requests are in flight than there are [slots](Config::depth), those that wait
-//! are ordered by their priority first. A sync begins when the writes to its file are over that were submitted before it.
-//! Other requests are carried out at the same time, in any order.
+//! submission. If more requests are in flight than there are [slots](Config::depth), those that
+//! wait are ordered by their priority first. A sync begins when the writes to its file are over
+//! that were submitted before it. Other requests are carried out at the same time, in any order.
+//!
+//! # Record locks
+//!
+//! Requests that wait, and those that a worker carries out, have duplicates of the program's
+//! descriptors. When such a duplicate is closed, the process loses its record locks on the file
+//! (`fcntl` with `F_SETLK`), as it does when any descriptor of the file is closed. Locks of open
+//! file descriptions (`F_OFD_SETLK`) stay.
 
 mod aio;
 mod aiocb;

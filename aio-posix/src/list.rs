@@ -131,8 +131,8 @@ fn read_of<B: IoBufMut>(buffer: B, offset: u64) -> (usize, Op<Transfer<B>>) {
 #[derive(Debug)]
 pub struct ListError<B> {
     /// Why: EAGAIN if there are as many lists in flight as [`Config::lists`](crate::Config::lists)
-    /// allows, EINVAL in a child of the process that made the [`Aio`](crate::Aio), EDEADLK if it was to
-    /// be waited for [within](crate::Aio#the-programs-code) the engine.
+    /// allows, EINVAL in a child of the process that made the [`Aio`](crate::Aio), EDEADLK if it
+    /// was to be waited for [within](crate::Aio#the-programs-code) the engine.
     pub errno: Errno,
     /// The transfers, unchanged, in their order.
     pub controls: Vec<Control<B>>,

@@ -178,7 +178,11 @@ fn a_destructor_forks_in_the_thread_that_reaps() {
                 assert_eq!(again.show().requests(), 0);
                 drop(again);
                 if !returns {
-                    run_child(|| works(&Aio::new().unwrap()));
+                    run_child(|| {
+                        // This thread itself is still inside the call, so it can't wait.
+                        let own = || works(&Aio::new().unwrap());
+                        std::thread::spawn(own).join().unwrap();
+                    });
                 }
                 // The thread that reaps goes on in the child, and ends there, and the process with
                 // it, which has no other.

@@ -48,9 +48,9 @@ pub enum SetupError {
     /// The runtime's reactor didn't take the eventfd. Most often the limit on watched files,
     /// `fs.epoll.max_user_watches`, leaves no room (ENOSPC).
     Reactor(Errno),
-    /// A [completion pool](crate::queue::CompletionPool), or what else needs threads of its own, got
-    /// none. With EINVAL, 0 threads were asked for. Otherwise a thread couldn't be started, most often because of the limit on
-    /// processes or on memory (EAGAIN).
+    /// A [completion pool](crate::queue::CompletionPool), or what else needs threads of its own,
+    /// got none. With EINVAL, 0 threads were asked for. Otherwise a thread couldn't be started,
+    /// most often because of the limit on processes or on memory (EAGAIN).
     Threads(Errno),
     /// Any other error of `io_setup`.
     Os(Errno),

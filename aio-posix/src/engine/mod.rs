@@ -4,8 +4,8 @@
 //! with the lock. So whoever has the lock sees requests that are in flight, and no others. A key is
 //! an address: that of the request's status.
 //!
-//! No foreign code runs with the lock, and none stops the engine when it panics. A queue's functions
-//! run in its driver's thread, or in the thread that submits.
+//! No foreign code runs with the lock, and none stops the engine when it panics. A queue's
+//! functions run in its driver's thread, or in the thread that submits.
 
 mod cancel;
 mod duplicates;

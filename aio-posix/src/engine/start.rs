@@ -48,7 +48,8 @@ impl Engine {
             What::Sync => sync::writes_before(&mut state, key, number, about.fd),
             What::Read | What::Write => 0,
         };
-        // Those that wait go first. While the backlog is handed over, the last one may be on its way.
+        // Those that wait go first. While the backlog is handed over, the last one may be on its
+        // way.
         let waits = writes > 0 || state.pumps || !state.backlog.is_empty();
         let file_of_its_own = match begun {
             Ok(()) if waits => state.duplicates.of(file).map(Some),

@@ -1,9 +1,9 @@
-//! `cargo xtask asan`: aio-safe's tests under the address sanitizer.
+//! `cargo xtask asan`: aio-safe's tests, and attacks on aio-posix, under the address sanitizer.
 
 use std::{
     env,
     process::{Command, ExitCode},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
@@ -20,7 +20,9 @@ pub(crate) const OPTIONS: &str =
 /// What a program is compiled with.
 pub(crate) const FLAGS: &str = "-Zsanitizer=address --cfg aio_asan";
 
-/// Runs aio-safe's tests under the address sanitizer.
+/// Runs aio-safe's tests, and attacks on aio-posix, under the address sanitizer.
+///
+/// `AIO_POSIX_STRESS_SECONDS` says for how long the C functions of aio-posix are under stress.
 ///
 /// Needs a nightly toolchain (`rustup toolchain install nightly`), as stable Rust has no sanitizer.
 /// Without one it runs no tests, says so, and exits with 0. The standard library isn't
@@ -46,12 +48,42 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let Some((toolchain, target)) = toolchain()? else {
         return Ok(ExitCode::SUCCESS);
     };
-    let mut tests = on(&toolchain, "cargo");
+    let started = Instant::now();
+    for package in PACKAGES {
+        let left = limit.saturating_sub(started.elapsed());
+        test(package, &toolchain, &target, args, left)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is tested, with the arguments that say so.
+const PACKAGES: [&[&str]; 2] = [
+    &["aio-safe", "--all-features", "--lib", "--tests"],
+    // The table and limits on memory and threads show nothing more here.
+    &[
+        "aio-posix",
+        "--test=attack_c",
+        "--test=attack_fork",
+        "--test=attack_order",
+        "--test=attack_panics",
+        "--test=attack_reentry",
+        "--test=stress",
+    ],
+];
+
+fn test(
+    package: &[&str],
+    toolchain: &str,
+    target: &str,
+    args: &Args,
+    limit: Duration,
+) -> Result<()> {
+    let mut tests = on(toolchain, "cargo");
     tests
-        .args(["test", "--package", "aio-safe", "--all-features"])
-        .args(["--lib", "--tests"])
+        .args(["test", "--package"])
+        .args(package)
         // Named, so that build scripts and procedural macros are built without the sanitizer.
-        .args(["--target", &target, "--target-dir"])
+        .args(["--target", target, "--target-dir"])
         .arg(workspace::target_dir().join("asan"))
         .arg("--")
         .args(&args.tests)
@@ -59,8 +91,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if env::var_os("ASAN_OPTIONS").is_none() {
         tests.env("ASAN_OPTIONS", OPTIONS);
     }
-    process::run(&mut tests, limit)?;
-    Ok(ExitCode::SUCCESS)
+    process::run(&mut tests, limit)
 }
 
 /// A toolchain that has the sanitizer, and the target that it runs on. Says so where there is none.
