@@ -214,7 +214,7 @@ fn writes_to_a_file_that_is_closed_are_carried_out() {
         .collect();
     drop(file);
     assert!(writes.iter().all(|write| write.result() == Ok(100)));
-    let bytes = std::fs::read(scratch.path("file")).unwrap();
+    let bytes = fs::read(scratch.path("file")).unwrap();
     assert_eq!(bytes, [1; 5000]);
 }
 
