@@ -204,12 +204,13 @@ where
         self.status.lose();
     }
 
-    fn store(&mut self, outcome: Outcome<Transfer<B>>) {
+    fn store(&mut self, outcome: Outcome<Transfer<B>>, _: Option<Errno>) -> Option<Errno> {
         let (result, buffer) = match outcome {
             Outcome::Over(done) => (done.result.map_err(OpError::errno), done.buffer),
             Outcome::NotSubmitted(op, errno) => (Err(errno), op.into_payload().into_buffer()),
         };
         self.status.store(result, buffer);
+        result.err()
     }
 
     fn tell(self) {
@@ -224,12 +225,10 @@ impl Sink<FileSync> for ToAiocb<()> {
         self.status.lose();
     }
 
-    fn store(&mut self, outcome: Outcome<FileSync>) {
-        let result = match outcome {
-            Outcome::Over(result) => result.map(|()| 0).map_err(OpError::errno),
-            Outcome::NotSubmitted(_, errno) => Err(errno),
-        };
+    fn store(&mut self, outcome: Outcome<FileSync>, before: Option<Errno>) -> Option<Errno> {
+        let result = outcome.of_sync(before);
         self.status.store(result, ());
+        result.err()
     }
 
     fn tell(self) {

@@ -155,25 +155,35 @@ impl Block {
         Some(copy)
     }
 
-    /// Stores that a request is in progress.
+    /// Asks the kernel whether the status can be written. What is there is lost.
     ///
     /// # Errors
     ///
-    /// EINVAL if the block can't be written.
-    ///
-    /// # Safety
-    ///
-    /// The block is readable, and no request with it is in flight.
-    pub(super) unsafe fn begin(self) -> Result<(), Errno> {
+    /// EINVAL if it can't be written.
+    pub(super) fn check_writable(self) -> Result<(), Errno> {
         let (error, value) = (
             self.error_code().cast::<u64>(),
             self.return_value().cast::<u64>(),
         );
         // A look at one of them is enough if they are in one page.
         let are_apart = error.addr() / memory::PAGE != value.addr() / memory::PAGE;
-        if !memory::is_writable(value) || (are_apart && !memory::is_writable(error)) {
-            return Err(Errno::EINVAL);
+        match memory::is_writable(value) && (!are_apart || memory::is_writable(error)) {
+            true => Ok(()),
+            false => Err(Errno::EINVAL),
         }
+    }
+
+    /// Stores that a request is in progress.
+    ///
+    /// # Errors
+    ///
+    /// As [`check_writable`](Self::check_writable).
+    ///
+    /// # Safety
+    ///
+    /// The block is readable, and no request with it is in flight.
+    pub(super) unsafe fn begin(self) -> Result<(), Errno> {
+        self.check_writable()?;
         // SAFETY: the block is writable, as the kernel has just said. The program keeps it so.
         // Release: whoever sees this finds the address among those in flight.
         unsafe { self.store(Errno::EINPROGRESS.raw(), 0, Release) };

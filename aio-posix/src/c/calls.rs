@@ -15,6 +15,7 @@ use aio_safe::{
 
 use super::{
     block::{Aiocb, Block},
+    cached,
     counters::{Count, count},
     errno,
     memory::{self, Foreign},
@@ -23,6 +24,7 @@ use super::{
 };
 use crate::{
     PRIO_DELTA_MAX,
+    blocks::BLOCKS,
     engine::{About, Cancelled, Engine, Outcome, Sink, What, typed},
     fd,
     group::Member,
@@ -94,12 +96,21 @@ pub(super) unsafe fn transfer(
     let engine = engine()?;
     let reqprio = u8::try_from(copy.aio_reqprio).ok();
     let Some(reqprio) = reqprio.filter(|&reqprio| reqprio <= PRIO_DELTA_MAX) else {
-        // SAFETY: the block is readable, as the kernel has just said.
-        return unsafe { refuse(&engine, block, Errno::EINVAL) };
+        return refuse(&engine, block, Errno::EINVAL);
     };
     if isize::try_from(copy.aio_nbytes).is_err() {
-        // SAFETY: the block is readable, as the kernel has just said.
-        return unsafe { refuse(&engine, block, Errno::EINVAL) };
+        return refuse(&engine, block, Errno::EINVAL);
+    }
+    let notify = match tells {
+        // SAFETY: the caller promises what is required of the function and the attributes.
+        true => unsafe { notify(&copy.aio_sigevent) },
+        false => Notify::None,
+    };
+    if what == What::Read && !BLOCKS.contains(block.key()) {
+        // SAFETY: nobody uses the buffer until the request is over, which the caller promises.
+        if let Some(n) = unsafe { cached::read(&copy) } {
+            return over_at_once(&engine, block, n, notify, list);
+        }
     }
     // SAFETY: nobody uses the buffer until the request is over, which the caller promises.
     let buffer = unsafe { Foreign::new(copy.aio_buf, copy.aio_nbytes) };
@@ -120,11 +131,6 @@ pub(super) unsafe fn transfer(
         len: copy.aio_nbytes,
         reqprio,
     };
-    let notify = match tells {
-        // SAFETY: the caller promises what is required of the function and the attributes.
-        true => unsafe { notify(&copy.aio_sigevent) },
-        false => Notify::None,
-    };
     let sink = ToBlock {
         block,
         fd: copy.aio_fildes,
@@ -138,17 +144,40 @@ pub(super) unsafe fn transfer(
     engine.submit(block.key(), about, file, job)
 }
 
-/// Stores in a block that its request was refused, unless one with the block is in flight.
+/// Ends a request that was carried out already.
 ///
-/// # Safety
+/// # Errors
 ///
-/// The block is readable.
-unsafe fn refuse(engine: &Engine, block: Block, errno: Errno) -> Result<(), Errno> {
+/// EINVAL if a request with the block is in flight, or if the block can't be written.
+fn over_at_once(
+    engine: &Engine,
+    block: Block,
+    n: usize,
+    notify: Notify,
+    list: Option<&Member>,
+) -> Result<(), Errno> {
+    let mut stored = Err(Errno::EINVAL);
+    // Never in progress: it isn't among those in flight.
     engine.unless_in_flight(block.key(), || {
-        // SAFETY: the block is readable, which the caller says, and no request with it is in
-        // flight.
-        if unsafe { block.begin() }.is_ok() {
-            // SAFETY: the block is writable, as it was just written.
+        stored = block.check_writable();
+        if stored.is_ok() {
+            // SAFETY: the block is writable, as the kernel has just said.
+            unsafe { block.end(Ok(n)) };
+        }
+    });
+    stored?;
+    notify.tell();
+    if let Some(mut member) = list.map(Member::another) {
+        member.failed = false;
+    }
+    Ok(())
+}
+
+/// Stores in a block that its request was refused, unless one with the block is in flight.
+fn refuse(engine: &Engine, block: Block, errno: Errno) -> Result<(), Errno> {
+    engine.unless_in_flight(block.key(), || {
+        if block.check_writable().is_ok() {
+            // SAFETY: the block is writable, as the kernel has just said.
             unsafe { block.end(Err(errno)) };
         }
     });
@@ -156,15 +185,9 @@ unsafe fn refuse(engine: &Engine, block: Block, errno: Errno) -> Result<(), Errn
 }
 
 /// Refuses a request of a list whose `aio_lio_opcode` is unknown.
-///
-/// # Safety
-///
-/// As for [`aio_read`].
-pub(super) unsafe fn refuse_at(aiocbp: *const Aiocb) -> Result<(), Errno> {
+pub(super) fn refuse_at(aiocbp: *const Aiocb) -> Result<(), Errno> {
     let block = Block::at(aiocbp).ok_or(Errno::EINVAL)?;
-    let engine = engine()?;
-    // SAFETY: the list's control blocks were read just now.
-    unsafe { refuse(&engine, block, Errno::EINVAL) }
+    refuse(&*engine()?, block, Errno::EINVAL)
 }
 
 /// A descriptor by its number, which may be any.
@@ -277,16 +300,18 @@ impl Sink<Transfer<Foreign>> for ToBlock {
         self.begin()
     }
 
-    fn store(&mut self, outcome: Outcome<Transfer<Foreign>>) {
+    fn store(&mut self, outcome: Outcome<Transfer<Foreign>>, _: Option<Errno>) -> Option<Errno> {
         let result = match outcome {
             Outcome::Over(BufResult { result, .. }) => result.map_err(OpError::errno),
             Outcome::NotSubmitted(_, errno) => Err(errno),
         };
-        self.store(result.map_err(|errno| match errno {
+        let result = result.map_err(|errno| match errno {
             // Native AIO says EINVAL. The standard wants the errno of `read`.
             Errno::EINVAL if fd::is_directory(self.fd) => Errno::EISDIR,
             errno => errno,
-        }));
+        });
+        self.store(result);
+        result.err()
     }
 
     fn tell(self) {
@@ -305,11 +330,10 @@ impl Sink<FileSync> for ToBlock {
         self.begin()
     }
 
-    fn store(&mut self, outcome: Outcome<FileSync>) {
-        self.store(match outcome {
-            Outcome::Over(result) => result.map(|()| 0).map_err(OpError::errno),
-            Outcome::NotSubmitted(_, errno) => Err(errno),
-        });
+    fn store(&mut self, outcome: Outcome<FileSync>, before: Option<Errno>) -> Option<Errno> {
+        let result = outcome.of_sync(before);
+        self.store(result);
+        result.err()
     }
 
     fn tell(self) {

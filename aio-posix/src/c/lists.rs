@@ -107,8 +107,7 @@ unsafe fn try_list(
         let begun = match what {
             // SAFETY: the caller promises what is required of each request.
             Some(what) => unsafe { transfer(what, entry, true, Some(&member)) },
-            // SAFETY: as above.
-            None => unsafe { refuse_at(entry) },
+            None => refuse_at(entry),
         };
         errno = match (begun, errno) {
             (Err(Errno::EAGAIN), _) | (_, Some(Errno::EAGAIN)) => Some(Errno::EAGAIN),

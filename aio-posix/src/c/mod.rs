@@ -13,6 +13,7 @@
 //! request in flight has to stay mapped, as the standard demands.
 
 mod block;
+mod cached;
 mod calls;
 mod counters;
 mod errno;

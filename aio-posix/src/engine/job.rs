@@ -10,9 +10,9 @@ use std::{
 };
 
 use aio_safe::{
-    Errno, Op, Queue,
+    Errno, Op, OpError, Queue,
     error::QueueError,
-    op::{CancelOutcome, Payload},
+    op::{CancelOutcome, FileSync, Payload},
     queue::Callback,
 };
 
@@ -33,8 +33,9 @@ pub(crate) trait Sink<P: Payload>: Send + 'static {
         Ok(())
     }
 
-    /// Stores the status, and what else there is to store. Called with the engine's lock.
-    fn store(&mut self, outcome: Outcome<P>);
+    /// Stores the status, and what else there is to store. Returns the errno if it has failed.
+    /// `before` is the errno of a request that it has waited for. Called with the engine's lock.
+    fn store(&mut self, outcome: Outcome<P>, before: Option<Errno>) -> Option<Errno>;
 
     /// Stores that the operation is over and that its payload is lost: a method of the buffer has
     /// panicked. Called with the engine's lock.
@@ -50,6 +51,18 @@ pub(crate) enum Outcome<P: Payload> {
     Over(P::Output),
     /// The queue never had it.
     NotSubmitted(Op<P>, Errno),
+}
+
+impl Outcome<FileSync> {
+    /// The result of a sync that has waited for a request with this errno. Its own errno counts
+    /// first.
+    pub(crate) fn of_sync(self, before: Option<Errno>) -> Result<usize, Errno> {
+        match self {
+            Self::Over(result) => result.map_err(OpError::errno)?,
+            Self::NotSubmitted(_, errno) => return Err(errno),
+        }
+        before.map_or(Ok(0), Err)
+    }
 }
 
 /// An operation of any type that isn't submitted yet.
@@ -106,7 +119,7 @@ impl<P: Payload, S: Sink<P>> Job for Typed<P, S> {
             // It has forked as well. Nobody waits here for the parent's request.
             Err(panic) if !engine.is_current() => resume_unwind(panic),
             Err(panic) => {
-                engine.over(key, || sink.lose());
+                engine.over(key, |_| (Some(Errno::EFAULT), sink.lose()));
                 let tell = Box::new(move || sink.tell());
                 return Err(NotSubmitted::Panicked { panic, tell });
             }
@@ -134,13 +147,14 @@ impl<P: Payload, S: Sink<P>> Job for Typed<P, S> {
 
     fn refuse(self: Box<Self>, errno: Errno) -> Box<dyn Send> {
         let Self { op, mut sink, .. } = *self;
-        sink.store(Outcome::NotSubmitted(op, errno));
+        sink.store(Outcome::NotSubmitted(op, errno), None);
         Box::new(sink)
     }
 
     fn give_up(self: Box<Self>, engine: &Arc<Engine>, errno: Errno) -> bool {
         let Self { key, op, mut sink } = *self;
-        engine.over(key, || sink.store(Outcome::NotSubmitted(op, errno)));
+        let outcome = Outcome::NotSubmitted(op, errno);
+        engine.over(key, |_| (sink.store(outcome, None), ()));
         tell::<P, S>(engine, sink)
     }
 }
@@ -168,7 +182,8 @@ struct Running<P: Payload, S: Sink<P>> {
 impl<P: Payload, S: Sink<P>> Running<P, S> {
     fn end(mut self, output: P::Output) {
         if let Some(mut sink) = self.sink.take() {
-            (self.engine).over(self.key, || sink.store(Outcome::Over(output)));
+            let outcome = Outcome::Over(output);
+            (self.engine).over(self.key, |before| (sink.store(outcome, before), ()));
             self.tell(sink);
         }
     }
@@ -187,7 +202,7 @@ impl<P: Payload, S: Sink<P>> Drop for Running<P, S> {
         };
         // In a child the request is the parent's.
         if self.engine.is_current() {
-            self.engine.over(self.key, || sink.lose());
+            (self.engine).over(self.key, |_| (Some(Errno::EFAULT), sink.lose()));
             self.tell(sink);
         }
     }

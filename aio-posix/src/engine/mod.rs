@@ -72,6 +72,8 @@ struct Request {
     stage: Stage,
     /// The syncs that wait for it, by key and number.
     syncs: Vec<(usize, u64)>,
+    /// The errno of the first write that failed of those that it has waited for.
+    failed: Option<Errno>,
 }
 
 /// What is to be done.
@@ -172,15 +174,20 @@ impl Engine {
         self.lists.load(Relaxed)
     }
 
-    /// A request is over. `store` stores its status. What it returns is for the caller to drop,
-    /// without the lock.
-    pub(crate) fn over<R>(&self, key: usize, store: impl FnOnce() -> R) -> R {
+    /// A request is over. `store` stores its status: it gets the errno of a write that it has waited
+    /// for, and returns that of the request. What else it returns is for the caller to drop, without
+    /// the lock.
+    pub(crate) fn over<R>(
+        &self,
+        key: usize,
+        store: impl FnOnce(Option<Errno>) -> (Option<Errno>, R),
+    ) -> R {
         let mut state = self.lock();
         let request = state.requests.remove(&key);
-        let stored = store();
+        let (errno, stored) = store(request.as_ref().and_then(|request| request.failed));
         BLOCKS.remove(key);
         if let Some(request) = &request {
-            state.release(&request.syncs);
+            state.release(&request.syncs, errno);
         }
         drop(state);
         PROGRESS.made();

@@ -76,6 +76,7 @@ impl Engine {
             number,
             stage,
             syncs: Vec::new(),
+            failed: None,
         };
         state.requests.insert(key, request);
         drop(state);
@@ -137,7 +138,7 @@ impl Engine {
             }
             Err(NotSubmitted::Refused(job, reason)) => (job, reason.errno()),
         };
-        let left = self.over(key, || job.refuse(errno));
+        let left = self.over(key, |_| (Some(errno), job.refuse(errno)));
         foreign::call(|| drop(left));
         self.pump();
         Err(errno)

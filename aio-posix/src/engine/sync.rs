@@ -2,6 +2,8 @@
 
 use std::os::fd::RawFd;
 
+use aio_safe::Errno;
+
 use super::{Stage, State, What};
 use crate::fd::file_of;
 
@@ -30,8 +32,11 @@ pub(super) fn writes_before(state: &mut State, key: usize, number: u64, fd: RawF
 }
 
 impl State {
-    /// A write is over, for which these syncs wait. Those that wait for nothing else go on.
-    pub(super) fn release(&mut self, syncs: &[(usize, u64)]) {
+    /// A write is over, for which these syncs wait. Those that wait for nothing else go on. One that
+    /// waits for a write that fails will have its errno. A cancelled write hasn't failed: the
+    /// program knows of it.
+    pub(super) fn release(&mut self, syncs: &[(usize, u64)], errno: Option<Errno>) {
+        let errno = errno.filter(|&errno| errno != Errno::ECANCELED);
         for &(key, number) in syncs {
             let Some(request) = self.requests.get_mut(&key) else {
                 continue;
@@ -40,6 +45,7 @@ impl State {
             if request.number != number {
                 continue;
             }
+            request.failed = request.failed.or(errno);
             match std::mem::replace(&mut request.stage, Stage::Taken) {
                 Stage::Behind(job, file, 1) => {
                     request.stage = Stage::Backlog(job, file);
