@@ -13,8 +13,8 @@ use crate::fd::flags_of;
 /// Copying this much takes some microseconds.
 const SHORT: usize = 64 << 10;
 
-/// Reads what a control block asks for if all of it is in the page cache. Doesn't block. If it isn't
-/// all there, some of the buffer may have been written.
+/// Reads what a control block asks for if all of it is in the page cache. Doesn't block. If it
+/// isn't all there, some of the buffer may have been written.
 ///
 /// # Safety
 ///

@@ -174,9 +174,9 @@ impl Engine {
         self.lists.load(Relaxed)
     }
 
-    /// A request is over. `store` stores its status: it gets the errno of a write that it has waited
-    /// for, and returns that of the request. What else it returns is for the caller to drop, without
-    /// the lock.
+    /// A request is over. `store` stores its status: it gets the errno of a write that it has
+    /// waited for, and returns that of the request. What else it returns is for the caller to drop,
+    /// without the lock.
     pub(crate) fn over<R>(
         &self,
         key: usize,

@@ -32,8 +32,8 @@ pub(super) fn writes_before(state: &mut State, key: usize, number: u64, fd: RawF
 }
 
 impl State {
-    /// A write is over, for which these syncs wait. Those that wait for nothing else go on. One that
-    /// waits for a write that fails will have its errno. A cancelled write hasn't failed: the
+    /// A write is over, for which these syncs wait. Those that wait for nothing else go on. One
+    /// that waits for a write that fails will have its errno. A cancelled write hasn't failed: the
     /// program knows of it.
     pub(super) fn release(&mut self, syncs: &[(usize, u64)], errno: Option<Errno>) {
         let errno = errno.filter(|&errno| errno != Errno::ECANCELED);
