@@ -825,13 +825,15 @@ fn the_c_face_under_stress() {
                 thread::sleep(Duration::from_micros(random.below(2000) as u64));
             }
         }));
+        // Also if a child fails: the scope waits for all threads.
+        let stops = StopIfPanics;
         let started = Instant::now();
         while started.elapsed() < duration && !STOP.load(Relaxed) {
             fork(dir, forks);
             forks += 1;
             thread::sleep(Duration::from_millis(10));
         }
-        STOP.store(true, Relaxed);
+        drop(stops);
     });
     let load = |counter: &AtomicU64| counter.load(Relaxed);
     let (ended, cancelled) = (load(&ENDED), load(&CANCELLED));
