@@ -70,8 +70,8 @@ struct Request {
     /// Its number: later ones have higher numbers.
     number: u64,
     stage: Stage,
-    /// The syncs that wait for it, by key and number.
-    syncs: Vec<(usize, u64)>,
+    /// The syncs that wait for it.
+    syncs: Vec<sync::Waits>,
     /// The errno of the first write that failed of those that it has waited for.
     failed: Option<Errno>,
 }

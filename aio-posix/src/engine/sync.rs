@@ -7,6 +7,15 @@ use aio_safe::Errno;
 use super::{Stage, State, What};
 use crate::fd::file_of;
 
+/// A sync that waits for a write.
+#[derive(Clone, Copy)]
+pub(super) struct Waits {
+    key: usize,
+    number: u64,
+    /// The write is to the sync's file. Otherwise it may be to any.
+    is_known: bool,
+}
+
 /// How many writes to a file are in flight. Each of them will [release](State::release) this sync.
 ///
 /// A write belongs to the file if its descriptor is the sync's, or is of the same file now. One
@@ -19,12 +28,19 @@ pub(super) fn writes_before(state: &mut State, key: usize, number: u64, fd: RawF
             continue;
         }
         let other = request.about.fd;
-        let is_same = other == fd || {
+        let (is_known, is_same) = if other == fd {
+            (true, true)
+        } else {
             let file = *file.get_or_insert_with(|| file_of(fd));
-            file_of(other).is_none_or(|other| Some(other) == file)
+            let other = file_of(other);
+            (other.is_some(), other.is_none() || other == file)
         };
         if is_same {
-            request.syncs.push((key, number));
+            request.syncs.push(Waits {
+                key,
+                number,
+                is_known,
+            });
             writes += 1;
         }
     }
@@ -35,9 +51,14 @@ impl State {
     /// A write is over, for which these syncs wait. Those that wait for nothing else go on. One
     /// that waits for a write that fails will have its errno. A cancelled write hasn't failed: the
     /// program knows of it.
-    pub(super) fn release(&mut self, syncs: &[(usize, u64)], errno: Option<Errno>) {
+    pub(super) fn release(&mut self, syncs: &[Waits], errno: Option<Errno>) {
         let errno = errno.filter(|&errno| errno != Errno::ECANCELED);
-        for &(key, number) in syncs {
+        for &Waits {
+            key,
+            number,
+            is_known,
+        } in syncs
+        {
             let Some(request) = self.requests.get_mut(&key) else {
                 continue;
             };
@@ -45,7 +66,7 @@ impl State {
             if request.number != number {
                 continue;
             }
-            request.failed = request.failed.or(errno);
+            request.failed = request.failed.or(errno.filter(|_| is_known));
             match std::mem::replace(&mut request.stage, Stage::Taken) {
                 Stage::Behind(job, file, 1) => {
                     request.stage = Stage::Backlog(job, file);
