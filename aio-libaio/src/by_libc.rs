@@ -44,7 +44,7 @@ pub(crate) unsafe fn system_call(number: c_long, arguments: [usize; 5]) -> Resul
     // SAFETY: this thread's `errno` is readable.
     let before = unsafe { errno.read() };
     let [a, b, c, d, e] = arguments;
-    // SAFETY: the caller promises it.
+    // SAFETY: the call does what Rust allows with these arguments, which the caller promises.
     if unsafe { libc::syscall(number, a, b, c, d, e) } == 0 {
         return Ok(());
     }

@@ -101,9 +101,9 @@ fn a_block_that_is_used_again_at_once_is_always_known() {
             let answer = match rounds.fetch_add(1, Relaxed) % 3 {
                 // SAFETY: the buffer is left alone until the request is over.
                 0 => unsafe { aio_write(at) },
-                // SAFETY: as above.
+                // SAFETY: the buffer is left alone until the request is over.
                 1 => unsafe { aio_read(at) },
-                // SAFETY: as above.
+                // SAFETY: the buffer is left alone until the request is over.
                 _ => unsafe { aio_fsync(libc::O_DSYNC, at) },
             };
             assert_eq!(answer, 0, "{}", last_error());

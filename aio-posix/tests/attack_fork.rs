@@ -141,7 +141,8 @@ impl Forks {
 
     /// True in the child.
     fn fork(&self) -> bool {
-        // SAFETY: as above.
+        // SAFETY: the C library makes its own functions work in the child, which calls only those
+        // and the library under test.
         let child = unsafe { libc::fork() };
         if child != 0 {
             self.0.store(child, SeqCst);

@@ -131,7 +131,7 @@ fn only(signo: i32) -> libc::sigset_t {
     let mut set = unsafe { set.assume_init() };
     // SAFETY: the set is valid.
     unsafe { libc::sigaddset(&raw mut set, signo) };
-    // SAFETY: as above.
+    // SAFETY: the set is valid. The former one isn't asked for.
     unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut()) };
     set
 }

@@ -313,13 +313,12 @@ impl Worker {
         };
         let block = self.slots[request.slot].aiocb.get();
         let op = [libc::O_SYNC, libc::O_DSYNC][self.random.below(2)];
-        // The block and its buffer are left alone until the request is over.
         let answer = match request.kind {
-            // SAFETY: as above.
+            // SAFETY: the block and its buffer are left alone until the request is over.
             Kind::Write(_) => unsafe { aio_write(block) },
-            // SAFETY: as above.
+            // SAFETY: the block and its buffer are left alone until the request is over.
             Kind::Read => unsafe { aio_read(block) },
-            // SAFETY: as above.
+            // SAFETY: the block and its buffer are left alone until the request is over.
             Kind::Sync => unsafe { aio_fsync(op, block) },
         };
         if answer != 0 {
@@ -695,11 +694,11 @@ fn child(dir: &Path, n: u64) -> Result<(), c_int> {
     // SAFETY: the block and its buffer are left alone until the request is over.
     check(unsafe { aio_write(block) } == 0, 14)?;
     wait()?;
-    // SAFETY: as above.
+    // SAFETY: the block and its buffer are left alone until the request is over.
     check(unsafe { aio_fsync(libc::O_DSYNC, block) } == 0, 15)?;
     wait()?;
     slot.bytes().fill(0);
-    // SAFETY: as above.
+    // SAFETY: the block and its buffer are left alone until the request is over.
     check(unsafe { aio_read(block) } == 0, 16)?;
     wait()?;
     let mut expected = [0; PART];
@@ -761,7 +760,7 @@ fn the_c_face_under_stress() {
         aio_num: 20,
         ..AioInit::default()
     };
-    // SAFETY: it is one.
+    // SAFETY: the address is that of an `AioInit`, which nobody writes.
     unsafe { aio_init(&raw const init) };
     handle(
         libc::SIGRTMIN(),

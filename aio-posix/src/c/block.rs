@@ -211,7 +211,7 @@ impl Block {
     unsafe fn store(self, error: c_int, value: isize, order: std::sync::atomic::Ordering) {
         // SAFETY: the block is writable, and all threads use the field as an atomic, or not at all.
         unsafe { AtomicIsize::from_ptr(self.return_value()) }.store(value, Relaxed);
-        // SAFETY: as above.
+        // SAFETY: the block is writable, and all threads use this field as an atomic, too.
         unsafe { AtomicI32::from_ptr(self.error_code()) }.store(error, order);
     }
 

@@ -31,12 +31,12 @@ pub(crate) fn aio_read(block: *mut Aiocb) -> Answer {
 }
 
 pub(crate) fn aio_write(block: *mut Aiocb) -> Answer {
-    // SAFETY: as above.
+    // SAFETY: the test keeps the block and its buffer until the request is over.
     answer(unsafe { c::aio_write(block) })
 }
 
 pub(crate) fn aio_fsync(op: c_int, block: *mut Aiocb) -> Answer {
-    // SAFETY: as above.
+    // SAFETY: the test keeps the block and its buffer until the request is over.
     answer(unsafe { c::aio_fsync(op, block) })
 }
 

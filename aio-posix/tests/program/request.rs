@@ -17,7 +17,7 @@ pub(crate) struct Request {
 
 // SAFETY: any thread may use a control block, and only the test uses the buffer.
 unsafe impl Send for Request {}
-// SAFETY: as above.
+// SAFETY: any thread may use a control block, and only the test uses the buffer.
 unsafe impl Sync for Request {}
 
 impl Request {

@@ -47,7 +47,7 @@ use super::{
 /// |---|---|
 /// | transfer with `O_DIRECT` | the real kernel |
 /// | the same, of a [`fs::File`] | also; a worker if it can't be carried out without waiting |
-/// | read of a file in the page cache, up to 64 KiB | at once if the data is there, otherwise a worker |
+/// | read of a file in the page cache, up to 64 KiB | at once if it is there, otherwise a worker |
 /// | larger read of such a file | a worker |
 /// | write to a file in the page cache | a worker |
 /// | transfer of a pipe, a socket, a terminal | a worker, when the file is ready |

@@ -162,7 +162,8 @@ fn assert_plain(text: &str) {
 fn the_page_shows_what_a_guest_wrote_and_no_more() {
     let page = page::text(&mixed(), &about());
     assert_plain(&page);
-    let escaped = "&lt;/pre&gt;&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt; &amp; '␛[31m␀␋";
+    let escaped = "&lt;/pre&gt;&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt; &amp; \
+                   '␛[31m␀␋";
     // In the failure, in its console, in the notes, and among the cases.
     assert!(page.matches(escaped).count() >= 6, "{page}");
     assert!(page.contains("Only cases with “&lt;setup&gt;”"), "{page}");
